@@ -1,0 +1,1 @@
+"""Carrying a plan out: speculation, enrichment, attempts, relaying."""

@@ -1,0 +1,48 @@
+"""The primary's answer, started while the route is still being decided; then adopted, or cancelled at once."""
+
+from airouter.exchange.exchange import Exchange
+from airouter.execution.attempt import Attempt
+from airouter.execution.compose import Outgoing
+from airouter.resilience.limiter import Slot
+from airouter.settings import SpeculationSettings
+from airouter.upstream.backend import Backend
+
+
+def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
+    """A slot for a speculation, if it can pay: switched on, the model known, a slot free and nobody waiting for it."""
+    if not settings.enabled or backend.model is None:
+        return None
+    return backend.limiter.try_acquire()
+
+
+class Speculation:
+    """An attempt whose bytes stay here until the route is confirmed."""
+
+    def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._exchange = exchange
+        attempt.speculative = True
+
+    def adopt(self) -> Attempt:
+        """The route is confirmed: the attempt is the exchange's own from here."""
+        self._exchange.record.speculation = "failed" if self.attempt.ready and self.attempt.problem() else "won"
+        self.attempt.unbound()
+        return self.attempt
+
+    def cancel(self, decided_at: float) -> None:
+        """Not wanted: shut the socket, free the slot. Says nothing about the backend's health."""
+        attempt, record = self.attempt, self._exchange.record
+        attempt.close()
+        record.speculation = "cancelled"
+        record.abort_ms = (self._exchange.clock.monotonic() - decided_at) * 1000
+        record.wasted_tokens = attempt.reader.state.events
+        attempt.step = "speculation"
+        attempt.record_step("cancelled")
+
+
+def speculate(
+    exchange: Exchange, backend: Backend, slot: Slot, outgoing: Outgoing, *, stream: bool, settings: SpeculationSettings
+) -> Speculation:
+    """Start the answer; its reading pauses when the buffer is full."""
+    attempt = Attempt(exchange, backend, slot, outgoing, "chat", stream=stream, buffer=settings.buffer_kb * 1024)
+    return Speculation(exchange, attempt)

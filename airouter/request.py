@@ -1,0 +1,130 @@
+"""What a client sent, checked as far as the router must understand it, and otherwise untouched: unknown fields survive."""
+
+from typing import Any, NoReturn
+
+import orjson
+
+from airouter.errors import BadRequest
+from airouter.types import Endpoint
+
+_MAX_MODEL_NAME = 256
+
+
+class ChatRequest:
+    """A typed view on an untouched payload. `messages` is empty for text completions and embeddings."""
+
+    __slots__ = ("endpoint", "messages", "model", "payload", "stream", "wants_usage")
+
+    def __init__(self, endpoint: Endpoint, payload: dict[str, Any]) -> None:
+        self.endpoint = endpoint
+        self.payload = payload
+        self.model: str | None = payload.get("model") or None
+        self.stream: bool = bool(payload.get("stream"))
+        self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []
+        options = payload.get("stream_options")
+        self.wants_usage = bool(isinstance(options, dict) and options.get("include_usage"))
+
+    @property
+    def has_tools(self) -> bool:
+        return bool(self.payload.get("tools") or self.payload.get("functions"))
+
+    @property
+    def choices(self) -> int:
+        return self.payload.get("n") or 1
+
+
+def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
+    """The body as an object.
+
+    Raises:
+        BadRequest: it is not JSON, not an object, or not declared as JSON.
+    """
+    if content_type and "json" not in content_type.lower():
+        raise BadRequest(
+            f"Send the body as JSON with 'Content-Type: application/json'; it came as {content_type[:80]!r}.", code="invalid_content_type"
+        )
+    if not raw.strip():
+        raise BadRequest("The body is empty; send a JSON object.", code="empty_body")
+    try:
+        payload = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(
+            f"The body is not valid JSON: {str(error).split(': line')[0]} (line {error.lineno}, column {error.colno}).", code="invalid_json"
+        ) from None
+    if not isinstance(payload, dict):
+        raise BadRequest('The body must be a JSON object such as {"model": …, "messages": […]}.')
+    return payload
+
+
+def parse_request(endpoint: Endpoint, payload: dict[str, Any]) -> ChatRequest:
+    """Check what the router relies on.
+
+    Raises:
+        BadRequest: with the name of the parameter that is wrong and what it should be.
+    """
+    model = payload.get("model")
+    if model is not None and (not isinstance(model, str) or len(model) > _MAX_MODEL_NAME):
+        _refuse("model", "must be a string")
+    if endpoint == "chat":
+        _check_messages(payload.get("messages"))
+    elif endpoint == "completions":
+        if not isinstance(payload.get("prompt"), str | list):
+            _refuse("prompt", "must be a string or a list")
+    elif not isinstance(payload.get("input"), str | list) or payload["input"] in ("", []):
+        _refuse("input", "must be a non-empty string or list")
+    if endpoint != "embeddings":
+        _check_options(payload)
+    return ChatRequest(endpoint, payload)
+
+
+def _check_options(payload: dict[str, Any]) -> None:
+    if payload.get("stream") not in (None, True, False):
+        _refuse("stream", "must be true or false")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = payload.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            _refuse(name, "must be a positive integer")
+    n = payload.get("n")
+    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128):
+        _refuse("n", "must be an integer from 1 to 128")
+    if payload.get("stream_options") is not None and not isinstance(payload["stream_options"], dict):
+        _refuse("stream_options", "must be an object")
+    for name in ("tools", "functions"):
+        if payload.get(name) is not None and not isinstance(payload[name], list):
+            _refuse(name, "must be a list")
+    if payload.get("metadata") is not None and not isinstance(payload["metadata"], dict):
+        _refuse("metadata", "must be an object")
+
+
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not messages:
+        _refuse("messages", 'must be a non-empty list of objects such as {"role": "user", "content": "Hello"}')
+    for i, message in enumerate(messages):
+        if not isinstance(message, dict):
+            _refuse(f"messages[{i}]", "must be an object with a role")
+        if not isinstance(message.get("role"), str) or not message["role"]:
+            _refuse(f"messages[{i}].role", "must be one of system, developer, user, assistant, tool")
+        content = message.get("content")
+        if content is None or isinstance(content, str):
+            continue
+        if not isinstance(content, list):
+            _refuse(f"messages[{i}].content", "must be a string, a list of parts, or null")
+        for j, part in enumerate(content):
+            if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                _refuse(f"messages[{i}].content[{j}]", 'must be an object with a type, such as {"type": "text", "text": "Hello"}')
+            if part["type"] == "text" and not isinstance(part.get("text"), str):
+                _refuse(f"messages[{i}].content[{j}].text", "must be a string")
+
+
+def _refuse(param: str, what: str) -> NoReturn:
+    raise BadRequest(f"'{param}' {what}.", param=param, code="invalid_type")
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message, whatever the shape of its content; "" when it has none."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if part.get("type") == "text" and isinstance(part.get("text"), str))
+    return ""

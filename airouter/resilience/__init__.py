@@ -1,0 +1,1 @@
+"""What keeps a backend and its callers from hurting each other."""

@@ -1,0 +1,66 @@
+"""From a decision to a plan: which backends, in which order, with a web search or without. Pure."""
+
+from collections.abc import Callable
+
+from airouter.errors import BadRequest, NoBackend
+from airouter.settings import Settings
+from airouter.types import ROUTES, Decision, Plan
+
+
+class Planner:
+    """Turns labels into plans for one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def plan(self, decision: Decision, *, needs: Callable[[str], bool] = lambda _name: True) -> Plan:
+        """The plan for a decision. `needs(backend)` says whether a backend can serve this request at all.
+
+        COMPLEX and ENRICH without a usable cloud fall back to the primary and say so; a forced route that cannot be
+        served is an error instead, because somebody asked for it by name.
+
+        Raises:
+            NoBackend: nothing usable is left.
+        """
+        settings, route, reasons = self._settings, decision.route, []
+        enrich = route == "enrich"
+        if enrich and not settings.usable(settings.enrichment.backend):
+            if decision.forced:
+                raise NoBackend("The route 'enrich' needs a search backend; set XAI_API_KEY, or choose another route.")
+            enrich, route = False, "primary"
+            reasons.append("no search backend is configured: answered without fresh context")
+        if route == "xai" and not settings.serving("xai"):
+            if decision.forced:
+                raise NoBackend("The route 'xai' has no usable backend; set XAI_API_KEY, or choose another route.")
+            route = "primary"
+            reasons.append("no cloud is configured: answered by the primary")
+        backends = settings.serving(route)
+        able = tuple(name for name in backends if needs(name))
+        if able != backends and able:
+            reasons.append("backends that cannot serve this request were left out")
+        if not (able or backends):
+            raise NoBackend(f"No backend of the route {route!r} has a URL (and, for a cloud, a key).")
+        return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
+
+    def for_backend(self, name: str, route: str) -> Plan:
+        """The plan for a request that names a backend's own model."""
+        return Plan(route, "FORCED", (name,), False, ("the request names this backend's model",))
+
+
+def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:
+    """The route that a request asks for by `ai-router/<route>` or the header X-Router-Route; None to decide.
+
+    Raises:
+        BadRequest: a route that does not exist.
+    """
+    wanted = header.strip().lower() if header else None
+    if wanted is None and model and model.startswith(f"{virtual_model}/"):
+        wanted = model[len(virtual_model) + 1 :].lower()
+    if wanted in (None, "", "auto"):
+        return None
+    if wanted not in ROUTES:
+        where = "header X-Router-Route" if header else "model"
+        raise BadRequest(
+            f"The route {wanted[:40]!r} in the {where} does not exist; use auto, {', '.join(ROUTES)}.", param="model", code="unknown_route"
+        )
+    return wanted

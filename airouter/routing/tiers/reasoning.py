@@ -1,0 +1,125 @@
+"""The last tier: a local reasoning model reads the request and names a label. Costs about a second.
+
+Streamed, so that reading stops (and the backend is told so by the closed socket) as soon as the label is out.
+"""
+
+import re
+from collections.abc import Generator
+from typing import Any
+
+from airouter.clock import Clock
+from airouter.errors import RouterError, UpstreamTimeout
+from airouter.exchange.admission import admit
+from airouter.exchange.fetch import call_done, call_open, fetch_model
+from airouter.settings import ReasoningTier as TierSettings
+from airouter.types import Features, Limits, Verdict
+from airouter.upstream.backend import Backend
+from airouter.upstream.sse import SseReader
+
+NAME = "reasoning"
+_LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
+_THINK_END = "</think>"
+_TURN_CHARS = 400
+_TEXT_KEPT = 200_000
+_RAW_KEPT = 2000
+
+
+class ReasoningTier:
+    """Asks one backend. Abstains, never raises, when it cannot be asked or does not say."""
+
+    name = NAME
+    instant = False
+
+    def __init__(self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._rubric = rubric
+        self._clock = clock
+
+    def ask(self, exchange: Any, features: Features) -> Generator[Any, None, Verdict]:
+        started = self._clock.monotonic()
+        try:
+            text, finish_reason = yield from self._classify(exchange, features)
+        except RouterError as error:
+            if error.code in ("deadline_exceeded", "client_deadline_exceeded"):
+                raise
+            reason = "timeout" if isinstance(error, UpstreamTimeout) else error.code
+            return Verdict(NAME, None, ms=self._ms_since(started), reason=f"{reason}: {error.message}", finish_reason=reason)
+        label = read_label(text)
+        return Verdict(
+            NAME, label, ms=self._ms_since(started), raw=text[-_RAW_KEPT:], finish_reason=finish_reason,
+            reason="" if label else "the classifier named no label",
+        )  # fmt: skip
+
+    def _ms_since(self, started: float) -> float:
+        return (self._clock.monotonic() - started) * 1000
+
+    def _classify(self, exchange: Any, features: Features) -> Generator[Any, None, tuple[str, str]]:
+        settings, backend = self._settings, self._backend
+        until = self._clock.monotonic() + settings.timeout
+        slot = yield from admit(exchange, backend, "interactive", settings.timeout)
+        try:
+            model = yield from fetch_model(exchange, backend)
+            body = {"model": model, "messages": self._messages(features), "temperature": 0, "stream": True}
+            left = max(0.001, until - self._clock.monotonic())
+            limits = Limits(min(backend.settings.connect_timeout, left), left, left, left)
+            call = backend.call(backend.provider.post("/v1/chat/completions", body, backend.headers), limits)
+            reader = SseReader(keep_usage=True, keep_text=_TEXT_KEPT)
+            try:
+                call_open(exchange, call)
+                while not (call.finished or _label_is_out(reader.state.text)):
+                    yield from exchange.pause()
+                    self._read(call, reader)
+                self._read(call, reader)
+            finally:
+                call_done(exchange, call)
+            if call.error is not None:
+                raise call.error
+            if call.status != 200:
+                raise RouterError(f"The classifier answered with status {call.status}.", code=f"status_{call.status}")
+            return reader.state.text, reader.state.finish_reasons.get(0, "label" if not call.complete else "none")
+        finally:
+            slot.release()
+            exchange.drop(slot.release)
+
+    @staticmethod
+    def _read(call: Any, reader: SseReader) -> None:
+        data = call.take()
+        if data and call.status == 200:
+            try:
+                reader.feed(data)
+            except ValueError:
+                raise RouterError("The classifier's answer cannot be read.", code="unreadable") from None
+        if call.complete:
+            reader.flush()
+
+    def _messages(self, features: Features) -> list[dict[str, str]]:
+        """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
+        turns = features.previous[-self._settings.context_turns :] if self._settings.context_turns else ()
+        context = "\n".join(f"{role}: {_middle_out(text, _TURN_CHARS)}" for role, text in turns)
+        lead = f"Conversation so far:\n{context}\n\n" if context else ""
+        ask = _middle_out(features.ask, self._settings.max_chars)
+        return [{"role": "system", "content": self._rubric}, {"role": "user", "content": f"{lead}Query: {ask}"}]
+
+
+def read_label(text: str) -> str | None:
+    """The last exact label after the last `</think>`; None when the thinking never ended or no label stands there."""
+    if "<think>" in text and _THINK_END not in text:
+        return None
+    found = _LABEL.findall(text.rpartition(_THINK_END)[2])
+    return found[-1] if found else None
+
+
+def _label_is_out(text: str) -> bool:
+    """A whole line that is a label and nothing else: what would follow it does not matter."""
+    if "<think>" in text and _THINK_END not in text:
+        return False
+    lines = text.rpartition(_THINK_END)[2].lstrip().split("\n")
+    return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None
+
+
+def _middle_out(text: str, limit: int) -> str:
+    """Head and tail of a long text."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit * 2 // 3]}\n[…]\n{text[-limit // 3 :]}"

@@ -1,0 +1,208 @@
+"""Every setting: where it is declared it is documented, with its default and its danger. Validated once, then frozen.
+
+Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the defaults below.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from airouter.types import ROUTES, Limits
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+
+class Server(Section):
+    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs `api_key` or `allow_open`.")
+    port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Worker processes. Limits, breakers and caches are per process and divided among them."
+    )
+    threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
+    api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
+    allow_open: bool = Field(
+        False, description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit."
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="Peers whose X-Forwarded-For is believed, as addresses.")
+    max_body_mb: float = Field(64, gt=0, le=1024, description="Largest request body in MB; above it: 413.")
+    body_timeout: Seconds = Field(60, description="Longest silence while a client sends its body, or takes what it asked for, in seconds.")
+
+
+class BackendSettings(Section):
+    kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
+        "openai", description="What the server is; decides health path, extra fields, search."
+    )
+    url: str | None = Field(None, description="Base URL; a trailing /v1 is accepted. None: the backend does not exist.")
+    model: str | None = Field(None, description="Model name to ask for. None: the first that /v1/models lists.")
+    api_key: str | None = Field(None, repr=False, description="Key sent to this backend, and to no other.")
+    local: bool = Field(True, description="False for a cloud: prompts sent there leave the house.")
+    slots: int = Field(
+        8, ge=1, le=10_000, description="Requests it works on at once (vLLM: --max-num-seqs). A speculation needs a free one."
+    )
+    reasoning: bool = Field(False, description="A reasoning model: a client's max_tokens would end its thinking early, so it is stripped.")
+    max_tokens: Literal["auto", "strip", "floor", "pass"] = Field(
+        "auto",
+        description="What happens to a client's max_tokens; auto: strip for reasoning, floor for a cloud with min_max_tokens, else pass.",
+    )
+    min_max_tokens: Count | None = Field(None, description="The floor for `max_tokens: floor`.")
+    context_window: int | None = Field(None, ge=256, description="Tokens it can read and write in one request. None: unknown.")
+    vision: bool | None = Field(None, description="Reads images. None: unknown, requests with images are passed on.")
+    system_prompt: str | None = Field(None, description="Name of a prompt in prompts/ that is put before the client's system text.")
+    date_context: bool = Field(False, description="Append the date (day resolution, so that prefix caches survive) to the system text.")
+    ca_file: str | None = Field(None, description="CA bundle for an https backend with a certificate of its own.")
+    connect_timeout: Seconds = Field(5, description="Seconds to connect, TLS included.")
+    first_byte_timeout: Seconds = Field(120, description="Seconds from the request sent to the first content of a stream.")
+    idle_timeout: Seconds = Field(60, description="Longest gap within a stream, in seconds.")
+    total_timeout: Seconds = Field(300, description="Seconds for the whole answer.")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
+        if parts.username or parts.query or parts.fragment:
+            raise ValueError("must not carry a user name, a query or a fragment; put the key in api_key")
+        _ = parts.port  # raises on a port that is no number
+        base = value.strip().rstrip("/")
+        return base[: -len("/v1")] if base.endswith("/v1") else base
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout)
+
+    @property
+    def max_tokens_policy(self) -> str:
+        if self.max_tokens != "auto":
+            return self.max_tokens
+        return "strip" if self.reasoning else "floor" if self.min_max_tokens else "pass"
+
+
+class RouteSettings(Section):
+    backends: tuple[str, ...] = Field(description="Backends to try, in order.")
+    slow_ms: float = Field(10_000, gt=0, description="Above this many ms the request is logged as SLOW_REQUEST.")
+
+
+class EnrichmentSettings(Section):
+    backend: str = Field("xai", description="Backend that searches (kind xai).")
+    tools: tuple[str, ...] = Field(("web_search", "x_search"), description="Search tools it may use.")
+    max_output_tokens: int = Field(1024, ge=16, description="Length of the fetched context.")
+    timeout: Seconds = Field(60, description="Seconds for the search; then the answer is given without it, and says so.")
+
+
+class ReasoningTier(Section):
+    backend: str = Field("router", description="Backend that classifies.")
+    timeout: Seconds = Field(10, description="Seconds after which the primary route is taken.")
+    prompt: str = Field("classifier/system", description="The rubric, static, so that the backend's prefix cache keeps it.")
+    max_chars: int = Field(4000, ge=200, description="Characters of the ask that the classifier reads (head and tail).")
+    context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
+
+
+class CascadeSettings(Section):
+    tiers: tuple[str, ...] = Field(("rules", "reasoning"), description="Tiers in order; the first that does not abstain decides.")
+    reasoning: ReasoningTier = Field(default_factory=lambda: ReasoningTier())
+    meta_max_chars: int = Field(112_000, ge=1000, description="A longer META request keeps its newest history only.")
+
+
+class SpeculationSettings(Section):
+    enabled: bool = Field(True, description="Start the primary's answer while the route is still being decided.")
+    buffer_kb: int = Field(1024, ge=4, description="What is read ahead of the decision; full means that reading pauses.")
+
+
+class QueueSettings(Section):
+    length: Count = Field(64, description="Requests that may wait per backend; more get 429 at once.")
+    wait: Seconds = Field(5, description="Longest wait for a slot, in seconds; then 429. What follows is not limited by it.")
+
+
+class Timeouts(Section):
+    total: Seconds = Field(600, description="Seconds for an exchange as a whole, failovers included.")
+    keepalive_after: Seconds = Field(10, description="A streaming client that has heard nothing this long gets its 200 and SSE comments.")
+    health: Annotated[float, Field(gt=0, le=5)] = Field(
+        4.8, description="Hard limit for GET /health over all backends together; 5 s at most."
+    )
+
+
+class Logging(Section):
+    dir: Path = Field(Path("logs"), description="Folder of app.log and sessions/.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = Field("text", description="json: one JSON object per line on stdout as well.")
+    content: Literal["full", "off"] = Field("full", description="off: no prompt and no answer reaches a session file.")
+    max_age_days: float = Field(7, gt=0, description="Session files older than this are removed.")
+    max_count: int = Field(5000, ge=1, description="More session files than this: the oldest are removed.")
+
+
+class Settings(Section):
+    """The whole configuration. `backends` are named; `routes` say which of them serve what."""
+
+    server: Server = Field(default_factory=lambda: Server())
+    virtual_model: str = Field("ai-router", description="The model name that means: decide for me.")
+    timezone: str | None = Field(None, description="Zone of the date context, e.g. Europe/Berlin. None: the system's.")
+    backends: dict[str, BackendSettings] = Field(default_factory=dict)
+    routes: dict[str, RouteSettings] = Field(default_factory=dict)
+    embeddings: str | None = Field(None, description="Backend for /v1/embeddings. None: 404 with a sentence.")
+    enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
+    cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
+    speculation: SpeculationSettings = Field(default_factory=lambda: SpeculationSettings())
+    queue: QueueSettings = Field(default_factory=lambda: QueueSettings())
+    timeouts: Timeouts = Field(default_factory=lambda: Timeouts())
+    logging: Logging = Field(default_factory=lambda: Logging())
+    prompts_dir: Path = Field(Path("config/prompts"), description="Folder of the prompts.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        names = ", ".join(sorted(self.backends)) or "none"
+        for route, spec in self.routes.items():
+            if route not in ROUTES:
+                raise ValueError(f"routes.{route}: unknown route; the routes are {', '.join(ROUTES)}")
+            for name in spec.backends:
+                if name not in self.backends:
+                    raise ValueError(f"routes.{route}.backends: there is no backend {name!r}; the backends are {names}")
+        named: tuple[tuple[str, str | None], ...] = (
+            ("embeddings", self.embeddings),
+            ("enrichment.backend", self.enrichment.backend),
+            ("cascade.reasoning.backend", self.cascade.reasoning.backend),
+        )
+        for place, other in named:
+            if other is not None and other not in self.backends:
+                raise ValueError(f"{place}: there is no backend {other!r}; the backends are {names}")
+        if not any(backend.url for backend in self.backends.values()):
+            raise ValueError("no backend has a URL; set PRIMARY_URL=http://host:port, or run `make run`, which starts a simulator")
+        if not self.serving("primary"):
+            raise ValueError("routes.primary.backends: none of them has a URL; set PRIMARY_URL, or name a backend that has one")
+        loopback = self.server.host in ("127.0.0.1", "localhost", "::1") or self.server.host.startswith("127.")
+        if not loopback and not self.server.api_key and not self.server.allow_open:
+            raise ValueError(
+                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; set API_KEY, or ALLOW_OPEN=1 if that is meant"
+            )
+        return self
+
+    def usable(self, name: str) -> bool:
+        """Whether a backend exists for real: it has a URL, and a key if it is a cloud."""
+        backend = self.backends.get(name)
+        return bool(backend and backend.url and (backend.local or backend.api_key))
+
+    def serving(self, route: str) -> tuple[str, ...]:
+        """The usable backends of a route, in order; META without a route of its own is served like the primary."""
+        spec = self.routes.get(route) or self.routes.get("primary")
+        return tuple(name for name in spec.backends if self.usable(name)) if spec else ()
+
+
+def describe(section: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
+    """Every setting as (dotted name, default, description): what the documentation test compares against."""
+    rows: list[tuple[str, Any, str]] = []
+    for name, info in section.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            rows += describe(annotation, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, info.get_default(call_default_factory=True), info.description or ""))
+    return rows

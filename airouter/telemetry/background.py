@@ -1,0 +1,152 @@
+"""Work that a request leaves behind (log lines, session files): queued at once, done by one thread per process."""
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Mark(threading.Event):
+    """Queued behind the items; set when everything before it has been handled."""
+
+    def __init__(self, last: bool = False) -> None:
+        super().__init__()
+        self.last = last
+
+
+def after_fork(method: Callable[[], None]) -> None:
+    """Run a bound method in every forked child, before any of the child's own code, while its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def run() -> None:
+        if (alive := reference()) is not None:
+            alive()
+
+    os.register_at_fork(after_in_child=run)
+
+
+class Background(Generic[T]):
+    """A bounded queue that one daemon thread empties in batches; the thread starts at the first item.
+
+    A fork copies the queue but not the thread, and what waits in the copy is the parent's to handle: a child starts
+    with an empty queue and, at its first item, a thread of its own. Nothing here raises or blocks in `put`.
+
+    Args:
+        handle: gets 1..`batch` items, and an empty list after `tick` seconds without one.
+        limit: how many items may wait; more are dropped and counted in `dropped`.
+        linger: seconds to wait for company after a first item.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[list[T]], None],
+        *,
+        name: str,
+        limit: int,
+        batch: int = 1,
+        linger: float = 0.0,
+        tick: float | None = None,
+    ) -> None:
+        self._handle, self._name, self._limit, self._batch = handle, name, limit, batch
+        self._linger, self._tick = linger, tick
+        self._closed = False
+        self._reset()
+        after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self.dropped = 0
+        self._lock = threading.Lock()
+        self._hurry = threading.Event()
+        self._queue: queue.SimpleQueue[T | _Mark] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def put(self, item: T) -> bool:
+        """Queue one item; False when it was dropped (queue full, or closed)."""
+        if self._thread is None:
+            self._start()
+        if self._closed or self._queue.qsize() >= self._limit:
+            self.drop(1)
+            return False
+        self._queue.put(item)
+        return True
+
+    def drop(self, count: int) -> None:
+        with self._lock:
+            self.dropped += count
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                with suppress(RuntimeError):  # no thread can start while the interpreter shuts down: close() empties
+                    thread.start()
+                    self._thread = thread
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            try:
+                item = self._queue.get(timeout=self._tick)
+            except queue.Empty:
+                self._guarded([])
+                continue
+            if self._linger and not isinstance(item, _Mark):
+                self._hurry.wait(self._linger)
+            last = self._take(item)
+
+    def _take(self, item: T | _Mark) -> bool:
+        """Handle an item together with those that wait behind it; True when the last mark was among them."""
+        items: list[T] = []
+        marks: list[_Mark] = []
+        with suppress(queue.Empty):
+            while True:
+                if isinstance(item, _Mark):
+                    marks.append(item)
+                else:
+                    items.append(item)
+                if len(items) >= self._batch:
+                    break
+                item = self._queue.get_nowait()
+        if items:
+            self._guarded(items)
+        if marks:
+            self._hurry.clear()
+        for mark in marks:
+            mark.set()
+        return any(mark.last for mark in marks)
+
+    def _guarded(self, items: list[T]) -> None:
+        try:
+            self._handle(items)
+        except Exception:  # the thread must outlive a bad item
+            self.drop(len(items))
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything queued so far has been handled; False when that took longer than `timeout` seconds."""
+        if self._thread is None or not self._thread.is_alive():
+            return self._queue.empty()
+        mark = _Mark()
+        self._queue.put(mark)
+        self._hurry.set()
+        return mark.wait(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Handle what is queued, then end the thread; later items are dropped. May be called again."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+        if (thread := self._thread) is not None and thread is not threading.current_thread():
+            if first:
+                self._queue.put(_Mark(last=True))
+            self._hurry.set()
+            thread.join(timeout)
+            if thread.is_alive():
+                return False
+        with suppress(queue.Empty):  # items that slipped in behind the last mark
+            while True:
+                self._take(self._queue.get_nowait())
+        return True

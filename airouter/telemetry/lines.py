@@ -1,0 +1,62 @@
+"""The REQUEST and SLOW_REQUEST lines of app.log. Programs read them: the fields' order is fixed, new ones go last."""
+
+import re
+from collections.abc import Mapping
+
+from airouter.telemetry.logs import Log
+from airouter.types import ExchangeRecord
+
+SLOW_MS: Mapping[str, float] = {"primary": 5_000, "meta": 5_000, "xai": 30_000, "enrich": 60_000}
+SLOW_DEFAULT_MS = 10_000.0
+_BREAKS_WORD = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+def request_line(record: ExchangeRecord) -> str:
+    """`REQUEST session=… route=… classification_ms=…[ enrichment_ms=…] inference_ms=… total_ms=… stream=True|False`."""
+    return (
+        f"REQUEST session={_word(record.id[:8])} route={record.route} {_stages(record)}"
+        f" total_ms={round(record.total_ms)} stream={bool(record.stream)}{_extras(record)}"
+    )
+
+
+def slow_line(record: ExchangeRecord, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS) -> str | None:
+    """The SLOW_REQUEST line when the exchange took longer than its route's threshold (ms), else None."""
+    if record.total_ms <= thresholds.get(record.route, default):
+        return None
+    session, total = _word(record.id[:8]), round(record.total_ms)
+    return f"SLOW_REQUEST session={session} route={record.route} total_ms={total} {_stages(record)}{_extras(record)}"
+
+
+class RequestLines:
+    """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) where it took too long."""
+
+    def __init__(self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS) -> None:
+        self._log, self._thresholds, self._default = log, thresholds, default
+
+    def emit(self, record: ExchangeRecord) -> None:
+        if not record.log:
+            return
+        try:
+            self._log.info("%s", request_line(record))
+            slow = slow_line(record, self._thresholds, self._default)
+            if slow is not None:
+                self._log.warning("%s", slow)
+        except Exception as error:  # a sink must not raise: the client's answer is already on its way
+            self._log.error("no REQUEST line for session=%s: %s", str(record.id), type(error).__name__)
+
+
+def _stages(record: ExchangeRecord) -> str:
+    enrichment = "" if record.enrichment_ms is None else f" enrichment_ms={round(record.enrichment_ms)}"
+    return f"classification_ms={round(record.classification_ms)}{enrichment} inference_ms={round(record.inference_ms)}"
+
+
+def _extras(record: ExchangeRecord) -> str:
+    outcome = "" if record.outcome == "ok" else f" outcome={record.outcome}"
+    backend = f" backend={record.backend}" if record.backend else ""
+    tier = f" tier={record.tier}" if record.tier else ""
+    return outcome + backend + tier
+
+
+def _word(value: str) -> str:
+    """An id that came from a client must not be able to forge a field."""
+    return _BREAKS_WORD.sub("_", value)

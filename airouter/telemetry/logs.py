@@ -1,0 +1,298 @@
+"""app.log and the lines on stdout: a request only queues a tuple; one thread per process writes in batches."""
+
+import fcntl
+import logging
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pythonjsonlogger.json import JsonFormatter
+
+from airouter.clock import Clock
+from airouter.telemetry.background import Background, after_fork
+
+NAME = "ai_router"
+WAITING = 100_000  # lines; about 30 MB
+LINGER = 0.05  # seconds a first line waits for others, so that a busy second costs 20 writes and not thousands
+WARN_EVERY = 60.0  # seconds
+# Whatever could end a line, hide part of it or turn it round on a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+# (monotonic seconds, level, logger's name, template, its arguments, extra fields for JSON)
+_Entry = tuple[float, int, str, str, tuple[object, ...], Mapping[str, Any] | None]
+
+
+class Log(Protocol):
+    """What others need of a log: printf-style templates whose arguments do not change afterwards."""
+
+    def info(self, template: str, *args: object) -> None: ...
+
+    def warning(self, template: str, *args: object) -> None: ...
+
+    def error(self, template: str, *args: object) -> None: ...
+
+
+class RotatingFile:
+    """A file of whole lines that several processes append to and rotate: `app.log`, `app.log.1`, … (0600).
+
+    Every append holds an exclusive lock on `<path>.lock`, so no line is torn or lost to another process's rotation.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
+        self._path, self._lock_path = str(path), f"{path}.lock"
+        self._max_bytes, self._backups = max_bytes, backups
+        self._fd = self._lock_fd = -1
+        # A descriptor shared with the parent would share its lock too: then parent and child no longer exclude another.
+        after_fork(self.release)
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write whole lines (each with its newline); OSError leaves no part of a line behind."""
+        while True:
+            self._lock_fd = self._current(self._lock_fd, self._lock_path)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            if self._same(self._lock_fd, self._lock_path):
+                break  # else someone removed the lock file while we waited: the others lock its successor
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+        try:
+            self._fd = self._current(self._fd, self._path)
+            self._write_rotating(lines)
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def release(self) -> None:
+        """Close the descriptors; the next append opens them again."""
+        for fd in (self._fd, self._lock_fd):
+            with suppress(OSError):
+                os.close(fd)
+        self._fd = self._lock_fd = -1
+
+    def _write_rotating(self, lines: Sequence[bytes]) -> None:
+        size = os.fstat(self._fd).st_size
+        chunk: list[bytes] = []
+        for line in lines:
+            if size and size + len(line) > self._max_bytes:
+                self._write(b"".join(chunk))
+                self._rotate()
+                chunk, size = [], 0
+            chunk.append(line)
+            size += len(line)
+        self._write(b"".join(chunk))
+
+    def _write(self, data: bytes) -> None:
+        before, rest = os.fstat(self._fd).st_size, memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._fd, before)
+            raise
+
+    def _rotate(self) -> None:
+        names = [self._path, *(f"{self._path}.{number}" for number in range(1, self._backups + 1))]
+        if self._backups <= 0:
+            os.ftruncate(self._fd, 0)
+            return
+        for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+            with suppress(FileNotFoundError):
+                os.replace(newer, older)
+        self._fd = self._current(self._fd, self._path)
+
+    @staticmethod
+    def _same(fd: int, path: str) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(path))
+        except OSError:
+            return False
+
+    def _current(self, fd: int, path: str) -> int:
+        """A descriptor of the file that has this name now, made if need be: `fd`, or a new one in its place."""
+        if fd >= 0 and self._same(fd, path):
+            return fd
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        new = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):
+            status = os.fstat(new)
+            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != 0o600:
+                os.fchmod(new, 0o600)
+        if fd >= 0:
+            os.close(fd)
+        return new
+
+
+def _escape(text: str) -> str:
+    """The text on one line, whatever a client put into it."""
+    return _CONTROL.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)
+
+
+class _LineFormatter(logging.Formatter):
+    """`2026-01-31 12:00:00,123 - ai_router - INFO - message`, in the clock's zone, always a single line."""
+
+    zone: tzinfo | None = None
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, RUF100 (logging's name)
+        local = datetime.fromtimestamp(record.created, self.zone).strftime(datefmt or self.default_time_format)
+        return f"{local},{int(record.msecs):03d}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _escape(super().format(record))
+
+
+class AppLog:
+    """The application's log. `info` and its siblings queue the line and return: no I/O, no formatting, no exception.
+
+    A line's time is when it was logged. Arguments are formatted later, in another thread: pass strings and numbers.
+
+    Args:
+        log_dir: where `app.log` lives; made when missing.
+        fmt: "json" also writes every line as a JSON object to stdout (whatever `stdout` says).
+        stdout: with fmt "text", also write the text lines to stdout.
+        max_bytes: size at which `app.log` becomes `app.log.1`; `backups` of those are kept.
+    """
+
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        level: str = "INFO",
+        fmt: Literal["text", "json"] = "text",
+        stdout: bool = False,
+        max_bytes: int = 5_000_000,
+        backups: int = 3,
+        clock: Clock,
+    ) -> None:
+        self.path = Path(log_dir) / "app.log"
+        self._level = logging.getLevelNamesMapping()[level.upper()]
+        self._clock, self._monotonic = clock, clock.monotonic
+        self._file = RotatingFile(self.path, max_bytes, backups)
+        self._line = _LineFormatter()
+        self._stdout: logging.Formatter | None = self._line if stdout else None
+        if fmt == "json":
+            fields = ["timestamp", "levelname", "name", "message"]
+            self._stdout = JsonFormatter(fields, rename_fields={"levelname": "level"}, json_default=str)
+        self._warned: float | None = None
+        self._background = Background[_Entry](self._write, name="app-log", limit=WAITING, batch=1000, linger=LINGER)
+        self._put = self._background.put
+
+    def debug(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
+        if self._level <= logging.DEBUG:
+            self._put((self._monotonic(), logging.DEBUG, NAME, template, args, extra))
+
+    def info(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
+        """Log one line. `template % args`, as in logging; `extra` becomes fields of the JSON line."""
+        if self._level <= logging.INFO:
+            self._put((self._monotonic(), logging.INFO, NAME, template, args, extra))
+
+    def warning(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
+        if self._level <= logging.WARNING:
+            self._put((self._monotonic(), logging.WARNING, NAME, template, args, extra))
+
+    def error(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
+        if self._level <= logging.ERROR:
+            self._put((self._monotonic(), logging.ERROR, NAME, template, args, extra))
+
+    def foreign(self, level: int, name: str, message: str) -> None:
+        """Log a finished message under another logger's name (see `install_stdlib_handler`)."""
+        if self._level <= level:
+            self._put((self._monotonic(), level, name, "%s", (message,), None))
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost in this process: too many were waiting, or they could not be written."""
+        return self._background.dropped
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything logged so far is written (or given up); False when `timeout` seconds did not do."""
+        return self._background.flush(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Flush and stop; later lines are dropped and counted. Fit for atexit; may be called again."""
+        return self._background.close(timeout)
+
+    def _write(self, batch: list[_Entry]) -> None:
+        """Runs in the writer thread alone."""
+        now = self._clock.now()
+        # Entries carry monotonic time (a wall-clock reading costs a request more): one reading here dates them all.
+        offset = now.timestamp() - self._monotonic()
+        self._line.zone = now.tzinfo
+        records = [_record(entry, entry[0] + offset, now.tzinfo) for entry in batch]
+        lines = [_encode(self._line, record) for record in records]
+        try:
+            self._file.append(lines)
+        except OSError as error:
+            self._failed(len(batch), f"{self.path}: {error.strerror or error}")
+        if self._stdout is not None:
+            try:
+                # One write a line: several processes share this pipe, and only small writes to it stay whole.
+                for line in lines if self._stdout is self._line else (_encode(self._stdout, r) for r in records):
+                    os.write(1, line)
+            except OSError as error:
+                self._failed(0, f"stdout: {error.strerror or error}")
+
+    def _failed(self, lost: int, why: str) -> None:
+        self._background.drop(lost)
+        now = self._monotonic()
+        if self._warned is None or now - self._warned >= WARN_EVERY:
+            self._warned = now
+            with suppress(Exception):
+                print(f"WARNING: cannot write the log ({_escape(why)}); {self.dropped} lines lost", file=sys.stderr)
+
+
+def _record(entry: _Entry, created: float, zone: tzinfo | None) -> logging.LogRecord:
+    _, level, name, template, args, extra = entry
+    try:
+        text = template % args if args else template
+    except Exception:  # a wrong template must not cost the line
+        text = f"{template} {args!r}"
+    record = logging.LogRecord(name, level, "", 0, text, None, None)
+    micros = round(created * 1e6)
+    record.created, record.msecs = micros / 1e6, micros // 1000 % 1000
+    record.timestamp = datetime.fromtimestamp(record.created, zone).isoformat(timespec="milliseconds")
+    for key, value in (extra or {}).items():
+        record.__dict__.setdefault(key, value)
+    return record
+
+
+def _encode(formatter: logging.Formatter, record: logging.LogRecord) -> bytes:
+    try:
+        text = formatter.format(record)
+    except Exception:  # an extra field that JSON cannot hold
+        text = _escape(f"{record.levelname} {record.msg}")
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+class _StdlibHandler(logging.Handler):
+    def __init__(self, log: AppLog, level: int) -> None:
+        super().__init__(level)
+        self._log = log
+        self.setFormatter(logging.Formatter("%(message)s"))  # adds a traceback where there is one
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "in_app_log", None) is self:  # a logger of ours that also passes its records to its parent
+            return
+        record.in_app_log = self
+        with suppress(Exception):
+            self._log.foreign(record.levelno, record.name, self.format(record))
+
+
+def install_stdlib_handler(
+    log: AppLog, *, level: int = logging.WARNING, loggers: Iterable[str] = ("", "gunicorn.error")
+) -> logging.Handler:
+    """Send what these loggers ("" is the root) get into `log` too, under their own names.
+
+    gunicorn's loggers pass nothing on to the root, so they are named. Returns the handler, for `removeHandler`.
+    """
+    handler = _StdlibHandler(log, level)
+    for name in loggers:
+        logging.getLogger(name).addHandler(handler)
+    return handler

@@ -1,0 +1,104 @@
+"""The record of an exchange while it is being written: every stage notes what it did; `freeze()` makes the record."""
+
+from datetime import datetime
+from typing import Any
+
+from airouter.types import Decision, ExchangeRecord, Features, Plan, Step, Verdict
+
+_QUERY_KEPT = 500
+
+
+class RecordBuilder:
+    """Plain attributes, written by the one thread that owns the exchange. Durations in ms."""
+
+    def __init__(self, id: str, timestamp: datetime, client_ip: str) -> None:
+        self.id = id
+        self.timestamp = timestamp
+        self.client_ip = client_ip
+        self.endpoint = ""
+        self.stream = False
+        self.user_query = ""
+        self.client_messages: list[Any] = []
+        self.route = "none"
+        self.requested_route = "auto"
+        self.label: str | None = None
+        self.tier: str | None = None
+        self.p: float | None = None
+        self.verdicts: tuple[Verdict, ...] = ()
+        self.classification_raw = ""
+        self.classification_ms = 0.0
+        self.enrichment_ms: float | None = None
+        self.inference_ms = 0.0
+        self.ttft_ms: float | None = None
+        self.steps: list[Step] = []
+        self.usage: dict[str, Any] | None = None
+        self.outcome: str | None = None
+        self.status = 0
+        self.error: str | None = None
+        self.backend: str | None = None
+        self.model: str | None = None
+        self.adjusted: tuple[str, ...] = ()
+        self.notes: list[str] = []
+        self.speculation: str | None = None
+        self.abort_ms: float | None = None
+        self.wasted_tokens = 0
+        self.client_gone_ms: float | None = None
+        self.attempts: list[str] = []
+        self.save = False
+        self.wanted = False  # whether this exchange is recorded at all: inference requests are, /health is not
+
+    def asked(self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]) -> None:
+        self.endpoint = endpoint
+        self.stream = stream
+        self.client_messages = messages
+        self.save = True
+        if features is not None:
+            self.user_query = features.ask[:_QUERY_KEPT]
+
+    def decided(self, decision: Decision) -> None:
+        self.label, self.tier, self.p = decision.label, decision.tier, decision.p
+        self.verdicts = decision.verdicts
+        self.classification_ms = decision.ms if decision.label != "META" and not decision.forced else 0.0
+        self.classification_raw = next((v.raw for v in reversed(decision.verdicts) if v.raw), "")
+
+    def planned(self, plan: Plan) -> None:
+        self.route = plan.route
+        self.notes.extend(plan.reasons)
+
+    def freeze(self, total_ms: float) -> ExchangeRecord:
+        return ExchangeRecord(
+            id=self.id,
+            timestamp=self.timestamp,
+            client_ip=self.client_ip,
+            endpoint=self.endpoint,
+            stream=self.stream,
+            user_query=self.user_query,
+            client_messages=self.client_messages,
+            route=self.route,
+            requested_route=self.requested_route,
+            label=self.label,
+            tier=self.tier,
+            p=self.p,
+            verdicts=self.verdicts,
+            classification_raw=self.classification_raw,
+            classification_ms=self.classification_ms,
+            enrichment_ms=self.enrichment_ms,
+            inference_ms=self.inference_ms,
+            ttft_ms=self.ttft_ms,
+            total_ms=total_ms,
+            steps=tuple(self.steps),
+            usage=self.usage,
+            outcome=self.outcome or "client_gone",
+            status=self.status,
+            error=self.error,
+            backend=self.backend,
+            model=self.model,
+            adjusted=self.adjusted,
+            notes=tuple(self.notes),
+            speculation=self.speculation,
+            abort_ms=self.abort_ms,
+            wasted_tokens=self.wasted_tokens,
+            client_gone_ms=self.client_gone_ms,
+            attempts=tuple(self.attempts),
+            save=self.save,
+        )

@@ -1,0 +1,187 @@
+"""An ExchangeRecord as the JSON text of a session file: without credentials, and without the bytes of images."""
+
+import hashlib
+import json
+import re
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import orjson
+
+from airouter.types import ExchangeRecord, Step
+
+Content = Literal["full", "off"]
+MAX_QUERY, MAX_RESPONSE = 500, 2_000  # characters
+CHUNK = 1 << 18  # characters decoded at a time, a multiple of 4: other threads get their turn in between
+
+_REMOVED = "[removed]"
+_SECRET_KEY = re.compile(r"authorization|api_?key|(^|_)(key|auth)$|secret|passw|credential|cookie|bearer|token$")
+_SECRET_TEXT = re.compile(r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|\b(?:sk|xai|gsk)-[\w-]{8,}")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Parts of a message that hold data, and the fields in which they hold it: as a `data:` URL or as plain base64.
+_HOLDERS = ("image_url", "video_url", "audio_url", "input_audio", "audio", "file", "source", "file_data")
+_URL_FIELDS, _DATA_FIELDS = ("url", "image_url"), ("data", "file_data")
+
+
+def document(record: ExchangeRecord, content: Content = "full") -> bytes:
+    """One JSON object: the record's fields by name.
+
+    A message of a step that is one of the client's (the same object) is written as `{"client_message": index}`. With
+    content "off" no text of the conversation is in it.
+    """
+    full = content == "full"
+    known = {id(message): index for index, message in enumerate(record.client_messages)}
+    verdicts = (_fields(verdict) for verdict in record.verdicts)
+    values = _fields(record) | {
+        "timestamp": record.timestamp.isoformat(),
+        "user_query": record.user_query[:MAX_QUERY] if full else "",
+        "client_messages": [_json(message, _slim) for message in record.client_messages] if full else [],
+        "classification_raw": record.classification_raw if full else "",
+        "verdicts": [_json(verdict if full else verdict | {"raw": ""}) for verdict in verdicts],
+        "steps": [orjson.Fragment(_step(step, known, full)) for step in record.steps],
+        "error": _without_secrets(record.error),
+    }
+    del values["save"], values["log"]  # instructions to the sinks
+    return _object(values)
+
+
+def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
+    sent = step.messages_sent if full else []
+    params = step.params
+    if not full:  # a tool's description or a search's query is content too
+        params = {key: value for key, value in params.items() if value is None or isinstance(value, bool | int | float)}
+    values = _fields(step) | {
+        "url": _clean_url(step.url),
+        "messages_sent": [{"client_message": known[id(message)]} if id(message) in known else _json(message, _slim) for message in sent],
+        "params": _json(params, _clean),
+        "response_content": step.response_content[:MAX_RESPONSE] if full else "",
+        "error": _without_secrets(step.error),
+    }
+    return _object(values)
+
+
+def _fields(instance: Any) -> dict[str, Any]:
+    """A dataclass's fields by name, not copied (unlike `asdict`)."""
+    return {field.name: getattr(instance, field.name) for field in fields(instance)}
+
+
+def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fragment:
+    """Encoded, whatever it is: what orjson refuses (lone surrogates, huge integers) by json, and the rest as a note."""
+    try:
+        value = value if prepare is None else prepare(value)
+        try:
+            return orjson.Fragment(_dumps(value))
+        except Exception:
+            return orjson.Fragment(json.dumps(value, default=str, skipkeys=True, allow_nan=False).encode())
+    except Exception:  # nested too deeply, for instance
+        return orjson.Fragment(_dumps({"unserialisable": type(value).__name__}))
+
+
+def _object(values: dict[str, Any]) -> bytes:
+    """An object encoded in one go or, where something in it resists, field by field: the others must not suffer."""
+    try:
+        return _dumps(values)
+    except Exception:
+        return _dumps({name: _json(value) for name, value in values.items()})
+
+
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _clean(value: Any, *, schema: bool = False) -> Any:
+    """Parameters without the values of keys that name a credential.
+
+    Below `properties` a JSON schema (of a tool, say) may well describe an argument called "token": that stays.
+    """
+    if isinstance(value, Mapping):
+        clean = {}
+        for key, item in value.items():
+            name = _CAMEL.sub("_", str(key)).lower().replace("-", "_")
+            if _SECRET_KEY.search(name) and not (schema and isinstance(item, Mapping)):
+                clean[key] = _REMOVED
+            elif name.endswith("url") and isinstance(item, str):
+                clean[key] = _clean_url(item)
+            else:
+                clean[key] = _clean(item, schema=name == "properties")
+        return clean
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value
+
+
+def _clean_url(url: str) -> str:
+    """The URL without userinfo, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return _REMOVED
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+
+
+def _without_secrets(text: str | None) -> str | None:
+    return _SECRET_TEXT.sub(_REMOVED, text) if text else text
+
+
+def _slim(message: Any) -> Any:
+    """The message itself, or, where it carries images, audio or files, a copy that names each by its hash and size."""
+    parts = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(parts, list):
+        return message
+    slim = [_slim_part(part) for part in parts]
+    return message if all(a is b for a, b in zip(slim, parts, strict=True)) else {**message, "content": slim}
+
+
+def _slim_part(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    changed = {key: _slim_holder(key, part[key]) for key in _HOLDERS if key in part}
+    if "content" in part:  # a tool's result holds parts of its own
+        changed["content"] = _slim(part)["content"]
+    return {**part, **changed} if any(changed[key] is not part[key] for key in changed) else part
+
+
+def _slim_holder(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return _described(value, "") if key in _DATA_FIELDS or _is_data_url(value) else value
+    if not isinstance(value, dict) or value.get("type") == "text":  # a document in plain words is no attachment
+        return value
+    kind = str(value.get("media_type") or value.get("format") or "")
+    changed = {
+        name: _described(item, kind)
+        for name, item in value.items()
+        if isinstance(item, str) and (name in _DATA_FIELDS or (name in _URL_FIELDS and _is_data_url(item)))
+    }
+    return {**value, **changed} if changed else value
+
+
+def _is_data_url(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def _described(text: str, media_type: str) -> dict[str, Any]:
+    """What stands for the data of a `data:` URL or plain base64: `{"sha256", "bytes", "media_type"}`.
+
+    Hash and size are those of the decoded bytes, or of the text where it is not base64.
+    """
+    start, base64 = 0, True
+    if _is_data_url(text):
+        start = text.find(",", 0, 1_000) + 1
+        header = text[5 : max(start - 1, 5)].lower()
+        media_type, base64 = header.split(";")[0], header.endswith(";base64")
+    digest, size = hashlib.sha256(), 0
+    try:
+        if not base64:
+            raise ValueError
+        for at in range(start, len(text), CHUNK):
+            data = a2b_base64(text[at : at + CHUNK])
+            digest.update(data)
+            size += len(data)
+    except ValueError:
+        raw = text[start:].encode("utf-8", "surrogatepass")
+        digest, size = hashlib.sha256(raw), len(raw)
+    return {"sha256": digest.hexdigest(), "bytes": size, "media_type": media_type}

@@ -1,0 +1,68 @@
+"""Figures per route since the start of this process, for GET /stats."""
+
+import threading
+from collections import Counter, deque
+from typing import Any
+
+from airouter.types import ExchangeRecord
+
+_KEPT = 1000
+
+
+class _Route:
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.tiers: Counter[str] = Counter()
+        self.speculation: Counter[str] = Counter()
+        self.total_ms: deque[float] = deque(maxlen=_KEPT)
+        self.ttft_ms: deque[float] = deque(maxlen=_KEPT)
+
+
+class Stats:
+    """A sink. Mutable state: one entry per route, guarded by one lock; percentiles are over the last 1,000 requests."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._routes: dict[str, _Route] = {}
+
+    def emit(self, record: ExchangeRecord) -> None:
+        with self._lock:
+            route = self._routes.setdefault(record.route, _Route())
+            route.outcomes[record.outcome] += 1
+            route.total_ms.append(record.total_ms)
+            if record.tier:
+                route.tiers[record.tier] += 1
+            if record.speculation:
+                route.speculation[record.speculation] += 1
+            if record.ttft_ms is not None:
+                route.ttft_ms.append(record.ttft_ms)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Per route: requests, outcomes, deciding tiers, speculation, and p50/p95/p99 of total and first content, in ms."""
+        with self._lock:
+            return {
+                name: {
+                    "requests": sum(route.outcomes.values()),
+                    "outcomes": dict(route.outcomes),
+                    "tiers": dict(route.tiers),
+                    "speculation": dict(route.speculation),
+                    "total_ms": _percentiles(route.total_ms),
+                    "ttft_ms": _percentiles(route.ttft_ms),
+                }
+                for name, route in self._routes.items()
+            }
+
+
+def _percentiles(values: deque[float]) -> dict[str, float] | None:
+    """Linear interpolation between the two nearest, never beyond the largest value."""
+    if not values:
+        return None
+    ordered = sorted(values)
+
+    def at(q: float) -> float:
+        position = q * (len(ordered) - 1)
+        low = int(position)
+        high = min(low + 1, len(ordered) - 1)
+        return round(ordered[low] + (ordered[high] - ordered[low]) * (position - low), 3)
+
+    return {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99)}

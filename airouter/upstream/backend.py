@@ -1,0 +1,74 @@
+"""A backend at run time: its settings, where it is, its slots, its model's name."""
+
+import threading
+from typing import Any
+
+import orjson
+
+from airouter.clock import Clock
+from airouter.errors import UpstreamBroken
+from airouter.ports import Provider
+from airouter.resilience.limiter import Limiter
+from airouter.settings import BackendSettings
+from airouter.types import HttpRequest, Limits
+from airouter.upstream.call import Call
+from airouter.upstream.pool import Origin
+
+
+class Backend:
+    """One configured server. Mutable state: the model name it was found to serve; set once, under a lock."""
+
+    def __init__(self, name: str, settings: BackendSettings, provider: Provider, clock: Clock, *, queue: int) -> None:
+        assert settings.url is not None
+        self.name = name
+        self.settings = settings
+        self.provider = provider
+        self.clock = clock
+        self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
+        self.limiter = Limiter(settings.slots, queue, clock)
+        self.headers = provider.headers(settings.api_key)
+        self._lock = threading.Lock()
+        self._model = settings.model
+
+    @property
+    def model(self) -> str | None:
+        """The model to ask for; None until `learn_model()` has read it from /v1/models."""
+        return self._model
+
+    @property
+    def url(self) -> str:
+        return self.origin.url
+
+    def call(self, request: HttpRequest, limits: Limits | None = None) -> Call:
+        """A call that is not started yet."""
+        return Call(self.origin, request, limits or self.settings.limits, self.clock, self.name)
+
+    def models_request(self) -> HttpRequest:
+        return HttpRequest("GET", "/v1/models", self.headers)
+
+    def health_request(self) -> HttpRequest:
+        """The cheapest request that tells whether the backend is up; it never costs money."""
+        return HttpRequest("GET", self.provider.health_path, self.headers) if self.provider.health_path else self.models_request()
+
+    def learn_model(self, body: bytes) -> str:
+        """Take the first model of a /v1/models answer.
+
+        Raises:
+            UpstreamBroken: the answer lists none.
+        """
+        names = model_names(body)
+        if not names:
+            raise UpstreamBroken(f"The backend {self.name!r} lists no model at /v1/models; set its model in the configuration.")
+        with self._lock:
+            self._model = self._model or names[0]
+            return self._model
+
+
+def model_names(body: bytes) -> list[str]:
+    """The ids of a /v1/models answer; [] when it is not one."""
+    try:
+        payload: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return []
+    entries = payload.get("data") if isinstance(payload, dict) else None
+    return [e["id"] for e in entries or [] if isinstance(e, dict) and isinstance(e.get("id"), str)]

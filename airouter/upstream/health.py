@@ -1,0 +1,82 @@
+"""Asks all backends at once whether they are up, under one hard limit; callers at the same time share one answer."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airouter.clock import Clock
+from airouter.types import Limits
+from airouter.upstream.backend import Backend
+from airouter.upstream.call import Call
+from airouter.upstream.poller import Poller
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One backend's answer: `ms` from asking to answer, `problem` in words when it is not healthy."""
+
+    healthy: bool
+    ms: float
+    problem: str | None = None
+
+
+class _Round:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: dict[str, Health] = {}
+
+
+class HealthChecker:
+    """Mutable state: the round of asking that is under way, if any; guarded by one lock."""
+
+    def __init__(self, backends: Mapping[str, Backend], clock: Clock, limit: float) -> None:
+        self._backends = backends
+        self._clock = clock
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._round: _Round | None = None
+
+    def check(self) -> dict[str, Health]:
+        """Every backend's health, in at most `limit` seconds however many hang."""
+        with self._lock:
+            mine = self._round is None
+            round_ = self._round = self._round or _Round()
+        if not mine:
+            round_.done.wait(self._limit + 0.1)
+            return dict(round_.result)
+        try:
+            round_.result = ask_all(self._backends, self._clock, self._limit)
+        finally:
+            with self._lock:
+                self._round = None
+            round_.done.set()
+        return dict(round_.result)
+
+
+def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict[str, Health]:
+    """One health request to each backend, side by side; a limit on the whole, not on each read."""
+    poller = Poller(clock)
+    started = clock.monotonic()
+    until = started + limit
+    calls: dict[str, Call] = {}
+    try:
+        for name, backend in backends.items():
+            left = max(0.05, until - clock.monotonic())
+            calls[name] = poller.add(backend.call(backend.health_request(), Limits(left, left, left, left)).start())
+        while clock.monotonic() < until and not all(call.finished for call in calls.values()):
+            poller.wait(until)
+        return {name: _read(call, started) for name, call in calls.items()}
+    finally:
+        for call in calls.values():
+            call.close()
+
+
+def _read(call: Call, started: float) -> Health:
+    elapsed = ((call.ended_at or call.clock.monotonic()) - started) * 1000
+    if call.error is not None:
+        return Health(False, elapsed, call.error.message)
+    if not call.complete:
+        return Health(False, elapsed, "no answer in time")
+    if call.status != 200:
+        return Health(False, elapsed, f"status {call.status}")
+    return Health(True, elapsed)

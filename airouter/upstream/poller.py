@@ -1,0 +1,74 @@
+"""One request's event loop: its calls to backends and its client's socket, waited for together in the request's own thread.
+
+So there is no thread per call and no lock: a classification and a speculative answer advance side by side, a client that
+leaves is seen at once (POLLRDHUP), and every limit is the timeout of the same poll().
+"""
+
+import select
+import socket
+
+from airouter.clock import Clock
+from airouter.errors import ClientGone
+from airouter.upstream.call import Call
+
+# A client that half-closes its connection counts as gone: HTTP clients do not do that while they wait for an answer.
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+
+class Poller:
+    """Waits for whatever happens first: progress of a call, a wake-up, the client leaving, a limit, or `until`."""
+
+    def __init__(self, clock: Clock, client: socket.socket | None = None) -> None:
+        self.clock = clock
+        self.client = client
+        self._client_fd = client.fileno() if client is not None else -1
+        self._calls: list[Call] = []
+
+    def add(self, call: Call) -> Call:
+        self._calls.append(call)
+        return call
+
+    def remove(self, call: Call) -> None:
+        if call in self._calls:
+            self._calls.remove(call)
+
+    def wait(self, until: float, wake: socket.socket | None = None) -> None:
+        """Wait until something happened, at the latest until the monotonic time `until`.
+
+        Raises:
+            ClientGone: the client closed its connection.
+        """
+        now = self.clock.monotonic()
+        poller = select.poll()
+        by_fd: dict[int, Call] = {}
+        for call in self._calls:
+            if call.finished:
+                continue
+            until = min(until, call.expires)
+            events = call.events
+            if events:
+                poller.register(call.fileno(), events)
+                by_fd[call.fileno()] = call
+        if self._client_fd >= 0:
+            poller.register(self._client_fd, _GONE)
+        if wake is not None:
+            poller.register(wake.fileno(), select.POLLIN)
+        # poll() counts whole milliseconds: round up, or it spins through the last one.
+        for fd, _events in poller.poll(min(max(0.0, (until - now) * 1000 + 0.999), 3_600_000)):
+            if fd == self._client_fd:
+                raise ClientGone
+            woken = by_fd.get(fd)
+            if woken is not None:
+                woken.advance()
+        now = self.clock.monotonic()
+        for call in self._calls:
+            if now >= call.expires:
+                call.expire(now)
+
+    def client_gone(self) -> bool:
+        """Whether the client has left, without waiting."""
+        if self._client_fd < 0:
+            return False
+        poller = select.poll()
+        poller.register(self._client_fd, _GONE)
+        return bool(poller.poll(0))

@@ -1,0 +1,1 @@
+"""HTTP surface: the exchange owner at the WSGI edge and one Blueprint per concern."""

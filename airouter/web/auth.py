@@ -1,0 +1,24 @@
+"""Who may call: a bearer key, when one is configured. `/` and `/health*` are public and spend nothing."""
+
+import hmac
+
+from flask import Flask, request
+
+from airouter.errors import Unauthorized
+from airouter.runtime import Runtime
+
+
+def register(app: Flask, runtime: Runtime) -> None:
+    @app.before_request
+    def check() -> None:
+        key = runtime.state.settings.server.api_key
+        path = request.path
+        if key is None or path == "/" or path == "/health" or path.startswith("/health/"):
+            return
+        header = request.environ.get("HTTP_AUTHORIZATION", "")
+        scheme, _, sent = header.partition(" ")
+        # Bytes, in constant time: a header may hold anything, and compare_digest refuses text that is not ASCII.
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode("latin-1", "replace"), key.encode()):
+            raise Unauthorized(
+                "A valid key is needed: send 'Authorization: Bearer <API_KEY of this router>'.", headers={"WWW-Authenticate": "Bearer"}
+            )

@@ -1,0 +1,91 @@
+"""The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once.
+
+Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run twice, and an owner inside
+the response is lost when an `after_request` fails.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from airouter.exchange.exchange import Exchange
+from airouter.runtime import Runtime
+
+EXCHANGE = "airouter.exchange"
+Environ = dict[str, Any]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Edge:
+    """Wraps the Flask app."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], runtime: Runtime) -> None:
+        self._app = app
+        self._runtime = runtime
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> "Body":
+        runtime = self._runtime
+        settings = runtime.state.settings
+        client = environ.get("gunicorn.socket")
+        if client is not None:
+            # Bounds each read of the body and each write of the answer; gunicorn itself resets it for the next request.
+            client.settimeout(settings.server.body_timeout)
+        exchange = Exchange(
+            runtime.clock,
+            client=client,
+            client_ip=client_ip(environ, settings.server.trusted_proxies),
+            total=settings.timeouts.total,
+            sinks=runtime.sinks,
+        )
+        environ[EXCHANGE] = exchange
+        try:
+            return Body(self._app(environ, start_response), exchange)
+        except BaseException:
+            exchange.close()
+            raise
+
+
+class Body:
+    """The response's body; `close()` is the end of the exchange, also for a body that was never read (HEAD)."""
+
+    def __init__(self, inner: Iterable[bytes], exchange: Exchange) -> None:
+        self._inner = inner
+        self._exchange = exchange
+        self._iterator: Iterator[bytes] = iter(inner)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._iterator
+
+    def close(self) -> None:
+        try:
+            close = getattr(self._inner, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._exchange.close()
+
+
+def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
+    """The caller's address; X-Forwarded-For counts only as far as its hops are configured as trusted."""
+    address: str = environ.get("REMOTE_ADDR", "")
+    if not trusted:
+        return address
+    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    while hops and _within(address, trusted):
+        candidate = hops.pop()
+        if not _is_address(candidate):
+            break
+        address = candidate
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(address: str, trusted: tuple[str, ...]) -> bool:
+    return _is_address(address) and any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in trusted)

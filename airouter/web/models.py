@@ -1,0 +1,41 @@
+"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes, then the backends' own."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from airouter.errors import NotFound
+from airouter.runtime import Runtime, State
+from airouter.types import ROUTES
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    bp = Blueprint("models", __name__)
+
+    @bp.get("/v1/models")
+    def index() -> Response:
+        return jsonify({"object": "list", "data": _models(runtime.state)})
+
+    @bp.get("/v1/models/<path:name>")
+    def one(name: str) -> Response:
+        for model in _models(runtime.state):
+            if model["id"] == name:
+                return jsonify(model)
+        raise NotFound(
+            f"The model {name[:80]!r} does not exist here; GET /v1/models lists those that do.", param="model", code="model_not_found"
+        )
+
+    return bp
+
+
+def _models(state: State) -> list[dict[str, Any]]:
+    settings = state.settings
+    virtual = settings.virtual_model
+    names = [(virtual, "ai-router")]
+    names += [(f"{virtual}/{route}", "ai-router") for route in ROUTES if settings.serving(route)]
+    seen = {name for name, _ in names}
+    for backend in state.backends.values():
+        if backend.model and backend.model not in seen and settings.usable(backend.name):
+            seen.add(backend.model)
+            names.append((backend.model, backend.name))
+    return [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names]

@@ -1,0 +1,82 @@
+"""/router/* and /primary/*: a backend's own API, for measuring it directly. An allow-list of paths, nothing else."""
+
+from collections.abc import Generator, Iterator
+
+from flask import Blueprint, Response, request
+
+from airouter.errors import ClientGone, NotFound, RouterError
+from airouter.exchange.admission import admit
+from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.exchange.fetch import call_done, call_open
+from airouter.runtime import Runtime
+from airouter.types import HttpRequest
+from airouter.upstream.call import Call
+from airouter.web.body import read_body
+from airouter.web.edge import EXCHANGE
+
+GETS = frozenset({"health", "version", "metrics", "load", "v1/models"})
+POSTS = frozenset({"v1/chat/completions", "v1/completions", "v1/embeddings", "tokenize"})
+_PASSED_HEADERS = ("content-type", "retry-after")
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    bp = Blueprint("passthrough", __name__)
+
+    @bp.get("/<any(router, primary):name>/<path:path>")
+    @bp.post("/<any(router, primary):name>/<path:path>")
+    def forward(name: str, path: str) -> Response:
+        allowed = POSTS if request.method == "POST" else GETS
+        if path not in allowed:
+            raise NotFound(
+                f"{request.method} /{name}/{path[:60]} is not passed through; these are: {', '.join(sorted(allowed))}.", code="unknown_url"
+            )
+        backend = runtime.state.backends.get(name)
+        if backend is None:
+            raise NotFound(f"No backend {name!r} is configured.", code="no_backend")
+        exchange: Exchange = request.environ[EXCHANGE]
+        body = b""
+        if request.method == "POST":
+            exchange.record.wanted = True
+            exchange.record.endpoint, exchange.record.route, exchange.record.backend = f"{name}/{path}", "passthrough", name
+            body = read_body(request.environ, runtime.state.settings.server, runtime.clock)
+            _run(admit(exchange, backend, "interactive", runtime.state.settings.queue.wait))
+        call = backend.call(HttpRequest(request.method, f"/{path}", backend.headers, body))
+        call.extend_first_byte()
+        call_open(exchange, call)
+        while not (call.head_at or call.finished):
+            _run(exchange.pause())
+        if call.error is not None:
+            raise call.error
+        headers = {key.title(): call.headers[key] for key in _PASSED_HEADERS if key in call.headers}
+        return Response(_body(exchange, call), call.status, headers, direct_passthrough=True)
+
+    return bp
+
+
+def _run(waiting: Generator[Keepalive, None, object]) -> None:
+    """Nothing is sent while it waits: the client of a passthrough speaks to the backend alone."""
+    for _ in waiting:
+        pass
+
+
+def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
+    try:
+        while True:
+            data = call.take()
+            if data:
+                yield data
+            elif call.finished:
+                break
+            else:
+                _run(exchange.pause())
+    except ClientGone:
+        exchange.gone()
+        return
+    except RouterError as error:
+        exchange.fail(error)
+        raise ConnectionAbortedError from None  # the only honest way to end a body that is not ours
+    call_done(exchange, call)
+    if call.error is not None:
+        exchange.fail(call.error)
+        raise ConnectionAbortedError
+    exchange.settle("ok" if call.status < 400 else "upstream_error", call.status)

@@ -1,0 +1,117 @@
+"""Every error as OpenAI's clients expect it, in one place. No exception's text reaches a client."""
+
+import logging
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
+from airouter.exchange.exchange import Exchange
+from airouter.web.edge import EXCHANGE
+
+# A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
+_PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
+_KEPT_HEADERS = (("retry-after", "Retry-After"),)
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(RouterError, _router_error)
+    app.register_error_handler(ClientGone, _client_gone)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _bug)
+
+
+def render(error: RouterError, exchange: Exchange | None) -> Response:
+    """The HTTP answer for an error."""
+    status, body, headers = error.status, orjson.dumps(error.body()), dict(error.headers)
+    if isinstance(error, UpstreamStatus):
+        status, body, headers = _upstream(error)
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if exchange is not None:
+        headers["X-Router-Session"] = exchange.id8
+        record = exchange.record
+        if record.wanted and record.route != "none":
+            headers["X-Router-Route"] = record.route
+        exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.settle(
+            "client_error" if status in (400, 404, 413, 422) else "upstream_error", status, error.message
+        )
+    return Response(body, status, headers, content_type="application/json")
+
+
+def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
+    """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in that shape."""
+    headers = {ours: error.upstream_headers[name] for name, ours in _KEPT_HEADERS if name in error.upstream_headers}
+    if error.upstream_status not in _PASSED_ON:
+        refused = RouterError(
+            f"{error.message} The router's key for it is wrong or missing; this is not about your key.",
+            status=502,
+            code="upstream_refused_key",
+        )
+        return 502, orjson.dumps(refused.body()), headers
+    shaped = openai_shaped(error)
+    return error.upstream_status, orjson.dumps(shaped), headers
+
+
+def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
+    """`{"error": {message, type, param, code}}` out of whatever a backend sent."""
+    try:
+        payload = orjson.loads(error.upstream_body)
+    except orjson.JSONDecodeError:
+        payload = None
+    inner = payload.get("error", payload) if isinstance(payload, dict) else None
+    if isinstance(inner, str):
+        inner = {"message": inner}
+    if not isinstance(inner, dict):
+        inner = {}
+    message = inner.get("message") or inner.get("detail")
+    kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
+    return {
+        "error": {
+            **{k: v for k, v in inner.items() if k not in ("object", "detail")},
+            "message": message if isinstance(message, str) else (str(message)[:500] if message else error.message),
+            "type": inner.get("type") or kind,
+            "param": inner.get("param"),
+            "code": inner.get("code"),
+        }
+    }
+
+
+def _exchange() -> Exchange | None:
+    return request.environ.get(EXCHANGE)
+
+
+def _router_error(error: RouterError) -> Response:
+    return render(error, _exchange())
+
+
+def _client_gone(_error: ClientGone) -> Response:
+    exchange = _exchange()
+    if exchange is not None:
+        exchange.gone()
+    return Response(b"", 499)  # nobody reads it; the status is for the access log
+
+
+def _http_exception(error: HTTPException) -> Response:
+    if error.code == 404:
+        return render(NotFound(f"There is no {request.path[:100]!r} here; GET / lists the endpoints.", code="unknown_url"), _exchange())
+    if error.code == 413:
+        return render(TooLarge("The body is too large."), _exchange())
+    if error.code == 405:
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        response = render(
+            BadRequest(f"{request.method} is not allowed here; use {allowed}.", status=405, code="method_not_allowed"), _exchange()
+        )
+        response.headers["Allow"] = allowed
+        return response
+    if error.code is not None and 300 <= error.code < 400:
+        return Response(b"", error.code, error.get_headers())
+    return render(
+        BadRequest("The request cannot be understood.", status=error.code if error.code and error.code < 500 else 400), _exchange()
+    )
+
+
+def _bug(error: Exception) -> Response:
+    logging.getLogger(__name__).error("unhandled error on %s", request.path, exc_info=error)
+    return render(RouterError("The router failed on this request; its log says why."), _exchange())

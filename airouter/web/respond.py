@@ -1,0 +1,55 @@
+"""From a flow to an HTTP response: a status while there is still a choice, an event of the stream afterwards."""
+
+from collections.abc import Iterator
+
+from flask import Response
+
+from airouter.errors import ClientGone, RouterError, UpstreamStatus
+from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.execution.executor import Flow, Head
+from airouter.upstream.sse import error_event
+from airouter.web.render_errors import openai_shaped
+
+# One newline: a comment that ends an event of its own confuses clients whose chunks carry an id.
+COMMENT = b": waiting\n"
+
+
+def respond(exchange: Exchange, flow: Flow) -> Response:
+    """Run the flow to its first item.
+
+    Raises:
+        RouterError: the flow failed before anything was committed.
+    """
+    first = next(flow)
+    if isinstance(first, Head) and first.body is not None:
+        flow.close()
+        return Response(first.body, first.status, first.headers, direct_passthrough=True)
+    if isinstance(first, Head):
+        return Response(_rest(exchange, flow), first.status, first.headers, direct_passthrough=True)
+    headers = {"X-Router-Session": exchange.id8, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Response(_opened(exchange, flow), 200, headers, content_type="text/event-stream; charset=utf-8", direct_passthrough=True)
+
+
+def _opened(exchange: Exchange, flow: Flow) -> Iterator[bytes]:
+    """A stream that was opened before its answer was there."""
+    yield COMMENT
+    yield from _rest(exchange, flow)
+
+
+def _rest(exchange: Exchange, flow: Flow) -> Iterator[bytes]:
+    try:
+        for item in flow:
+            if isinstance(item, bytes):
+                yield item
+            elif isinstance(item, Keepalive):
+                yield COMMENT
+    except ClientGone:
+        exchange.gone()
+    except UpstreamStatus as error:
+        exchange.settle("upstream_error", 200, error.message)
+        yield error_event(openai_shaped(error))
+    except RouterError as error:
+        exchange.fail(error)
+        yield error_event(error.body())
+    finally:
+        flow.close()

@@ -1,0 +1,98 @@
+"""What the router says about itself: /, /health, /health/liveness, /health/readiness, /stats, /metrics."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from airouter import __version__
+from airouter.clock import ms
+from airouter.runtime import Runtime, State
+from airouter.upstream.health import Health
+
+ENDPOINTS = {
+    "POST /v1/chat/completions": "chat; the router decides who answers",
+    "POST /v1/completions": "text completion by the primary",
+    "POST /v1/embeddings": "embeddings, where a backend for them is configured",
+    "GET /v1/models": "the models that can be asked for",
+    "GET /v1/models/{id}": "one of them",
+    "POST /api/route": "explain a decision without running it",
+    "GET /health": "all backends, asked now",
+    "GET /health/liveness": "the process answers",
+    "GET /health/readiness": "the process takes requests",
+    "GET /stats": "figures per route",
+    "GET /metrics": "Prometheus metrics",
+    "GET|POST /router/{path}": "the classifier's own API, an allow-list of paths",
+    "GET|POST /primary/{path}": "the primary's own API, an allow-list of paths",
+}
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    bp = Blueprint("status", __name__)
+
+    @bp.get("/")
+    def index() -> Response:
+        return jsonify({"name": "ai-router", "version": __version__, "model": runtime.state.settings.virtual_model, "endpoints": ENDPOINTS})
+
+    @bp.get("/health")
+    def health() -> tuple[Response, int]:
+        started = runtime.clock.monotonic()
+        state = runtime.state
+        results = state.health.check()
+        status = overall(state, results)
+        duration = runtime.clock.monotonic() - started
+        runtime.log.info("Health check: status=%s duration_ms=%d", status, ms(duration))
+        return jsonify(_health_body(state, status, results, duration)), 503 if status == "unhealthy" else 200
+
+    @bp.get("/health/liveness")
+    def liveness() -> Response:
+        return jsonify({"status": "alive"})
+
+    @bp.get("/health/readiness")
+    def readiness() -> Response:
+        return jsonify({"status": "ready"})
+
+    @bp.get("/stats")
+    def stats() -> Response:
+        return jsonify({"routes": runtime.stats.snapshot(), "backends": _backends(runtime.state)})
+
+    @bp.get("/metrics")
+    @bp.get("/metrics/")
+    def metrics() -> Response:
+        body, content_type = runtime.metrics.render(request.headers.get("Accept", ""))
+        return Response(body, 200, content_type=content_type)
+
+    return bp
+
+
+def overall(state: State, results: dict[str, Health]) -> str:
+    """unhealthy: the default route has no backend to serve it; degraded: something else is down."""
+    primaries = state.settings.serving("primary")
+    if not any(results[name].healthy for name in primaries if name in results):
+        return "unhealthy"
+    return "healthy" if all(result.healthy for result in results.values()) else "degraded"
+
+
+def _health_body(state: State, status: str, results: dict[str, Health], duration: float) -> dict[str, Any]:
+    body: dict[str, Any] = {"status": status, "duration_ms": ms(duration)}
+    for name in ("router", "primary", "xai"):
+        if name in results:
+            body[f"{name}_model"] = "healthy" if results[name].healthy else "unhealthy"
+    body["backends"] = {
+        name: {"healthy": result.healthy, "ms": round(result.ms, 1), "model": state.backends[name].model, "problem": result.problem}
+        for name, result in results.items()
+    }
+    return body
+
+
+def _backends(state: State) -> dict[str, Any]:
+    return {
+        name: {
+            "kind": b.settings.kind,
+            "model": b.model,
+            "local": b.settings.local,
+            "slots": b.limiter.slots,
+            "in_use": b.limiter.in_use,
+            "waiting": b.limiter.waiting,
+        }
+        for name, b in state.backends.items()
+    }

@@ -1,0 +1,134 @@
+"""The composition root: the one file that knows all the others. `create_app()` is what gunicorn serves."""
+
+import atexit
+from collections.abc import Mapping
+
+from flask import Flask
+
+from airouter.clock import Clock
+from airouter.errors import ConfigError
+from airouter.execution.executor import Executor
+from airouter.load_settings import load_settings
+from airouter.prompts import load_prompts
+from airouter.routing.cascade import CallingTier, Cascade, InstantTier
+from airouter.routing.memory import ConversationMemory
+from airouter.routing.tiers.reasoning import ReasoningTier
+from airouter.routing.tiers.rules import RulesTier
+from airouter.runtime import Runtime, State
+from airouter.settings import Settings
+from airouter.telemetry.lines import RequestLines
+from airouter.telemetry.logs import AppLog, install_stdlib_handler
+from airouter.telemetry.metrics import Metrics
+from airouter.telemetry.stats import Stats
+from airouter.upstream.backend import Backend
+from airouter.upstream.health import HealthChecker
+from airouter.web import auth, inference, models, passthrough, render_errors, status
+from airouter.web.edge import Edge
+from providers import KINDS
+from session_logger import SessionLogger
+
+BLUEPRINTS = (inference, models, passthrough, status)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application.
+
+    Args:
+        settings: the configuration; None reads it from the environment and `config/router.yaml`.
+
+    Raises:
+        ConfigError: it cannot be used; the message is one sentence for the operator.
+    """
+    settings = settings or load_settings()
+    clock = Clock(settings.timezone)
+    logging = settings.logging
+    log = AppLog(logging.dir, level=logging.level, fmt=logging.format, clock=clock)
+    install_stdlib_handler(log)
+    metrics, stats = Metrics(), Stats()
+    sessions = SessionLogger(
+        logging.dir / "sessions", content=logging.content, max_age_days=logging.max_age_days, max_count=logging.max_count,
+        log=log, clock=clock, on_event=metrics.session_event,
+    )  # fmt: skip
+    state = build_state(settings, log, clock)
+    lines = RequestLines(log, {route: spec.slow_ms for route, spec in settings.routes.items()})
+    runtime = Runtime(state, clock=clock, log=log, metrics=metrics, stats=stats, sinks=(lines, metrics, stats, sessions), sessions=sessions)
+    _register_gauges(runtime)
+
+    app = Flask("ai-router", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["airouter"] = runtime
+    auth.register(app, runtime)
+    render_errors.register(app)
+    for concern in BLUEPRINTS:
+        app.register_blueprint(concern.blueprint(runtime))
+    app.wsgi_app = Edge(app.wsgi_app, runtime)  # type: ignore[method-assign]
+    atexit.register(runtime.close)
+    return app
+
+
+def build_state(settings: Settings, log: AppLog, clock: Clock) -> State:
+    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind when it does not fit."""
+    prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
+    backends = {
+        name: Backend(name, spec, KINDS[spec.kind], clock, queue=settings.queue.length)
+        for name, spec in settings.backends.items()
+        if settings.usable(name)
+    }
+    cascade = Cascade(build_tiers(settings, backends, prompts, log, clock), clock)
+    executor = Executor(settings, backends, cascade, prompts, ConversationMemory(), log, clock)
+    return State(settings, backends, executor, HealthChecker(backends, clock, settings.timeouts.health))
+
+
+def build_tiers(
+    settings: Settings, backends: Mapping[str, Backend], prompts: Mapping[str, str], log: AppLog, clock: Clock
+) -> list[InstantTier | CallingTier]:
+    """The cascade in the configured order; a tier whose backend does not exist is left out and said once."""
+    tiers: list[InstantTier | CallingTier] = []
+    for name in settings.cascade.tiers:
+        if name == "rules":
+            tiers.append(RulesTier())
+        elif name == "reasoning":
+            spec = settings.cascade.reasoning
+            if spec.backend in backends:
+                tiers.append(ReasoningTier(backends[spec.backend], spec, prompts[spec.prompt], clock))
+            else:
+                log.warning(
+                    "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides goes to the primary", spec.backend
+                )
+        else:
+            raise ConfigError(f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; the tiers are rules, reasoning.")
+    return tiers
+
+
+def prompt_names(settings: Settings) -> set[str]:
+    names = {settings.cascade.reasoning.prompt, "enrich/context", "enrich/query"}
+    return names | {spec.system_prompt for spec in settings.backends.values() if spec.system_prompt}
+
+
+def check(settings: Settings) -> None:
+    """Validate what `create_app` would only find out in a worker, where gunicorn would respawn it for ever."""
+    clock = Clock(settings.timezone)
+    build_state(settings, _Silent(), clock)  # type: ignore[arg-type]
+
+
+class _Silent:
+    def info(self, *_args: object) -> None: ...
+
+    warning = error = info
+
+
+def _register_gauges(runtime: Runtime) -> None:
+    metrics = runtime.metrics
+    metrics.register_gauge(
+        "backend_in_use",
+        "Slots of a backend in use.",
+        lambda: {n: b.limiter.in_use for n, b in runtime.state.backends.items()},
+        ("backend",),
+    )
+    metrics.register_gauge(
+        "backend_waiting",
+        "Requests waiting for a slot.",
+        lambda: {n: b.limiter.waiting for n, b in runtime.state.backends.items()},
+        ("backend",),
+    )
+    metrics.register_counter("log_dropped_total", "Log lines dropped because nothing could take them.", lambda: runtime.log.dropped)

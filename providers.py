@@ -1,0 +1,85 @@
+"""What each kind of backend is: how a request to it is made and how its answer is read. The catalogue of kinds is `KINDS`.
+
+A kind is stateless. To add one: a class here, its entry in `KINDS`, its name in `BackendSettings.kind`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from airouter.errors import ConfigError
+from airouter.ports import Provider
+from airouter.types import HttpRequest
+
+
+class OpenAICompatible:
+    """Any server that speaks OpenAI's API: `{url}/v1/…`."""
+
+    kind = "openai"
+    health_path: str | None = None  # no health endpoint that is free: ask /v1/models
+    continues = False
+    constrains = False
+    adds_usage = True
+    searches = False
+
+    def headers(self, api_key: str | None) -> dict[str, str]:
+        """The headers of every request to such a backend; its own key and no other."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "User-Agent": "ai-router"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        return headers
+
+    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest:
+        return HttpRequest("POST", path, headers, orjson.dumps(body))
+
+    def search(self, query: str, model: str, tools: Sequence[str], max_output_tokens: int, headers: Mapping[str, str]) -> HttpRequest:
+        raise ConfigError(f"A backend of kind {self.kind!r} cannot search the web; name one of kind xai in enrichment.backend.")
+
+    def search_text(self, payload: Any) -> str:
+        return ""
+
+
+class Vllm(OpenAICompatible):
+    """vLLM's OpenAI server: health endpoint, constrained choice, continuation of a cut answer."""
+
+    kind = "vllm"
+    health_path = "/health"
+    continues = True
+    constrains = True
+
+
+class Ollama(OpenAICompatible):
+    """Ollama's OpenAI API."""
+
+    kind = "ollama"
+
+
+class Xai(OpenAICompatible):
+    """xAI: chat as OpenAI's, web search through the responses API."""
+
+    kind = "xai"
+    searches = True
+
+    def search(self, query: str, model: str, tools: Sequence[str], max_output_tokens: int, headers: Mapping[str, str]) -> HttpRequest:
+        """`POST /v1/responses` with server-side search tools."""
+        body = {
+            "input": query,
+            "model": model,
+            "max_output_tokens": max_output_tokens,
+            "temperature": 0,
+            "tools": [{"type": tool} for tool in tools],
+        }
+        return self.post("/v1/responses", body, headers)
+
+    def search_text(self, payload: Any) -> str:
+        """The `output_text` blocks of the answer, joined; "" when there is none."""
+        blocks = []
+        for item in payload.get("output") or [] if isinstance(payload, dict) else []:
+            for part in item.get("content") or [] if isinstance(item, dict) else []:
+                if isinstance(part, dict) and part.get("type") == "output_text" and isinstance(part.get("text"), str):
+                    blocks.append(part["text"])
+        return "\n\n".join(blocks)
+
+
+KINDS: Mapping[str, Provider] = {kind.kind: kind() for kind in (OpenAICompatible, Vllm, Ollama, Xai)}

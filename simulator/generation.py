@@ -1,0 +1,227 @@
+"""What a model will say and when: the plan of one answer, made before its first byte is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from simulator import rubric
+from simulator.profiles import RoleProfile
+from simulator.prompts import Prompt, bad_request
+from simulator.role import Exchange
+from simulator.text import (
+    BLOCK_CHARS,
+    answer_tokens,
+    continue_from,
+    count_tokens,
+    digest,
+    label_tokens,
+    split_text,
+    thinking_tokens,
+)
+
+Piece = tuple[str, str]  # the field it goes to ("content", a reasoning field or "tool"), and its text
+
+_GROUNDED = ("search results", "web search", "sources:")
+
+
+@dataclass(slots=True)
+class Timing:
+    first_s: float  # from a free slot to the first token
+    think_token_s: float
+    token_s: float
+
+
+@dataclass(slots=True)
+class Generation:
+    pieces: list[Piece]
+    thinking: int  # how many of the pieces are reasoning
+    finish: str
+    prompt_tokens: int
+    cached_tokens: int
+    timing: Timing
+    tool: str = ""  # the name of the function called
+    label: str = ""
+    labels: tuple[str, ...] = ()
+
+    def due(self, index: int) -> float:
+        """When piece `index` is ready, in seconds from the start; the last index + 1 is the time for all."""
+        thinking = min(index, self.thinking)
+        return self.timing.first_s + thinking * self.timing.think_token_s + (index - thinking) * self.timing.token_s
+
+    def ready_by(self, seconds: float) -> int:
+        """How many pieces are ready after this time: what an aborted request has cost."""
+        return sum(1 for i in range(len(self.pieces)) if self.due(i) <= seconds)
+
+    def text(self, field: str) -> str:
+        return "".join([text for name, text in self.pieces if name == field])
+
+
+def plan(ex: Exchange, prompt: Prompt, model: str, limit: int | None, index: int, stream: bool) -> Generation:
+    """The answer number `index` to a prompt."""
+    body = ex.body
+    label, labels = _label(ex, prompt)
+    tool = _tool(body, prompt)
+    pieces: list[Piece] = []
+    if not (tool or prompt.partial) and _thinks(ex, labels):
+        pieces = _thinking(ex, prompt)
+    thinking = len(pieces)
+    finish = "stop"
+    if tool:
+        pieces += [("tool", piece) for piece in _arguments(body, tool)]
+        finish = "tool_calls"
+    else:
+        answer = label_tokens(label) if label else _answer(ex, prompt, model, index)
+        if _continues(body, prompt):
+            answer = continue_from(answer, prompt.partial)
+        pieces += [("content", piece) for piece in _until_stop(answer, body.get("stop"))]
+    if limit is not None and len(pieces) > limit:
+        del pieces[limit:]
+        finish = "length"
+    cached = 0
+    if index == 0:
+        cached = ex.role.cache.lookup_and_store(prompt.text)
+        ex.role.stats.prefix_cache_hits += cached
+    cached_tokens = min(count_tokens("x" * BLOCK_CHARS) * cached, prompt.tokens)
+    timing = _timing(ex, prompt.tokens - cached_tokens, thinking, prompt, stream)
+    return Generation(pieces, min(thinking, len(pieces)), finish, prompt.tokens, cached_tokens, timing, tool, label, labels)
+
+
+def _continues(body: dict[str, Any], prompt: Prompt) -> bool:
+    if not body.get("continue_final_message"):
+        return False
+    if body.get("add_generation_prompt", True):
+        raise bad_request("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+    return prompt.last_role == "assistant"
+
+
+def _label(ex: Exchange, prompt: Prompt) -> tuple[str, tuple[str, ...]]:
+    """The label to answer with, and all there are; empty for an answer in free text."""
+    constraint = ex.body.get("structured_outputs")
+    choices = constraint.get("choice") if isinstance(constraint, dict) else None
+    if choices is not None and not (isinstance(choices, list) and choices and all(isinstance(item, str) for item in choices)):
+        raise bad_request("structured_outputs.choice must be a non-empty list of strings", "structured_outputs")
+    if not (choices or ex.role.profile.classifier) or "text" in ex.sim:
+        return "", ()
+    given = ex.sim.get("label")
+    label = given if isinstance(given, str) else rubric.classify(rubric.query_of(prompt.last_user))
+    if choices:
+        return rubric.choose(label, choices), tuple(choices)
+    return label, rubric.LABELS
+
+
+def _thinks(ex: Exchange, labels: tuple[str, ...]) -> bool:
+    options = ex.body.get("chat_template_kwargs")
+    if isinstance(options, dict) and options.get("enable_thinking") is False:
+        return False
+    # Without a reasoning parser a constraint holds from the first token on, so there is no room to think.
+    return ex.role.profile.reasoning_field != "" or not (labels and "structured_outputs" in ex.body)
+
+
+def _thinking(ex: Exchange, prompt: Prompt) -> list[Piece]:
+    profile = ex.role.profile
+    given = ex.number("think_tokens")
+    count = int(given if given is not None else profile.think_tokens)
+    if profile.tps and given is None:
+        count = max(count, round(_think_ms(ex, prompt) / 1000 * profile.tps))
+    if count < 1:
+        count = 1 if _think_ms(ex, prompt) > 0 else 0
+    if count == 0:
+        return []
+    thoughts = thinking_tokens(count)
+    if profile.reasoning_field:
+        return [(profile.reasoning_field, piece) for piece in thoughts]
+    return [("content", "<think>\n"), *(("content", piece) for piece in thoughts), ("content", "\n</think>\n\n")]
+
+
+def _think_ms(ex: Exchange, prompt: Prompt) -> float:
+    """Drawn once a request, and kept in its overrides."""
+    given = ex.number("think_ms")
+    if given is None:
+        profile = ex.role.profile
+        words = len(rubric.query_of(prompt.last_user).split())
+        given = ex.role.draw(profile.think_ms_long if words > profile.long_query_words else profile.think_ms)
+        ex.sim = {**ex.sim, "think_ms": given}
+    return given
+
+
+def _timing(ex: Exchange, uncached: int, thinking: int, prompt: Prompt, stream: bool) -> Timing:
+    profile = ex.role.profile
+    first = ex.number("ttft_ms")
+    if first is None:
+        first = ex.role.draw(profile.ttft_ms if stream else profile.ttft_nonstream_ms)
+        if profile.prefill_tps:
+            first += uncached / profile.prefill_tps * 1000
+    if not stream and "slow_first_token" in ex.faults:
+        first += float(ex.faults["slow_first_token"]["ms"])
+    rate = ex.number("tps")
+    rate = profile.tps if rate is None else rate
+    think_token_s = _think_ms(ex, prompt) / 1000 / thinking if thinking else 0.0
+    return Timing(first / 1000, think_token_s, 1 / rate if rate else 0.0)
+
+
+def _answer(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, ...]:
+    text = ex.sim.get("text")
+    if isinstance(text, str):
+        return split_text(text)
+    mark = digest(prompt.last_user)
+    count = ex.number("tokens")
+    if count is None:
+        low, high = _length_range(ex.role.profile, prompt)
+        count = low + int(mark, 16) % (int(high - low) + 1)
+    return answer_tokens(model, f"{mark}-{index}" if index else mark, int(count))
+
+
+def _length_range(profile: RoleProfile, prompt: Prompt) -> tuple[float, float]:
+    if "### Task:" in prompt.last_user:
+        return profile.answer_meta
+    if len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED):
+        return profile.answer_grounded
+    return profile.answer_long if len(prompt.last_user.split()) > profile.long_query_words else profile.answer_short
+
+
+def _until_stop(answer: tuple[str, ...], stop: Any) -> tuple[str, ...]:
+    words = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
+    text = "".join(answer) if words else ""
+    ends = [text.find(word) for word in words if isinstance(word, str) and word and word in text]
+    if not ends:
+        return answer
+    kept: list[str] = []
+    left = min(ends)
+    for token in answer:
+        if left <= 0:
+            break
+        kept.append(token[:left])
+        left -= len(token)
+    return tuple(kept)
+
+
+def _tool(body: dict[str, Any], prompt: Prompt) -> str:
+    """The function to call, if any."""
+    tools, choice = body.get("tools"), body.get("tool_choice")
+    if not isinstance(tools, list) or not tools or choice == "none":
+        return ""
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        return str(function.get("name", "")) if isinstance(function, dict) else ""
+    if choice != "required" and (prompt.last_role == "tool" or "use the tool" not in prompt.last_user.lower()):
+        return ""
+    function = tools[0].get("function") if isinstance(tools[0], dict) else None
+    return str(function.get("name", "")) if isinstance(function, dict) else ""
+
+
+def _arguments(body: dict[str, Any], name: str) -> list[str]:
+    """Arguments as JSON, in pieces of a few characters as a model gives them."""
+    values: dict[str, Any] = {}
+    for tool in body["tools"]:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and function.get("name") == name:
+            parameters = function.get("parameters")
+            properties = parameters.get("properties") if isinstance(parameters, dict) else None
+            for key, schema in (properties or {}).items():
+                kind = schema.get("type") if isinstance(schema, dict) else "string"
+                values[key] = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}.get(str(kind), "simulated")
+    text = orjson.dumps(values).decode()
+    return [text[i : i + 6] for i in range(0, len(text), 6)]

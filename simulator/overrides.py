@@ -1,0 +1,71 @@
+"""Per-request steering: the `sim` body field, the `X-Sim` header, and a marker inside the last user message.
+
+A router passes on what it does not know, but not always every field and header; a marker in the text gets through
+anything: `[[sim {"tokens": 50}]]`. The JSON may be keyed by role: `{"primary": {...}, "all": {...}}`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from simulator import ROLES
+
+MARKER = "[[sim "
+HEADER = "X-Sim"
+_KEYS = frozenset((*ROLES, "all"))
+_DECODER = json.JSONDecoder()
+
+
+def split_marker(text: str) -> tuple[str, dict[str, Any]]:
+    """The text without its markers, and what the last one says."""
+    found: dict[str, Any] = {}
+    while True:
+        start = text.rfind(MARKER)
+        if start < 0:
+            return text, found
+        value, end = _decode(text, start + len(MARKER))
+        if end < 0:
+            return text, found
+        found = found or value
+        text = text[:start].rstrip(" ") + text[end:]
+
+
+def _decode(text: str, start: int) -> tuple[dict[str, Any], int]:
+    close = text.find("]]", start)
+    while close >= 0:  # "]]" may also end a list within the JSON
+        raw = text[start:close]
+        # Inside a prompt that quotes the query as JSON, the quotes come escaped.
+        for candidate in (raw, raw.replace('\\"', '"')):
+            try:
+                value, end = _DECODER.raw_decode(candidate.strip())
+            except ValueError:
+                continue
+            if isinstance(value, dict) and end == len(candidate.strip()):
+                return value, close + 2
+        close = text.find("]]", close + 1)
+    return {}, -1
+
+
+def for_role(role: str, value: dict[str, Any]) -> dict[str, Any]:
+    """What of it concerns this role: plain keys, then "all", then the role's own."""
+    if not value or _KEYS.isdisjoint(value):
+        return value
+    result = {key: item for key, item in value.items() if key not in _KEYS}
+    for key in ("all", role):
+        part = value.get(key)
+        if isinstance(part, dict):
+            result.update(part)
+    return result
+
+
+def from_header(header: str | None) -> dict[str, Any]:
+    if not header:
+        return {}
+    try:
+        value = orjson.loads(header)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,79 @@
+"""Deterministic text: the answers, their tokens, and how much a prompt weighs."""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+
+# Every word carries its number, so that a test sees at once what is missing or doubled. Several scripts, so that a
+# client that cuts UTF-8 sequences apart is found out.
+WORDS: tuple[str, ...] = ("word", "naïve", "mot", "слово", "言葉", "kelime", "smile🙂")
+
+BLOCK_CHARS = 64  # about 16 tokens, the size of a cached block in vLLM
+IMAGE_TOKENS = 256
+MESSAGE_TOKENS = 4  # what a chat template puts around each message
+
+
+def digest(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+@lru_cache(maxsize=1024)
+def answer_tokens(model: str, mark: str, count: int) -> tuple[str, ...]:
+    """Exactly `count` tokens: a sentence that says it is simulated, then numbered words."""
+    head = ("This", " is", " a", " simulated", " answer", " from", f" {model}", f" ({mark}):")
+    if count <= len(head):
+        return head[:count]
+    return head + tuple(f" {WORDS[i % len(WORDS)]}{i}" for i in range(1, count - len(head) + 1))
+
+
+def thinking_tokens(count: int) -> tuple[str, ...]:
+    return ("Simulated", *(f" thought{i}" for i in range(1, count))) if count > 0 else ()
+
+
+def label_tokens(label: str) -> tuple[str, ...]:
+    """Pieces of at most four characters: like a real vocabulary, most labels take more than one token."""
+    return tuple(label[i : i + 4] for i in range(0, len(label), 4)) or ("",)
+
+
+def split_text(text: str) -> tuple[str, ...]:
+    """A given answer in tokens: words with the space before them; joining them gives the text back."""
+    tokens: list[str] = []
+    start = 0
+    for i in range(1, len(text)):
+        if text[i].isspace() and not text[i - 1].isspace():
+            tokens.append(text[start:i])
+            start = i
+    tokens.append(text[start:])
+    return tuple(tokens)
+
+
+def continue_from(tokens: tuple[str, ...], partial: str) -> tuple[str, ...]:
+    """What is left of an answer after `partial`, to the character, in tokens."""
+    text = "".join(tokens)
+    if not text.startswith(partial):
+        # Begun by another model: its first sentence differs, the numbered words do not.
+        body, begun = text.partition("):")[2], partial.partition("):")[2]
+        if not begun:
+            return tokens
+        if not body.startswith(begun):
+            return ()
+        offset = len(text) - len(body) + len(begun)
+    else:
+        offset = len(partial)
+    for i, token in enumerate(tokens):
+        if offset < len(token):
+            return (token[offset:], *tokens[i + 1 :])
+        offset -= len(token)
+    return ()
+
+
+def count_tokens(text: str) -> int:
+    """About four bytes a token, and always the same for the same text."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return (size + 3) // 4
+
+
+def token_ids(text: str) -> list[int]:
+    data = text.encode("utf-8", "surrogatepass")
+    return [zlib.crc32(data[i : i + 4]) % 150_000 for i in range(0, len(data), 4)]

@@ -1,0 +1,104 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from airouter.telemetry.lines import RequestLines, request_line, slow_line
+from airouter.types import ExchangeRecord
+
+
+def record(**changes):
+    values = dict(
+        id="01234567",
+        timestamp=datetime(2026, 3, 1, 12, tzinfo=UTC),
+        client_ip="10.0.0.1",
+        endpoint="chat",
+        stream=True,
+        user_query="",
+        client_messages=[],
+        route="primary",
+        requested_route="auto",
+        label="SIMPLE",
+        tier=None,
+        p=None,
+        verdicts=(),
+        classification_raw="",
+        classification_ms=12.4,
+        enrichment_ms=None,
+        inference_ms=1234.6,
+        ttft_ms=None,
+        total_ms=1250.0,
+        steps=(),
+        usage=None,
+        outcome="ok",
+        status=200,
+        error=None,
+        backend=None,
+        model=None,
+    )
+    return ExchangeRecord(**(values | changes))
+
+
+class Collected:
+    def __init__(self):
+        self.lines = []
+
+    def info(self, template, *args):
+        self.lines.append(("INFO", template % args))
+
+    def warning(self, template, *args):
+        self.lines.append(("WARNING", template % args))
+
+    def error(self, template, *args):
+        self.lines.append(("ERROR", template % args))
+
+
+def test_request_line_exactly():
+    assert request_line(record()) == (
+        "REQUEST session=01234567 route=primary classification_ms=12 inference_ms=1235 total_ms=1250 stream=True"
+    )
+    assert request_line(record(route="enrich", enrichment_ms=900.0, stream=False)) == (
+        "REQUEST session=01234567 route=enrich classification_ms=12 enrichment_ms=900 inference_ms=1235 total_ms=1250 stream=False"
+    )
+
+
+def test_extras_come_last():
+    line = request_line(record(outcome="client_gone", backend="gpu0", tier="rules"))
+    assert line.endswith(" stream=True outcome=client_gone backend=gpu0 tier=rules")
+    slow = slow_line(record(total_ms=6000.0, backend="gpu0", tier="rules", enrichment_ms=0.0))
+    assert slow == (
+        "SLOW_REQUEST session=01234567 route=primary total_ms=6000 classification_ms=12 enrichment_ms=0"
+        " inference_ms=1235 backend=gpu0 tier=rules"
+    )
+
+
+@pytest.mark.parametrize(("route", "limit"), [("primary", 5000), ("meta", 5000), ("xai", 30000), ("enrich", 60000), ("other", 10000)])
+def test_slow_only_above_the_threshold(route, limit):
+    assert slow_line(record(route=route, total_ms=limit)) is None
+    line = slow_line(record(route=route, total_ms=limit + 1))
+    assert line == (f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} classification_ms=12 inference_ms=1235")
+
+
+def test_thresholds_are_given():
+    assert slow_line(record(total_ms=101), {"primary": 100}) is not None
+    assert slow_line(record(total_ms=101), {}, 101) is None
+
+
+def test_an_id_cannot_forge_fields():
+    assert request_line(record(id="a r=x\nRE")).startswith("REQUEST session=a_r=x_RE route=primary ")
+
+
+def test_the_sink():
+    log = Collected()
+    sink = RequestLines(log)
+    sink.emit(record(total_ms=9000.0))
+    sink.emit(record(log=False))
+    sink.emit(record(id="100%s"))
+    assert [level for level, _ in log.lines] == ["INFO", "WARNING", "INFO"]
+    assert log.lines[1][1].startswith("SLOW_REQUEST ")
+    assert " session=100%s " in log.lines[2][1]
+
+
+def test_the_sink_never_raises():
+    log = Collected()
+    RequestLines(log).emit(record(total_ms=None))
+    assert log.lines == [("ERROR", "no REQUEST line for session=01234567: TypeError")]

@@ -1,0 +1,163 @@
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import session_logger
+from airouter.clock import Clock
+from airouter.types import ExchangeRecord
+from session_logger import SessionLogger
+
+NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+
+
+class FixedClock(Clock):
+    def __init__(self):
+        self.elapsed = 0.0
+
+    def monotonic(self):
+        return 500.0 + self.elapsed
+
+    def now(self):
+        return NOW + timedelta(seconds=self.elapsed)
+
+
+class Collected:
+    def __init__(self):
+        self.lines = []
+
+    def info(self, template, *args):
+        self.lines.append(template % args)
+
+    warning = error = info
+
+
+def record(**changes):
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "question"}]
+    values = dict(
+        id="0123456789abcdef",
+        timestamp=NOW,
+        client_ip="10.0.0.1",
+        endpoint="chat",
+        stream=True,
+        user_query="question",
+        client_messages=messages,
+        route="primary",
+        requested_route="auto",
+        label="SIMPLE",
+        tier="rules",
+        p=0.9,
+        verdicts=(),
+        classification_raw="SIMPLE",
+        classification_ms=12.0,
+        enrichment_ms=None,
+        inference_ms=1200.0,
+        ttft_ms=80.0,
+        total_ms=1250.0,
+        steps=(),
+        usage={"total_tokens": 12},
+        outcome="ok",
+        status=200,
+        error=None,
+        backend="gpu0",
+        model="m",
+        notes=("a note",),
+    )
+    return ExchangeRecord(**(values | changes))
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def build(**options):
+        events, log = [], Collected()
+        options = {"log": log, "clock": FixedClock(), "on_event": lambda *event: events.append(event)} | options
+        logger = SessionLogger(tmp_path / "sessions", **options)
+        logger.events, logger.lines = events, log.lines
+        made.append(logger)
+        return logger
+
+    yield build
+    for logger in made:
+        logger.close(5)
+
+
+def names(tmp_path):
+    return sorted(os.listdir(tmp_path / "sessions"))
+
+
+def fill(directory, days):
+    directory.mkdir(exist_ok=True)
+    for number, ago in enumerate(days):
+        stamp = (NOW - timedelta(days=ago)).strftime(session_logger.STAMP)
+        (directory / f"{stamp}_{number:08d}.json").write_text("{}")
+
+
+def test_retention_by_age_touches_only_session_files(make, tmp_path):
+    directory = tmp_path / "sessions"
+    fill(directory, [30, 8, 7.01, 6.99, 1])
+    others = ["notes.json", "2020-01-01_00-00-00_x.json.bak", "2020-01-01.json", ".2026-02-28_12-00-00_abc.json.9.tmp"]
+    others += [".2026-03-01_12-00-00_abc.json.9.tmp"]
+    for name in others:
+        (directory / name).write_text("keep")
+    clock = FixedClock()
+    logger = make(clock=clock)
+    logger.emit(record())
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 5 + len(others) + 1  # not time yet
+    clock.elapsed = 60
+    logger.emit(record(id="second"))
+    assert logger.flush(20)
+    left = names(tmp_path)
+    others.remove(".2026-02-28_12-00-00_abc.json.9.tmp")  # a killed process left it more than a day ago
+    assert set(others) <= set(left)
+    assert len(left) == len(others) + 2 + 2
+
+
+def test_retention_by_count_after_a_hundred_saves(make, tmp_path):
+    fill(tmp_path / "sessions", [3 - number / 100 for number in range(80)])
+    logger = make(max_count=50)
+    for number in range(100):
+        logger.emit(record(id=f"n{number:07d}", timestamp=NOW + timedelta(seconds=number)))
+    assert logger.flush(20)
+    left = names(tmp_path)
+    assert len(left) == 50
+    assert left[0].endswith("_n0000050.json")
+
+
+def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_not_matter(make, tmp_path):
+    directory = tmp_path / "sessions"
+    clock = FixedClock()
+    fill(directory, [1] * 10)
+    logger = make(clock=clock, max_count=5)
+    clock.elapsed = 60
+    logger.emit(record(id="a"))
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 5
+    for name in names(tmp_path):
+        (directory / name).unlink()
+    fill(directory, [2] * 10)
+    clock.elapsed = 120
+    logger.emit(record(id="b"))
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 11
+    clock.elapsed = 661
+    logger.emit(record(id="c"))
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 5
+    assert not [line for line in logger.lines if "not" in line]
+
+
+def test_a_long_backlog_is_deleted_in_slices(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_logger, "DELETE_AT_ONCE", 20)
+    clock = FixedClock()
+    fill(tmp_path / "sessions", [9] * 70)
+    logger = make(clock=clock)
+    clock.elapsed = 60
+    counts = []
+    for number in range(5):
+        logger.emit(record(id=f"{number}"))
+        assert logger.flush(20)
+        counts.append(len(names(tmp_path)))
+    assert counts == [51, 32, 13, 4, 5]

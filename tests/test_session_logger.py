@@ -1,0 +1,289 @@
+import errno
+import json
+import os
+import re
+import stat
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import session_logger
+from airouter.clock import Clock
+from airouter.types import ExchangeRecord, Step, Verdict
+from session_logger import SessionLogger
+
+NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+
+
+class FixedClock(Clock):
+    def __init__(self):
+        self.elapsed = 0.0
+
+    def monotonic(self):
+        return 500.0 + self.elapsed
+
+    def now(self):
+        return NOW + timedelta(seconds=self.elapsed)
+
+
+class Collected:
+    def __init__(self):
+        self.lines = []
+
+    def info(self, template, *args):
+        self.lines.append(template % args)
+
+    warning = error = info
+
+
+def step(**changes):
+    values = dict(
+        step="inference",
+        provider="vllm",
+        url="http://gpu0:8000/v1/chat/completions",
+        model="m",
+        messages_sent=[],
+        params={"temperature": 0.5, "max_tokens": 100},
+        duration_ms=1200.0,
+        status=200,
+        finish_reason="stop",
+        response_content="answer",
+    )
+    return Step(**(values | changes))
+
+
+def record(**changes):
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "question"}]
+    values = dict(
+        id="0123456789abcdef",
+        timestamp=NOW,
+        client_ip="10.0.0.1",
+        endpoint="chat",
+        stream=True,
+        user_query="question",
+        client_messages=messages,
+        route="primary",
+        requested_route="auto",
+        label="SIMPLE",
+        tier="rules",
+        p=0.9,
+        verdicts=(Verdict(tier="model", label="SIMPLE", raw="raw words"),),
+        classification_raw="SIMPLE",
+        classification_ms=12.0,
+        enrichment_ms=None,
+        inference_ms=1200.0,
+        ttft_ms=80.0,
+        total_ms=1250.0,
+        steps=(),
+        usage={"total_tokens": 12},
+        outcome="ok",
+        status=200,
+        error=None,
+        backend="gpu0",
+        model="m",
+        notes=("a note",),
+    )
+    return ExchangeRecord(**(values | changes))
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def build(**options):
+        events, log = [], Collected()
+        options = {"log": log, "clock": FixedClock(), "on_event": lambda *event: events.append(event)} | options
+        logger = SessionLogger(tmp_path / "sessions", **options)
+        logger.events, logger.lines = events, log.lines
+        made.append(logger)
+        return logger
+
+    yield build
+    for logger in made:
+        logger.close(5)
+
+
+def names(tmp_path):
+    return sorted(os.listdir(tmp_path / "sessions"))
+
+
+def read(data):
+    return json.loads(data)
+
+
+def test_one_exchange_becomes_one_private_file(make, tmp_path):
+    logger = make()
+    logger.emit(record(steps=(step(),)))
+    assert logger.flush(20)
+    assert names(tmp_path) == ["2026-03-01_12-30-45_01234567.json"]
+    file = tmp_path / "sessions" / names(tmp_path)[0]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    session = read(file.read_bytes())
+    assert session["id"] == "0123456789abcdef"
+    assert session["timestamp"] == "2026-03-01T12:30:45+00:00"
+    assert session["client_messages"][1] == {"role": "user", "content": "question"}
+    assert session["steps"][0]["response_content"] == "answer"
+    assert session["steps"][0]["params"] == {"temperature": 0.5, "max_tokens": 100}
+    assert session["verdicts"][0]["raw"] == "raw words"
+    assert session["notes"] == ["a note"]
+    assert "save" not in session
+    fields = "client_ip user_query route classification_raw classification_ms usage total_ms outcome error label tier p"
+    fields += " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted speculation attempts status"
+    assert set(fields.split()) <= set(session)
+    assert logger.events == [("written", 1)]
+    assert re.fullmatch(r"Session saved: 01234567 write_ms=\d+ cleanup_ms=\d+", logger.lines[0])
+
+
+def test_names_never_collide_or_escape(make, tmp_path):
+    logger = make()
+    for _ in range(3):
+        logger.emit(record())
+    logger.emit(record(id="../../etc/passwd"))
+    logger.emit(record(id=""))
+    assert logger.flush(20)
+    assert names(tmp_path) == [
+        "2026-03-01_12-30-45_01234567-2.json",
+        "2026-03-01_12-30-45_01234567-3.json",
+        "2026-03-01_12-30-45_01234567.json",
+        "2026-03-01_12-30-45_______et.json",
+        "2026-03-01_12-30-45_none.json",
+    ]
+
+
+def test_without_hard_links_a_rename_does(make, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    logger = make()
+    logger.emit(record())
+    logger.emit(record())
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_record_that_must_not_be_saved_is_not(make, tmp_path):
+    logger = make()
+    logger.emit(record(save=False))
+    assert logger.flush(20)
+    assert not (tmp_path / "sessions").exists()
+    assert logger.dropped == 0
+
+
+def test_a_full_disk_costs_the_session_a_warning_a_minute_and_nothing_else(make, tmp_path, monkeypatch):
+    clock = FixedClock()
+    logger = make(clock=clock)
+    real = os.open
+
+    def full(path, *args, **kwargs):
+        if "sessions" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", full)
+    for _ in range(3):
+        logger.emit(record())
+    assert logger.flush(20)
+    assert logger.lines == ["session 01234567 not saved: No space left on device"]
+    clock.elapsed = 61
+    logger.emit(record())
+    assert logger.flush(20)
+    assert len(logger.lines) == 2
+    assert logger.events == [("failed", 1)] * 4
+    monkeypatch.setattr(os, "open", real)
+    logger.emit(record())
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_write_that_fails_leaves_no_file(make, tmp_path, monkeypatch):
+    logger = make()
+    logger.emit(record())
+    assert logger.flush(20)
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(os, "replace", fail)
+    logger.emit(record(id="another"))
+    assert logger.flush(20)
+    assert names(tmp_path) == ["2026-03-01_12-30-45_01234567.json"]
+    assert logger.events[-1] == ("failed", 1)
+
+
+def test_a_reader_never_sees_half_a_file(make, tmp_path):
+    logger = make()
+    big = [{"role": "user", "content": "x" * 200_000}]
+    done, seen = threading.Event(), []
+
+    def watch():
+        while not done.is_set():
+            for file in (tmp_path / "sessions").glob("*.json"):
+                seen.append(len(read(file.read_bytes())["client_messages"][0]["content"]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(20):
+        logger.emit(record(id=f"{number:08d}", client_messages=big))
+    assert logger.flush(20)
+    done.set()
+    watcher.join()
+    assert set(seen) <= {200_000}
+    assert len(names(tmp_path)) == 20
+
+
+def test_a_full_queue_drops_and_counts(make, monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(session_logger, "document", lambda *_: gate.wait(20) and b"{}")
+    logger = make(queue_size=5)
+    for _ in range(20):
+        logger.emit(record())
+    dropped = logger.dropped
+    assert 14 <= dropped <= 15  # the thread holds one
+    assert logger.events.count(("dropped", 1)) == dropped
+    assert not logger.flush(0.01)
+    gate.set()
+    assert logger.close(20)
+    assert logger.events.count(("written", 1)) == 20 - dropped
+
+
+def test_close_drains_and_is_idempotent(make, tmp_path):
+    logger = make()
+    for number in range(200):
+        logger.emit(record(id=f"{number:08d}"))
+    assert logger.close(20)
+    assert logger.close(20)
+    assert len(names(tmp_path)) == 200
+    logger.emit(record())
+    assert logger.dropped == 1
+    assert logger.events[-1] == ("dropped", 1)
+    assert len(names(tmp_path)) == 200
+
+
+def test_a_forked_child_writes_its_own_sessions(make, tmp_path):
+    logger = make()
+    logger.emit(record(id="parent01"))
+    assert logger.flush(20)
+    child = os.fork()
+    if child == 0:
+        logger.emit(record(id="child001"))
+        os._exit(0 if logger.close(20) else 1)
+    logger.emit(record(id="parent02"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert logger.flush(20)
+    assert [name[20:28] for name in names(tmp_path)] == ["child001", "parent01", "parent02"]
+
+
+def test_a_removed_directory_is_made_again(make, tmp_path):
+    logger = make()
+    logger.emit(record())
+    assert logger.flush(20)
+    for file in (tmp_path / "sessions").iterdir():
+        file.unlink()
+    (tmp_path / "sessions").rmdir()
+    logger.emit(record())
+    assert logger.flush(20)
+    assert len(names(tmp_path)) == 1
