@@ -8,6 +8,7 @@ from airouter.errors import BadRequest
 from airouter.types import Endpoint
 
 _MAX_MODEL_NAME = 256
+_MAX_DEPTH = 200  # what is read must be written again for a backend, and orjson writes 254 levels
 
 
 class ChatRequest:
@@ -19,7 +20,7 @@ class ChatRequest:
         self.endpoint = endpoint
         self.payload = payload
         self.model: str | None = payload.get("model") or None
-        self.stream: bool = bool(payload.get("stream"))
+        self.stream: bool = bool(payload.get("stream")) and endpoint != "embeddings"
         self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []
         options = payload.get("stream_options")
         self.wants_usage = bool(isinstance(options, dict) and options.get("include_usage"))
@@ -53,7 +54,19 @@ def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
         ) from None
     if not isinstance(payload, dict):
         raise BadRequest('The body must be a JSON object such as {"model": …, "messages": […]}.')
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _too_deep(payload):
+        raise BadRequest(f"The body is nested more than {_MAX_DEPTH} levels deep.", code="nested_too_deeply")
     return payload
+
+
+def _too_deep(payload: dict[str, Any]) -> bool:
+    level: list[Any] = [payload]
+    for _ in range(_MAX_DEPTH):
+        items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
+        level = [item for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def parse_request(endpoint: Endpoint, payload: dict[str, Any]) -> ChatRequest:
@@ -72,6 +85,8 @@ def parse_request(endpoint: Endpoint, payload: dict[str, Any]) -> ChatRequest:
             _refuse("prompt", "must be a string or a list")
     elif not isinstance(payload.get("input"), str | list) or payload["input"] in ("", []):
         _refuse("input", "must be a non-empty string or list")
+    if payload.get("metadata") is not None and not isinstance(payload["metadata"], dict):
+        _refuse("metadata", "must be an object")
     if endpoint != "embeddings":
         _check_options(payload)
     return ChatRequest(endpoint, payload)
@@ -92,8 +107,6 @@ def _check_options(payload: dict[str, Any]) -> None:
     for name in ("tools", "functions"):
         if payload.get(name) is not None and not isinstance(payload[name], list):
             _refuse(name, "must be a list")
-    if payload.get("metadata") is not None and not isinstance(payload["metadata"], dict):
-        _refuse("metadata", "must be an object")
 
 
 def _check_messages(messages: Any) -> None:

@@ -61,6 +61,12 @@ class BackendSettings(Section):
     first_byte_timeout: Seconds = Field(120, description="Seconds from the request sent to the first content of a stream.")
     idle_timeout: Seconds = Field(60, description="Longest gap within a stream, in seconds.")
     total_timeout: Seconds = Field(300, description="Seconds for the whole answer.")
+    breaker_fails: int = Field(5, ge=1, description="Failed requests in a row after which the backend is not asked at all.")
+    breaker_reset: Seconds = Field(60, description="Seconds until one request tries it again.")
+    allowed_fails: Count = Field(
+        1, description="Failures in a row before others are preferred; a refused connection or silence counts at once."
+    )
+    cooldown: Seconds = Field(30, description="Seconds for which others are preferred.")
 
     @field_validator("url")
     @classmethod
@@ -121,6 +127,7 @@ class SpeculationSettings(Section):
 class QueueSettings(Section):
     length: Count = Field(64, description="Requests that may wait per backend; more get 429 at once.")
     wait: Seconds = Field(5, description="Longest wait for a slot, in seconds; then 429. What follows is not limited by it.")
+    hold_wait: Seconds = Field(60, description="Longest wait, in seconds, for a backend that swaps or loads a model.")
 
 
 class Timeouts(Section):

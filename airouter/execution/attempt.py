@@ -5,9 +5,10 @@ from typing import Any
 import orjson
 
 from airouter.clock import ms
-from airouter.errors import RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
+from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.compose import Outgoing
+from airouter.request import ChatRequest
 from airouter.resilience.limiter import Slot
 from airouter.types import Endpoint, Step
 from airouter.upstream.backend import Backend
@@ -30,20 +31,19 @@ class Attempt:
         backend: Backend,
         slot: Slot,
         outgoing: Outgoing,
-        endpoint: Endpoint,
+        request: ChatRequest,
         *,
-        stream: bool,
         buffer: int,
-        step: str = "provider_call",
     ) -> None:
         self.exchange = exchange
         self.backend = backend
         self.outgoing = outgoing
-        self.stream = stream
-        self.step = step
+        self.stream = request.stream
+        self.endpoint = request.endpoint
+        self.step = "provider_call"
         self.speculative = False
         self.payload: dict[str, Any] | None = None  # of a whole answer
-        self.reader = SseReader(keep_usage=outgoing.keep_usage)
+        self.reader = SseReader(keep_usage=outgoing.keep_usage, choices=request.choices)
         self._slot = slot
         self._buffer = buffer
         self._pending: list[bytes] = []
@@ -51,9 +51,9 @@ class Attempt:
         self._raw = bytearray()  # of a whole answer, or of an error
         self._recorded = False
         self._bad_stream = ""
-        request = backend.provider.post(PATHS[endpoint], outgoing.body, backend.headers)
-        self.call = backend.call(request)
-        if not stream:
+        post = backend.provider.post(PATHS[request.endpoint], outgoing.body, backend.headers)
+        self.call = backend.call(post)
+        if not self.stream:
             self.call.extend_first_byte()
         self.call.on_progress = self._progress
         exchange.hold(self.close)
@@ -175,6 +175,12 @@ class Attempt:
                 headers=self.call.headers,
             )
         self.payload = payload
+        if self.endpoint == "embeddings":
+            return None
+        choices = payload.get("choices")
+        # An answer is complete only with a reason to finish for every choice.
+        if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) and c.get("finish_reason") for c in choices):
+            return UpstreamBroken(f"The backend {name} sent an answer that is not complete.")
         return None
 
     @property
@@ -258,10 +264,3 @@ def _status_in(error: dict[str, Any]) -> int:
     """The HTTP status that an error inside a 200 names, else 502."""
     code = error.get("code")
     return code if isinstance(code, int) and 400 <= code < 600 else 502
-
-
-def is_final(error: RouterError) -> bool:
-    """Whether another backend would not do better: the request itself was refused."""
-    if isinstance(error, UpstreamStatus):
-        return error.upstream_status in (400, 404, 413, 422)
-    return not isinstance(error, UpstreamError)

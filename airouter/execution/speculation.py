@@ -3,14 +3,16 @@
 from airouter.exchange.exchange import Exchange
 from airouter.execution.attempt import Attempt
 from airouter.execution.compose import Outgoing
+from airouter.request import ChatRequest
 from airouter.resilience.limiter import Slot
 from airouter.settings import SpeculationSettings
 from airouter.upstream.backend import Backend
 
 
 def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
-    """A slot for a speculation, if it can pay: switched on, the model known, a slot free and nobody waiting for it."""
-    if not settings.enabled or backend.model is None:
+    """A slot for a speculation, if it can pay: switched on, the model known, the backend in good health, a slot free
+    and nobody waiting for it. So it never queues, and is never a half-open probe."""
+    if not settings.enabled or backend.model is None or backend.breaker.state != "closed" or backend.pause.reason:
         return None
     return backend.limiter.try_acquire()
 
@@ -41,8 +43,8 @@ class Speculation:
 
 
 def speculate(
-    exchange: Exchange, backend: Backend, slot: Slot, outgoing: Outgoing, *, stream: bool, settings: SpeculationSettings
+    exchange: Exchange, backend: Backend, slot: Slot, outgoing: Outgoing, request: ChatRequest, settings: SpeculationSettings
 ) -> Speculation:
     """Start the answer; its reading pauses when the buffer is full."""
-    attempt = Attempt(exchange, backend, slot, outgoing, "chat", stream=stream, buffer=settings.buffer_kb * 1024)
+    attempt = Attempt(exchange, backend, slot, outgoing, request, buffer=settings.buffer_kb * 1024)
     return Speculation(exchange, attempt)

@@ -8,7 +8,9 @@ import orjson
 from airouter.clock import Clock
 from airouter.errors import UpstreamBroken
 from airouter.ports import Provider
+from airouter.resilience.breaker import Breaker
 from airouter.resilience.limiter import Limiter
+from airouter.resilience.pause import Pause
 from airouter.settings import BackendSettings
 from airouter.types import HttpRequest, Limits
 from airouter.upstream.call import Call
@@ -26,6 +28,14 @@ class Backend:
         self.clock = clock
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
         self.limiter = Limiter(settings.slots, queue, clock)
+        self.breaker = Breaker(
+            clock,
+            threshold=settings.breaker_fails,
+            reset=settings.breaker_reset,
+            allowed_fails=settings.allowed_fails,
+            cooldown=settings.cooldown,
+        )
+        self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)
         self._lock = threading.Lock()
         self._model = settings.model

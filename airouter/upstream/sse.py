@@ -10,7 +10,7 @@ import orjson
 
 _MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000
-_BOUNDARIES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")  # an empty line, by whatever line ends the server writes
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class StreamState:
     error: dict[str, Any] | None = None
     model: str | None = None
     text: str = ""
-    choices: int = 0
+    choices: int = 0  # asked for, or seen if more
 
     @property
     def complete(self) -> bool:
@@ -42,8 +42,8 @@ class SseReader:
     and counted; `[DONE]` is held back: the relay writes it when the answer is complete.
     """
 
-    def __init__(self, *, keep_usage: bool, keep_text: int = _CONTENT_KEPT) -> None:
-        self.state = StreamState()
+    def __init__(self, *, keep_usage: bool, keep_text: int = _CONTENT_KEPT, choices: int = 0) -> None:
+        self.state = StreamState(choices=choices)
         self._keep_usage = keep_usage
         self._keep_text = keep_text  # characters of choice 0 to remember
         self._tail = b""
@@ -56,27 +56,23 @@ class SseReader:
         """
         if self._tail:
             data = self._tail + data
-        end = _last_boundary(data)
-        if end == 0:
-            if len(data) > _MAX_EVENT:
-                raise ValueError("an event of more than 16 MB")
-            self._tail = data
-            return b""
-        self._tail = data[end:]
-        whole = data[:end] if self._tail else data
         # The usual case, and the one to be fast in: one event, or several, none of which is to be dropped.
         kept: list[bytes] | None = None
         start = 0
-        while start < len(whole):
-            stop = _next_boundary(whole, start)
-            event = whole[start:stop]
+        while (stop := _next_boundary(data, start)) > 0:
+            event = data[start:stop]
             if self._look(event):
                 if kept is not None:
                     kept.append(event)
             elif kept is None:
-                kept = [whole[:start]]
+                kept = [data[:start]]
             start = stop
-        return whole if kept is None else b"".join(kept)
+        self._tail = data[start:]
+        if len(self._tail) > _MAX_EVENT:
+            raise ValueError("an event of more than 16 MB")
+        if kept is not None:
+            return b"".join(kept)
+        return data[:start] if self._tail else data
 
     def flush(self) -> bytes:
         """What is left when the stream ends without a last blank line: one more event if it is readable, else nothing."""
@@ -125,8 +121,10 @@ class SseReader:
 
     def _note(self, choice: dict[str, Any]) -> None:
         state = self.state
-        index = choice.get("index", 0)
-        if isinstance(index, int) and index >= state.choices:
+        index = choice.get("index")
+        if not isinstance(index, int):
+            index = 0
+        if index >= state.choices:
             state.choices = index + 1
         reason = choice.get("finish_reason")
         if reason:
@@ -158,19 +156,12 @@ def _payload(event: bytes) -> bytes | None:
 
 
 def _next_boundary(data: bytes, start: int) -> int:
-    """Index just behind the first event boundary at or after `start`; the caller knows that there is one."""
-    end = data.find(b"\n\n", start)
+    """Index just behind the first event boundary at or after `start`, -1 if there is none."""
     if b"\r" not in data:  # JSON escapes it, so nearly always
-        return end + 2
+        end = data.find(b"\n\n", start)
+        return end + 2 if end >= 0 else -1
     found = ((data.find(mark, start), len(mark)) for mark in _BOUNDARIES)
-    return min(at + length for at, length in found if at >= 0)
-
-
-def _last_boundary(data: bytes) -> int:
-    """Index just behind the last event boundary, 0 if there is none."""
-    if b"\r" not in data:
-        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
-    return max((data.rfind(mark) + len(mark) for mark in _BOUNDARIES if mark in data), default=0)
+    return min((at + length for at, length in found if at >= 0), default=-1)
 
 
 def error_event(body: dict[str, Any]) -> bytes:

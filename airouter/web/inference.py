@@ -6,7 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from airouter.errors import BadRequest, NotFound
 from airouter.exchange.exchange import Exchange
-from airouter.execution.executor import Executor, Wish, find_backend
+from airouter.execution.executor import Executor, find_backend
+from airouter.execution.work import Wish
 from airouter.request import ChatRequest, parse_json, parse_request
 from airouter.routing.plan import forced_route
 from airouter.runtime import Runtime, State

@@ -6,7 +6,7 @@ from flask import Response
 
 from airouter.errors import ClientGone, RouterError, UpstreamStatus
 from airouter.exchange.exchange import Exchange, Keepalive
-from airouter.execution.executor import Flow, Head
+from airouter.execution.work import Flow, Head
 from airouter.upstream.sse import error_event
 from airouter.web.render_errors import openai_shaped
 

@@ -1,0 +1,52 @@
+"""Command line: `python -m airouter run | serve | check-config | reload`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from airouter import __version__
+from airouter.cli.launch import serve
+from airouter.cli.reload import reload
+from airouter.cli.run import run
+from airouter.cli.summary import summary
+from airouter.errors import ConfigError
+from airouter.load_settings import ROOT, load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 with one sentence on stderr."""
+    command = _parser().parse_args(arguments).command
+    os.chdir(ROOT)  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
+    try:
+        # Here and not above: it is the composition root, which this file alone may know.
+        from app import check
+
+        if command == "run":
+            return run(check)
+        if command == "serve":
+            serve(check)
+        if command == "reload":
+            return reload(check)
+        settings = load_settings()
+        check(settings)
+        print(summary(settings))
+    except ConfigError as error:
+        print(f"ai-router: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="airouter", description="ai-router: decides per request who answers.")
+    parser.add_argument("--version", action="version", version=f"ai-router {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("run", help="start the router; without a configured backend, a simulator with it")
+    commands.add_parser("serve", help="start the router alone, as a service does")
+    commands.add_parser("check-config", help="validate the configuration and show what it means")
+    commands.add_parser("reload", help="validate, then have the running router take up the configuration")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

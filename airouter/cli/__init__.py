@@ -1,0 +1,1 @@
+"""The command line: what `python -m airouter` does before and around gunicorn."""

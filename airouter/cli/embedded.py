@@ -1,0 +1,104 @@
+"""The simulator that stands in for the backends of a router that has none, so that a first try needs nothing else."""
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from airouter.cli.lifeline import end_with_parent
+from airouter.errors import ConfigError
+from airouter.load_settings import ROOT
+
+_START_LIMIT = 20.0
+_STOP_LIMIT = 5.0
+_SETTINGS = ("PRIMARY_URL", "ROUTER_URL", "XAI_API_KEY", "XAI_API_KEY_FILE")
+_MODELS = {"router": "simulated-router", "primary": "simulated-primary", "xai": "simulated-cloud"}
+
+
+def nothing_configured(environ: Mapping[str, str], secrets_dir: Path = Path("/run/secrets")) -> bool:
+    """Whether nobody has named a backend anywhere: neither in the environment, nor as a secret, nor in the YAML file.
+
+    A half-made configuration is no reason for a simulator: made-up answers would hide the mistake.
+    """
+    if any(environ.get(name) for name in _SETTINGS) or (secrets_dir / "xai_api_key").exists():
+        return False
+    path = Path(environ.get("ROUTER_CONFIG") or ROOT / "config" / "router.yaml")
+    try:
+        backends = yaml.safe_load(path.read_text(encoding="utf-8"))["backends"].values()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return path.exists()  # what is wrong with it is said where it is loaded
+    # The cloud's public address is no sign of a choice; its key would be.
+    named = [spec for spec in backends if isinstance(spec, dict) and (spec.get("api_key") or (spec.get("url") and spec.get("local", True)))]
+    return not named
+
+
+def environment(urls: Mapping[str, str]) -> dict[str, str]:
+    """The router's environment for these addresses."""
+    return {
+        "ROUTER_URL": urls["router"],
+        "ROUTER_MODEL": _MODELS["router"],
+        "PRIMARY_URL": urls["primary"],
+        "PRIMARY_MODEL": _MODELS["primary"],
+        "XAI_API_URL": urls["xai"],
+        "XAI_MODEL": _MODELS["xai"],
+        "XAI_API_KEY": "simulated",
+    }
+
+
+class EmbeddedSimulator:
+    """A child process; `with` ends it. It also ends by itself when this process dies."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "simulator", "--profile", "homelab", "--die-with-parent"]
+        for role, model in _MODELS.items():
+            command += [f"--{role}-port", "0", f"--{role}-model", model]
+        # A session of its own: a Ctrl-C is for the router first, whose last answers still need it.
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            preexec_fn=end_with_parent(os.getpid()),
+        )  # fmt: skip
+        try:
+            self.urls = self._addresses()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _addresses(self) -> dict[str, str]:
+        """The one line of JSON that it prints as soon as it listens."""
+        out = self._process.stdout
+        assert out is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(out, selectors.EVENT_READ)
+            line = out.readline() if selector.select(_START_LIMIT) else ""
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            raise ConfigError("The embedded simulator did not start (its reason is above); set PRIMARY_URL to do without it.") from None
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_STOP_LIMIT)
+        with contextlib.suppress(OSError):
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+    def __enter__(self) -> "EmbeddedSimulator":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()

@@ -1,0 +1,71 @@
+"""Starting gunicorn: its command line, its address tried beforehand, its process id noted for `reload`."""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from airouter.cli.summary import base_url
+from airouter.errors import ConfigError
+from airouter.load_settings import load_settings
+from airouter.settings import Server, Settings
+
+Check = Callable[[Settings], None]
+COMMAND = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py")
+
+
+def serve(check: Check) -> NoReturn:
+    """Validate, then become gunicorn, so that a service manager's signals reach it directly.
+
+    Raises:
+        ConfigError: the configuration or the address cannot be used.
+    """
+    settings = load_settings()
+    check(settings)
+    try_address(settings.server)
+    note_pid(settings, os.getpid())
+    print(f"ai-router listens on {base_url(settings)} (Ctrl-C stops it)", flush=True)
+    os.execv(sys.executable, COMMAND)
+
+
+def try_address(server: Server) -> None:
+    """Bind as gunicorn will: it would retry for seconds and then show a traceback.
+
+    Raises:
+        ConfigError: with what to do about it.
+    """
+    if server.port == 0:
+        raise ConfigError("PORT=0 (any free port) is not supported, because nobody would know which it is; name a port.")
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((server.host, server.port))
+    except OSError as error:
+        raise ConfigError(_why(error, server)) from None
+
+
+def _why(error: OSError, server: Server) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = server.port + 1 if server.port < 65535 else 8002
+        return f"Port {server.port} on {server.host} is taken by another program; stop it, or choose another port, e.g. PORT={other}."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"Port {server.port} needs more rights than this user has; choose one above 1023, e.g. PORT=8002."
+    return f"HOST={server.host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all addresses."
+
+
+def pid_file(settings: Settings) -> Path:
+    """Where the process id of the gunicorn that serves this port is kept."""
+    return settings.logging.dir / f"router-{settings.server.port}.pid"
+
+
+def note_pid(settings: Settings, pid: int) -> None:
+    """Best effort: only `reload` needs it. Not gunicorn's own pidfile, which refuses to start over a stale one."""
+    path = pid_file(settings)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{pid}\n", encoding="ascii")

@@ -1,0 +1,162 @@
+"""`run`: the router and, where no backend is configured, a simulator; both end together."""
+
+import contextlib
+import http.client
+import json
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from airouter.cli.embedded import EmbeddedSimulator, environment, nothing_configured
+from airouter.cli.launch import COMMAND, Check, note_pid, try_address
+from airouter.cli.lifeline import end_with_parent
+from airouter.cli.summary import base_url, connect_host, shown_url, state, table
+from airouter.clock import Clock
+from airouter.load_settings import ROOT, load_settings
+from airouter.settings import Settings
+
+_START_LIMIT = 60.0
+_STOP_LIMIT = 130.0  # a little more than gunicorn's graceful_timeout
+_HURRY_LIMIT = 5.0
+_PLACEHOLDER = "http://127.0.0.1:9"
+Signals = SimpleQueue[int]
+
+
+def run(check: Check) -> int:
+    """The exit status: 0 after Ctrl-C or SIGTERM, gunicorn's own when it ended by itself.
+
+    Raises:
+        ConfigError: before anything was started, except where the simulator itself does not start.
+    """
+    signals = _collect_signals()
+    environ = dict(os.environ)
+    embedded = nothing_configured(environ)
+    if embedded:
+        environ |= environment(dict.fromkeys(("router", "primary", "xai"), _PLACEHOLDER))
+    settings = load_settings(environ)
+    check(settings)
+    try_address(settings.server)
+    with contextlib.ExitStack() as stack:
+        simulator = None
+        if embedded:
+            print("No backend is configured: starting the embedded simulator. Its answers are made up; set PRIMARY_URL for real ones.")
+            print("Starting …", flush=True)
+            simulator = stack.enter_context(EmbeddedSimulator())
+            environ |= environment(simulator.urls)
+            settings = load_settings(environ)
+        return _Router(settings, environ, signals, simulator).run()
+
+
+def _collect_signals() -> Signals:
+    """Signals as a queue: waiting for a child, for a deadline and for a Ctrl-C is then one wait."""
+    signals: Signals = SimpleQueue()  # its put() may interrupt its get()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:  # nohup's choice stands
+            signal.signal(number, lambda got, _frame: signals.put(got))
+    return signals
+
+
+class _Router:
+    """gunicorn as a child process, from start to end."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], signals: Signals, simulator: EmbeddedSimulator | None) -> None:
+        self._settings = settings
+        self._signals = signals
+        self._simulator = simulator
+        self._clock = Clock()
+        self._stop_wanted = False
+        # A session of its own, so that a terminal's Ctrl-C comes from here, once, as the gentle SIGTERM.
+        self._process = subprocess.Popen(
+            COMMAND, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent(os.getpid())
+        )
+        note_pid(settings, self._process.pid)
+
+    def run(self) -> int:
+        try:
+            if self._wait_until_up():
+                self._introduce()
+            while not self._stop_wanted:
+                if (code := self._process.poll()) is not None:
+                    return code if code >= 0 else 128 - code
+                if self._simulator is not None and self._simulator.ended:
+                    print("The embedded simulator has ended: stopping.", flush=True)
+                    return 1
+                self._next_signal(None)
+            return 0
+        finally:
+            self._stop()
+
+    def _next_signal(self, timeout: float | None) -> bool:
+        """Wait for one signal; whether it asks to stop. The end of a child only ends the wait."""
+        with contextlib.suppress(Empty):
+            if self._signals.get(timeout=timeout) != signal.SIGCHLD:
+                self._stop_wanted = True
+                return True
+        return False
+
+    def _wait_until_up(self) -> bool:
+        until = self._clock.monotonic() + _START_LIMIT
+        while not self._stop_wanted and self._process.poll() is None:
+            if self._get("/health/liveness", 1) is not None:
+                return True
+            if self._clock.monotonic() > until:
+                print(f"The router does not answer after {_START_LIMIT:g} s; still waiting. app.log may say why.", flush=True)
+                return False
+            self._next_signal(0.1)
+        return False
+
+    def _get(self, path: str, timeout: float) -> dict[str, Any] | None:
+        server = self._settings.server
+        connection = http.client.HTTPConnection(connect_host(server.host), server.port, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            return dict(json.loads(connection.getresponse().read()))
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+
+    def _introduce(self) -> None:
+        """One line per backend, a command to paste, and how to stop."""
+        health = (self._get("/health", 10) or {}).get("backends", {})
+        rows = [("BACKEND", "URL", "", "")]
+        rows += [self._backend_line(name, health.get(name)) for name in self._settings.backends]
+        url = base_url(self._settings)
+        print(f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}\n\nCtrl-C stops it.", flush=True)
+
+    def _backend_line(self, name: str, found: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+        usable = self._settings.usable(name)
+        how = "embedded" if usable and self._simulator is not None else state(self._settings, name)
+        reach = ""
+        if usable:
+            healthy = bool(found and found.get("healthy"))
+            reach = "reachable" if healthy else f"not reachable: {(found or {}).get('problem') or 'no answer'}"
+        return name, shown_url(self._settings.backends[name].url), how, reach
+
+    def _curl(self, url: str) -> str:
+        body = json.dumps({"model": self._settings.virtual_model, "messages": [{"role": "user", "content": "Hello!"}]})
+        key = "-H 'Authorization: Bearer YOUR_API_KEY' " if self._settings.server.api_key else ""
+        return f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+    def _stop(self) -> None:
+        """Gently: answers under way are finished. A second signal: at once. Nothing is left running."""
+        if self._process.poll() is None:
+            print("Stopping: answers under way are finished (Ctrl-C again: at once).", flush=True)
+            self._process.terminate()
+        until = self._clock.monotonic() + _STOP_LIMIT
+        while self._process.poll() is None:
+            if self._next_signal(1):
+                self._signal_all(signal.SIGQUIT)
+                until = min(until, self._clock.monotonic() + _HURRY_LIMIT)
+            elif self._clock.monotonic() > until:
+                self._signal_all(signal.SIGKILL)
+                self._process.wait()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """To gunicorn and its workers: while it waits for them, it reads no signal itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)

@@ -1,0 +1,43 @@
+"""What a request under way consists of, and what a flow yields."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.request import ChatRequest
+from airouter.types import Decision, Features, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The answer is committed: its status and headers; `body` is all of it, or None when bytes follow."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes | None
+
+
+Flow = Generator[Keepalive | Head | bytes, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the client asked for besides the request itself: a forced route, a backend by its model's name, a priority."""
+
+    route: str | None = None
+    backend: str | None = None
+    priority: str = "interactive"
+
+
+@dataclass(slots=True)
+class Work:
+    """One request: what came in, then what was decided. `date` is the request's date line, computed once."""
+
+    exchange: Exchange
+    request: ChatRequest
+    features: Features
+    wish: Wish
+    date: str
+    context: str | None = None  # from a web search
+    decision: Decision | None = None
+    plan: Plan | None = None
