@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from airouter.clock import Clock
+from airouter.control import Control
 from airouter.errors import ConfigError
 from airouter.execution.executor import Executor
 from airouter.load_settings import load_settings
@@ -17,17 +18,18 @@ from airouter.routing.tiers.rules import RulesTier
 from airouter.runtime import Runtime, State
 from airouter.settings import Settings
 from airouter.telemetry.lines import RequestLines
-from airouter.telemetry.logs import AppLog, install_stdlib_handler
+from airouter.telemetry.logs import AppLog, Log, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.stats import Stats
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
-from airouter.web import auth, inference, models, passthrough, render_errors, status
+from airouter.web import admin, auth, inference, models, passthrough, render_errors, status
 from airouter.web.edge import Edge
 from providers import KINDS
 from session_logger import SessionLogger
 
-BLUEPRINTS = (inference, models, passthrough, status)
+BREAKER_STATES = ("closed", "half_open", "cooling", "open")
+BLUEPRINTS = (inference, models, passthrough, status, admin)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -51,7 +53,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     )  # fmt: skip
     state = build_state(settings, log, clock)
     lines = RequestLines(log, {route: spec.slow_ms for route, spec in settings.routes.items()})
-    runtime = Runtime(state, clock=clock, log=log, metrics=metrics, stats=stats, sinks=(lines, metrics, stats, sessions), sessions=sessions)
+    control = Control()
+    runtime = Runtime(
+        state,
+        rebuild=lambda old: build_state(load_settings(), log, clock, keep=old.backends),
+        control=control,
+        clock=clock,
+        log=log,
+        metrics=metrics,
+        stats=stats,
+        sinks=(lines, metrics, stats, sessions),
+        sessions=sessions,
+    )
     _register_gauges(runtime)
 
     app = Flask("ai-router", static_folder=None)
@@ -62,25 +75,34 @@ def create_app(settings: Settings | None = None) -> Flask:
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
     app.wsgi_app = Edge(app.wsgi_app, runtime)  # type: ignore[method-assign]
+    runtime.start()
     atexit.register(runtime.close)
     return app
 
 
-def build_state(settings: Settings, log: AppLog, clock: Clock) -> State:
-    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind when it does not fit."""
+def build_state(settings: Settings, log: Log, clock: Clock, keep: Mapping[str, Backend] | None = None) -> State:
+    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind when it does not fit.
+
+    Args:
+        keep: the backends of the configuration before: one whose settings are the same goes on, with its slots,
+            breaker and connections.
+    """
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
-    backends = {
-        name: Backend(name, spec, KINDS[spec.kind], clock, queue=settings.queue.length)
-        for name, spec in settings.backends.items()
-        if settings.usable(name)
-    }
+    backends = {name: build_backend(name, settings, clock, keep or {}) for name in settings.backends if settings.usable(name)}
     cascade = Cascade(build_tiers(settings, backends, prompts, log, clock), clock)
     executor = Executor(settings, backends, cascade, prompts, ConversationMemory(), log, clock)
     return State(settings, backends, executor, HealthChecker(backends, clock, settings.timeouts.health))
 
 
+def build_backend(name: str, settings: Settings, clock: Clock, keep: Mapping[str, Backend]) -> Backend:
+    spec = settings.backends[name]
+    if name in keep and keep[name].settings == spec:
+        return keep[name]
+    return Backend(name, spec, KINDS[spec.kind], clock, queue=settings.queue.length, workers=settings.server.workers)
+
+
 def build_tiers(
-    settings: Settings, backends: Mapping[str, Backend], prompts: Mapping[str, str], log: AppLog, clock: Clock
+    settings: Settings, backends: Mapping[str, Backend], prompts: Mapping[str, str], log: Log, clock: Clock
 ) -> list[InstantTier | CallingTier]:
     """The cascade in the configured order; a tier whose backend does not exist is left out and said once."""
     tiers: list[InstantTier | CallingTier] = []
@@ -108,11 +130,11 @@ def prompt_names(settings: Settings) -> set[str]:
 def check(settings: Settings) -> None:
     """Validate what `create_app` would only find out in a worker, where gunicorn would respawn it for ever."""
     clock = Clock(settings.timezone)
-    build_state(settings, _Silent(), clock)  # type: ignore[arg-type]
+    build_state(settings, _Silent(), clock)
 
 
 class _Silent:
-    def info(self, *_args: object) -> None: ...
+    def info(self, template: str, *args: object) -> None: ...
 
     warning = error = info
 
@@ -130,5 +152,12 @@ def _register_gauges(runtime: Runtime) -> None:
         "Requests waiting for a slot.",
         lambda: {n: b.limiter.waiting for n, b in runtime.state.backends.items()},
         ("backend",),
+    )
+    metrics.register_gauge(
+        "backend_state",
+        "Breaker of a backend: 0 closed, 1 half-open, 2 cooling, 3 open.",
+        lambda: {n: float(BREAKER_STATES.index(b.breaker.state)) for n, b in runtime.state.backends.items()},
+        ("backend",),
+        mode="livemax",
     )
     metrics.register_counter("log_dropped_total", "Log lines dropped because nothing could take them.", lambda: runtime.log.dropped)

@@ -1,14 +1,23 @@
 """gunicorn's own settings, taken from ours. Validates the configuration in the master, before any worker is forked."""
 
+import os
+import signal
 import sys
+import tempfile
+from typing import Any
 
+from airouter import control
 from airouter.errors import ConfigError
 from airouter.load_settings import load_settings
 
+os.environ.setdefault(control.VARIABLE, str(control.new_path()))
 try:
+    _settings = load_settings()
+    if _settings.server.workers > 1:
+        # Before prometheus_client is imported: it chooses its storage then.
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="ai-router-metrics-"))
     from app import check
 
-    _settings = load_settings()
     check(_settings)
 except ConfigError as error:
     print(f"ai-router: {error.message}", file=sys.stderr)
@@ -23,7 +32,8 @@ threads = _server.threads
 worker_connections = _server.threads * 2
 keepalive = 75
 timeout = 0  # a gthread worker that serves a long stream is alive; deadlines are ours
-graceful_timeout = 120
+# Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just cuts, comes later.
+graceful_timeout = int(_settings.timeouts.drain) + 10
 backlog = 2048
 control_socket_disable = True  # nothing of ours in the user's home
 accesslog = None
@@ -31,9 +41,42 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def worker_exit(_server: object, worker: object) -> None:
+def when_ready(_arbiter: Any) -> None:
+    if workers > 1:
+        print(f"ai-router: {workers} workers; each backend's slots and queue are divided among them", file=sys.stderr)
+
+
+def post_worker_init(worker: Any) -> None:
+    """SIGTERM: requests under way get their time, then an honest end."""
+    gunicorns_own = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        runtime = _runtime(worker)
+        if runtime is not None:
+            runtime.stop()
+        if callable(gunicorns_own):
+            gunicorns_own(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def worker_exit(_arbiter: Any, worker: Any) -> None:
     """Write out sessions and log lines that are still waiting."""
-    app = getattr(worker, "wsgi", None)
-    runtime = getattr(app, "extensions", {}).get("airouter") if app is not None else None
+    runtime = _runtime(worker)
     if runtime is not None:
         runtime.close()
+
+
+def child_exit(_arbiter: Any, worker: Any) -> None:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from airouter.telemetry.metrics import Metrics
+
+        Metrics.process_gone(worker.pid)
+
+
+def on_exit(_arbiter: Any) -> None:
+    control.Control().remove()
+
+
+def _runtime(worker: Any) -> Any:
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("airouter")

@@ -49,6 +49,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "LOG_MAX_COUNT": ("logging.max_count", _text),
     "CONTENT_LOGGING": ("logging.content", _text),
     "API_KEY": ("server.api_key", _text),
+    "ADMIN_KEY": ("server.admin_key", _text),
     "ALLOW_OPEN": ("server.allow_open", _switch),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
@@ -58,7 +59,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "SPECULATION": ("speculation.enabled", _switch),
 }
 # These may also come from a file: /run/secrets/<name in lower case>, or the path in <NAME>_FILE.
-SECRETS = ("API_KEY", "XAI_API_KEY")
+SECRETS = ("API_KEY", "ADMIN_KEY", "XAI_API_KEY")
 
 
 def load_settings(

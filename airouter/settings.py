@@ -27,6 +27,7 @@ class Server(Section):
     )
     threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
     api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
+    admin_key: str | None = Field(None, repr=False, description="Key for /admin/*. None: only callers on this machine.")
     allow_open: bool = Field(
         False, description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit."
     )
@@ -130,9 +131,17 @@ class QueueSettings(Section):
     hold_wait: Seconds = Field(60, description="Longest wait, in seconds, for a backend that swaps or loads a model.")
 
 
+class ProbeSettings(Section):
+    enabled: bool = Field(True, description="Ask backends in the background whether they are up, by requests that cost nothing.")
+    interval: Seconds = Field(5, description="Seconds between two probes of a local backend, give or take a tenth.")
+    idle_factor: float = Field(6, ge=1, description="So many times rarer for a cloud, and while nobody asks anything.")
+    timeout: Seconds = Field(2, description="Seconds a probe may take.")
+
+
 class Timeouts(Section):
     total: Seconds = Field(600, description="Seconds for an exchange as a whole, failovers included.")
     keepalive_after: Seconds = Field(10, description="A streaming client that has heard nothing this long gets its 200 and SSE comments.")
+    drain: Seconds = Field(120, description="Seconds that requests under way may go on after SIGTERM.")
     health: Annotated[float, Field(gt=0, le=5)] = Field(
         4.8, description="Hard limit for GET /health over all backends together; 5 s at most."
     )
@@ -160,6 +169,7 @@ class Settings(Section):
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
     speculation: SpeculationSettings = Field(default_factory=lambda: SpeculationSettings())
     queue: QueueSettings = Field(default_factory=lambda: QueueSettings())
+    probes: ProbeSettings = Field(default_factory=lambda: ProbeSettings())
     timeouts: Timeouts = Field(default_factory=lambda: Timeouts())
     logging: Logging = Field(default_factory=lambda: Logging())
     prompts_dir: Path = Field(Path("config/prompts"), description="Folder of the prompts.")
@@ -188,7 +198,8 @@ class Settings(Section):
         loopback = self.server.host in ("127.0.0.1", "localhost", "::1") or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             raise ValueError(
-                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; set API_KEY, or ALLOW_OPEN=1 if that is meant"
+                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; "
+                "set API_KEY, or ALLOW_OPEN=1 if that is meant"
             )
         return self
 

@@ -28,7 +28,7 @@ def serve(check: Check) -> NoReturn:
     check(settings)
     try_address(settings.server)
     note_pid(settings, os.getpid())
-    print(f"ai-router listens on {base_url(settings)} (Ctrl-C stops it)", flush=True)
+    print(f"Starting ai-router on {base_url(settings)} (Ctrl-C stops it)", flush=True)
     os.execv(sys.executable, COMMAND)
 
 

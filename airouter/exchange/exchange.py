@@ -16,6 +16,14 @@ from airouter.telemetry.record import RecordBuilder
 from airouter.upstream.poller import Poller
 
 INFINITY = float("inf")
+_LOOK = 5.0  # seconds at most between two looks at the limits, one of which a shutdown may have moved
+
+
+class Shutdown:
+    """When requests under way must end: never, until the process is told to stop."""
+
+    def __init__(self) -> None:
+        self.at = INFINITY
 
 
 class Keepalive:
@@ -32,11 +40,21 @@ class Exchange:
     It is used by the one thread that serves the request; `close()` alone may come from elsewhere and is locked.
     """
 
-    def __init__(self, clock: Clock, *, client: socket.socket | None, client_ip: str, total: float, sinks: Iterable[Sink] = ()) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        client: socket.socket | None,
+        client_ip: str,
+        total: float,
+        sinks: Iterable[Sink] = (),
+        shutdown: Shutdown | None = None,
+    ) -> None:
         self.clock = clock
         self.started = clock.monotonic()
         self.deadline = self.started + total
         self.client_deadline = INFINITY
+        self._shutdown = shutdown or Shutdown()
         self.poller = Poller(clock, client)
         self.record = RecordBuilder(uuid.uuid4().hex, clock.now(), client_ip)
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
@@ -84,22 +102,26 @@ class Exchange:
             ClientGone: the client left.
             DeadlineExceeded: the exchange as a whole, or the client's own limit, ran out.
         """
-        limit = min(self.deadline, self.client_deadline)
+        now = self.clock.monotonic()
+        limit = min(self.deadline, self.client_deadline, self._shutdown.at)
         try:
-            self.poller.wait(min(until, limit, self._keepalive_at), wake)
+            self.poller.wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
         except ClientGone:
             self._gone_at = self.clock.monotonic()
             raise
-        if self.keepalive_every == INFINITY and limit == INFINITY:
-            return
         now = self.clock.monotonic()
         if now >= limit:
-            if self.client_deadline <= self.deadline:
-                raise DeadlineExceeded("The time that the request's X-Router-Timeout allows is over.", code="client_deadline_exceeded")
-            raise DeadlineExceeded("The request took longer than the router allows (timeouts.total).")
+            raise self._too_late(now)
         if now >= self._keepalive_at:
             self.heard()
             yield KEEPALIVE
+
+    def _too_late(self, now: float) -> DeadlineExceeded:
+        if now >= self._shutdown.at:
+            return DeadlineExceeded("The router is shutting down; repeat the request.", status=503, code="shutting_down", retry_after=5)
+        if now >= self.client_deadline:
+            return DeadlineExceeded("The time that the request's X-Router-Timeout allows is over.", code="client_deadline_exceeded")
+        return DeadlineExceeded("The request took longer than the router allows (timeouts.total).")
 
     def settle(self, outcome: str, status: int, error: str | None = None) -> None:
         """How the exchange ended; the first one to say so is believed."""

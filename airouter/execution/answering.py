@@ -4,20 +4,21 @@ import random
 from collections.abc import Generator, Mapping
 
 from airouter.clock import Clock
-from airouter.errors import Busy, NoBackend, RouterError, UpstreamStatus
+from airouter.errors import Busy, NoBackend, RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
+from airouter.execution import continuation
 from airouter.execution.attempt import Attempt
 from airouter.execution.compose import Outgoing, compose
 from airouter.execution.headers import answer_headers
 from airouter.execution.judge import Move, failure_of, next_move
-from airouter.execution.relay import relay
+from airouter.execution.relay import Recover, relay
 from airouter.execution.work import Flow, Head, Work
 from airouter.resilience.breaker import Permit, RetryBudget
 from airouter.routing.memory import ConversationMemory
 from airouter.settings import Settings
-from airouter.telemetry.logs import AppLog
+from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 
 _HEALTH_CHECK = 1.0  # seconds for asking a backend that said 503 whether it is loading
@@ -36,7 +37,7 @@ class Answerer:
         backends: Mapping[str, Backend],
         prompts: Mapping[str, str],
         memory: ConversationMemory,
-        log: AppLog,
+        log: Log,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -100,6 +101,8 @@ class Answerer:
             RouterError: it was not asked, or did not answer; settled with its breaker.
         """
         exchange = work.exchange
+        if backend.out:
+            raise NoBackend(f"The backend {backend.name!r} is out of service.", code="backend_out")
         permit = (
             backend.breaker.allow(last_resort=True)
             if started is not None or alone or backend.breaker.state != "open"
@@ -190,7 +193,7 @@ class Answerer:
     def _commit(self, work: Work, attempt: Attempt, permit: Permit) -> Flow:
         exchange, record, name = work.exchange, work.exchange.record, attempt.backend.name
         assert work.plan is not None
-        permit.answered()
+        permit.answered(whole=not work.request.stream)
         record.attempts.append(f"{name}: ok")
         record.backend, record.model = name, attempt.model
         record.adjusted = attempt.outgoing.adjusted
@@ -209,7 +212,7 @@ class Answerer:
                 suffix,
             )
             yield Head(200, answer_headers(work, attempt), None)
-            yield from relay(exchange, attempt)
+            yield from relay(exchange, attempt, self._recovery(work, attempt.reader.state.id))
             return
         record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
         attempt.record_step()
@@ -222,6 +225,88 @@ class Answerer:
         exchange.settle("ok", 200)
         yield Head(200, answer_headers(work, attempt), body)
 
+    # Going on after a cut ------------------------------------------------------------------------------------------
+
+    def _recovery(self, work: Work, id: str | None) -> Recover:
+        """What `relay` calls when a stream breaks off: it remembers what the client has been sent."""
+        sent: list[str] = []
+        first: list[Attempt] = []
+
+        def recover(attempt: Attempt, error: RouterError) -> Generator[Keepalive, None, Attempt | None]:
+            kind = failure_of(error)
+            if kind is not None:
+                attempt.backend.breaker.fail(kind)
+            sent.append(attempt.reader.state.text)
+            first.append(attempt)
+            text = "".join(sent)
+            if len(sent) > continuation.MOST or not continuation.can_continue(work.request, attempt, text):
+                return None
+            successor = yield from self._continue(work, first[0].outgoing, attempt, error, text, id)
+            work.exchange.record.notes.append(
+                f"cut after {len(text)} characters, {'continued by ' + successor.backend.name if successor else 'not continued'}"
+            )
+            return successor
+
+        return recover
+
+    def _continue(
+        self, work: Work, outgoing: Outgoing, broken: Attempt, error: RouterError, text: str, id: str | None
+    ) -> Generator[Keepalive, None, Attempt | None]:
+        assert work.plan is not None
+        others = [self._backends[name] for name in work.plan.backends if name != broken.backend.name]
+        candidates = in_order(([broken.backend] if continuation.same_backend_first(error) else []) + others)
+        for backend in candidates:
+            permit = backend.breaker.allow(last_resort=True) if backend.provider.continues and not backend.out else None
+            if permit is None:
+                continue
+            work.exchange.hold(permit.forgotten)
+            try:
+                attempt = yield from self._start_continuation(work, backend, outgoing, text, id)
+            except Busy:
+                permit.forgotten()
+                continue
+            except UpstreamError as failure:
+                self._settle(permit, backend, failure)
+                continue
+            problem = attempt.problem()
+            if problem is None:
+                permit.answered(whole=False)
+                return attempt
+            attempt.record_step(problem.message)
+            attempt.close()
+            self._settle(permit, backend, problem)
+        return None
+
+    def _start_continuation(
+        self, work: Work, backend: Backend, outgoing: Outgoing, text: str, id: str | None
+    ) -> Generator[Keepalive, None, Attempt]:
+        """An attempt that is ready to be judged."""
+        exchange = work.exchange
+        slot = yield from admit(exchange, backend, work.wish.priority, self._settings.queue.wait)
+        try:
+            model = yield from fetch_model(exchange, backend)
+            left = yield from self._tokens_left(work, backend, model, outgoing, text)
+        except UpstreamError:
+            slot.release()
+            raise
+        body = continuation.continued(outgoing, text, model, left)
+        attempt = Attempt(exchange, backend, slot, body, work.request, buffer=0, rewrite=continuation.rewriter(id))
+        while not attempt.ready:
+            yield from exchange.pause()
+        return attempt
+
+    def _tokens_left(
+        self, work: Work, backend: Backend, model: str, outgoing: Outgoing, text: str
+    ) -> Generator[Keepalive, None, int | None]:
+        limit = continuation.asked_max_tokens(outgoing)
+        if limit is None:
+            return None
+        status, body = yield from fetch(work.exchange, backend, continuation.count_request(backend, model, text), timeout=_HEALTH_CHECK)
+        used = continuation.read_count(body) if status == 200 else None
+        if used is None:
+            raise UpstreamBroken(f"The backend {backend.name!r} cannot tell how many tokens the answer has used up.")
+        return max(1, limit - used)
+
 
 def in_order(backends: list[Backend]) -> list[Backend]:
     """Those that can answer now first; then those that pause, cool, refuse. A cloud never overtakes a local backend that
@@ -229,7 +314,7 @@ def in_order(backends: list[Backend]) -> list[Backend]:
     paused_local = any(b.settings.local and b.pause.reason for b in backends)
 
     def rank(backend: Backend) -> float:
-        if backend.breaker.state == "open":
+        if backend.out or backend.breaker.state == "open":
             return 3
         if not backend.breaker.available:
             return 2

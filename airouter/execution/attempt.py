@@ -12,11 +12,12 @@ from airouter.request import ChatRequest
 from airouter.resilience.limiter import Slot
 from airouter.types import Endpoint, Step
 from airouter.upstream.backend import Backend
-from airouter.upstream.sse import SseReader
+from airouter.upstream.sse import Rewrite, SseReader
 
 PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
 _MAX_ANSWER = 256 * 1024 * 1024
 _KEPT = 2000
+_TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, so that a cut answer can be continued
 
 
 class Attempt:
@@ -34,6 +35,7 @@ class Attempt:
         request: ChatRequest,
         *,
         buffer: int,
+        rewrite: Rewrite | None = None,
     ) -> None:
         self.exchange = exchange
         self.backend = backend
@@ -43,7 +45,7 @@ class Attempt:
         self.step = "provider_call"
         self.speculative = False
         self.payload: dict[str, Any] | None = None  # of a whole answer
-        self.reader = SseReader(keep_usage=outgoing.keep_usage, choices=request.choices)
+        self.reader = SseReader(keep_usage=outgoing.keep_usage, keep_text=_TEXT_KEPT, choices=request.choices, rewrite=rewrite)
         self._slot = slot
         self._buffer = buffer
         self._pending: list[bytes] = []

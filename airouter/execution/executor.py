@@ -21,7 +21,7 @@ from airouter.routing.features import features_of
 from airouter.routing.memory import ConversationMemory
 from airouter.routing.plan import Planner
 from airouter.settings import Settings
-from airouter.telemetry.logs import AppLog
+from airouter.telemetry.logs import Log
 from airouter.types import Decision, Features, Plan, Verdict
 from airouter.upstream.backend import Backend
 
@@ -38,7 +38,7 @@ class Executor:
         cascade: Cascade,
         prompts: Mapping[str, str],
         memory: ConversationMemory,
-        log: AppLog,
+        log: Log,
         clock: Clock,
     ) -> None:
         self.settings = settings

@@ -1,6 +1,6 @@
 """Passes a committed stream on: whole events as they came, until the answer is complete or honestly said not to be."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken
 from airouter.exchange.exchange import Exchange, Keepalive
@@ -8,38 +8,49 @@ from airouter.execution.attempt import Attempt
 from airouter.upstream.sse import error_event
 
 DONE = b"data: [DONE]\n\n"
+Recover = Callable[[Attempt, RouterError], Generator[Keepalive, None, Attempt | None]]
 
 
-def relay(exchange: Exchange, attempt: Attempt) -> Generator[Keepalive | bytes, None, None]:
-    """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after any other."""
-    error: RouterError | None = None
-    try:
-        while True:
-            data = attempt.drain()
-            if data:
-                yield data
-                exchange.heard()
-            if attempt.reader.state.error is not None or (attempt.ended and not attempt.has_pending):
-                break
-            if not attempt.has_pending:
-                yield from exchange.pause()
-    except DeadlineExceeded as late:
-        error = late
-    _note_end(exchange, attempt)
-    error = error or _why_incomplete(attempt)
-    attempt.record_step(error.message if error else None)
-    attempt.close()
-    if error is None:
-        exchange.settle("ok", 200)
-        yield DONE
-    else:
-        exchange.settle("truncated", 200, f"{error.code}: {error.message}")
-        yield error_event(error.body())
+def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[Keepalive | bytes, None, None]:
+    """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after any other.
+
+    Args:
+        recover: given an attempt that broke off and why, the attempt that goes on where it ended, or None.
+    """
+    while True:
+        try:
+            yield from _pass_on(exchange, attempt)
+            error = _why_incomplete(attempt)
+        except DeadlineExceeded as late:
+            error = late
+        record = exchange.record
+        record.inference_ms += attempt.inference_ms
+        record.usage = attempt.usage
+        attempt.record_step(error.message if error else None)
+        attempt.close()
+        if error is None:
+            attempt.backend.breaker.succeed()
+            exchange.settle("ok", 200)
+            yield DONE
+            return
+        successor = None if isinstance(error, DeadlineExceeded) else (yield from recover(attempt, error))
+        if successor is None:
+            exchange.settle("truncated", 200, f"{error.code}: {error.message}")
+            yield error_event(error.body())
+            return
+        attempt = successor
 
 
-def _note_end(exchange: Exchange, attempt: Attempt) -> None:
-    record = exchange.record
-    record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
+def _pass_on(exchange: Exchange, attempt: Attempt) -> Generator[Keepalive | bytes, None, None]:
+    while True:
+        data = attempt.drain()
+        if data:
+            yield data
+            exchange.heard()
+        elif attempt.ended or attempt.reader.state.error is not None:
+            return
+        else:
+            yield from exchange.pause()
 
 
 def _why_incomplete(attempt: Attempt) -> RouterError | None:

@@ -12,7 +12,7 @@ from airouter.upstream.backend import Backend
 def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
     """A slot for a speculation, if it can pay: switched on, the model known, the backend in good health, a slot free
     and nobody waiting for it. So it never queues, and is never a half-open probe."""
-    if not settings.enabled or backend.model is None or backend.breaker.state != "closed" or backend.pause.reason:
+    if not settings.enabled or backend.model is None or backend.breaker.state != "closed" or backend.pause.reason or backend.out:
         return None
     return backend.limiter.try_acquire()
 

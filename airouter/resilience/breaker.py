@@ -24,11 +24,14 @@ class Permit:
         self._epoch = epoch
         self.probe = probe
 
-    def answered(self) -> None:
-        """The backend gave an answer, or a refusal that is the request's own fault: it is alive."""
+    def answered(self, *, whole: bool = True) -> None:
+        """The backend gave an answer, or a refusal that is the request's own fault: it is alive.
+
+        `whole=False`: a stream has begun; the failures in a row are forgotten when it is complete (`succeed`).
+        """
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
-            breaker._answered(self._epoch, self.probe)
+            breaker._answered(self._epoch, self.probe, whole)
 
     def failed(self, kind: Failure) -> None:
         """connect: nothing listens; silent: no byte in time; other: 5xx, a broken or unreadable answer."""
@@ -107,6 +110,18 @@ class Breaker:
                 return Permit(self, self._epoch, False)
             return None
 
+    def succeed(self) -> None:
+        """A stream that had begun is complete."""
+        with self._lock:
+            if self._state == "closed":
+                self._fails = 0
+
+    def fail(self, kind: Failure) -> None:
+        """An answer that had begun broke off: a failure of its own, after the permit was settled."""
+        with self._lock:
+            epoch = self._epoch
+        self._failed(kind, epoch, False)
+
     def probe_passed(self) -> None:
         """A background health check passed. It ends a cooldown that a *refused connection* began: a server that hangs
         still answers its health check, so after silence the half-open request decides."""
@@ -125,10 +140,13 @@ class Breaker:
             return "half_open"
         return self._state
 
-    def _answered(self, epoch: int, probe: bool) -> None:
+    def _answered(self, epoch: int, probe: bool, whole: bool) -> None:
         with self._lock:
             if probe or (epoch == self._epoch and self._state != "open"):
+                fails = self._fails
                 self._close()
+                if not whole:
+                    self._fails = fails if not probe else 0
 
     def _failed(self, kind: Failure, epoch: int, probe: bool) -> None:
         with self._lock:

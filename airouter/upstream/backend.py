@@ -18,16 +18,18 @@ from airouter.upstream.pool import Origin
 
 
 class Backend:
-    """One configured server. Mutable state: the model name it was found to serve; set once, under a lock."""
+    """One configured server. Mutable state: whether it is out of service (the housekeeper's to set), and the model name it
+    was found to serve; set once, under a lock."""
 
-    def __init__(self, name: str, settings: BackendSettings, provider: Provider, clock: Clock, *, queue: int) -> None:
+    def __init__(self, name: str, settings: BackendSettings, provider: Provider, clock: Clock, *, queue: int, workers: int = 1) -> None:
         assert settings.url is not None
         self.name = name
         self.settings = settings
         self.provider = provider
         self.clock = clock
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
-        self.limiter = Limiter(settings.slots, queue, clock)
+        # Each worker process has its own limiter: the cap is divided among them.
+        self.limiter = Limiter(max(1, settings.slots // workers), max(1, queue // workers) if queue else 0, clock)
         self.breaker = Breaker(
             clock,
             threshold=settings.breaker_fails,
@@ -37,6 +39,7 @@ class Backend:
         )
         self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)
+        self.out = False  # taken out of service by the operator
         self._lock = threading.Lock()
         self._model = settings.model
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airouter.clock import Clock
+from airouter.errors import ConnectFailed
 from airouter.types import Limits
 from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
@@ -18,6 +19,8 @@ class Health:
     healthy: bool
     ms: float
     problem: str | None = None
+    refused: bool = False  # nothing listens there
+    body: bytes | None = None
 
 
 class _Round:
@@ -62,7 +65,8 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
     try:
         for name, backend in backends.items():
             left = max(0.05, until - clock.monotonic())
-            calls[name] = poller.add(backend.call(backend.health_request(), Limits(left, left, left, left)).start())
+            request = backend.health_request() if backend.model is not None else backend.models_request()
+            calls[name] = poller.add(backend.call(request, Limits(left, left, left, left)).start())
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
             poller.wait(until)
         return {name: _read(call, started) for name, call in calls.items()}
@@ -74,9 +78,9 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
 def _read(call: Call, started: float) -> Health:
     elapsed = ((call.ended_at or call.clock.monotonic()) - started) * 1000
     if call.error is not None:
-        return Health(False, elapsed, call.error.message)
+        return Health(False, elapsed, call.error.message, refused=isinstance(call.error, ConnectFailed))
     if not call.complete:
         return Health(False, elapsed, "no answer in time")
     if call.status != 200:
         return Health(False, elapsed, f"status {call.status}")
-    return Health(True, elapsed)
+    return Health(True, elapsed, body=call.take())

@@ -68,7 +68,9 @@ class Origin:
         sock.close()
 
     def close(self) -> None:
+        """Close the idle connections, and from now on each that is given back."""
         with self._lock:
+            self._max_idle = 0
             idle, self._idle = self._idle, deque()
         for sock, _ in idle:
             sock.close()

@@ -3,6 +3,7 @@
 The bytes of an event are passed on as they came. Each event is looked at once, never written anew.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,14 +25,26 @@ class StreamState:
     finish_reasons: dict[int, str] = field(default_factory=dict)
     usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    id: str | None = None
     model: str | None = None
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
+    kept: int = 0  # characters in `parts`
+    whole: bool = True  # `parts` holds all of choice 0's text
+    thinking: bool = False  # the last thing said was reasoning, not answer
     choices: int = 0  # asked for, or seen if more
 
     @property
     def complete(self) -> bool:
         """Every choice that appeared has given its reason to finish."""
         return bool(self.finish_reasons) and len(self.finish_reasons) >= self.choices
+
+    @property
+    def text(self) -> str:
+        """The start of choice 0's answer, as far as it is remembered."""
+        return "".join(self.parts)
+
+
+Rewrite = Callable[[dict[str, Any]], bytes]
 
 
 class SseReader:
@@ -42,8 +55,9 @@ class SseReader:
     and counted; `[DONE]` is held back: the relay writes it when the answer is complete.
     """
 
-    def __init__(self, *, keep_usage: bool, keep_text: int = _CONTENT_KEPT, choices: int = 0) -> None:
+    def __init__(self, *, keep_usage: bool, keep_text: int = _CONTENT_KEPT, choices: int = 0, rewrite: Rewrite | None = None) -> None:
         self.state = StreamState(choices=choices)
+        self._rewrite = rewrite  # for a continuation: its events are made to fit those already sent
         self._keep_usage = keep_usage
         self._keep_text = keep_text  # characters of choice 0 to remember
         self._tail = b""
@@ -61,11 +75,11 @@ class SseReader:
         start = 0
         while (stop := _next_boundary(data, start)) > 0:
             event = data[start:stop]
-            if self._look(event):
-                if kept is not None:
-                    kept.append(event)
-            elif kept is None:
+            passed = self._look(event)
+            if kept is None and passed is not event:
                 kept = [data[:start]]
+            if kept is not None:
+                kept.append(passed)
             start = stop
         self._tail = data[start:]
         if len(self._tail) > _MAX_EVENT:
@@ -80,44 +94,44 @@ class SseReader:
         if not rest.strip():
             return b""
         event = rest.rstrip(b"\r\n") + b"\n\n"
-        return event if self._look(event) else b""
+        return self._look(event)
 
-    def _look(self, event: bytes) -> bool:
-        """Note what an event says; False when it must not be passed on."""
+    def _look(self, event: bytes) -> bytes:
+        """Note what an event says; what may be passed on of it: the event itself, or b""."""
         payload = _payload(event)
         if payload is None:
-            return event.strip() != b""  # a comment passes
+            return event if event.strip() else b""  # a comment passes
         if payload == b"[DONE]":
             self.state.done = True
-            return False
+            return b""
         state = self.state
         try:
             chunk = orjson.loads(payload)
         except orjson.JSONDecodeError:
             state.garbage += 1
-            return False
+            return b""
         if not isinstance(chunk, dict):
             state.garbage += 1
-            return False
+            return b""
         state.events += 1
         if chunk.get("error"):
             error = chunk["error"]
             state.error = error if isinstance(error, dict) else {"message": str(error)}
-            return False
+            return b""
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             state.usage = usage
         choices = chunk.get("choices")
         if not choices:
             # The usage chunk: choices is empty. Ours to drop when only we asked for it.
-            return self._keep_usage or usage is None
+            return event if self._keep_usage or usage is None else b""
         if state.model is None:
-            state.model = chunk.get("model")
+            state.model, state.id = chunk.get("model"), chunk.get("id")
         if isinstance(choices, list):
             for choice in choices:
                 if isinstance(choice, dict):
                     self._note(choice)
-        return True
+        return event if self._rewrite is None else self._rewrite(chunk)
 
     def _note(self, choice: dict[str, Any]) -> None:
         state = self.state
@@ -135,16 +149,21 @@ class SseReader:
             text = choice.get("text")  # /v1/completions
         elif isinstance(delta, dict):
             text = delta.get("content")
-            if not state.started and (
-                text or delta.get("tool_calls") or delta.get("reasoning_content") or delta.get("reasoning") or delta.get("refusal")
-            ):
-                state.started = True
+            if not text:
+                thought = delta.get("reasoning_content") or delta.get("reasoning")
+                state.thinking = state.thinking or bool(thought)
+                if thought or delta.get("tool_calls") or delta.get("refusal"):
+                    state.started = True
         else:
             return
         if text:
-            state.started = True
-            if index == 0 and len(state.text) < self._keep_text:
-                state.text += text if isinstance(text, str) else ""
+            state.started, state.thinking = True, False
+            if index == 0 and isinstance(text, str):
+                if state.kept < self._keep_text:
+                    state.parts.append(text)
+                    state.kept += len(text)
+                else:
+                    state.whole = False
 
 
 def _payload(event: bytes) -> bytes | None:

@@ -1,4 +1,5 @@
-"""Who may call: a bearer key, when one is configured. `/` and `/health*` are public and spend nothing."""
+"""Who may call: a bearer key, when one is configured. `/` and `/health*` are public and spend nothing; `/admin/*` has
+a guard of its own."""
 
 import hmac
 
@@ -13,7 +14,7 @@ def register(app: Flask, runtime: Runtime) -> None:
     def check() -> None:
         key = runtime.state.settings.server.api_key
         path = request.path
-        if key is None or path == "/" or path == "/health" or path.startswith("/health/"):
+        if key is None or path == "/" or path == "/health" or path.startswith(("/health/", "/admin/")):
             return
         header = request.environ.get("HTTP_AUTHORIZATION", "")
         scheme, _, sent = header.partition(" ")

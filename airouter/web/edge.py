@@ -36,8 +36,11 @@ class Edge:
             client_ip=client_ip(environ, settings.server.trusted_proxies),
             total=settings.timeouts.total,
             sinks=runtime.sinks,
+            shutdown=runtime.shutdown,
         )
         environ[EXCHANGE] = exchange
+        if environ.get("REQUEST_METHOD") == "POST":
+            runtime.last_request = exchange.started
         try:
             return Body(self._app(environ, start_response), exchange)
         except BaseException:

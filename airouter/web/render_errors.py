@@ -26,7 +26,8 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
     """The HTTP answer for an error."""
     status, body, headers = error.status, orjson.dumps(error.body()), dict(error.headers)
     if isinstance(error, UpstreamStatus):
-        status, body, headers = _upstream(error)
+        status, body, passed = _upstream(error)
+        headers |= passed
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if exchange is not None:

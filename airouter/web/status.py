@@ -7,7 +7,9 @@ from flask import Blueprint, Response, jsonify, request
 from airouter import __version__
 from airouter.clock import ms
 from airouter.runtime import Runtime, State
+from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health
+from airouter.web.admin import backend_status
 
 ENDPOINTS = {
     "POST /v1/chat/completions": "chat; the router decides who answers",
@@ -21,6 +23,10 @@ ENDPOINTS = {
     "GET /health/readiness": "the process takes requests",
     "GET /stats": "figures per route",
     "GET /metrics": "Prometheus metrics",
+    "POST /admin/drain": "take this server out of rotation, or back in",
+    "POST /admin/reload": "take up the configuration file",
+    "POST /admin/events": "a model swap begins or ends, a backend goes out or comes back",
+    "GET /admin/status": "breakers, pauses, slots",
     "GET|POST /router/{path}": "the classifier's own API, an allow-list of paths",
     "GET|POST /primary/{path}": "the primary's own API, an allow-list of paths",
 }
@@ -48,12 +54,19 @@ def blueprint(runtime: Runtime) -> Blueprint:
         return jsonify({"status": "alive"})
 
     @bp.get("/health/readiness")
-    def readiness() -> Response:
-        return jsonify({"status": "ready"})
+    def readiness() -> tuple[Response, int]:
+        """From memory: not draining, and a backend of the default route is believed to be up."""
+        state = runtime.state
+        if runtime.draining:
+            return jsonify({"status": "draining"}), 503
+        up = any(_believed_up(state.backends[name]) for name in state.settings.serving("primary"))
+        return jsonify({"status": "ready" if up else "no backend"}), 200 if up else 503
 
     @bp.get("/stats")
     def stats() -> Response:
-        return jsonify({"routes": runtime.stats.snapshot(), "backends": _backends(runtime.state)})
+        return jsonify(
+            {"routes": runtime.stats.snapshot(), "backends": {name: backend_status(b) for name, b in runtime.state.backends.items()}}
+        )
 
     @bp.get("/metrics")
     @bp.get("/metrics/")
@@ -84,15 +97,5 @@ def _health_body(state: State, status: str, results: dict[str, Health], duration
     return body
 
 
-def _backends(state: State) -> dict[str, Any]:
-    return {
-        name: {
-            "kind": b.settings.kind,
-            "model": b.model,
-            "local": b.settings.local,
-            "slots": b.limiter.slots,
-            "in_use": b.limiter.in_use,
-            "waiting": b.limiter.waiting,
-        }
-        for name, b in state.backends.items()
-    }
+def _believed_up(backend: Backend) -> bool:
+    return not backend.out and backend.breaker.state != "open" and backend.breaker.cause != "connect"

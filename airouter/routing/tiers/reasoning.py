@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 from airouter.clock import Clock
-from airouter.errors import RouterError, UpstreamTimeout
+from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.exchange.admission import admit
 from airouter.exchange.fetch import call_done, call_open, fetch_model
 from airouter.settings import ReasoningTier as TierSettings
@@ -41,7 +41,7 @@ class ReasoningTier:
         try:
             text, finish_reason = yield from self._classify(exchange, features)
         except RouterError as error:
-            if error.code in ("deadline_exceeded", "client_deadline_exceeded"):
+            if isinstance(error, DeadlineExceeded):
                 raise
             reason = "timeout" if isinstance(error, UpstreamTimeout) else error.code
             return Verdict(NAME, None, ms=self._ms_since(started), reason=f"{reason}: {error.message}", finish_reason=reason)
@@ -104,17 +104,19 @@ class ReasoningTier:
 
 def read_label(text: str) -> str | None:
     """The last exact label after the last `</think>`; None when the thinking never ended or no label stands there."""
-    if "<think>" in text and _THINK_END not in text:
+    said = text.rpartition(_THINK_END)[2]
+    if "<think>" in said:
         return None
-    found = _LABEL.findall(text.rpartition(_THINK_END)[2])
+    found = _LABEL.findall(said)
     return found[-1] if found else None
 
 
 def _label_is_out(text: str) -> bool:
     """A whole line that is a label and nothing else: what would follow it does not matter."""
-    if "<think>" in text and _THINK_END not in text:
+    said = text.rpartition(_THINK_END)[2]
+    if "<think>" in said:
         return False
-    lines = text.rpartition(_THINK_END)[2].lstrip().split("\n")
+    lines = said.lstrip().split("\n")
     return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None
 
 

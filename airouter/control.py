@@ -1,0 +1,81 @@
+"""What an operator tells one worker and all must obey: drain, reload, a model swap.
+
+A request to /admin/* reaches one worker process; what it asks for is written to a small file that every worker looks at.
+The file belongs to one run of the server: gunicorn's master makes it, its workers inherit its path.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+VARIABLE = "AIROUTER_CONTROL"
+_EVENTS_KEPT = 100
+
+
+class Control:
+    """The file: `{"draining": bool, "generation": int, "events": [{"seq", …}]}`; replaced whole, under a lock."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        given = path or os.environ.get(VARIABLE)
+        self.path = Path(given) if given else new_path()
+
+    def read(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = orjson.loads(self.path.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return {"draining": False, "generation": 0, "events": []}
+        return state
+
+    def stamp(self) -> int:
+        """Changes whenever the file does; cheap."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def drain(self, on: bool) -> None:
+        self._change(lambda state: state.update(draining=on))
+
+    def reload(self) -> int:
+        """Ask every worker to take up the configuration; the new generation's number."""
+
+        def bump(state: dict[str, Any]) -> None:
+            state["generation"] += 1
+
+        return int(self._change(bump)["generation"])
+
+    def event(self, event: dict[str, Any]) -> None:
+        def append(state: dict[str, Any]) -> None:
+            last = state["events"][-1]["seq"] if state["events"] else 0
+            state["events"] = [*state["events"], {**event, "seq": last + 1}][-_EVENTS_KEPT:]
+
+        self._change(append)
+
+    def remove(self) -> None:
+        for path in (self.path, self._lock_path()):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()  # made for it by new_path(); any other folder is not empty
+
+    def _lock_path(self) -> Path:
+        return self.path.with_suffix(".lock")
+
+    def _change(self, edit: Any) -> dict[str, Any]:
+        with self._lock_path().open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            state = self.read()
+            edit(state)
+            fresh = self.path.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(orjson.dumps(state))
+            fresh.replace(self.path)
+            return state
+
+
+def new_path() -> Path:
+    """A private file for one run of the server."""
+    return Path(tempfile.mkdtemp(prefix="ai-router-")) / "control.json"

@@ -1,0 +1,85 @@
+"""A stream that was cut after content went out is continued where that is sound: no text twice, none missing.
+
+Sound means: one plain text answer, all of it remembered, not in the middle of reasoning, and a backend that can go on
+from a given beginning. Anything else ends with an honest error event.
+"""
+
+from typing import Any
+
+import orjson
+
+from airouter.errors import RouterError, UpstreamBroken, UpstreamTimeout
+from airouter.execution.attempt import Attempt
+from airouter.execution.compose import Outgoing
+from airouter.request import ChatRequest
+from airouter.types import HttpRequest
+from airouter.upstream.backend import Backend
+from airouter.upstream.sse import Rewrite
+
+MOST = 2  # continuations of one answer
+_UNSOUND = ("tools", "functions", "logprobs", "top_logprobs", "response_format", "structured_outputs", "guided_json", "guided_choice")
+
+
+def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
+    """Whether the answer so far may be given to a backend as the beginning of its own."""
+    state = attempt.reader.state
+    if request.endpoint != "chat" or request.choices != 1 or any(request.payload.get(name) for name in _UNSOUND):
+        return False
+    if request.messages[-1].get("role") == "assistant":
+        return False  # the client already continues something
+    return bool(text) and state.whole and not state.thinking and not state.finish_reasons
+
+
+def same_backend_first(error: RouterError) -> bool:
+    """A server that cut the connection may be up again at once; one that fell silent is not asked twice."""
+    return isinstance(error, UpstreamBroken) and not isinstance(error, UpstreamTimeout)
+
+
+def continued(outgoing: Outgoing, text: str, model: str, max_tokens_left: int | None) -> Outgoing:
+    """The body that lets a backend go on after `text`."""
+    body: dict[str, Any] = {key: value for key, value in outgoing.body.items() if key != "stream_options"}
+    body["model"] = model
+    body["messages"] = [*outgoing.messages, {"role": "assistant", "content": text}]
+    body["add_generation_prompt"], body["continue_final_message"] = False, True
+    for name in ("max_tokens", "max_completion_tokens"):
+        if name in body and max_tokens_left is not None:
+            body[name] = max_tokens_left
+    return Outgoing(body, outgoing.adjusted, False)
+
+
+def asked_max_tokens(outgoing: Outgoing) -> int | None:
+    """The answer's limit in tokens, if there is one."""
+    return outgoing.body.get("max_completion_tokens") or outgoing.body.get("max_tokens")
+
+
+def count_request(backend: Backend, model: str, text: str) -> HttpRequest:
+    """vLLM's `/tokenize`, for how many tokens the beginning has used up."""
+    return backend.provider.post("/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}, backend.headers)
+
+
+def read_count(body: bytes) -> int | None:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    count = payload.get("count") if isinstance(payload, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def rewriter(id: str | None) -> Rewrite:
+    """Makes a continuation's events fit the stream they go into: its id, no second role, no usage that is only half of it."""
+
+    def rewrite(chunk: dict[str, Any]) -> bytes:
+        if id is not None:
+            chunk["id"] = id
+        chunk.pop("usage", None)
+        said = False
+        for choice in chunk.get("choices") or []:
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                delta.pop("role", None)
+                said = said or any(value for value in delta.values())
+            said = said or bool(choice.get("finish_reason"))
+        return b"data: " + orjson.dumps(chunk) + b"\n\n" if said else b""
+
+    return rewrite

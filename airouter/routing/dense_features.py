@@ -1,0 +1,71 @@
+"""What a text looks like, as a few numbers: length, lines, scripts, code, formulas, years, the conversation around it."""
+
+import math
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airouter.types import Features
+
+_LOOKED_AT = 2000  # characters; head of a longer ask
+_YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-4][0-9])(?!\d)")
+_CODE = frozenset("{}();=<>[]|&\\/_#`")
+_LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|[∑∫√≤≥≠∈∀∃∞→⊂⊆∪∩ℝℤℕℚℂ]")
+_SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
+_QUESTION = re.compile(r"[?？؟;՞]")
+_QUOTED = re.compile(r"[\"“”«»„「」『』]")
+_ROLES = re.compile(r"(?im)^\s*[*#<\[]{0,3}\s*(user|assistant|human|ai|bot)\b.{0,4}:")
+# (first, last) code point of blocks that tell scripts apart; what is in none of them is the last share.
+_SCRIPTS = (
+    (0x41, 0x24F), (0x370, 0x3FF), (0x400, 0x52F), (0x590, 0x5FF), (0x600, 0x77F), (0x900, 0x97F), (0x980, 0x9FF),
+    (0xB80, 0xBFF), (0xE00, 0xE7F), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7AF),
+)  # fmt: skip
+_LOWS = np.array([low for low, _ in _SCRIPTS], np.uint32)
+_HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
+_LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
+
+NAMES = (
+    "log_chars", "log_words", "log_lines", "code_share", "latex", "symbolic", "digit_share", "question", "questions", "quoted", "upper_share",
+    "fence", "url", "list_marks", "year_old", "year_2020", "year_2023", "year_2025", "tools", "images", "turns", "previous", "leans",
+    "system", "log_system", "log_previous", "last_is_user", "heading", "role_marks", "tag_marks", "json_marks", "ends_colon",
+    *(f"script_{low:x}" for low, _ in _SCRIPTS),
+    *(f"chars_{bound}" for bound in _LENGTHS),
+)  # fmt: skip
+
+
+def dense_of(features: Features) -> NDArray[np.float32]:
+    """One float32 per name in `NAMES`, most of them in 0..1, logarithms in natural units."""
+    ask = features.ask
+    text = ask[:_LOOKED_AT]
+    length = max(len(text), 1)
+    years = [int(year) for year in _YEAR.findall(text)]
+    questions = len(_QUESTION.findall(text))
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    at = np.searchsorted(_LOWS_SORTED, codes, side="right") - 1
+    inside = (at >= 0) & (codes <= _HIGHS_SORTED[at])
+    scripts = np.bincount(_ORDER[at[inside]], minlength=len(_SCRIPTS))[: len(_SCRIPTS)] / length
+    values = [
+        math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
+        sum(map(text.count, _CODE)) / length, min(len(_LATEX.findall(text)), 12) / 12, min(len(_SYMBOLIC.findall(text)), 8) / 8,
+        sum(map(str.isdigit, text)) / length, float(questions > 0), min(questions, 5) / 5, min(len(_QUOTED.findall(text)), 6) / 6,
+        sum(map(str.isupper, text)) / length, float("```" in text), float("http" in text or "www." in text),
+        min(text.count("\n- ") + text.count("\n* ") + text.count("\n1"), 6) / 6,
+        float(any(y < 2020 for y in years)), float(any(2020 <= y < 2023 for y in years)),
+        float(any(2023 <= y < 2025 for y in years)), float(any(y >= 2025 for y in years)),
+        float(features.has_tools), float(features.has_images), min(features.n_user, 8) / 8, float(bool(features.previous)),
+        float(leans(features)), float(bool(features.system)), math.log1p(len(features.system)),
+        math.log1p(sum(len(turn) for _, turn in features.previous)), float(features.last_role == "user"),
+        float(text.lstrip().startswith("#")), min(len(_ROLES.findall(text)), 6) / 6,
+        float("</" in text), float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
+    ]  # fmt: skip
+    return np.array([*values, *scripts, *(float(len(ask) > bound) for bound in _LENGTHS)], np.float32)
+
+
+def leans(features: Features) -> bool:
+    """A short ask after other turns: what it means depends on them."""
+    return bool(features.previous) and len(features.ask) < 60
+
+
+_ORDER = np.argsort(_LOWS)
+_LOWS_SORTED, _HIGHS_SORTED = _LOWS[_ORDER], _HIGHS[_ORDER]

@@ -1,0 +1,162 @@
+"""A request as numbers, the same for training and for serving: hashed n-grams of the text, and a few dense features.
+
+The text is folded (NFKC, lower case, digits to 0, one space for any white space), capped to head and tail, and turned into
+code points; every n-gram of characters and every word and pair of words becomes a 64-bit rolling hash, all by numpy. Words
+are runs between spaces, so that scripts written without spaces are carried by their characters.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airouter.routing.dense_features import dense_of
+from airouter.types import Features
+
+U64 = NDArray[np.uint64]
+F32 = NDArray[np.float32]
+
+_DIGIT = re.compile(r"\d")
+_SPACE = re.compile(r"\s+")
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+_SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 5))
+_SHIFT = np.uint64(32)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+# What ends a word: white space and punctuation. Marks of Indic and Thai vowels do not.
+_SEPARATES = np.zeros(0xFFFF, np.bool_)
+_SEPARATES[:0x30] = _SEPARATES[0x3A:0x41] = _SEPARATES[0x5B:0x61] = _SEPARATES[0x7B:0xAA] = True
+_SEPARATES[[0xAB, 0xB4, 0xB7, 0xBB, 0xBF, 0x37E, 0x60C, 0x61B, 0x61F, 0x964, 0x965]] = True
+_SEPARATES[0x2010:0x206F] = _SEPARATES[0x3000:0x3003] = _SEPARATES[0x3008:0x3020] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How text becomes features; stored with the weights, since it must be the same in training and in serving.
+
+    `bits`: the table has 2^bits buckets. `seen_bits`: size of the map of n-grams seen in training. `ngrams`: lengths in
+    characters. `head`, `tail`, `before`: characters kept of the ask and of the turns before it. The `*_weight`s scale the
+    unit-length blocks against each other.
+    """
+
+    bits: int = 18
+    seen_bits: int = 21
+    ngrams: tuple[int, ...] = (2, 3, 4, 5)
+    head: int = 1500
+    tail: int = 500
+    before: int = 300
+    char_weight: float = 1.0
+    word_weight: float = 0.8
+    head_weight: float = 0.3
+    before_weight: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One request. `index` (buckets, int64) and `value` (float32) have one entry per distinct n-gram and block.
+
+    `grams`: hashes (uint64) of its words and 4-grams of characters, to tell how much of the text was seen before.
+    """
+
+    index: NDArray[np.int64]
+    value: F32
+    dense: F32
+    grams: U64
+
+
+def fold(text: str, head: int, tail: int) -> str:
+    """The text as it is hashed: capped, NFKC, lower case, digits as 0, single spaces, a space at either end."""
+    if len(text) > head + tail:
+        text = f"{text[:head]} {text[-tail:]}"
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return f" {_SPACE.sub(' ', _DIGIT.sub('0', text.lower())).strip()} "
+
+
+def encode(features: Features, spec: Spec) -> Encoded:
+    """All features of one request. About 0.2 ms at 500 characters."""
+    codes = code_points(fold(features.ask, spec.head, spec.tail))
+    chars, fours = char_grams(codes, spec.ngrams)
+    words = word_hashes(codes)
+    blocks = [
+        (chars, spec.char_weight),
+        (np.concatenate((words ^ _SALT_WORD, pair_hashes(words))), spec.word_weight),
+        (head_hashes(words), spec.head_weight),
+    ]
+    if features.previous:
+        earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
+        before = code_points(fold(earlier, spec.before, spec.before))
+        blocks.append((np.concatenate((word_hashes(before), char_grams(before, (4,))[0])) ^ _SALT_BEFORE, spec.before_weight))
+    index, value = [], []
+    for hashes, weight in blocks:
+        if not len(hashes):
+            continue
+        distinct = np.unique(buckets(hashes, spec.bits))
+        index.append(distinct)
+        value.append(np.full(len(distinct), weight / np.sqrt(len(distinct)), np.float32))
+    return Encoded(
+        np.concatenate(index) if index else np.empty(0, np.int64),
+        np.concatenate(value) if value else np.empty(0, np.float32),
+        dense_of(features),
+        np.concatenate((fours, words ^ _SALT_WORD)),
+    )
+
+
+def code_points(text: str) -> U64:
+    """Unicode code points, one uint64 per character; lone surrogates pass."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+
+
+def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
+    """Hashes of all n-grams of the given lengths, and those of the 4-grams alone."""
+    rolling = np.zeros(len(codes) + 1, np.uint64)
+    out: list[U64] = []
+    fours = np.empty(0, np.uint64)
+    for n in range(1, min(max(lengths), len(codes)) + 1):
+        rolling = rolling[:-1] * _BASE + codes[n - 1 :]
+        if n not in lengths and n != 4:
+            continue
+        hashed = _mixed(rolling ^ np.uint64(n))
+        if n in lengths:
+            out.append(hashed)
+        if n == 4:
+            fours = hashed
+    return (np.concatenate(out) if out else np.empty(0, np.uint64)), fours
+
+
+def word_hashes(codes: U64) -> U64:
+    """One hash per run of characters between spaces and punctuation, in order."""
+    inside = ~_SEPARATES[np.minimum(codes, len(_SEPARATES) - 1).astype(np.int64)]
+    starts = np.flatnonzero(inside & ~np.concatenate(([False], inside[:-1])))
+    if not len(starts):
+        return np.empty(0, np.uint64)
+    at = np.arange(len(codes))
+    within = at - np.repeat(np.append(0, starts), np.diff(np.concatenate(([0], starts, [len(codes)]))))
+    terms = np.where(inside, _mixed(codes + _MIX * (within.astype(np.uint64) + _ONE)), _ZERO)
+    return _mixed(np.add.reduceat(terms, starts))
+
+
+def pair_hashes(words: U64) -> U64:
+    """Hashes of neighbouring words."""
+    return _mixed((words[:-1] * _BASE + words[1:]) ^ _SALT_PAIR) if len(words) > 1 else np.empty(0, np.uint64)
+
+
+def head_hashes(words: U64) -> U64:
+    """The first word, the first two, the first three, and the last: what opens a question says much about it."""
+    if not len(words):
+        return np.empty(0, np.uint64)
+    first = words[:3] * np.array([1, 3, 5], np.uint64)[: len(words)]
+    return _mixed(np.append(np.cumsum(first, dtype=np.uint64), words[-1:] * np.uint64(7)) ^ _SALT_HEAD)
+
+
+def buckets(hashes: U64, bits: int) -> NDArray[np.int64]:
+    """The table's rows of these hashes: their top bits."""
+    return (hashes >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def _mixed(hashes: U64) -> U64:
+    """Spread what differs over all 64 bits."""
+    hashes = (hashes ^ (hashes >> _SHIFT)) * _MIX
+    return hashes ^ (hashes >> _SHIFT)
