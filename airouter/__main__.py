@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "serve":
             serve(check)
         if command == "reload":
-            return reload(check)
+            return reload()
         settings = load_settings()
         check(settings)
         print(summary(settings))
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="start the router; without a configured backend, a simulator with it")
     commands.add_parser("serve", help="start the router alone, as a service does")
     commands.add_parser("check-config", help="validate the configuration and show what it means")
-    commands.add_parser("reload", help="validate, then have the running router take up the configuration")
+    commands.add_parser("reload", help="have the running router take up the configuration")
     return parser
 
 

@@ -9,7 +9,7 @@ from airouter.clock import Clock
 from airouter.control import Control
 from airouter.settings import ProbeSettings
 from airouter.telemetry.logs import Log
-from airouter.upstream.backend import Backend, model_names
+from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health, ask_all
 
 _LOOK = 0.5  # seconds between looks at the control file, and the prober's resolution
@@ -52,7 +52,9 @@ class Housekeeper:
             self._thread.join(self._settings().timeout + 1)
 
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK):
+        wait = 0.0  # at once: what the backends serve is not known yet
+        while not self._stop.wait(wait):
+            wait = _LOOK
             try:
                 self._look()
             except Exception as error:  # the thread must outlive a surprise, or nothing recovers any more
@@ -86,8 +88,6 @@ class Housekeeper:
             backend.breaker.probe_passed()
             if backend.pause.reason == "loading":
                 backend.pause.end()
-            if backend.model is None and model_names(health.body or b""):
-                backend.learn_model(health.body or b"")
         elif health.refused:
             backend.breaker.probe_refused()
         if backend.breaker.state != before:

@@ -52,6 +52,11 @@ def environment(urls: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def placeholders() -> dict[str, str]:
+    """The same before the simulator runs: enough to validate everything else."""
+    return environment(dict.fromkeys(_MODELS, "http://127.0.0.1:9"))
+
+
 class EmbeddedSimulator:
     """A child process; `with` ends it. It also ends by itself when this process dies."""
 

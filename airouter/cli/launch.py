@@ -1,12 +1,10 @@
-"""Starting gunicorn: its command line, its address tried beforehand, its process id noted for `reload`."""
+"""Starting gunicorn: its command line, its address tried beforehand."""
 
-import contextlib
 import errno
 import os
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from airouter.cli.summary import base_url
@@ -27,7 +25,6 @@ def serve(check: Check) -> NoReturn:
     settings = load_settings()
     check(settings)
     try_address(settings.server)
-    note_pid(settings, os.getpid())
     print(f"Starting ai-router on {base_url(settings)} (Ctrl-C stops it)", flush=True)
     os.execv(sys.executable, COMMAND)
 
@@ -56,16 +53,3 @@ def _why(error: OSError, server: Server) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"Port {server.port} needs more rights than this user has; choose one above 1023, e.g. PORT=8002."
     return f"HOST={server.host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all addresses."
-
-
-def pid_file(settings: Settings) -> Path:
-    """Where the process id of the gunicorn that serves this port is kept."""
-    return settings.logging.dir / f"router-{settings.server.port}.pid"
-
-
-def note_pid(settings: Settings, pid: int) -> None:
-    """Best effort: only `reload` needs it. Not gunicorn's own pidfile, which refuses to start over a stale one."""
-    path = pid_file(settings)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{pid}\n", encoding="ascii")

@@ -1,7 +1,6 @@
 """`run`: the router and, where no backend is configured, a simulator; both end together."""
 
 import contextlib
-import http.client
 import json
 import os
 import shlex
@@ -11,18 +10,18 @@ from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from airouter.cli.embedded import EmbeddedSimulator, environment, nothing_configured
-from airouter.cli.launch import COMMAND, Check, note_pid, try_address
+from airouter.cli.ask import ask
+from airouter.cli.embedded import EmbeddedSimulator, environment, nothing_configured, placeholders
+from airouter.cli.launch import COMMAND, Check, try_address
 from airouter.cli.lifeline import end_with_parent
-from airouter.cli.summary import base_url, connect_host, shown_url, state, table
+from airouter.cli.summary import base_url, shown_url, state, table
 from airouter.clock import Clock
 from airouter.load_settings import ROOT, load_settings
 from airouter.settings import Settings
 
 _START_LIMIT = 60.0
-_STOP_LIMIT = 130.0  # a little more than gunicorn's graceful_timeout
+_STOP_SLACK = 20.0  # more than gunicorn's graceful_timeout has over timeouts.drain
 _HURRY_LIMIT = 5.0
-_PLACEHOLDER = "http://127.0.0.1:9"
 Signals = SimpleQueue[int]
 
 
@@ -36,7 +35,7 @@ def run(check: Check) -> int:
     environ = dict(os.environ)
     embedded = nothing_configured(environ)
     if embedded:
-        environ |= environment(dict.fromkeys(("router", "primary", "xai"), _PLACEHOLDER))
+        environ |= placeholders()
     settings = load_settings(environ)
     check(settings)
     try_address(settings.server)
@@ -73,7 +72,6 @@ class _Router:
         self._process = subprocess.Popen(
             COMMAND, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent(os.getpid())
         )
-        note_pid(settings, self._process.pid)
 
     def run(self) -> int:
         try:
@@ -101,7 +99,7 @@ class _Router:
     def _wait_until_up(self) -> bool:
         until = self._clock.monotonic() + _START_LIMIT
         while not self._stop_wanted and self._process.poll() is None:
-            if self._get("/health/liveness", 1) is not None:
+            if ask(self._settings.server, "/health/liveness", 1) is not None:
                 return True
             if self._clock.monotonic() > until:
                 print(f"The router does not answer after {_START_LIMIT:g} s; still waiting. app.log may say why.", flush=True)
@@ -109,20 +107,10 @@ class _Router:
             self._next_signal(0.1)
         return False
 
-    def _get(self, path: str, timeout: float) -> dict[str, Any] | None:
-        server = self._settings.server
-        connection = http.client.HTTPConnection(connect_host(server.host), server.port, timeout=timeout)
-        try:
-            connection.request("GET", path)
-            return dict(json.loads(connection.getresponse().read()))
-        except (OSError, http.client.HTTPException, ValueError):
-            return None
-        finally:
-            connection.close()
-
     def _introduce(self) -> None:
         """One line per backend, a command to paste, and how to stop."""
-        health = (self._get("/health", 10) or {}).get("backends", {})
+        answer = ask(self._settings.server, "/health", 10)
+        health = answer[1].get("backends", {}) if answer else {}
         rows = [("BACKEND", "URL", "", "")]
         rows += [self._backend_line(name, health.get(name)) for name in self._settings.backends]
         url = base_url(self._settings)
@@ -147,7 +135,7 @@ class _Router:
         if self._process.poll() is None:
             print("Stopping: answers under way are finished (Ctrl-C again: at once).", flush=True)
             self._process.terminate()
-        until = self._clock.monotonic() + _STOP_LIMIT
+        until = self._clock.monotonic() + self._settings.timeouts.drain + _STOP_SLACK
         while self._process.poll() is None:
             if self._next_signal(1):
                 self._signal_all(signal.SIGQUIT)

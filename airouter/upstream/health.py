@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from airouter.clock import Clock
 from airouter.errors import ConnectFailed
 from airouter.types import Limits
-from airouter.upstream.backend import Backend
+from airouter.upstream.backend import Backend, model_names
 from airouter.upstream.call import Call
 from airouter.upstream.poller import Poller
 
@@ -57,7 +57,7 @@ class HealthChecker:
 
 
 def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict[str, Health]:
-    """One health request to each backend, side by side; a limit on the whole, not on each read."""
+    """One health request to each backend, side by side; a limit on the whole, not on each read. Learns models not known yet."""
     poller = Poller(clock)
     started = clock.monotonic()
     until = started + limit
@@ -69,7 +69,11 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
             calls[name] = poller.add(backend.call(request, Limits(left, left, left, left)).start())
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
             poller.wait(until)
-        return {name: _read(call, started) for name, call in calls.items()}
+        results = {name: _read(call, started) for name, call in calls.items()}
+        for name, health in results.items():
+            if backends[name].model is None and model_names(health.body or b""):
+                backends[name].learn_model(health.body or b"")
+        return results
     finally:
         for call in calls.values():
             call.close()

@@ -1,0 +1,37 @@
+# Every target is a script in scripts/, which also runs where there is no make.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run serve reload test check test-real profile benchmark soak clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start the router; with a simulator where no backend is configured
+	@sh scripts/run.sh
+
+serve: ## start the router alone, as a service does
+	@sh scripts/serve.sh
+
+reload: ## have the running router take up its changed configuration
+	@sh scripts/reload.sh
+
+test: ## run the tests (ARGS="-k name" goes to pytest)
+	@sh scripts/test.sh $(ARGS)
+
+check: ## format, lint, types, import rules
+	@sh scripts/check.sh
+
+test-real: ## run the router against a real inference server (compiles one the first time: minutes)
+	@sh scripts/test-real.sh $(ARGS)
+
+profile: ## where a request's time goes
+	@sh scripts/bench.sh profile $(ARGS)
+
+benchmark: ## all measurements of ./Benchmark (ARGS="…" chooses)
+	@sh scripts/bench.sh $(or $(ARGS),all)
+
+soak: ## hours of load: does anything grow?
+	@sh scripts/bench.sh soak $(ARGS)
+
+clean: ## remove environments and caches, not logs
+	@sh scripts/clean.sh

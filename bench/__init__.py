@@ -1,0 +1,1 @@
+"""What `./Benchmark` runs: one file per benchmark, and what they share (client, stand, statistics, results)."""

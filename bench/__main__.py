@@ -1,0 +1,126 @@
+"""Command line of `./Benchmark`."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from bench import overhead, profile, routing, streams, throughput
+from bench.client import Failure
+from bench.environment import environment
+from bench.result import Result, write_json
+from bench.sampling import Meter, Sampler
+from bench.stand import Options, Stand, Unavailable, stand
+
+Run = Callable[[Stand, Sampler, int | None, bool], list[Result]]
+# In the order in which `all` runs them: (module's run, the profile it is meant for, what it tells).
+BENCHMARKS: dict[str, tuple[Run, str, str]] = {
+    "routing": (routing.run, routing.PROFILE, "every route, the models, long context, streaming, the price of deciding"),
+    "overhead": (overhead.run, overhead.PROFILE, "what the router adds to one request at a time"),
+    "streams": (streams.run, streams.PROFILE, "many streams at once: completeness, gaps, CPU, memory"),
+    "throughput": (throughput.run, throughput.PROFILE, "requests per second at 16, 64 and 256 at a time"),
+    "profile": (profile.run, profile.PROFILE, "where a request's time goes inside the router, stage by stage"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="Benchmark",
+        description="Measures the router and its models. Without --url it starts the simulator and a router of its own.",
+    )
+    commands = top.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", type=Path, metavar="OUT", help="write the results to this file as well")
+    common.add_argument("--url", help="a router that runs already, e.g. http://127.0.0.1:8002")
+    common.add_argument("--api-key", help="its key (better: the environment's API_KEY, which no process list shows)")
+    common.add_argument("--direct", metavar="URL", help="its primary backend, for what compares with it (default: PRIMARY_URL)")
+    common.add_argument("--log-dir", type=Path, metavar="DIR", help="its LOG_DIR, for the stages' figures from its session files")
+    common.add_argument("--samples", type=_positive, metavar="N", help="samples per row (or pairs, streams, seconds per level)")
+    common.add_argument("--quick", action="store_true", help="tiny counts on the fast profile: does it work, not how well")
+    common.add_argument("--profile", choices=("fast", "homelab"), help="the simulator's timing; each benchmark has its own default")
+    common.add_argument("--workers", type=_positive, default=1, metavar="N", help="worker processes of the router it starts (default 1)")
+    for name, (_run, used, about) in BENCHMARKS.items():
+        commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}. Profile: {used}.")
+    commands.add_parser("all", parents=[common], help="all of them", description="All of them, one after the other.")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)  # as an exception, so that what was started is stopped
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    sampler = Sampler(Meter(console))
+    results: list[Result] = []
+    status = 0
+    names = list(BENCHMARKS) if args.benchmark == "all" else [args.benchmark]
+    about = environment() | {"commands": names, "quick": args.quick, "workers": args.workers}
+    for name in names:
+        if sampler.interrupted:
+            break
+        try:
+            found = _one(name, args, sampler)
+        except Unavailable as why:
+            console.print(f"{name}: {why}", highlight=False)
+            status = 1 if len(names) == 1 else status
+            continue
+        except Failure as failure:
+            console.print(f"{name}: stopped, because a request failed: {failure}", highlight=False)
+            status = 1
+            continue
+        except KeyboardInterrupt:
+            sampler.interrupted = True
+            continue
+        finally:
+            sampler.meter.stop()
+        for result in found:
+            result.print(console)
+        results += found
+    if sampler.interrupted:
+        console.print("Interrupted: the tables hold what was measured until then.")
+        status = 130
+    if args.json is not None:
+        write_json(args.json, results, about, complete=not sampler.interrupted)
+    console.print(f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}", style="dim", highlight=False)
+    return status
+
+
+def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
+    run, used, _about = BENCHMARKS[name]
+    options = Options(
+        url=args.url,
+        api_key=args.api_key or os.environ.get("API_KEY") or None,
+        direct=args.direct,
+        profile=args.profile or ("fast" if args.quick else None),
+        workers=args.workers,
+        log_dir=args.log_dir,
+    )
+    if name == "profile" and options.url:
+        raise Unavailable("It looks inside the router's process, so it starts its own: leave --url out.")
+    extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
+    with stand(options, used, **extra) as where:
+        results = run(where, sampler, args.samples, args.quick)
+        for result in results:
+            workers = f", {args.workers} worker{'s' if args.workers > 1 else ''}" if where.embedded else ""
+            result.title += f" [{where.profile}{workers}{', quick' if args.quick else ''}]"
+    return results
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(143)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Where something was measured, and what processes cost: CPU and memory from /proc, the GPU from nvidia-smi."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("flask", "gunicorn", "orjson", "httptools", "prometheus-client", "uvloop")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def environment() -> dict[str, Any]:
+    """What a result needs to be compared with another."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": [round(value, 2) for value in os.getloadavg()],
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "gpu": gpu(),
+    }
+
+
+def gpu() -> str:
+    """One line per GPU as nvidia-smi gives it, or "no GPU"."""
+    if shutil.which("nvidia-smi") is None:
+        return "no GPU"
+    query = ["nvidia-smi", "--query-gpu=name,memory.used,memory.total,utilization.gpu,temperature.gpu", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "no GPU"
+    return "; ".join(done.stdout.strip().splitlines()) if done.returncode == 0 and done.stdout.strip() else "no GPU"
+
+
+def children(pid: int) -> list[int]:
+    """The process's children, theirs not included; [] where /proc is missing."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def cpu_seconds(pids: Iterable[int]) -> float | None:
+    """User and system time of these processes so far; None where /proc is missing."""
+    total, seen = 0, False
+    for pid in pids:
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+            seen = True
+    return total / _TICKS if seen else None
+
+
+def pss_mb(pids: Iterable[int]) -> float | None:
+    """Proportional memory of these processes in MB: shared pages are divided among who shares them."""
+    total, seen = 0, False
+    for pid in pids:
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+                    seen = True
+    return total / 1024 if seen else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

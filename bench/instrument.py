@@ -1,0 +1,211 @@
+"""The router with a stopwatch at its stages; `bench.profile` runs it in a real gunicorn worker.
+
+A stage is a function. Its own time excludes that of stages it calls, so the stages add up to the whole.
+"""
+
+import cProfile
+import importlib
+import io
+import os
+import pstats
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import orjson
+
+# stage -> functions, as module:name or module:Class.name, by the name under which they are looked up when called
+STAGES: dict[str, tuple[str, ...]] = {
+    "gunicorn: rest of its handler": (
+        "gunicorn.workers.gthread:ThreadWorker.handle",
+        "gunicorn.workers.gthread:ThreadWorker.handle_request",
+    ),
+    "gunicorn: parse request": ("gunicorn.http.parser:Parser.__next__",),
+    "gunicorn: environ, response object": ("gunicorn.http.wsgi:create",),
+    "gunicorn: start_response": ("gunicorn.http.wsgi:Response.start_response",),
+    "gunicorn: send response": ("gunicorn.http.wsgi:Response.write", "gunicorn.http.wsgi:Response.close"),
+    "gunicorn: event loop, before": ("gunicorn.workers.gthread:ThreadWorker.enqueue_req",),
+    "gunicorn: event loop, after": ("gunicorn.workers.gthread:ThreadWorker.finish_request",),
+    "edge: begin exchange": ("airouter.web.edge:Edge.__call__", "airouter.web.edge:Exchange.__init__"),
+    "edge: end exchange": ("airouter.web.edge:Body.close", "airouter.exchange.exchange:Exchange.close"),
+    "record": ("airouter.telemetry.record:RecordBuilder.freeze",),
+    "Flask: context, dispatch": ("flask:Flask.wsgi_app",),
+    "Flask: response object": ("airouter.web.respond:Response", "flask:Response.__call__"),
+    "request: read body": ("airouter.web.inference:read_body",),
+    "request: parse, check": ("airouter.web.inference:parse_json", "airouter.web.inference:parse_request"),
+    "request: features, date": ("airouter.execution.executor:features_of", "airouter.execution.executor:date_line"),
+    "executor: rest": ("airouter.web.inference:respond",),
+    "executor: plan": ("airouter.routing.plan:Planner.plan",),
+    "executor: compose": ("airouter.execution.answering:compose",),
+    "executor: response headers": ("airouter.execution.answering:answer_headers",),
+    "upstream: prepare": ("airouter.execution.attempt:Attempt.__init__",),
+    "upstream: connection, send": ("airouter.upstream.call:Call.start",),
+    "upstream: wait for the backend": ("airouter.upstream.poller:Poller.wait",),
+    "upstream: receive, parse": ("airouter.upstream.call:Call.advance",),
+    "upstream: judge answer": ("airouter.execution.attempt:Attempt.problem", "airouter.execution.attempt:Attempt.record_step"),
+    "upstream: give back": ("airouter.execution.attempt:Attempt.close", "airouter.upstream.pool:Origin.give"),
+    "sink: log line": ("airouter.telemetry.lines:RequestLines.emit",),
+    "sink: metrics": ("airouter.telemetry.metrics:Metrics.emit",),
+    "sink: stats": ("airouter.telemetry.stats:Stats.emit",),
+    "sink: session, queueing": ("session_logger:SessionLogger.emit",),
+    "background: write sessions": ("session_logger:SessionLogger._handle",),
+    "background: write log": ("airouter.telemetry.logs:AppLog._write",),
+}
+HAND_OVER = "gunicorn: hand-over to a thread"
+_perf = time.perf_counter
+
+
+class Stopwatch:
+    """Time and calls per stage. Mutable state: one table per thread, made under a lock; each is written by its thread alone."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._tables: list[dict[str, list[float]]] = []
+
+    def _mine(self) -> tuple[list[float], dict[str, list[float]]]:
+        local = self._local
+        try:
+            return local.stack, local.table
+        except AttributeError:
+            local.stack, local.table = [], {}
+            with self._lock:
+                self._tables.append(local.table)
+            return local.stack, local.table
+
+    def add(self, stage: str, seconds: float) -> None:
+        _stack, table = self._mine()
+        entry = table.setdefault(stage, [0.0, 0.0])
+        entry[0] += seconds
+        entry[1] += 1
+
+    def watch(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            stack, table = self._mine()
+            stack.append(0.0)  # time of the stages within
+            start = _perf()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took = _perf() - start
+                own = took - stack.pop()
+                if stack:
+                    stack[-1] += took
+                entry = table.get(stage)
+                if entry is None:
+                    table[stage] = [own, 1.0]
+                else:
+                    entry[0] += own
+                    entry[1] += 1
+
+        return timed
+
+    def reset(self) -> None:
+        with self._lock:
+            for table in self._tables:
+                table.clear()
+
+    def totals(self) -> dict[str, tuple[float, int]]:
+        found: dict[str, tuple[float, int]] = {}
+        with self._lock:
+            for table in self._tables:
+                for stage, (seconds, calls) in list(table.items()):
+                    before = found.get(stage, (0.0, 0))
+                    found[stage] = (before[0] + seconds, before[1] + int(calls))
+        return found
+
+
+WATCH = Stopwatch()
+_profile = cProfile.Profile()
+
+
+def instrument(stages: dict[str, tuple[str, ...]]) -> list[str]:
+    """Put the stopwatch at every stage; returns the functions that do not exist (any more)."""
+    missing = []
+    for stage, names in stages.items():
+        for name in names:
+            module, _, path = name.partition(":")
+            *owners, leaf = path.split(".")
+            try:
+                owner: Any = importlib.import_module(module)
+                for part in owners:
+                    owner = getattr(owner, part)
+                setattr(owner, leaf, WATCH.watch(stage, getattr(owner, leaf)))
+            except (ImportError, AttributeError):
+                missing.append(name)
+    return missing
+
+
+def _watch_hand_over() -> None:
+    from gunicorn.workers.gthread import ThreadWorker
+
+    enqueue, handle = ThreadWorker.enqueue_req, ThreadWorker.handle
+
+    def stamped(self: Any, conn: Any) -> None:
+        conn.enqueued_at = _perf()
+        enqueue(self, conn)
+
+    def received(self: Any, conn: Any) -> Any:
+        WATCH.add(HAND_OVER, _perf() - conn.enqueued_at)
+        return handle(self, conn)
+
+    def profiled(self: Any, conn: Any) -> Any:
+        _profile.enable()
+        try:
+            return handle(self, conn)
+        finally:
+            _profile.disable()
+
+    if os.environ.get("BENCH_FUNCTIONS"):
+        ThreadWorker.handle = profiled
+    else:
+        ThreadWorker.enqueue_req, ThreadWorker.handle = stamped, received
+
+
+class Instrumented:
+    """The router's application, with two paths of its own: /_bench/reset and /_bench/report."""
+
+    def __init__(self, app: Any, missing: list[str]) -> None:
+        self._app = app
+        self._missing = missing
+        self.extensions = app.extensions  # gunicorn's worker_exit hook looks for the runtime there
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == "/_bench/reset":
+            WATCH.reset()
+            return _answer(start_response, {})
+        if path == "/_bench/report":
+            return _answer(start_response, {"stages": WATCH.totals(), "missing": self._missing, "functions": _functions()})
+        found: Iterable[bytes] = self._app(environ, start_response)
+        return found
+
+
+def _answer(start_response: Callable[..., Any], payload: dict[str, Any]) -> list[bytes]:
+    body = orjson.dumps(payload)
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _functions() -> list[tuple[str, int, float, float]]:
+    """What cProfile saw: (function, calls, own seconds, seconds with what it called), by own time."""
+    if not os.environ.get("BENCH_FUNCTIONS"):
+        return []
+    statistics: Any = pstats.Stats(_profile, stream=io.StringIO())
+    rows = []
+    for (file, line, name), (_primitive, calls, own, total, _callers) in statistics.stats.items():
+        where = f"{'/'.join(file.split('/')[-2:])}:{line}" if line else "built in"
+        rows.append((f"{name} ({where})", calls, own, total))
+    return sorted(rows, key=lambda row: -row[2])[:40]
+
+
+def create_app() -> Instrumented:
+    functions = bool(os.environ.get("BENCH_FUNCTIONS"))
+    missing = [] if functions else instrument(STAGES)
+    _watch_hand_over()
+    from app import create_app as create
+
+    return Instrumented(create(), missing)

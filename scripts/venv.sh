@@ -1,0 +1,73 @@
+#!/bin/sh
+# Make .venv, or bring it up to date: what the router needs; with the argument `dev`, what tests and checks need on top.
+# PYTHON=/path/to/python3.12 chooses the interpreter.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+fits() {  # whether "$1" is a Python that this project runs on
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
+}
+
+complete() {  # whether "$1" can make environments: some distributions package that part separately
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+choose_python() {  # prints the interpreter, or says in one sentence what is missing
+    if [ -n "${PYTHON:-}" ]; then
+        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13; set PYTHON to one, or unset it."
+        complete "$PYTHON" || fail "PYTHON=$PYTHON lacks the modules venv and ensurepip; install python3-venv (Debian, Ubuntu: apt install python3-venv)."
+        echo "$PYTHON"
+        return
+    fi
+    lacking=
+    for candidate in python3.13 python3.12 python3.11 python3; do
+        fits "$candidate" || continue
+        if complete "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+        lacking=${lacking:-$candidate}
+    done
+    [ -z "$lacking" ] || fail "$lacking lacks the modules venv and ensurepip; install python3-venv (Debian, Ubuntu: apt install python3-venv)."
+    fail "No Python 3.11, 3.12 or 3.13 was found; install one, or set PYTHON=/path/to/python3."
+}
+
+stamp_for() {  # what an environment made from these files with this Python would be
+    { .venv/bin/python -c 'import sys; print(sys.version)'; cat "$@"; } | cksum
+}
+
+case ${1:-} in
+    '') files=requirements.txt; stamp=.venv/.requirements ;;
+    dev) files='requirements.txt requirements-dev.txt'; stamp=.venv/.requirements-dev ;;
+    *) fail "usage: scripts/venv.sh [dev]" ;;
+esac
+
+usable() {  # an interrupted start leaves a .venv without a Python or without pip; an upgrade of the system one that does not run
+    fits .venv/bin/python && .venv/bin/python -c 'import pip' >/dev/null 2>&1 || return 1
+    [ -z "${PYTHON:-}" ] && return
+    release='import sys; print(sys.version_info[:2])'
+    [ "$("$PYTHON" -c "$release" 2>/dev/null)" = "$(.venv/bin/python -c "$release")" ]
+}
+
+if ! usable; then
+    python=$(choose_python)
+    echo "Making .venv with $("$python" --version) …"
+    "$python" -m venv --clear .venv || fail "Making .venv failed (its reason is above); remove the folder .venv and try again."
+fi
+
+# shellcheck disable=SC2086  # a list of names without spaces
+wanted=$(stamp_for $files)
+[ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || exit 0
+
+last=${files##* }
+echo "Installing what $last names (a minute or two the first time) …"
+rm -f "$stamp"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r "$last" \
+    || fail "Installing $last failed (pip's reason is above); if the network was the reason, try again: what is there already is kept."
+echo "$wanted" >"$stamp"
+[ "${1:-}" != dev ] || stamp_for requirements.txt >.venv/.requirements

@@ -1,0 +1,139 @@
+"""One simulator for the whole run, three routers that most tests share, and `make_router` for one with other settings."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.router_process import RouterProcess, merged
+from simulator.testing import Simulator
+
+ROLES = ("router", "primary", "xai", "embedding")
+CLOUD_MODEL = "grok-4-1-fast-reasoning"  # the one that config/router.yaml asks for
+MODELS = {"router": "router-model", "primary": "ai-router/primary", "xai": "ai-router/xai"}
+
+# Tests break backends on purpose: none of them may be shut out for that by the time of the next test.
+_FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.05}
+SHIPPED: dict[str, Any] = {
+    "backends": {"router": _FORGIVING, "primary": _FORGIVING, "xai": _FORGIVING, "embedding": {"kind": "vllm", **_FORGIVING}},
+    "embeddings": "embedding",
+}
+_SHORT = {"first_byte_timeout": 1.0, "idle_timeout": 0.7, "total_timeout": 8, "connect_timeout": 1}
+STRICT = merged(
+    SHIPPED,
+    {
+        "backends": {"primary": _SHORT, "xai": _SHORT},
+        "cascade": {"reasoning": {"timeout": 0.7}},
+        "enrichment": {"timeout": 0.7},
+    },
+)
+IMPATIENT = merged(STRICT, {"timeouts": {"keepalive_after": 0.3}})
+
+MakeRouter = Callable[..., RouterProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_simulator() -> Iterator[Simulator]:
+    with Simulator(profile="fast", roles=ROLES, models={"xai": CLOUD_MODEL}) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def sim(shared_simulator: Simulator) -> Simulator:
+    """The simulator, as if just started."""
+    shared_simulator.reset()
+    return shared_simulator
+
+
+@pytest.fixture(scope="session")
+def shared_routers(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RouterProcess]]:
+    started: dict[str, RouterProcess] = {}
+
+    def get(name: str, config: dict[str, Any]) -> RouterProcess:
+        if name not in started:
+            folder = tmp_path_factory.mktemp(name)
+            started[name] = RouterProcess(folder, backends=backend_urls(shared_simulator), config=config).start()
+            for model in MODELS.values():  # it learns the models' names
+                started[name].post("/v1/chat/completions", _hello(model))
+        recover(started[name])
+        return started[name]
+
+    yield get
+    printed = []
+    for router in started.values():
+        router.stop()
+        printed.append(router.printed())
+    assert not any("Traceback" in text for text in printed), "\n".join(printed)
+
+
+@pytest.fixture
+def router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
+    """The router with `config/router.yaml` as shipped (but for the breakers) and all backends up."""
+    return shared_routers("shipped", SHIPPED)
+
+
+@pytest.fixture
+def strict_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
+    """One whose limits are short: classification 0.7 s, search 0.7 s, first byte 1 s, idle 0.7 s."""
+    return shared_routers("strict", STRICT)
+
+
+@pytest.fixture
+def impatient_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
+    """The strict one, with comments for a waiting client after 0.3 s."""
+    return shared_routers("impatient", IMPATIENT)
+
+
+@pytest.fixture
+def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
+    """`make_router(config={...}, env={...}, backends=("primary",))`: a router of one's own, stopped at the test's end."""
+    started: list[RouterProcess] = []
+    numbers = itertools.count()
+
+    def make(
+        config: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        backends: tuple[str, ...] = ("router", "primary", "xai"),
+        urls: dict[str, str] | None = None,
+        warm: bool = True,
+    ) -> RouterProcess:
+        chosen = {name: url for name, url in backend_urls(sim).items() if name in backends} | (urls or {})
+        router = RouterProcess(tmp_path / f"router{next(numbers)}", backends=chosen, config=config, env=env)
+        started.append(router)
+        router.start()
+        if warm:  # it learns the primary's model, without which nothing is speculated
+            headers = {"Authorization": f"Bearer {env['API_KEY']}"} if env and "API_KEY" in env else {}
+            router.post("/v1/chat/completions", _hello(MODELS["primary"]), headers=headers)
+            sim.reset("primary")
+        return router
+
+    yield make
+    for router in started:
+        router.stop(quick=True)
+
+
+def recover(router: RouterProcess) -> None:
+    """Let each backend answer once that an earlier test has broken."""
+    for _ in range(50):
+        cooling = {name for name, backend in router.stats()["backends"].items() if backend["breaker"] != "closed"}
+        if not cooling:
+            return
+        for name in cooling & set(MODELS):
+            router.post("/v1/chat/completions", _hello(MODELS[name]))
+        if "embedding" in cooling:
+            router.post("/v1/embeddings", {"input": "Hello"})
+        time.sleep(0.02)
+    raise AssertionError(f"a backend does not recover: {router.stats()['backends']}")
+
+
+def backend_urls(simulator: Simulator) -> dict[str, str]:
+    return {role: simulator.url(role) for role in simulator.roles}
+
+
+def _hello(model: str) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello"}]}

@@ -1,0 +1,126 @@
+"""A real inference server with a model made on the spot, and the router before it. Only with `-m real`: `make test-real`."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PYTHON = ROOT / ".venv-real" / "bin" / "python"
+START_LIMIT = 60
+STOP_LIMIT = 20
+
+
+def pytest_collection_modifyitems(config, items):
+    """Not by default: it needs a compiled server. `-m real` asks for it."""
+    if "real" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("real")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Served:
+    """A process that listens on a port of its own, and how it is asked."""
+
+    def __init__(self, command, output, environ, port):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.output = output
+        with output.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def until_up(self, path):
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if self.ask("GET", path)[0] == 200:
+                    return self
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"did not start: {self.output.read_text()[-2000:]}")
+
+    def open(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        return connection, connection.getresponse()
+
+    def ask(self, method, path, body=None):
+        connection, response = self.open(method, path, body)
+        try:
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(STOP_LIMIT)
+
+
+def plain_environment(**more):
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | more
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    if not PYTHON.exists():
+        pytest.fail("There is no .venv-real; `make test-real` makes it.")
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    subprocess.run([PYTHON, HERE / "tiny_model.py", path], check=True, timeout=60)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(model_file, tmp_path_factory):
+    port = free_port()
+    # interrupt_requests: else a second request ends the first one's stream.
+    options = {"model": model_file, "model_alias": "tiny", "host": "127.0.0.1", "port": port, "n_ctx": 2048, "n_threads": 1}
+    command = [PYTHON, "-m", "llama_cpp.server", "--interrupt_requests", "False"]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    served = Served(command, tmp_path_factory.mktemp("server") / "output.txt", plain_environment(), port)
+    try:
+        yield served.until_up("/v1/models")
+    finally:
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def router(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("router")
+    port = free_port()
+    config = folder / "router.yaml"
+    config.write_text(
+        f"backends: {{primary: {{kind: openai, url: '{server.url}', slots: 1, date_context: true}}}}\n"
+        "routes: {primary: {backends: [primary]}}\n"
+        "enrichment: {backend: primary}\n"
+        "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"
+    )
+    environ = plain_environment(ROUTER_CONFIG=str(config), LOG_DIR=str(folder / "logs"), PORT=str(port))
+    served = Served([sys.executable, "-m", "airouter", "serve"], folder / "output.txt", environ, port)
+    served.log_dir = folder / "logs"
+    try:
+        yield served.until_up("/health")
+    finally:
+        assert served.stop() == 0
+    assert "Traceback" not in served.output.read_text()

@@ -1,0 +1,207 @@
+"""From YAML and environment to settings: every variable has its effect, every mistake its one sentence."""
+
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from airouter.errors import ConfigError
+from airouter.load_settings import ENVIRONMENT, ROOT, SECRETS, load_settings
+
+NOTHING = Path("/nonexistent")
+MINIMAL = {"PRIMARY_URL": "http://127.0.0.1:8000"}
+
+# Environment variable -> (its text, what the setting becomes).
+CASES = {
+    "ROUTER_URL": ("http://r:1", "http://r:1"),
+    "ROUTER_MODEL": ("small", "small"),
+    "PRIMARY_URL": ("http://p:1/v1/", "http://p:1"),
+    "PRIMARY_MODEL": ("good", "good"),
+    "XAI_API_URL": ("https://x/v1", "https://x"),
+    "XAI_API_KEY": ("k", "k"),
+    "XAI_MODEL": ("grok", "grok"),
+    "XAI_MIN_MAX_TOKENS": ("512", 512),
+    "XAI_SEARCH_TOOLS": ("web_search, x_search,", ("web_search", "x_search")),
+    "VIRTUAL_MODEL": ("house", "house"),
+    "TZ": ("Europe/Berlin", "Europe/Berlin"),
+    "LOG_DIR": ("/tmp/elsewhere", Path("/tmp/elsewhere")),
+    "LOG_LEVEL": ("DEBUG", "DEBUG"),
+    "LOG_FORMAT": ("json", "json"),
+    "LOG_MAX_AGE_DAYS": ("2.5", 2.5),
+    "LOG_MAX_COUNT": ("7", 7),
+    "CONTENT_LOGGING": ("off", "off"),
+    "API_KEY": ("k", "k"),
+    "ADMIN_KEY": ("k", "k"),
+    "ALLOW_OPEN": ("yes", True),
+    "HOST": ("127.0.0.2", "127.0.0.2"),
+    "PORT": ("8123", 8123),
+    "WORKERS": ("3", 3),
+    "THREADS": ("16", 16),
+    "CASCADE_TIERS": ("rules", ("rules",)),
+    "SPECULATION": ("off", False),
+}
+
+
+def load(environ=None, file=None, secrets_dir=NOTHING):
+    return load_settings(MINIMAL | (environ or {}), file=file, secrets_dir=secrets_dir)
+
+
+def value_at(settings, dotted):
+    return reduce(lambda at, name: at[name] if isinstance(at, dict) else getattr(at, name), dotted.split("."), settings)
+
+
+def sentence(environ=None, text=None, tmp_path=None):
+    file = None
+    if text is not None:
+        file = tmp_path / "own.yaml"
+        file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(MINIMAL | (environ or {}) if text is None else (environ or {}), file=file, secrets_dir=NOTHING)
+    message = caught.value.message
+    assert "\n" not in message
+    assert message[-1] in ".?"
+    assert "pydantic" not in message
+    return message
+
+
+# Environment ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_variable_is_tested():
+    assert set(CASES) == set(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_variable_sets_its_setting(name):
+    text, expected = CASES[name]
+    assert value_at(load({name: f" {text} "}), ENVIRONMENT[name][0]) == expected
+
+
+def test_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("server: {port: 9001, threads: 8}\n" + (ROOT / "config" / "router.yaml").read_text())
+    settings = load({"PORT": "9002"}, file=file)
+    assert (settings.server.port, settings.server.threads, settings.server.workers) == (9002, 8, 1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_empty_variable_counts_as_unset(name):
+    if name != "PRIMARY_URL":
+        assert load({name: ""}) == load()
+
+
+def test_router_config_names_the_file(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("virtual_model: mine\n" + (ROOT / "config" / "router.yaml").read_text())
+    assert load({"ROUTER_CONFIG": str(file)}).virtual_model == "mine"
+
+
+def test_relative_folders_are_meant_from_the_project_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load({"LOG_DIR": "some/logs"})
+    assert settings.logging.dir == ROOT / "some" / "logs"
+    assert settings.prompts_dir == ROOT / "config" / "prompts"
+
+
+@pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
+def test_trailing_v1_is_accepted(url):
+    assert load({"PRIMARY_URL": url}).backends["primary"].url == "http://h:1"
+
+
+def test_path_before_v1_is_kept():
+    assert load({"PRIMARY_URL": "https://h/vllm/v1"}).backends["primary"].url == "https://h/vllm"
+
+
+# Secrets -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_from_a_file(name, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("from-file\n")
+    assert value_at(load({f"{name}_FILE": str(file)}), ENVIRONMENT[name][0]) == "from-file"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_from_the_secrets_folder(name, tmp_path):
+    (tmp_path / name.lower()).write_text("from-folder\n")
+    assert value_at(load(secrets_dir=tmp_path), ENVIRONMENT[name][0]) == "from-folder"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_variable_wins_over_its_file(name, tmp_path):
+    (tmp_path / name.lower()).write_text("from-folder")
+    assert (
+        value_at(load({name: "direct", f"{name}_FILE": str(tmp_path / name.lower())}, secrets_dir=tmp_path), ENVIRONMENT[name][0])
+        == "direct"
+    )
+
+
+def test_missing_secret_file_is_named():
+    message = sentence({"API_KEY_FILE": "/nonexistent/key"})
+    assert "API_KEY_FILE" in message
+    assert "/nonexistent/key" in message
+
+
+def test_secrets_are_not_shown(tmp_path):
+    shown = repr(load({"API_KEY": "hidden-1", "XAI_API_KEY": "hidden-2"}))
+    assert "hidden" not in shown
+    assert "hidden" not in sentence({"API_KEY": "hidden-1", "PORT": "many"})
+
+
+# Mistakes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "parts"),
+    [
+        ({"PORT": "many"}, ("server.port", "PORT")),
+        ({"PORT": "70000"}, ("server.port", "PORT", "65535")),
+        ({"THREADS": "1"}, ("server.threads", "THREADS", "4")),
+        ({"SPECULATION": "maybe"}, ("speculation.enabled", "SPECULATION")),
+        ({"LOG_LEVEL": "LOUD"}, ("logging.level", "LOG_LEVEL", "INFO")),
+        ({"PRIMARY_URL": "localhost:8000"}, ("backends.primary.url", "PRIMARY_URL", "http://")),
+        ({"PRIMARY_URL": "ftp://h"}, ("PRIMARY_URL", "http://")),
+        ({"PRIMARY_URL": "http://user:pw@h"}, ("PRIMARY_URL", "api_key")),
+        ({"PRIMARY_URL": "http://h:port"}, ("PRIMARY_URL",)),
+        ({"HOST": "0.0.0.0"}, ("server.host", "API_KEY", "ALLOW_OPEN")),
+        ({"HOST": "::"}, ("server.host", "API_KEY")),
+        ({"PRIMARY_URL": ""}, ("PRIMARY_URL",)),
+        ({"ROUTER_CONFIG": "/nonexistent/router.yaml"}, ("/nonexistent/router.yaml", "ROUTER_CONFIG")),
+    ],
+)
+def test_mistake_in_the_environment(environ, parts):
+    message = sentence(environ)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("backends: {primary: {urll: http://h}}", ("own.yaml", "backends.primary.urll", "did you mean 'url'")),
+        ("servre: {port: 1}", ("servre", "did you mean 'server'")),
+        ("colour: blue", ("colour", "virtual_model")),
+        ("backends: {primary: {url: http://h, zzz: 1}}", ("backends.primary.zzz", "api_key")),
+        ("backends: {primary: {url: http://h, kind: magic}}", ("backends.primary.kind", "vllm")),
+        ("backends: {a: {url: http://h}}\nroutes: {primary: {backends: [b]}}", ("routes.primary.backends", "'b'", "backends are a")),
+        ("routes: {fast: {backends: []}}", ("routes.fast", "primary, xai, enrich, meta")),
+        ("backends: {a: {url: http://h}}\nembeddings: b", ("embeddings", "'b'")),
+        ("{}", ("no backend",)),
+        ("", ("no backend",)),
+        ("- a list", ("mapping",)),
+        ("a: [1,\nb: {", ("own.yaml", "line", "not valid YAML")),
+    ],
+)
+def test_mistake_in_the_file(text, parts, tmp_path):
+    message = sentence(text=text, tmp_path=tmp_path)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("environ", [{"API_KEY": "k"}, {"ALLOW_OPEN": "1"}])
+def test_open_address_with_a_key_or_on_purpose(environ):
+    assert load({"HOST": "0.0.0.0"} | environ).server.host == "0.0.0.0"
+
+
+def test_folder_instead_of_a_file(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(file=tmp_path)
