@@ -7,14 +7,12 @@ from flask import Flask
 
 from airouter.clock import Clock
 from airouter.control import Control
-from airouter.errors import ConfigError
 from airouter.execution.executor import Executor
 from airouter.load_settings import load_settings
 from airouter.prompts import load_prompts
-from airouter.routing.cascade import CallingTier, Cascade, InstantTier
+from airouter.routing.assemble import build_tiers, prompt_names
+from airouter.routing.cascade import Cascade
 from airouter.routing.memory import ConversationMemory
-from airouter.routing.tiers.reasoning import ReasoningTier
-from airouter.routing.tiers.rules import RulesTier
 from airouter.runtime import Runtime, State
 from airouter.settings import Settings
 from airouter.telemetry.lines import RequestLines
@@ -89,7 +87,8 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: Mapping[str, B
     """
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
     backends = {name: build_backend(name, settings, clock, keep or {}) for name in settings.backends if settings.usable(name)}
-    cascade = Cascade(build_tiers(settings, backends, prompts, log, clock), clock)
+    tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
+    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p)
     executor = Executor(settings, backends, cascade, prompts, ConversationMemory(), log, clock)
     return State(settings, backends, executor, HealthChecker(backends, clock, settings.timeouts.health))
 
@@ -99,32 +98,6 @@ def build_backend(name: str, settings: Settings, clock: Clock, keep: Mapping[str
     if name in keep and keep[name].settings == spec:
         return keep[name]
     return Backend(name, spec, KINDS[spec.kind], clock, queue=settings.queue.length, workers=settings.server.workers)
-
-
-def build_tiers(
-    settings: Settings, backends: Mapping[str, Backend], prompts: Mapping[str, str], log: Log, clock: Clock
-) -> list[InstantTier | CallingTier]:
-    """The cascade in the configured order; a tier whose backend does not exist is left out and said once."""
-    tiers: list[InstantTier | CallingTier] = []
-    for name in settings.cascade.tiers:
-        if name == "rules":
-            tiers.append(RulesTier())
-        elif name == "reasoning":
-            spec = settings.cascade.reasoning
-            if spec.backend in backends:
-                tiers.append(ReasoningTier(backends[spec.backend], spec, prompts[spec.prompt], clock))
-            else:
-                log.warning(
-                    "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides goes to the primary", spec.backend
-                )
-        else:
-            raise ConfigError(f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; the tiers are rules, reasoning.")
-    return tiers
-
-
-def prompt_names(settings: Settings) -> set[str]:
-    names = {settings.cascade.reasoning.prompt, "enrich/context", "enrich/query"}
-    return names | {spec.system_prompt for spec in settings.backends.values() if spec.system_prompt}
 
 
 def check(settings: Settings) -> None:

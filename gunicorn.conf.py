@@ -42,8 +42,19 @@ loglevel = "warning"
 
 
 def when_ready(_arbiter: Any) -> None:
+    # gunicorn's own SIGHUP would read a broken configuration and end the server; ours validates first.
+    signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
         print(f"ai-router: {workers} workers; each backend's slots and queue are divided among them", file=sys.stderr)
+
+
+def _reload(_number: int, _frame: Any) -> None:
+    try:
+        check(load_settings())
+    except ConfigError as error:
+        print(f"ai-router: nothing was reloaded: {error.message}", file=sys.stderr)
+    else:
+        control.Control().reload()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -58,6 +58,12 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CASCADE_TIERS": ("cascade.tiers", _list),
     "SPECULATION": ("speculation.enabled", _switch),
 }
+# What a backend is that only the environment names.
+_BORN_OF_ENVIRONMENT: Mapping[str, Mapping[str, Any]] = {
+    "router": {"kind": "vllm"},
+    "primary": {"kind": "vllm"},
+    "xai": {"kind": "xai", "local": False},
+}
 # These may also come from a file: /run/secrets/<name in lower case>, or the path in <NAME>_FILE.
 SECRETS = ("API_KEY", "ADMIN_KEY", "XAI_API_KEY")
 
@@ -125,6 +131,8 @@ def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path)
 
 def _put(data: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, leaf = dotted.split(".")
+    if parents[:1] == ["backends"] and parents[1] not in (data.get("backends") or {}):
+        data.setdefault("backends", {})[parents[1]] = dict(_BORN_OF_ENVIRONMENT[parents[1]])
     for parent in parents:
         below = data.get(parent)
         if not isinstance(below, dict):

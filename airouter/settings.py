@@ -3,9 +3,11 @@
 Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the defaults below.
 """
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -77,11 +79,21 @@ class BackendSettings(Section):
         parts = urlsplit(value.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
-        if parts.username or parts.query or parts.fragment:
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must not carry a user name, a query or a fragment; put the key in api_key")
         _ = parts.port  # raises on a port that is no number
         base = value.strip().rstrip("/")
         return base[: -len("/v1")] if base.endswith("/v1") else base
+
+    @field_validator("ca_file")
+    @classmethod
+    def _ca_file(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ssl.create_default_context(cafile=value)
+            except OSError as error:  # ssl.SSLError is one
+                raise ValueError(f"{value!r} is not a readable file of PEM certificates ({error.strerror or error.reason})") from None  # type: ignore[attr-defined]
+        return value
 
     @property
     def limits(self) -> Limits:
@@ -114,14 +126,43 @@ class ReasoningTier(Section):
     context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
 
 
+class LearnedTierSettings(Section):
+    model: Path = Field(Path("data/model"), description="Folder of the learned model.")
+
+
+class OneTokenTier(Section):
+    backend: str = Field("router", description="Backend that classifies by one constrained token.")
+    timeout: Seconds = Field(2, description="Seconds after which the next tier is asked.")
+    prompt: str = Field("classifier/one_token", description="The rubric, static.")
+    min_p: float = Field(0.8, ge=0.5, le=1, description="Probability that its label must have to decide.")
+    max_chars: int = Field(4000, ge=200, description="Characters of the ask that it reads (head and tail).")
+    context_turns: int = Field(2, ge=0, le=50, description="Earlier turns that are shown to it.")
+
+
+class CacheTierSettings(Section):
+    size: int = Field(10_000, ge=1, description="Decisions that are remembered.")
+    local_s: Seconds = Field(86_400, description="Seconds a PRIMARY or COMPLEX decision is believed.")
+    enrich_s: Seconds = Field(600, description="Seconds an ENRICH decision is believed.")
+
+
 class CascadeSettings(Section):
     tiers: tuple[str, ...] = Field(("rules", "reasoning"), description="Tiers in order; the first that does not abstain decides.")
     reasoning: ReasoningTier = Field(default_factory=lambda: ReasoningTier())
+    one_token: OneTokenTier = Field(default_factory=lambda: OneTokenTier())
+    learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
+    cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
+    fallback_min_p: float = Field(
+        0.75,
+        ge=0.5,
+        le=1,
+        description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
+    )
     meta_max_chars: int = Field(112_000, ge=1000, description="A longer META request keeps its newest history only.")
 
 
 class SpeculationSettings(Section):
     enabled: bool = Field(True, description="Start the primary's answer while the route is still being decided.")
+    min_p_primary: float = Field(0.3, ge=0, le=1, description="Do not speculate when the primary route is less probable than this.")
     buffer_kb: int = Field(1024, ge=4, description="What is read ahead of the decision; full means that reading pauses.")
 
 
@@ -174,6 +215,16 @@ class Settings(Section):
     logging: Logging = Field(default_factory=lambda: Logging())
     prompts_dir: Path = Field(Path("config/prompts"), description="Folder of the prompts.")
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"{value!r} is not a time zone such as Europe/Berlin") from None
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         names = ", ".join(sorted(self.backends)) or "none"
@@ -185,8 +236,9 @@ class Settings(Section):
                     raise ValueError(f"routes.{route}.backends: there is no backend {name!r}; the backends are {names}")
         named: tuple[tuple[str, str | None], ...] = (
             ("embeddings", self.embeddings),
-            ("enrichment.backend", self.enrichment.backend),
-            ("cascade.reasoning.backend", self.cascade.reasoning.backend),
+            ("enrichment.backend", _as_set(self.enrichment)),
+            ("cascade.reasoning.backend", _as_set(self.cascade.reasoning)),
+            ("cascade.one_token.backend", _as_set(self.cascade.one_token)),
         )
         for place, other in named:
             if other is not None and other not in self.backends:
@@ -212,6 +264,11 @@ class Settings(Section):
         """The usable backends of a route, in order; META without a route of its own is served like the primary."""
         spec = self.routes.get(route) or self.routes.get("primary")
         return tuple(name for name in spec.backends if self.usable(name)) if spec else ()
+
+
+def _as_set(section: EnrichmentSettings | ReasoningTier | OneTokenTier) -> str | None:
+    """A backend that the configuration names itself: a default that names none of the backends is merely unused."""
+    return section.backend if "backend" in section.model_fields_set else None
 
 
 def describe(section: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:

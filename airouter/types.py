@@ -77,6 +77,8 @@ class Verdict:
     reason: str = ""
     raw: str = ""
     finish_reason: str = ""
+    guess: str | None = None  # of a tier that abstained: the label it leaned to, with probability `p`
+    p_primary: float | None = None  # probability that the primary route is right, also of a tier that abstained
 
 
 @dataclass(frozen=True, slots=True)

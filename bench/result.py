@@ -31,6 +31,7 @@ class Result:
     columns: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # promises that were not kept: the exit status is 1 then
 
     def add(self, cells: Sequence[str], **data: Any) -> None:
         if len(cells) != len(self.columns):
@@ -45,7 +46,9 @@ class Result:
             table.add_row(*row.cells)
         console.print(table)
         for note in self.notes:
-            console.print(f"  {note}", style="dim", highlight=False)
+            console.print(f"  {note}", style="dim", highlight=False, markup=False)
+        for promise in self.broken:
+            console.print(f"  NOT KEPT: {promise}", style="bold red", highlight=False, markup=False)
         console.print()
 
 
@@ -57,6 +60,7 @@ def write_json(path: Path, results: Sequence[Result], environment: Mapping[str, 
             "title": r.title,
             "rows": [{"name": row.cells[0], **row.data} for row in r.rows if row.data],
             "notes": r.notes,
+            "broken": r.broken,
         }
         for r in results
     ]

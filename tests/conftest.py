@@ -61,6 +61,7 @@ def shared_routers(shared_simulator: Simulator, tmp_path_factory: pytest.TempPat
             for model in MODELS.values():  # it learns the models' names
                 started[name].post("/v1/chat/completions", _hello(model))
         recover(started[name])
+        shared_simulator.reset()  # it was asked something just now
         return started[name]
 
     yield get

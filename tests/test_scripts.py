@@ -15,7 +15,7 @@ TOOLS = ("sh", "bash", "cat", "cksum", "cp", "dirname", "env", "find", "grep", "
 
 # Answers what the scripts ask a Python for; what it installs or runs goes to calls.txt. `$FAIL` is what fails.
 STAND_IN = f"""#!/bin/sh
-real={sys.executable}
+real='{sys.executable}'
 case "$*" in
     "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     "--version") echo "Python 3.12.0" ;;

@@ -6,7 +6,7 @@ is committed, and then the answer's bytes. Errors before the head are raised; af
 
 from collections.abc import Generator, Mapping, Sequence
 
-from airouter.clock import Clock, ms
+from airouter.clock import Clock
 from airouter.errors import NotFound
 from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.execution.answering import Answerer
@@ -16,7 +16,7 @@ from airouter.execution.speculation import Speculation, free_slot, speculate
 from airouter.execution.work import Flow, Wish, Work
 from airouter.prompts import date_line
 from airouter.request import ChatRequest
-from airouter.routing.cascade import Cascade, Deliberation
+from airouter.routing.cascade import Cascade
 from airouter.routing.features import features_of
 from airouter.routing.memory import ConversationMemory
 from airouter.routing.plan import Planner
@@ -63,8 +63,9 @@ class Executor:
         if settled is None:
             deliberation = self.cascade.deliberate(features)
             if deliberation.decision is None:
-                speculation = self._speculate(work)
-            decision = deliberation.decision or (yield from self._deliberate(work, deliberation))
+                speculation = self._speculate(work, deliberation.p_primary)
+            decision = deliberation.decision or (yield from deliberation.run(exchange))
+            self._log_decision(decision)
             plan = self.planner.plan(decision, needs=lambda name: self._can_serve(name, features))
         else:
             decision, plan = settled
@@ -125,18 +126,21 @@ class Executor:
             return Decision(plan.label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
 
-    def _deliberate(self, work: Work, deliberation: Deliberation) -> Generator[Keepalive, None, Decision]:
-        decision = yield from deliberation.run(work.exchange)
+    def _log_decision(self, decision: Decision) -> None:
+        """META is decided by rules and not classified."""
         asked = next((v for v in reversed(decision.verdicts) if v.finish_reason), None)
-        if asked is not None:
-            self._log.info(
-                "Classification completed: %s -> %s in %dms (finish_reason=%s)",
-                asked.label or "UNCLEAR",
-                decision.route,
-                ms(asked.ms / 1000),
-                asked.finish_reason,
-            )
-        return decision
+        if decision.label == "META":
+            return
+        label = decision.label if decision.tier != "fallback" else "UNCLEAR"
+        reason = asked.finish_reason if asked is not None else "none"
+        self._log.info(
+            "Classification completed: %s -> %s in %dms (finish_reason=%s) tier=%s",
+            label,
+            decision.route,
+            round(decision.ms),
+            reason,
+            decision.tier,
+        )
 
     def _route_of(self, backend: str) -> str:
         return next((route for route in ("primary", "xai") if backend in self.settings.serving(route)), "primary")
@@ -146,9 +150,10 @@ class Executor:
 
     # Beginning ------------------------------------------------------------------------------------------------------
 
-    def _speculate(self, work: Work) -> Speculation | None:
+    def _speculate(self, work: Work, p_primary: float | None) -> Speculation | None:
         backend = self.backends[self.settings.serving("primary")[0]]
-        if not self._can_serve(backend.name, work.features):
+        likely = p_primary is None or p_primary >= self.settings.speculation.min_p_primary
+        if not likely or not self._can_serve(backend.name, work.features):
             return None
         slot = free_slot(self.settings.speculation, backend)
         if slot is None:

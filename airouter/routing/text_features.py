@@ -22,7 +22,7 @@ _DIGIT = re.compile(r"\d")
 _SPACE = re.compile(r"\s+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
-_SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 5))
+_SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 6))
 _SHIFT = np.uint64(32)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 # What ends a word: white space and punctuation. Marks of Indic and Thai vowels do not.
@@ -51,6 +51,7 @@ class Spec:
     word_weight: float = 0.8
     head_weight: float = 0.3
     before_weight: float = 0.3
+    system_weight: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ def encode(features: Features, spec: Spec) -> Encoded:
         earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
         before = code_points(fold(earlier, spec.before, spec.before))
         blocks.append((np.concatenate((word_hashes(before), char_grams(before, (4,))[0])) ^ _SALT_BEFORE, spec.before_weight))
+    frame = f"{features.system[: spec.before]} {features.last_text[: spec.before] if features.last_role != 'user' else ''}"
+    if frame.strip():
+        around = code_points(fold(frame, 2 * spec.before, 0))
+        blocks.append((np.concatenate((word_hashes(around), char_grams(around, (4,))[0])) ^ _SALT_SYSTEM, spec.system_weight))
     index, value = [], []
     for hashes, weight in blocks:
         if not len(hashes):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gunicorn.http.errors import ParseException
+
 from airouter.clock import Clock
 from airouter.errors import BadRequest, RequestTimeout, TooLarge
 from airouter.settings import Server
@@ -40,6 +42,8 @@ def read_body(environ: dict[str, Any], limits: Server, clock: Clock) -> bytes:
         ) from None
     except OSError:
         raise BadRequest("The connection broke while the body was sent.", code="incomplete_body") from None
+    except ParseException:
+        raise BadRequest("The body's chunks are not valid.", code="invalid_body", headers={"Connection": "close"}) from None
     if length is not None and size < length:
         raise BadRequest("The body is shorter than its Content-Length.", code="incomplete_body")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,5 +1,6 @@
 """/router/* and /primary/*: a backend's own API, for measuring it directly. An allow-list of paths, nothing else."""
 
+import errno
 from collections.abc import Generator, Iterator
 
 from flask import Blueprint, Response, request
@@ -74,9 +75,14 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
         return
     except RouterError as error:
         exchange.fail(error)
-        raise ConnectionAbortedError from None  # the only honest way to end a body that is not ours
+        raise _cut() from None
     call_done(exchange, call)
     if call.error is not None:
         exchange.fail(call.error)
-        raise ConnectionAbortedError
+        raise _cut()
     exchange.settle("ok" if call.status < 400 else "upstream_error", call.status)
+
+
+def _cut() -> OSError:
+    """The only honest way to end a body that is not ours: gunicorn closes the connection on it, without a trace in its log."""
+    return ConnectionResetError(errno.ECONNRESET, "the backend's answer broke off")

@@ -9,7 +9,9 @@ from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
 LABELS = [("SIMPLE", "primary"), ("MODERATE", "primary"), ("COMPLEX", "xai"), ("ENRICH", "enrich")]
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+CLOUD = "grok-4-1-fast-reasoning"
 
 
 @pytest.mark.parametrize(("label", "route"), LABELS)
@@ -160,10 +162,9 @@ def test_a_route_can_be_forced(router: RouterProcess, sim: Simulator, route: str
     assert content(answer)
 
 
-@pytest.mark.parametrize(("model", "backend"), [("primary-model", "primary"), ("grok-4-1-fast-reasoning", "xai"), ("router-model", "router")])
+@pytest.mark.parametrize(("model", "backend"), [("primary-model", "primary"), (CLOUD, "xai"), ("router-model", "router")])
 def test_a_backends_model_name_goes_to_that_backend(make_router, sim: Simulator, model: str, backend: str) -> None:
     """Asking for a backend's own model by name reaches that backend, also as the first request after the start."""
-    sim.configure("xai", models=["grok-4-1-fast-reasoning"])
     router = make_router(warm=False)
     answer = ask(router, "Hello", model=model)
     assert content(answer)

@@ -17,7 +17,13 @@ from airouter.types import Decision, Features, Verdict
 NAME = "cache"
 HOUR = 3600.0
 # Seconds a label is believed. What depends on the day is asked again soon; META is known by rules and not kept.
-LIFETIMES: Mapping[str, float] = {"SIMPLE": 24 * HOUR, "MODERATE": 24 * HOUR, "PRIMARY": 24 * HOUR, "COMPLEX": 24 * HOUR, "ENRICH": HOUR / 6}
+LIFETIMES: Mapping[str, float] = {
+    "SIMPLE": 24 * HOUR,
+    "MODERATE": 24 * HOUR,
+    "PRIMARY": 24 * HOUR,
+    "COMPLEX": 24 * HOUR,
+    "ENRICH": HOUR / 6,
+}
 # Tiers whose decisions are worth remembering: those that cost a call. An instant tier is as fast as the cache.
 REMEMBERED_TIERS = frozenset({"one_token", "reasoning"})
 # Finish reasons of a verdict that ended properly; anything else (timeout, length, an error code) is not kept.

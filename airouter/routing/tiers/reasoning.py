@@ -96,9 +96,9 @@ class ReasoningTier:
     def _messages(self, features: Features) -> list[dict[str, str]]:
         """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
         turns = features.previous[-self._settings.context_turns :] if self._settings.context_turns else ()
-        context = "\n".join(f"{role}: {_middle_out(text, _TURN_CHARS)}" for role, text in turns)
+        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
         lead = f"Conversation so far:\n{context}\n\n" if context else ""
-        ask = _middle_out(features.ask, self._settings.max_chars)
+        ask = middle_out(features.ask, self._settings.max_chars)
         return [{"role": "system", "content": self._rubric}, {"role": "user", "content": f"{lead}Query: {ask}"}]
 
 
@@ -120,7 +120,7 @@ def _label_is_out(text: str) -> bool:
     return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None
 
 
-def _middle_out(text: str, limit: int) -> str:
+def middle_out(text: str, limit: int) -> str:
     """Head and tail of a long text."""
     if len(text) <= limit:
         return text

@@ -1,0 +1,148 @@
+"""The learned model: a table of weights per hashed n-gram, weights of the dense features, and a calibration. numpy only.
+
+`weights.npz` holds, without pickle:
+    table        float16 (2^bits, 4): one row per bucket, columns as `CLASSES`
+    dense        float32 (D, 4), mean and scale float32 (D,): of the dense features
+    bias         float32 (4,)
+    calibration  float32 (K, 4): from the scores and the strangeness to calibrated scores
+    seen         uint8 (2^seen_bits / 8,): one bit per n-gram seen in training
+    about        uint8: JSON with the spec, the thresholds and the limits
+"""
+
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from airouter.errors import ConfigError
+from airouter.routing.dense_features import NAMES
+from airouter.routing.text_features import U64, Encoded, Spec
+
+CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
+FILE = "weights.npz"
+FORMAT = 1
+DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut
+CALIBRATION_ROWS = 11
+_ARRAYS = {"table", "dense", "mean", "scale", "bias", "calibration", "seen", "about"}
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the model says of one request: calibrated probabilities as `CLASSES`, and the share of its n-grams never seen."""
+
+    p: F32
+    strange: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Read-only after loading, hence shared by all threads."""
+
+    spec: Spec
+    table: F32
+    dense: F32
+    mean: F32
+    scale: F32
+    bias: F32
+    calibration: F32
+    seen: NDArray[np.uint8]
+    thresholds: dict[str, float]
+    limits: dict[str, float]  # max_strange (share), max_chars
+    version: str
+
+    def scores(self, encoded: Encoded) -> F32:
+        """(4,) before calibration."""
+        dense = np.clip((encoded.dense - self.mean) * self.scale, -DENSE_LIMIT, DENSE_LIMIT)
+        return np.asarray(encoded.value @ self.table[encoded.index] + dense @ self.dense + self.bias, np.float32)
+
+    def judge(self, encoded: Encoded) -> Opinion:
+        strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
+        rows = calibration_rows(self.scores(encoded)[None, :], np.array([strange], np.float32))
+        return Opinion(softmax(rows @ self.calibration)[0], strange)
+
+
+def calibration_rows(scores: F32, strange: F32) -> F32:
+    """(n, 11) from scores (n, 4) and strangeness (n,): centred scores, strangeness, their products, the margin, one."""
+    centred = scores - scores.mean(1, keepdims=True)
+    top = np.partition(centred, -2, axis=1)
+    margin = top[:, -1:] - top[:, -2:-1]
+    u = strange[:, None]
+    return np.concatenate((centred, u, centred * u, margin * 0.1, np.ones_like(u)), axis=1).astype(np.float32)
+
+
+def softmax(scores: F32) -> F32:
+    """Row by row."""
+    e = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True), np.float32)
+
+
+def unseen(grams: U64, seen: NDArray[np.uint8], bits: int) -> float:
+    """The share of these hashes that is not in the map; 1.0 where there is nothing to look at."""
+    if not len(grams):
+        return 1.0
+    at = (grams >> np.uint64(64 - bits)).astype(np.int64)
+    return 1.0 - float(((seen[at >> 3] >> (at & 7).astype(np.uint8)) & 1).mean())
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write `weights.npz` into the folder."""
+    about = {
+        "format": FORMAT, "version": model.version, "spec": asdict(model.spec), "dense_names": list(NAMES),
+        "thresholds": model.thresholds, "limits": model.limits,
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / FILE, table=model.table.astype(np.float16), dense=model.dense, mean=model.mean, scale=model.scale, bias=model.bias,
+        calibration=model.calibration, seen=model.seen, about=np.frombuffer(orjson.dumps(about), np.uint8),
+    )  # fmt: skip
+
+
+def load_model(path: Path) -> Model:
+    """Read a model from its folder, or from the file itself.
+
+    Raises:
+        ConfigError: it is missing, unreadable or of another format; one sentence for the operator.
+    """
+    file = path / FILE if path.is_dir() or not path.suffix else path
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = _ARRAYS - set(arrays.files)
+            if missing:
+                raise ConfigError(f"{file}: this is not a model of this router ({', '.join(sorted(missing))} missing); run `make train`.")
+            return _built(file, {name: arrays[name] for name in _ARRAYS})
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: there is no learned model; run `make train`, or leave the tier 'learned' out of cascade.tiers."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        raise ConfigError(f"{file}: the learned model cannot be read; it is damaged or not a model. Run `make train`.") from None
+
+
+def _built(file: Path, arrays: dict[str, Any]) -> Model:
+    about = orjson.loads(arrays["about"].tobytes())
+    if about.get("format") != FORMAT or about.get("dense_names") != list(NAMES):
+        raise ConfigError(f"{file}: the model was made for another version of the router; run `make train`.")
+    spec = Spec(**{**about["spec"], "ngrams": tuple(about["spec"]["ngrams"])})
+    model = Model(
+        spec=spec, table=np.ascontiguousarray(arrays["table"], np.float32), dense=arrays["dense"], mean=arrays["mean"],
+        scale=arrays["scale"], bias=arrays["bias"], calibration=arrays["calibration"], seen=arrays["seen"],
+        thresholds={str(k): float(v) for k, v in about["thresholds"].items()},
+        limits={str(k): float(v) for k, v in about["limits"].items()}, version=str(about["version"]),
+    )  # fmt: skip
+    columns, width = len(CLASSES), len(NAMES)
+    shapes = {
+        "table": (2**spec.bits, columns), "dense": (width, columns), "mean": (width,), "scale": (width,), "bias": (columns,),
+        "calibration": (CALIBRATION_ROWS, columns), "seen": (2**spec.seen_bits // 8,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if getattr(model, name).shape != shape:
+            raise ConfigError(f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`.")
+    if set(model.thresholds) != set(CLASSES):
+        raise ConfigError(f"{file}: the learned model has no threshold for every label. Run `make train`.")
+    return model

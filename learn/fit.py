@@ -1,0 +1,106 @@
+"""Fitting: multinomial logistic regression on hashed features, by L-BFGS. scipy, at training time only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from airouter.routing.linear_model import DENSE_LIMIT, softmax
+from airouter.routing.text_features import Encoded, Spec
+from learn.data import CLASSES
+
+F32 = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is chosen by leave-one-origin-out. `c`: inverse of the L2 penalty. `dense_weight`: scale of the dense block."""
+
+    spec: Spec = Spec()
+    c: float = 10.0
+    dense_weight: float = 0.1
+    least: int = 2  # prompts an n-gram must come in
+    iterations: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All prompts. `grams`: CSR (n, 2^bits); `dense`: (n, D); `hashes`: per prompt, for the map of what was seen."""
+
+    grams: Any
+    dense: F32
+    hashes: list[NDArray[np.uint64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    table: F32
+    dense: F32
+    mean: F32
+    scale: F32
+    bias: F32
+    seen: NDArray[np.uint8]
+
+
+def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
+    ends = np.cumsum([0, *(len(one.index) for one in encoded)])
+    values = np.concatenate([one.value for one in encoded])
+    columns = np.concatenate([one.index for one in encoded])
+    grams = sparse.csr_matrix((values, columns, ends), shape=(len(encoded), 2**spec.bits))
+    grams.sum_duplicates()
+    return Matrix(grams, np.stack([one.dense for one in encoded]), [one.grams for one in encoded])
+
+
+def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Fitted:
+    """Weights from the prompts in `rows`. `targets`: (n, 4), rows sum to 1."""
+    dense, mean, scale = standardised(matrix.dense, rows)
+    grams = matrix.grams[rows]
+    kept = np.flatnonzero(np.bincount(grams.indices, minlength=grams.shape[1]) >= recipe.least)
+    both = sparse.hstack([grams[:, kept], sparse.csr_matrix(dense[rows] * recipe.dense_weight)]).tocsr().astype(np.float32)
+    weights, bias = multinomial(both, targets[rows], recipe.c, recipe.iterations)
+    table = np.zeros((grams.shape[1], len(CLASSES)), np.float32)
+    table[kept] = weights[: len(kept)]
+    seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
+    return Fitted(table, weights[len(kept) :] * np.float32(recipe.dense_weight), mean, scale, bias, seen)
+
+
+def scores_of(fitted: Fitted, matrix: Matrix, rows: Rows) -> F32:
+    """(len(rows), 4), as `Model.scores`."""
+    dense = np.clip((matrix.dense[rows] - fitted.mean) * fitted.scale, -DENSE_LIMIT, DENSE_LIMIT)
+    return np.asarray(matrix.grams[rows] @ fitted.table + dense @ fitted.dense + fitted.bias, np.float32)
+
+
+def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:
+    mean = dense[rows].mean(0).astype(np.float32)
+    scale = (1 / (dense[rows].std(0) + 1e-3)).astype(np.float32)
+    return np.clip((dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32), mean, scale
+
+
+def seen_map(hashes: Sequence[NDArray[np.uint64]], bits: int) -> NDArray[np.uint8]:
+    """One bit per hash, by its top bits; 2^bits / 8 bytes."""
+    flags = np.zeros(2**bits, np.uint8)
+    for grams in hashes:
+        flags[(grams >> np.uint64(64 - bits)).astype(np.int64)] = 1
+    return np.packbits(flags, bitorder="little")
+
+
+def multinomial(x: Any, targets: F32, c: float, iterations: int) -> tuple[F32, F32]:
+    """Weights (d, k) and bias (k,) that minimise c * cross-entropy + |weights|^2 / 2."""
+    d, k = x.shape[1], targets.shape[1]
+    back = x.T.tocsr() if sparse.issparse(x) else np.ascontiguousarray(x.T)
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights = flat[: d * k].reshape(d, k).astype(np.float32)
+        scores = x @ weights + flat[d * k :].astype(np.float32)
+        p = softmax(scores)
+        cost = -float((targets * np.log(np.maximum(p, 1e-12))).sum()) * c + 0.5 * float((weights * weights).sum())
+        rest = (p - targets) * np.float32(c)
+        return cost, np.concatenate(((back @ rest + weights).ravel(), rest.sum(0))).astype(np.float64)
+
+    flat = minimize(loss, np.zeros(d * k + k), jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 8}).x
+    return flat[: d * k].reshape(d, k).astype(np.float32), flat[d * k :].astype(np.float32)

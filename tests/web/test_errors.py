@@ -1,0 +1,284 @@
+"""Errors: the status that says whose fault it was, in OpenAI's shape, and nothing about our insides."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from harness import REFUSED, Stream, Wire, all_free, ask, body, content, counted, error_in, error_of, eventually, steer
+
+from bench.router_process import RouterProcess
+from simulator.testing import Simulator
+
+PRIMARY = {"model": "ai-router/primary"}
+USER = {"role": "user", "content": "Hello"}
+DEEP = "[" * 300 + "]" * 300
+
+REFUSED_BODIES = [
+    (b"", "empty_body", None),
+    (b"   \n", "empty_body", None),
+    (b"{", "invalid_json", None),
+    (b'{"messages": [}', "invalid_json", None),
+    (b"\xff\xfe{}", "invalid_json", None),
+    (b'{"messages": "\xc3\x28"}', "invalid_json", None),
+    (b'{"x": "\\ud800"}', "invalid_json", None),
+    (b'{"x": NaN}', "invalid_json", None),
+    (b"[" * 5000, "invalid_json", None),
+    (b"[]", "invalid_request", None),
+    (b'"text"', "invalid_request", None),
+    (b"null", "invalid_request", None),
+    (b"{}", "invalid_type", "messages"),
+    (b'{"messages": "Hello"}', "invalid_type", "messages"),
+    (b'{"messages": []}', "invalid_type", "messages"),
+    (b'{"messages": {"role": "user"}}', "invalid_type", "messages"),
+    (b'{"messages": ["Hello"]}', "invalid_type", "messages[0]"),
+    (b'{"messages": [{"content": "Hello"}]}', "invalid_type", "messages[0].role"),
+    (b'{"messages": [{"role": 5, "content": "Hello"}]}', "invalid_type", "messages[0].role"),
+    (b'{"messages": [{"role": "user", "content": 5}]}', "invalid_type", "messages[0].content"),
+    (b'{"messages": [{"role": "user", "content": {"text": "x"}}]}', "invalid_type", "messages[0].content"),
+    (b'{"messages": [{"role": "user", "content": ["x"]}]}', "invalid_type", "messages[0].content[0]"),
+    (b'{"messages": [{"role": "user", "content": [{"type": "text", "text": null}]}]}', "invalid_type", "messages[0].content[0].text"),
+]
+REFUSED_FIELDS = [
+    ("max_tokens", "100"),
+    ("max_tokens", 0),
+    ("max_tokens", -1),
+    ("max_tokens", 1.5),
+    ("max_tokens", True),
+    ("max_completion_tokens", "many"),
+    ("n", 0),
+    ("n", "2"),
+    ("n", 129),
+    ("stream", "yes"),
+    ("stream", []),
+    ("stream_options", "usage"),
+    ("stream_options", []),
+    ("tools", {}),
+    ("tools", "weather"),
+    ("metadata", "x"),
+    ("metadata", ["task"]),
+    ("model", 5),
+    ("model", ["ai-router"]),
+    ("model", "x" * 300),
+]
+
+
+@pytest.mark.parametrize(("raw", "code", "param"), REFUSED_BODIES, ids=lambda value: repr(value)[:40])
+def test_a_body_that_makes_no_sense_is_400(router: RouterProcess, sim: Simulator, raw: bytes, code: str, param: str | None) -> None:
+    """Malformed JSON and misshapen messages are the client's error, named by parameter, and reach no backend."""
+    answer = requests.post(router.url + "/v1/chat/completions", data=raw, headers={"Content-Type": "application/json"}, timeout=10)
+    error = error_of(answer)
+    assert (answer.status_code, error["code"], error["param"], error["type"]) == (400, code, param, "invalid_request_error")
+    assert sum(sim.stats(role)["started"] for role in ("router", "primary", "xai")) == 0
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED_FIELDS, ids=lambda value: repr(value)[:20])
+def test_a_field_of_the_wrong_type_is_400(router: RouterProcess, sim: Simulator, name: str, value: object) -> None:
+    """A field that the router relies on is checked, and the error names it."""
+    answer = ask(router, "Hello", **{name: value})
+    assert (answer.status_code, error_of(answer)["param"]) == (400, name)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/route"])
+@pytest.mark.parametrize("where", ["content", "extra", "tools", "metadata"])
+def test_a_body_nested_too_deeply_is_400(router: RouterProcess, sim: Simulator, path: str, where: str) -> None:
+    """Nesting that could not be written again for a backend is refused on every endpoint, and leaves no slot behind."""
+    deep = json.loads(DEEP)
+    payload = {"messages": [{**USER, "x": deep} if where == "content" else USER], "prompt": "x", "input": "x"}
+    payload |= {"extra": {"x": deep}, "tools": {"tools": [deep]}, "metadata": {"metadata": {"x": deep}}}.get(where, {})
+    answer = router.post(path, payload)
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "nested_too_deeply")
+    all_free(router)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "ä/ö"])
+def test_another_content_type_is_400(router: RouterProcess, sim: Simulator, kind: str) -> None:
+    """Only JSON is taken for JSON."""
+    answer = router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind.encode()})
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_content_type")
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"])
+def test_json_by_any_name_is_taken(router: RouterProcess, sim: Simulator, kind: str) -> None:
+    """Content types that say JSON are."""
+    assert content(router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ({"name": "error_status", "status": 400}, 400, None),
+        ({"name": "error_status", "status": 404}, 404, None),
+        ({"name": "error_status", "status": 413}, 413, None),
+        ({"name": "error_status", "status": 422}, 422, None),
+        ({"name": "error_status", "status": 429, "retry_after": 7}, 429, None),
+        ({"name": "error_status", "status": 401}, 502, "upstream_refused_key"),
+        ({"name": "error_status", "status": 403}, 502, "upstream_refused_key"),
+        ({"name": "error_status", "status": 500}, 500, None),
+        ({"name": "error_status", "status": 503, "retry_after": 9}, 503, None),
+        ({"name": "error_status", "status": 302, "body": "x"}, 502, "upstream_broken"),
+        ({"name": "error_status", "status": 204, "body": ""}, 502, "upstream_broken"),
+        ("reset", 502, "upstream_broken"),
+        ("html", 502, "upstream_broken"),
+        ("empty_200", 502, "upstream_broken"),
+        ("truncated_json", 502, "upstream_broken"),
+        ("hang", 504, "upstream_timeout"),
+        ("oversized_header", 200, None),
+        ("dribble", 200, None),
+        ("wrong_content_type", 200, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_backend_does_becomes_the_right_status(
+    make_strict: RouterProcess, sim: Simulator, fault: str | dict[str, object], status: int, code: str | None, stream: bool
+) -> None:
+    """Refusals of the request pass through, refusals of our key and broken answers are 502, silence is 504."""
+    if stream and fault in ("truncated_json", "wrong_content_type"):
+        pytest.skip("a fault of whole answers, or judged otherwise in a stream")
+    payload = body(steer("Hello", primary={"fault": fault}), **PRIMARY)
+    answer = Stream(make_strict, payload).response if stream else make_strict.post("/v1/chat/completions", payload)
+    assert answer.status_code == status, answer.text
+    if status != 200:
+        error = error_of(answer)
+        assert answer.headers["Content-Type"] == "application/json"
+        assert error["code"] == code or code is None
+    wait = fault.get("retry_after") if isinstance(fault, dict) else None
+    assert answer.headers.get("Retry-After") == (str(wait) if wait else None)
+    all_free(make_strict)
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory):
+    """A router that gives a whole answer 1 s at most."""
+    calm = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
+    config = {"backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}}}
+    backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
+    with RouterProcess(tmp_path_factory.mktemp("hasty"), backends=backends, config=config) as router:
+        yield router
+
+
+@pytest.fixture
+def make_strict(hasty: RouterProcess, sim: Simulator) -> RouterProcess:
+    return hasty
+
+
+def test_a_message_of_a_backend_is_kept(router: RouterProcess, sim: Simulator) -> None:
+    """What a backend says about a refused request reaches the client; its peculiar shape does not."""
+    said = json.dumps({"object": "error", "message": "max_tokens is too large", "type": "BadRequestError", "code": 400})
+    fault = {"name": "error_status", "status": 400, "body": said}
+    answer = ask(router, steer("Hello", primary={"fault": fault}), **PRIMARY)
+    assert (answer.status_code, error_of(answer)["message"]) == (400, "max_tokens is too large")
+
+
+def test_a_context_that_is_too_long_is_said_so(router: RouterProcess, sim: Simulator) -> None:
+    """The backend's refusal of too long a context reaches the client as such."""
+    answer = ask(router, "word " * 60_000, **PRIMARY)
+    assert answer.status_code == 400
+    assert "maximum context length" in error_of(answer)["message"]
+
+
+def test_a_backend_that_is_not_there_is_502(make_router, sim: Simulator) -> None:
+    """A refused connection is 502 at once, whole and as a stream, and tells no client library to try again."""
+    router = make_router(urls={"primary": REFUSED}, warm=False, config={"backends": {"primary": {"model": "m"}}})
+    with counted(router, 2):
+        whole = ask(router, "Hello", **PRIMARY)
+        stream = Stream(router, body("Hello", **PRIMARY)).response
+    for answer in (whole, stream):
+        assert (answer.status_code, error_of(answer)["code"]) == (502, "upstream_unreachable")
+    all_free(router)
+
+
+def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> None:
+    """More than slots + queue at once: the rest is told at once when to come back, and the admitted are all served."""
+    router = make_router(config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}})
+    payload = body(steer("Hello", primary={"ttft_ms": 700}), **PRIMARY)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30), range(10)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 6
+    for answer in refused:
+        assert (error_of(answer)["code"], error_of(answer)["type"]) == ("rate_limit_exceeded", "rate_limit_error")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.elapsed.total_seconds() < 0.6
+    assert sim.stats("primary")["max_running"] == 2
+    all_free(router)
+
+
+def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: Simulator) -> None:
+    """queue.wait bounds the waiting for a slot alone: an answer that takes longer is not cut by it."""
+    router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 0.4}})
+    payload = body(steer("Hello", primary={"ttft_ms": 1200}), **PRIMARY)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30))
+        eventually(lambda: sim.stats("primary")["running"] == 1)
+        second = pool.submit(lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30))
+        assert first.result().status_code == 200
+        assert second.result().status_code == 429
+        assert 0.3 < second.result().elapsed.total_seconds() < 1.2
+    all_free(router)
+
+
+def test_a_clients_own_deadline_is_kept(router: RouterProcess, sim: Simulator) -> None:
+    """X-Router-Timeout ends a request that takes longer with 504, and lets its backend go."""
+    started = time.monotonic()
+    answer = ask(router, steer("Hello", primary={"ttft_ms": 5000}), headers={"X-Router-Timeout": "0.4"}, **PRIMARY)
+    assert (answer.status_code, error_of(answer)["code"]) == (504, "client_deadline_exceeded")
+    assert time.monotonic() - started < 3
+    sim.wait_for("primary", aborted=1)
+    for nonsense in ("soon", "-1", "0", "nan", "inf", "1e9"):
+        answer = ask(router, "Hello", headers={"X-Router-Timeout": nonsense}, **PRIMARY)
+        assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_timeout")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("POST", "/v1/chat/completion", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/models", 405),
+        ("PATCH", "/", 405),
+        ("GET", "/v1/chat/completions/../../etc/passwd", 404),
+        ("GET", "/\u00e4%ff%00", 404),
+    ],
+)
+def test_paths_and_methods_that_do_not_exist(router: RouterProcess, method: str, path: str, status: int) -> None:
+    """Unknown paths are 404 and wrong methods 405 with Allow, both in OpenAI's shape."""
+    answer = requests.request(method, router.url + path, timeout=10)
+    assert answer.status_code == status
+    assert error_of(answer)["type"] == "invalid_request_error"
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n", b"-1\r\n", b"ffffffffffffffffffff\r\n{}"])
+def test_a_broken_chunked_body_is_the_clients_error(router: RouterProcess, sim: Simulator, chunks: bytes) -> None:
+    """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the server."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Wire(router.port) as wire:
+        wire.sock.sendall(head + chunks)
+        wire.sock.shutdown(1)
+        answer = wire.read_until(b"never")
+    assert answer == b"" or answer.split(b" ")[1].startswith(b"4"), answer
+
+
+def test_a_body_sent_in_chunks_is_taken(router: RouterProcess, sim: Simulator) -> None:
+    """A chunked request is read like one with a length."""
+    raw = json.dumps(body("Hello")).encode()
+    answer = requests.post(
+        router.url + "/v1/chat/completions", data=iter([raw[:5], raw[5:]]), headers={"Content-Type": "application/json"}, timeout=10
+    )
+    assert content(answer)
+
+
+def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulator) -> None:
+    """A body that does not arrive within server.body_timeout ends with 408."""
+    router = make_router(config={"server": {"body_timeout": 0.5}}, warm=False)
+    with Wire(router.port) as wire:
+        wire.sock.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a"')
+        answer = wire.read_until(b"never")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert error_in(json.loads(answer.partition(b"\r\n\r\n")[2]))["code"] == "request_timeout"
