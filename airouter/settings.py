@@ -260,6 +260,11 @@ class Settings(Section):
         backend = self.backends.get(name)
         return bool(backend and backend.url and (backend.local or backend.api_key))
 
+    def local_backends(self) -> tuple[str, ...]:
+        """The usable local backends that some route names, in the routes' order."""
+        named = [name for spec in self.routes.values() for name in spec.backends]
+        return tuple(dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name)))
+
     def serving(self, route: str) -> tuple[str, ...]:
         """The usable backends of a route, in order; META without a route of its own is served like the primary."""
         spec = self.routes.get(route) or self.routes.get("primary")

@@ -25,6 +25,7 @@ from airouter.telemetry.logs import Log
 from airouter.types import Decision, Features, Plan, Verdict
 from airouter.upstream.backend import Backend
 
+_CHARS_PER_TOKEN = 3.5  # of English prose with today's tokenizers, on the safe side; only for choosing a long enough window
 LABEL_OF_ROUTE = {"primary": "MODERATE", "xai": "COMPLEX", "enrich": "ENRICH", "meta": "META"}
 
 
@@ -146,7 +147,9 @@ class Executor:
         return next((route for route in ("primary", "xai") if backend in self.settings.serving(route)), "primary")
 
     def _can_serve(self, name: str, features: Features) -> bool:
-        return not (features.has_images and self.backends[name].settings.vision is False)
+        spec = self.backends[name].settings
+        too_long = spec.context_window is not None and features.total_chars / _CHARS_PER_TOKEN > spec.context_window
+        return not too_long and not (features.has_images and spec.vision is False)
 
     # Beginning ------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ from airouter.upstream.backend import Backend
 
 
 def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
-    """A slot for a speculation, if it can pay: switched on, the model known, the backend in good health, a slot free
-    and nobody waiting for it. So it never queues, and is never a half-open probe."""
-    if not settings.enabled or backend.model is None or backend.breaker.state != "closed" or backend.pause.reason or backend.out:
+    """A slot for a speculation, if it can pay: switched on, a local backend (a cloud's discarded answer is paid
+    for), its model known, in good health, a slot free and nobody waiting for it. So it never queues, and is never a half-open probe."""
+    if not settings.enabled or not backend.settings.local or backend.model is None or not backend.in_good_health:
         return None
     return backend.limiter.try_acquire()
 

@@ -35,11 +35,13 @@ class Planner:
             route = "primary"
             reasons.append("no cloud is configured: answered by the primary")
         backends = settings.serving(route)
-        able = tuple(name for name in backends if needs(name))
-        if able != backends and able:
-            reasons.append("backends that cannot serve this request were left out")
-        if not (able or backends):
+        if not backends:
             raise NoBackend(f"No backend of the route {route!r} has a URL (and, for a cloud, a key).")
+        able = tuple(name for name in backends if needs(name))
+        if not able:  # a local backend of another route rather than none
+            able = tuple(name for name in settings.local_backends() if needs(name))
+        if able and able != backends:
+            reasons.append("chosen for what it can read: images, or a window this long")
         return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
 
     def for_backend(self, name: str, route: str) -> Plan:

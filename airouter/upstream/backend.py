@@ -49,6 +49,11 @@ class Backend:
         return self._model
 
     @property
+    def in_good_health(self) -> bool:
+        """Nothing speaks against asking it: no failures lately, no pause, not taken out."""
+        return self.breaker.state == "closed" and self.pause.reason is None and not self.out
+
+    @property
     def url(self) -> str:
         return self.origin.url
 
