@@ -14,7 +14,7 @@ from airouter.routing.assemble import build_tiers, prompt_names
 from airouter.routing.cascade import Cascade
 from airouter.routing.memory import ConversationMemory
 from airouter.runtime import Runtime, State
-from airouter.settings import Settings
+from airouter.settings import Server, Settings
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import AppLog, Log, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
@@ -50,11 +50,18 @@ def create_app(settings: Settings | None = None) -> Flask:
         log=log, clock=clock, on_event=metrics.session_event,
     )  # fmt: skip
     state = build_state(settings, log, clock)
-    lines = RequestLines(log, {route: spec.slow_ms for route, spec in settings.routes.items()})
+    slow_ms = slow_thresholds(settings)
+    lines = RequestLines(log, slow_ms)
     control = Control()
+
+    def rebuild(old: State) -> State:
+        fresh = build_state(load_settings(), log, clock, keep=old)
+        slow_ms.update(slow_thresholds(fresh.settings))
+        return fresh
+
     runtime = Runtime(
         state,
-        rebuild=lambda old: build_state(load_settings(), log, clock, keep=old.backends),
+        rebuild=rebuild,
         control=control,
         clock=clock,
         log=log,
@@ -78,26 +85,52 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def build_state(settings: Settings, log: Log, clock: Clock, keep: Mapping[str, Backend] | None = None) -> State:
+def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None = None) -> State:
     """Everything that follows from a configuration; raises ConfigError and leaves nothing behind when it does not fit.
 
     Args:
-        keep: the backends of the configuration before: one whose settings are the same goes on, with its slots,
-            breaker and connections.
+        keep: what the configuration before has led to: a backend whose settings are the same goes on, with its slots,
+            breaker and connections, and so do the conversations. The listening address, workers, threads and `logging:` stay as they were at the start.
     """
+    if keep is not None:
+        settings = settings.model_copy(
+            update={"server": _bound_to(settings.server, keep.settings.server), "logging": keep.settings.logging}
+        )
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
-    backends = {name: build_backend(name, settings, clock, keep or {}) for name in settings.backends if settings.usable(name)}
+    before = keep.backends if keep is not None else {}
+    backends = {name: build_backend(name, settings, clock, before) for name in settings.backends if settings.usable(name)}
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
     cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p)
-    executor = Executor(settings, backends, cascade, prompts, ConversationMemory(), log, clock)
-    return State(settings, backends, executor, HealthChecker(backends, clock, settings.timeouts.health))
+    memory = keep.memory if keep is not None else ConversationMemory()
+    executor = Executor(settings, backends, cascade, prompts, memory, log, clock)
+    for backend in backends.values():
+        backend.limiter.queue = queue_share(settings)
+    return State(settings, backends, executor, memory, HealthChecker(backends, clock, settings.timeouts.health))
 
 
 def build_backend(name: str, settings: Settings, clock: Clock, keep: Mapping[str, Backend]) -> Backend:
     spec = settings.backends[name]
-    if name in keep and keep[name].settings == spec:
-        return keep[name]
-    return Backend(name, spec, KINDS[spec.kind], clock, queue=settings.queue.length, workers=settings.server.workers)
+    before = keep.get(name)
+    if before is not None and before.settings == spec:
+        return before
+    backend = Backend(name, spec, KINDS[spec.kind], clock, queue=queue_share(settings), workers=settings.server.workers)
+    if before is not None:
+        backend.inherit(before)
+    return backend
+
+
+def queue_share(settings: Settings) -> int:
+    """How many may wait in this process: the queue is divided among the workers."""
+    return max(1, settings.queue.length // settings.server.workers) if settings.queue.length else 0
+
+
+def slow_thresholds(settings: Settings) -> dict[str, float]:
+    return {route: spec.slow_ms for route, spec in settings.routes.items()}
+
+
+def _bound_to(new: Server, old: Server) -> Server:
+    """Its address, workers and threads cannot change while it runs."""
+    return new.model_copy(update={name: getattr(old, name) for name in ("host", "port", "workers", "threads")})
 
 
 def check(settings: Settings) -> None:

@@ -33,7 +33,7 @@ worker_connections = _server.threads * 2
 keepalive = 75
 timeout = 0  # a gthread worker that serves a long stream is alive; deadlines are ours
 # Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just cuts, comes later.
-graceful_timeout = int(_settings.timeouts.drain) + 10
+graceful_timeout = int(_settings.timeouts.drain) + 20
 backlog = 2048
 control_socket_disable = True  # nothing of ours in the user's home
 accesslog = None

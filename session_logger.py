@@ -19,6 +19,8 @@ from airouter.types import ExchangeRecord
 STAMP = "%Y-%m-%d_%H-%M-%S"
 CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000
 WARN_EVERY = 60.0  # seconds
+# Files are written in bursts: a writer that woke for each of them would fight the next request for the interpreter.
+LINGER, BATCH = 0.05, 100  # seconds a first record waits for others; records at most
 _OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json")
 _LEFT_OVER = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json\.\d+\.tmp")
 
@@ -51,7 +53,9 @@ class SessionLogger:
         self._log, self._clock, self._on_event = log, clock, on_event
         self._retention = _Retention(self._directory, max_age_days, max_count, clock)
         self._warned: float | None = None
-        self._background = Background[ExchangeRecord](self._handle, name="sessions", limit=queue_size, tick=CLEAN_EVERY_S)
+        self._background = Background[ExchangeRecord](
+            self._handle, name="sessions", limit=queue_size, batch=BATCH, linger=LINGER, tick=CLEAN_EVERY_S
+        )
 
     def emit(self, record: ExchangeRecord) -> None:
         if record.save and not self._background.put(record):

@@ -31,12 +31,13 @@ class Control:
             return {"draining": False, "generation": 0, "events": []}
         return state
 
-    def stamp(self) -> int:
-        """Changes whenever the file does; cheap."""
+    def stamp(self) -> tuple[int, int, int]:
+        """Changes whenever the file does; cheap. The time alone does not: two changes may fall within one tick."""
         try:
-            return self.path.stat().st_mtime_ns
+            found = self.path.stat()
         except OSError:
-            return 0
+            return (0, 0, 0)
+        return (found.st_mtime_ns, found.st_ino, found.st_size)
 
     def drain(self, on: bool) -> None:
         self._change(lambda state: state.update(draining=on))

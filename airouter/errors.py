@@ -126,15 +126,17 @@ class ConnectFailed(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """One of the limits (connect, first_byte, idle, total) ran out; `phase` names it."""
+    """One of the limits (connect, first_byte, idle, total) ran out; `phase` names it, `received` says whether the answer
+    had begun."""
 
     status = 504
     code = "upstream_timeout"
     type = "timeout_error"
 
-    def __init__(self, message: str, *, phase: str) -> None:
+    def __init__(self, message: str, *, phase: str, received: bool = True) -> None:
         super().__init__(message)
         self.phase = phase
+        self.received = received
         self.sent = phase != "connect"
 
 

@@ -3,7 +3,6 @@
 import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from airouter.clock import Clock
 from airouter.control import Control
@@ -25,7 +24,7 @@ class Housekeeper:
         backends: Callable[[], Mapping[str, Backend]],
         settings: Callable[[], ProbeSettings],
         control: Control,
-        on_control: Callable[[dict[str, Any]], None],
+        on_control: Callable[[], None],
         last_request: Callable[[], float],
         clock: Clock,
         log: Log,
@@ -38,7 +37,7 @@ class Housekeeper:
         self._clock = clock
         self._log = log
         self._due: dict[str, float] = {}
-        self._stamp = 0
+        self._stamp = (0, 0, 0)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -64,7 +63,7 @@ class Housekeeper:
         stamp = self._control.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
-            self._on_control(self._control.read())
+            self._on_control()
         self._probe()
 
     def _probe(self) -> None:

@@ -1,7 +1,8 @@
 """The prompts in config/prompts/<role>/*.md, read once at start: a missing one stops the start."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from airouter.errors import ConfigError
@@ -30,4 +31,9 @@ def load_prompts(folder: Path, names: Iterable[str]) -> Mapping[str, str]:
 
 def date_line(now: datetime) -> str:
     """The date for a model. Day resolution: a clock would make a backend's prefix cache worthless each minute."""
-    return f"Current date: {now:%A}, {now.day} {now:%B} {now.year}."
+    return _line_for(now.date())
+
+
+@lru_cache(maxsize=8)  # strftime takes longer than all the rest of composing a request
+def _line_for(day: date) -> str:
+    return f"Current date: {day:%A}, {day.day} {day:%B} {day.year}."

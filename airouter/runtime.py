@@ -1,5 +1,6 @@
 """What lives as long as the process, and what lives as long as one configuration."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from airouter.exchange.exchange import Shutdown
 from airouter.execution.executor import Executor
 from airouter.housekeeper import Housekeeper
 from airouter.ports import Sink
+from airouter.routing.memory import ConversationMemory
 from airouter.settings import Settings
 from airouter.telemetry.logs import AppLog
 from airouter.telemetry.metrics import Metrics
@@ -32,6 +34,7 @@ class State:
     settings: Settings
     backends: Mapping[str, Backend]
     executor: Executor
+    memory: ConversationMemory
     health: HealthChecker
 
 
@@ -39,7 +42,7 @@ class Runtime:
     """Built in app.py. A request reads `state` once and keeps what it read.
 
     Mutable state: `state`, `draining`, `last_request` (plain attributes, replaced whole), and what of the control file
-    was already obeyed (the housekeeper's thread alone).
+    was already obeyed (under a lock).
     """
 
     def __init__(
@@ -70,11 +73,17 @@ class Runtime:
         now = control.read()
         self._generation = now["generation"]
         self._event_seen = 0
+        self._obeying = threading.Lock()  # the housekeeper and a request to /admin/* may read the control file at once
         self.housekeeper = Housekeeper(
             lambda: self.state.backends, lambda: self.state.settings.probes, control, self._obey, lambda: self.last_request, clock, log
         )
 
     # What the operator asks for -------------------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """How often the configuration has been reloaded, as far as this worker knows."""
+        return int(self._generation)
 
     def reload(self) -> None:
         """Take up the configuration as it is now, here and then in every worker; requests under way keep theirs.
@@ -82,8 +91,9 @@ class Runtime:
         Raises:
             ConfigError: it cannot be used; nothing has changed.
         """
-        self.state = self._rebuild(self.state)
-        self._generation = self.control.reload()
+        with self._obeying:
+            self.state = self._rebuild(self.state)
+            self._generation = self.control.reload()
         self.log.info("Configuration reloaded (generation %d)", self._generation)
 
     def announce(self, event: dict[str, Any]) -> None:
@@ -103,19 +113,24 @@ class Runtime:
             raise BadRequest("'expected_s' must be a number of seconds, at most 3600.", param="expected_s", code="invalid_type")
         kept = {key: event[key] for key in ("event", "backend", "model") if isinstance(event.get(key), str)}
         self.control.event({**kept, "expected_s": expected, "at": self.clock.now().timestamp()})
-        self._obey(self.control.read())
+        self._obey()
 
     def drain(self, on: bool) -> None:
         """Take this server out of its load balancer: readiness answers 503; what comes is still served."""
-        self.draining = on
-        self.control.drain(on)
+        with self._obeying:
+            self.draining = on
+            self.control.drain(on)
 
     def stop(self) -> None:
-        """SIGTERM: requests under way may go on for `timeouts.drain` seconds."""
+        """SIGTERM: requests under way may go on for `timeouts.drain` seconds. A second one does not lengthen that."""
         self.draining = True
-        self.shutdown.at = self.clock.monotonic() + self.state.settings.timeouts.drain
+        self.shutdown.at = min(self.shutdown.at, self.clock.monotonic() + self.state.settings.timeouts.drain)
 
-    def _obey(self, told: dict[str, Any]) -> None:
+    def _obey(self) -> None:
+        with self._obeying:
+            self._obey_locked(self.control.read())
+
+    def _obey_locked(self, told: dict[str, Any]) -> None:
         self.draining = bool(told["draining"]) or (self.draining and self.shutdown.at != float("inf"))
         for event in told["events"]:
             if event["seq"] > self._event_seen:
@@ -135,9 +150,14 @@ class Runtime:
             if event["event"] == "model.swap.initiated" and left > 0:
                 backend.pause.begin("model swap", left)
             elif event["event"] == "model.swap.completed":
+                backend.relearn()
                 backend.pause.end()
-            elif event["event"] in ("backend.out", "backend.in"):
-                backend.out = event["event"] == "backend.out"
+            elif event["event"] == "backend.in":
+                backend.relearn()
+                backend.breaker.probe_passed()  # whoever brings it back has seen it up
+                backend.out = False
+            elif event["event"] == "backend.out":
+                backend.out = True
             self.log.info("Event %s for backend %s", event["event"], backend.name)
 
     def _affected(self, event: dict[str, Any]) -> list[Backend]:

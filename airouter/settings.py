@@ -182,6 +182,9 @@ class ProbeSettings(Section):
 class Timeouts(Section):
     total: Seconds = Field(600, description="Seconds for an exchange as a whole, failovers included.")
     keepalive_after: Seconds = Field(10, description="A streaming client that has heard nothing this long gets its 200 and SSE comments.")
+    retry_after: Seconds = Field(
+        2, description="A backend's own Retry-After is waited for once if it is not longer than this; else the next backend is asked."
+    )
     drain: Seconds = Field(120, description="Seconds that requests under way may go on after SIGTERM.")
     health: Annotated[float, Field(gt=0, le=5)] = Field(
         4.8, description="Hard limit for GET /health over all backends together; 5 s at most."

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -11,12 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import overhead, profile, routing, streams, throughput
+from bench import failover, faults, overhead, overload, profile, routing, streams, throughput
 from bench.client import Failure
 from bench.environment import environment
 from bench.result import Result, write_json
 from bench.sampling import Meter, Sampler
-from bench.stand import Options, Stand, Unavailable, stand
+from bench.stand import Options, Stand, Unavailable, scratch, stand
 
 Run = Callable[[Stand, Sampler, int | None, bool], list[Result]]
 # In the order in which `all` runs them: (module's run, the profile it is meant for, what it tells).
@@ -26,6 +27,13 @@ BENCHMARKS: dict[str, tuple[Run, str, str]] = {
     "streams": (streams.run, streams.PROFILE, "many streams at once: completeness, gaps, CPU, memory"),
     "throughput": (throughput.run, throughput.PROFILE, "requests per second at 16, 64 and 256 at a time"),
     "profile": (profile.run, profile.PROFILE, "where a request's time goes inside the router, stage by stage"),
+}
+ChainRun = Callable[[Sampler, argparse.Namespace], list[Result]]
+# These break what they measure, so they bring a chain of tiers of their own: (module's run, what it tells).
+CHAINS: dict[str, tuple[ChainRun, str]] = {
+    "faults": (faults.run, "every fault of the simulator, streaming and not: what the client gets, who was asked"),
+    "failover": (failover.run, "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"),
+    "overload": (overload.run, "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left afterwards"),
 }
 
 
@@ -45,8 +53,12 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--quick", action="store_true", help="tiny counts on the fast profile: does it work, not how well")
     common.add_argument("--profile", choices=("fast", "homelab"), help="the simulator's timing; each benchmark has its own default")
     common.add_argument("--workers", type=_positive, default=1, metavar="N", help="worker processes of the router it starts (default 1)")
-    for name, (_run, used, about) in BENCHMARKS.items():
+    for name, (_measure, used, about) in BENCHMARKS.items():
         commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}. Profile: {used}.")
+    for name, (_run, about) in CHAINS.items():
+        command = commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}.")
+        if name == "overload":
+            overload.add_arguments(command)
     commands.add_parser("all", parents=[common], help="all of them", description="All of them, one after the other.")
     return top
 
@@ -58,8 +70,8 @@ def main(argv: list[str] | None = None) -> int:
     sampler = Sampler(Meter(console))
     results: list[Result] = []
     status = 0
-    names = list(BENCHMARKS) if args.benchmark == "all" else [args.benchmark]
-    about = environment() | {"commands": names, "quick": args.quick, "workers": args.workers}
+    names = [*BENCHMARKS, *CHAINS] if args.benchmark == "all" else [args.benchmark]
+    about = environment() | {"commands": names, "quick": args.quick, "workers": args.workers, "scratch": scratch() or tempfile.gettempdir()}
     for name in names:
         if sampler.interrupted:
             break
@@ -80,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
             sampler.meter.stop()
         for result in found:
             result.print(console)
+            status = 1 if result.broken else status
         results += found
     if sampler.interrupted:
         console.print("Interrupted: the tables hold what was measured until then.")
@@ -91,6 +104,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
+    if name in CHAINS:
+        if args.url:
+            raise Unavailable("It breaks the backends, so it starts its own: leave --url out.")
+        return CHAINS[name][0](sampler, args)
     run, used, _about = BENCHMARKS[name]
     options = Options(
         url=args.url,

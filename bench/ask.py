@@ -3,6 +3,7 @@
 import socket
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httptools
@@ -31,7 +32,7 @@ class Answer:
     @property
     def gap(self) -> float:
         """The longest silence within the body."""
-        return max((b - a for a, b in zip(self.arrivals, self.arrivals[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in pairwise(self.arrivals)), default=0.0)
 
     def events(self) -> list[Any]:
         """The events of a stream, "[DONE]" as that string, what is not JSON as bytes."""

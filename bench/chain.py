@@ -12,6 +12,7 @@ from bench.ask import Answer, ask
 from bench.client import Endpoint, Failure
 from bench.prompts import body
 from bench.router_process import RouterProcess, merged
+from bench.stand import scratch
 from simulator.testing import Simulator
 
 KIND = {"primary": "vllm", "ollama": "ollama", "xai": "xai"}
@@ -58,7 +59,9 @@ class Chain:
         }
         routes = {route: {"backends": list(self.tiers)} for route in ("primary", "meta", "enrich")}
         config = merged({"backends": backends, "routes": routes, "cascade": {"tiers": ["rules"]}}, self._config)
-        self.router = stack.enter_context(RouterProcess(self._folder, backends={}, config=config))
+        self.router = RouterProcess(self._folder, backends={}, config=config)
+        stack.callback(self.router.stop, quick=True)
+        self.router.start()
         for _ in range(3):  # connections, code paths, the models' names
             self.ask("Hello.")
         return self
@@ -148,5 +151,5 @@ def chain(tiers: Sequence[Tier], config: Mapping[str, Any]) -> Iterator[Chain]:
         config: laid over what the tiers say and `config/router.yaml`.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-chain-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-chain-", dir=scratch())))
         yield Chain(folder, tiers, config).start(stack)

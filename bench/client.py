@@ -81,6 +81,7 @@ class Connection:
         self.endpoint = endpoint
         self._timeout = timeout
         self._sock: socket.socket | None = None
+        self._started = False  # bytes of an answer have come
         self._begin()
 
     def __enter__(self) -> "Connection":

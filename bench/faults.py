@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from bench.ask import Answer
 from bench.chain import Chain, Tier, chain
+from bench.client import Failure
 from bench.fault_cases import CASES, EITHER, ERROR, TOKENS, Case
 from bench.outcome import UNBEARABLE, Outcome, outcome_of
 from bench.promises import Promises
@@ -39,7 +40,9 @@ def tiers(second: str) -> tuple[Tier, Tier]:
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     """The scorecard, and the promises drawn from it."""
     cases = [case for case in CASES if case.quick or not args.quick]
-    table = Result("faults", f"{2 * len(cases)} combinations of fault and mode, two tiers", COLUMNS)
+    effective = sum(1 if case.only else 2 for case in cases)
+    title = f"{2 * len(cases)} combinations of fault and mode, two tiers ({effective} in which the fault has something to act on)"
+    table = Result("faults", title, COLUMNS)
     card = _Card(table)
     sampler.meter.start("faults", 1.6 * 2 * len(cases))
     try:
@@ -52,6 +55,8 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                             sampler.meter.row(f"{case.name}, {'streaming' if stream else 'whole'}", 1.6)
                             card.add(case, stream, *_one(where, case, stream))
                 card.left_behind += where.slots_in_use()
+    except Failure as failure:
+        card.stopped = str(failure)
     except KeyboardInterrupt:
         sampler.interrupted = True
     table.notes.append("1st, 2nd saw: generation requests that reached the tier (a refused or reset connection brings none)")
@@ -64,6 +69,10 @@ def _one(where: Chain, case: Case, stream: bool) -> tuple[Answer, int, int]:
     where.reset()
     where.recovered()
     where.reset()
+    if case.fault == "reset_before_read":
+        # It acts on new connections only: have the router lose those that it keeps.
+        where.fault("first", "refuse")
+        where.simulator("first").accept("primary")
     for name in where.tiers if case.everywhere else ("first",):
         where.fault(name, case.fault, **case.params)
     answer = where.ask("Tell me something about rivers.", limit=LIMIT_S, stream=stream)
@@ -79,12 +88,14 @@ class _Card:
         self._missed: list[str] = []
         self._gaps: dict[str, float] = {}
         self.left_behind = 0
+        self.stopped = ""
 
     def add(self, case: Case, stream: bool, answer: Answer, first: int, second: int) -> None:
         outcome = outcome_of(answer, WORDS)
         promised = case.streamed if stream else case.plain
         kept = as_promised(outcome, promised) and not (case.second_untouched and second)
         mode = "stream" if stream else "whole"
+        shown = mode if case.only in ("", mode) else f"{mode} (no effect)"
         self._outcomes[outcome] += 1
         if not kept and outcome not in UNBEARABLE:
             self._missed.append(f"{case.name} ({mode})")
@@ -93,9 +104,10 @@ class _Card:
             self._gaps[case.name] = answer.gap
         gap = answer.gap if stream and answer.arrivals else None
         self._table.add(
-            (case.name, mode, str(outcome), promised, str(first), str(second), f"{answer.seconds:.2f}",
+            (case.name, shown, str(outcome), promised, str(first), str(second), f"{answer.seconds:.2f}",
              ms(gap, 0) if gap is not None else NOTHING, "yes" if kept else "NO"),
-            fault=case.fault, params=dict(case.params), mode=mode, outcome=str(outcome), promised=promised, first_saw=first,
+            fault=case.fault, params=dict(case.params), mode=mode,
+            effective=shown == mode, outcome=str(outcome), promised=promised, first_saw=first,
             second_saw=second, seconds=answer.seconds, gap_s=gap, kept=kept, status=answer.status,
         )  # fmt: skip
         if not kept:
@@ -116,6 +128,8 @@ class _Card:
                 "gap in a stream that was cut and continued", f"≤ {GAP_S:g} s", f"{ms(self._gaps[longest])} ms ({longest})",
                 self._gaps[longest] <= GAP_S, gaps_s=self._gaps,
             )  # fmt: skip
+        if self.stopped:
+            found.check("every tier recovers between two faults", "yes", self.stopped[:300], False)
         found.check("slots in use afterwards", "0", str(self.left_behind), self.left_behind == 0)
         found.note("rescued whole / clean error", f"{self._outcomes[Outcome.WHOLE]} / {self._outcomes[Outcome.ERROR]}")
         return found
@@ -125,4 +139,3 @@ def as_promised(outcome: Outcome, promised: str) -> bool:
     if promised == EITHER:
         return outcome in (Outcome.WHOLE, Outcome.ERROR)
     return outcome is (Outcome.ERROR if promised == ERROR else Outcome.WHOLE)
-

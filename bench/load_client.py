@@ -31,10 +31,11 @@ class _User(asyncio.Protocol):
         self._buffer = b""
         self._needed = 0
         self._sent = 0.0
+        self._transport: Any = None  # uvloop's transports are no asyncio.Transport
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport  # uvloop's transports are no asyncio.Transport
+        self._transport = transport
         self._next()
 
     def _next(self) -> None:
@@ -67,7 +68,8 @@ class _User(asyncio.Protocol):
             self.closed.set_result(None)
 
     def stop(self) -> None:
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def _fail(self, what: str) -> None:
         self._load.failures += 1

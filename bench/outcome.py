@@ -1,6 +1,7 @@
 """What an answer is worth to a client: whole, an honest error, or one of the things that must not happen. Pure."""
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from bench.ask import Answer
@@ -52,7 +53,7 @@ def outcome_of(answer: Answer, words: int) -> Outcome:
 def repeats(text: str) -> bool:
     """Whether a word comes twice, or out of order, or the answer begins again in its middle."""
     numbers = answer_numbers(text)
-    return any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)) or text.count(_HEAD) > 1
+    return any(b <= a for a, b in pairwise(numbers)) or text.count(_HEAD) > 1
 
 
 def text_is_whole(text: str, words: int) -> bool:

@@ -5,6 +5,7 @@ and the price of deciding. Beside each row stand the reference figures: the base
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -94,7 +95,7 @@ class _Routing:
         result = Result("routing", "2. Speed of the models, and 3. long context", ("2., 3.", "n", "p50", "p95", "p99", "unit", "reference"))
         for role, published in SPEED.items():
             endpoint = self._stand.router.below(f"/{role}")
-            samples = self._collect(lambda i, e=endpoint: _tokens_per_second(router, e, i), f"speed: {role} model")
+            samples = self._collect(partial(_tokens_per_second, router, endpoint), f"speed: {role} model")
             if samples.values or samples.failures:
                 found = summarise(samples.values)
                 cells = tuple(number(getattr(found, q) if found else None, 0) for q in ("p50", "p95", "p99"))
@@ -137,7 +138,7 @@ class _Routing:
             answered.clear()
             connections = [Connection(endpoint) for _ in range(AT_ONCE)]
             try:
-                samples = self._collect(lambda i, c=connections, m=model, n=limit: _burst(c, m, n, i, answered), name)
+                samples = self._collect(partial(_burst, connections, model, limit, answered), name)
             finally:
                 for connection in connections:
                     connection.close()
@@ -256,7 +257,7 @@ def _completion_tokens(stream: bytes) -> int:
     return 0
 
 
-def _burst(connections: list[Connection], model: str | None, limit: int, i: int, answered: list[int]) -> float:
+def _burst(connections: list[Connection], model: str | None, limit: int, answered: list[int], i: int) -> float:
     """One request on every connection at once; seconds until the last is answered."""
     failures: list[Failure] = []
     start = threading.Barrier(len(connections) + 1)

@@ -81,7 +81,8 @@ class Sampler:
     ) -> Samples[T]:
         """Call `measure(i)` until there are `wanted` samples, or `budget` seconds are over and `at_least` tries were made.
 
-        `expected` seconds are for the progress alone. A `Failure` that it raises is counted and gives no sample; five of them without a sample in between end it.
+        A `Failure` that it raises is counted and gives no sample; five of them without a sample in between end it.
+        `expected` seconds are for the progress alone.
         """
         samples: Samples[T] = Samples()
         if self.interrupted:

@@ -46,11 +46,12 @@ class _Receiver(asyncio.Protocol):
         self.sent = 0.0
         self.pieces: list[tuple[float, bytes]] = []
         self.lost = ""
+        self._transport: Any = None  # uvloop's transports are no asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport  # uvloop's transports are no asyncio.Transport
+        self._transport = transport
         self.sent = time.perf_counter()
-        transport.write(self._wire)
+        self._transport.write(self._wire)
 
     def data_received(self, data: bytes) -> None:
         self.pieces.append((time.perf_counter(), data))

@@ -39,6 +39,7 @@ def duplicates(prompts: Sequence[Prompt], threshold: float = SIMILAR) -> list[tu
     """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the normalised texts are equal."""
     texts = [normalised(prompt.text) for prompt in prompts]
     sets = [grams(text) for text in texts]
+    lasts = [grams(normalised(prompt.last)) for prompt in prompts]
     frequency = Counter(gram for grams_ in sets for gram in grams_)
     by_gram: dict[str, list[int]] = defaultdict(list)
     found: list[tuple[int, int, float]] = []
@@ -51,7 +52,7 @@ def duplicates(prompts: Sequence[Prompt], threshold: float = SIMILAR) -> list[tu
             if min(len(mine), len(theirs)) < threshold * max(len(mine), len(theirs)):
                 continue
             alike = 1.0 if texts[earlier] == texts[later] else jaccard(mine, theirs)
-            if alike >= threshold and jaccard(grams(normalised(prompts[earlier].last)), grams(normalised(prompts[later].last))) >= threshold:
+            if alike >= threshold and jaccard(lasts[earlier], lasts[later]) >= threshold:
                 found.append((earlier, later, alike))
         for gram in prefix:
             by_gram[gram].append(later)

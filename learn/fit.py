@@ -1,7 +1,7 @@
-"""Fitting: multinomial logistic regression on hashed features, by L-BFGS. scipy, at training time only."""
+"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic regression for calibration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from airouter.routing.linear_model import DENSE_LIMIT, softmax
 from airouter.routing.text_features import Encoded, Spec
-from learn.data import CLASSES
+from airouter.routing.text_model import DENSE_LIMIT, softmax
+from learn.network import Training, train_network
 
 F32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -19,13 +19,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is chosen by leave-one-origin-out. `c`: inverse of the L2 penalty. `dense_weight`: scale of the dense block."""
+    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`: prompts an n-gram must come in."""
 
-    spec: Spec = Spec()
-    c: float = 10.0
+    spec: Spec = field(default_factory=Spec)
+    training: Training = field(default_factory=Training)
     dense_weight: float = 0.1
-    least: int = 2  # prompts an n-gram must come in
-    iterations: int = 60
+    least: int = 3
+    seed: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,17 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    table: F32
+    """As in `Model`; `kept` (R,): buckets with a row in `table` (R, H), which is quantised already."""
+
+    kept: NDArray[np.int32]
+    table: NDArray[np.int8]
+    table_scale: F32
     dense: F32
     mean: F32
     scale: F32
     bias: F32
+    out: F32
+    out_bias: F32
     seen: NDArray[np.uint8]
 
 
@@ -58,21 +64,34 @@ def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
 
 def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Fitted:
     """Weights from the prompts in `rows`. `targets`: (n, 4), rows sum to 1."""
-    dense, mean, scale = standardised(matrix.dense, rows)
-    grams = matrix.grams[rows]
-    kept = np.flatnonzero(np.bincount(grams.indices, minlength=grams.shape[1]) >= recipe.least)
-    both = sparse.hstack([grams[:, kept], sparse.csr_matrix(dense[rows] * recipe.dense_weight)]).tocsr().astype(np.float32)
-    weights, bias = multinomial(both, targets[rows], recipe.c, recipe.iterations)
-    table = np.zeros((grams.shape[1], len(CLASSES)), np.float32)
-    table[kept] = weights[: len(kept)]
+    x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
+    network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
+    table, table_scale = quantised(network.embed[: len(kept)])
+    dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
-    return Fitted(table, weights[len(kept) :] * np.float32(recipe.dense_weight), mean, scale, bias, seen)
+    return Fitted(kept.astype(np.int32), table, table_scale, dense, mean, scale, network.bias, network.out, network.out_bias, seen)
+
+
+def inputs(matrix: Matrix, rows: Rows, dense_weight: float, least: int) -> tuple[Any, NDArray[np.int64], F32, F32]:
+    """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted on `rows` alone."""
+    dense, mean, scale = standardised(matrix.dense, rows)
+    kept = np.flatnonzero(np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least)
+    both = sparse.hstack([matrix.grams[:, kept], sparse.csr_matrix(dense * np.float32(dense_weight))])
+    return both.tocsr().astype(np.float32), kept, mean, scale
+
+
+def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
+    """int8 and the scale per column: at most half a step of error each, which averages out over the n-grams of a text."""
+    scale = (np.abs(table).max(0) / 127 + 1e-12).astype(np.float32)
+    return np.round(table / scale).astype(np.int8), scale
 
 
 def scores_of(fitted: Fitted, matrix: Matrix, rows: Rows) -> F32:
     """(len(rows), 4), as `Model.scores`."""
     dense = np.clip((matrix.dense[rows] - fitted.mean) * fitted.scale, -DENSE_LIMIT, DENSE_LIMIT)
-    return np.asarray(matrix.grams[rows] @ fitted.table + dense @ fitted.dense + fitted.bias, np.float32)
+    summed = matrix.grams[rows][:, fitted.kept] @ (fitted.table.astype(np.float32) * fitted.table_scale)
+    hidden = np.maximum(summed + dense @ fitted.dense + fitted.bias, 0)
+    return np.asarray(hidden @ fitted.out + fitted.out_bias, np.float32)
 
 
 def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:

@@ -79,7 +79,7 @@ def read_messages(messages: Any) -> Prompt:
 def read_prompt(value: Any, param: str = "prompt") -> Prompt:
     """The prompt of /v1/completions or the input of /v1/responses: text, token ids, or messages."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return read_messages([item for item in value if "role" in item])
+        return read_messages([item for item in value if isinstance(item, dict) and "role" in item])
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         value = value[0]
     if isinstance(value, list) and value and all(isinstance(item, int) for item in value):

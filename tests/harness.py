@@ -169,13 +169,16 @@ class Wire:
 
     def read_until(self, mark: bytes, limit: int = 10_000_000) -> bytes:
         """What came up to and including `mark` (and perhaps some more)."""
-        data = b""
-        while mark not in data and len(data) < limit:
+        data = bytearray()
+        while len(data) < limit:
             piece = self.sock.recv(65536)
             if not piece:
                 break
+            seen = max(0, len(data) - len(mark))
             data += piece
-        return data
+            if data.find(mark, seen) >= 0:
+                break
+        return bytes(data)
 
     def leave(self) -> float:
         """Close the connection; when that was, in seconds since the epoch."""
@@ -200,7 +203,6 @@ def session_file(router: RouterProcess, id8: str) -> dict[str, Any]:
 @contextmanager
 def counted(router: RouterProcess, requests_sent: int) -> Iterator[list[str]]:
     """Around some requests: exactly so many records (in the metrics and as REQUEST lines) follow; yields those lines."""
-
 
     def written() -> list[str]:
         return [line.partition(" - INFO - ")[2] for line in router.log() if " - INFO - REQUEST " in line]

@@ -41,7 +41,7 @@ def fetch_model(exchange: Any, backend: Backend) -> Generator[Any, None, str]:
     Raises:
         UpstreamError: it has to be read and cannot be.
     """
-    if backend.model is not None:
+    if backend.model is not None and backend.model_known:
         return backend.model
     status, body = yield from fetch(exchange, backend, backend.models_request(), timeout=backend.settings.connect_timeout)
     if status != 200:

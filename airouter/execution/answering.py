@@ -1,19 +1,21 @@
 """Gets a plan answered: its backends in the best order, one after the other, until one commits."""
 
+import math
 import random
 from collections.abc import Generator, Mapping
 
 from airouter.clock import Clock
-from airouter.errors import Busy, NoBackend, RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
+from airouter.errors import RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
-from airouter.execution import continuation
 from airouter.execution.attempt import Attempt
+from airouter.execution.chain import in_order, more_telling, permit_for, remaining, says_when, settle, somebody_else
 from airouter.execution.compose import Outgoing, compose
 from airouter.execution.headers import answer_headers
-from airouter.execution.judge import Move, failure_of, next_move
-from airouter.execution.relay import Recover, relay
+from airouter.execution.judge import Move, next_move, retry_after_of
+from airouter.execution.recovery import Recovery
+from airouter.execution.relay import relay
 from airouter.execution.work import Flow, Head, Work
 from airouter.resilience.breaker import Permit, RetryBudget
 from airouter.routing.memory import ConversationMemory
@@ -77,52 +79,48 @@ class Answerer:
             backend = candidates.pop(0)
             held = None
             try:
-                held = yield from self._try(work, backend, started, alone=not candidates)
+                held = yield from self._try(work, backend, started, candidates)
             except RouterError as error:
-                last = _more_telling(last, error)
+                last = more_telling(last, error)
                 work.exchange.record.attempts.append(f"{backend.name}: {error.code}")
-                candidates = _remaining(candidates, backend, error)
+                candidates = in_order(remaining(candidates, backend, error))  # some may have fallen ill meanwhile
             started = None
             if held is not None:
                 yield from self._commit(work, *held)
                 return
         assert last is not None
-        # The chain is exhausted: a client that repeats the request would only multiply the attempts.
-        if not isinstance(last, Busy):
+        # The chain is exhausted: a client that repeats the request at once would only multiply the attempts.
+        if not says_when(last):
             last.headers.setdefault("x-should-retry", "false")
         raise last
 
     # One backend ----------------------------------------------------------------------------------------------------
 
-    def _try(self, work: Work, backend: Backend, started: Attempt | None, *, alone: bool) -> Generator[Keepalive, None, Tried]:
-        """An attempt that is ready and good, with its unsettled permit.
+    def _try(self, work: Work, backend: Backend, started: Attempt | None, others: list[Backend]) -> Generator[Keepalive, None, Tried]:
+        """An attempt that is ready and good, with its unsettled permit. `others` are those that would be asked next.
 
         Raises:
             RouterError: it was not asked, or did not answer; settled with its breaker.
         """
         exchange = work.exchange
-        if backend.out:
-            raise NoBackend(f"The backend {backend.name!r} is out of service.", code="backend_out")
-        permit = (
-            backend.breaker.allow(last_resort=True)
-            if started is not None or alone or backend.breaker.state != "open"
-            else backend.breaker.allow()
-        )
-        if permit is None:
+        try:
+            permit = permit_for(backend, [] if started is not None else others)
+        except RouterError:
             if started is not None:
                 started.close()
-            raise _refused(backend)
+            raise
         exchange.hold(permit.forgotten)
+        hold_until = self._clock.monotonic() + self._settings.queue.hold_wait
         retried = started is not None  # a speculation that failed by itself was the one try
         while True:
             try:
-                attempt = started or (yield from self._start(work, backend))
+                attempt = started or (yield from self._start(work, backend, hold_until))
                 started = None
                 while not attempt.ready:
                     yield from exchange.pause()
                 problem = attempt.problem()
             except RouterError as error:
-                self._settle(permit, backend, error)
+                settle(permit, backend, error, self._log)
                 raise
             if problem is None:
                 return attempt, permit
@@ -130,23 +128,26 @@ class Answerer:
             attempt.close()
             if (yield from self._is_loading(work, backend, problem)):
                 backend.pause.begin("loading", self._settings.queue.hold_wait)
-                if not alone:
+                if somebody_else(backend, others) or self._clock.monotonic() >= hold_until:
                     permit.forgotten()
+                    problem.retry_after = max(1, math.ceil(backend.pause.seconds_left()))
                     raise problem
                 continue
-            if next_move(problem) is Move.AGAIN and not retried and self._budget.withdraw():
+            delay = None if retried else self._retry_delay(problem, others)
+            if delay is not None and self._budget.withdraw():
                 retried = True
                 exchange.record.attempts.append(f"{backend.name}: {problem.code}, again")
-                yield from self._idle(work, random.uniform(*_JITTER))
+                yield from self._idle(work, delay)
                 continue
-            self._settle(permit, backend, problem)
+            settle(permit, backend, problem, self._log)
             raise problem
 
-    def _start(self, work: Work, backend: Backend) -> Generator[Keepalive, None, Attempt]:
+    def _start(self, work: Work, backend: Backend, hold_until: float) -> Generator[Keepalive, None, Attempt]:
         assert work.plan is not None
-        exchange, settings = work.exchange, self._settings.queue
-        yield from self._wait_for_pause(work, backend)
-        slot = yield from admit(exchange, backend, "meta" if work.plan.route == "meta" else work.wish.priority, settings.wait)
+        exchange = work.exchange
+        while backend.pause.reason is not None and self._clock.monotonic() < hold_until:  # it swaps or loads a model
+            yield from self._idle(work, _PAUSE_LOOK)
+        slot = yield from admit(exchange, backend, work.priority, self._settings.queue.wait)
         try:
             model = yield from fetch_model(exchange, backend)
         except RouterError:
@@ -155,11 +156,13 @@ class Answerer:
         outgoing = self.compose(work, backend, model, work.plan.route)
         return Attempt(exchange, backend, slot, outgoing, work.request, buffer=0)
 
-    def _wait_for_pause(self, work: Work, backend: Backend) -> Generator[Keepalive, None, None]:
-        """Hold the request while its backend swaps or loads a model."""
-        until = self._clock.monotonic() + self._settings.queue.hold_wait
-        while backend.pause.reason is not None and self._clock.monotonic() < until:
-            yield from self._idle(work, _PAUSE_LOOK)
+    def _retry_delay(self, problem: RouterError, others: list[Backend]) -> float | None:
+        """Seconds after which the same backend is asked once more; None when it is not."""
+        jitter = random.uniform(*_JITTER)
+        if next_move(problem) is Move.AGAIN or (isinstance(problem, UpstreamBroken) and not others):
+            return jitter
+        wait = retry_after_of(problem)
+        return wait + jitter if wait is not None and wait <= self._settings.timeouts.retry_after else None
 
     def _idle(self, work: Work, seconds: float) -> Generator[Keepalive, None, None]:
         until = self._clock.monotonic() + seconds
@@ -172,21 +175,9 @@ class Answerer:
             return False
         try:
             status, _ = yield from fetch(work.exchange, backend, backend.health_request(), timeout=_HEALTH_CHECK)
-        except RouterError:
+        except UpstreamError:
             return False
         return status == 503
-
-    def _settle(self, permit: Permit, backend: Backend, error: RouterError) -> None:
-        kind = failure_of(error)
-        if kind is not None:
-            before = backend.breaker.state
-            permit.failed(kind)
-            if backend.breaker.state != before:
-                self._log.warning("Backend %s is %s after: %s", backend.name, backend.breaker.state, error.message)
-        elif isinstance(error, UpstreamStatus):
-            permit.answered()
-        else:
-            permit.forgotten()
 
     # Committing -----------------------------------------------------------------------------------------------------
 
@@ -212,7 +203,7 @@ class Answerer:
                 suffix,
             )
             yield Head(200, answer_headers(work, attempt), None)
-            yield from relay(exchange, attempt, self._recovery(work, attempt.reader.state.id))
+            yield from relay(exchange, attempt, Recovery(work, attempt.reader.state.id, self._settings, self._backends, self._log))
             return
         record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
         attempt.record_step()
@@ -224,134 +215,3 @@ class Answerer:
         attempt.close()
         exchange.settle("ok", 200)
         yield Head(200, answer_headers(work, attempt), body)
-
-    # Going on after a cut ------------------------------------------------------------------------------------------
-
-    def _recovery(self, work: Work, id: str | None) -> Recover:
-        """What `relay` calls when a stream breaks off: it remembers what the client has been sent."""
-        sent: list[str] = []
-        first: list[Attempt] = []
-
-        def recover(attempt: Attempt, error: RouterError) -> Generator[Keepalive, None, Attempt | None]:
-            kind = failure_of(error)
-            if kind is not None:
-                attempt.backend.breaker.fail(kind)
-            sent.append(attempt.reader.state.text)
-            first.append(attempt)
-            text = "".join(sent)
-            if len(sent) > continuation.MOST or not continuation.can_continue(work.request, attempt, text):
-                return None
-            successor = yield from self._continue(work, first[0].outgoing, attempt, error, text, id)
-            work.exchange.record.notes.append(
-                f"cut after {len(text)} characters, {'continued by ' + successor.backend.name if successor else 'not continued'}"
-            )
-            return successor
-
-        return recover
-
-    def _continue(
-        self, work: Work, outgoing: Outgoing, broken: Attempt, error: RouterError, text: str, id: str | None
-    ) -> Generator[Keepalive, None, Attempt | None]:
-        assert work.plan is not None
-        others = [self._backends[name] for name in work.plan.backends if name != broken.backend.name]
-        candidates = in_order(([broken.backend] if continuation.same_backend_first(error) else []) + others)
-        for backend in candidates:
-            permit = backend.breaker.allow(last_resort=True) if backend.provider.continues and not backend.out else None
-            if permit is None:
-                continue
-            work.exchange.hold(permit.forgotten)
-            try:
-                attempt = yield from self._start_continuation(work, backend, outgoing, text, id)
-            except Busy:
-                permit.forgotten()
-                continue
-            except UpstreamError as failure:
-                self._settle(permit, backend, failure)
-                continue
-            problem = attempt.problem()
-            if problem is None:
-                permit.answered(whole=False)
-                return attempt
-            attempt.record_step(problem.message)
-            attempt.close()
-            self._settle(permit, backend, problem)
-        return None
-
-    def _start_continuation(
-        self, work: Work, backend: Backend, outgoing: Outgoing, text: str, id: str | None
-    ) -> Generator[Keepalive, None, Attempt]:
-        """An attempt that is ready to be judged."""
-        exchange = work.exchange
-        slot = yield from admit(exchange, backend, work.wish.priority, self._settings.queue.wait)
-        try:
-            model = yield from fetch_model(exchange, backend)
-            left = yield from self._tokens_left(work, backend, model, outgoing, text)
-        except UpstreamError:
-            slot.release()
-            raise
-        body = continuation.continued(outgoing, text, model, left)
-        attempt = Attempt(exchange, backend, slot, body, work.request, buffer=0, rewrite=continuation.rewriter(id))
-        while not attempt.ready:
-            yield from exchange.pause()
-        return attempt
-
-    def _tokens_left(
-        self, work: Work, backend: Backend, model: str, outgoing: Outgoing, text: str
-    ) -> Generator[Keepalive, None, int | None]:
-        limit = continuation.asked_max_tokens(outgoing)
-        if limit is None:
-            return None
-        status, body = yield from fetch(work.exchange, backend, continuation.count_request(backend, model, text), timeout=_HEALTH_CHECK)
-        used = continuation.read_count(body) if status == 200 else None
-        if used is None:
-            raise UpstreamBroken(f"The backend {backend.name!r} cannot tell how many tokens the answer has used up.")
-        return max(1, limit - used)
-
-
-def in_order(backends: list[Backend]) -> list[Backend]:
-    """Those that can answer now first; then those that pause, cool, refuse. A cloud never overtakes a local backend that
-    only pauses: it is for when the local ones failed or cool."""
-    paused_local = any(b.settings.local and b.pause.reason for b in backends)
-
-    def rank(backend: Backend) -> float:
-        if backend.out or backend.breaker.state == "open":
-            return 3
-        if not backend.breaker.available:
-            return 2
-        if backend.pause.reason:
-            return 1
-        return 1.5 if paused_local and not backend.settings.local else 0
-
-    return sorted(backends, key=rank)
-
-
-def _remaining(candidates: list[Backend], backend: Backend, error: RouterError) -> list[Backend]:
-    """Who may still be asked after an error of `backend`."""
-    if isinstance(error, Busy):
-        return [b for b in candidates if b.settings.local]  # busy is not failed: no reason to go to a cloud
-    move = next_move(error)
-    if move is Move.FINAL:
-        raise error
-    if move is Move.WIDER:
-        mine = backend.settings.context_window or 0
-        wider = [b for b in candidates if (b.settings.context_window or 0) > mine]
-        if not wider:
-            raise error
-        return wider
-    return candidates
-
-
-def _refused(backend: Backend) -> NoBackend:
-    wait = backend.breaker.retry_after()
-    return NoBackend(
-        f"The backend {backend.name!r} failed repeatedly and is not asked for the next {wait} s.",
-        code="backend_unavailable",
-        retry_after=wait,
-    )
-
-
-def _more_telling(last: RouterError | None, error: RouterError) -> RouterError:
-    """Of two errors the one to tell the client: an answer from a backend says more than that it was not asked."""
-    if last is not None and isinstance(error, NoBackend) and not isinstance(last, NoBackend):
-        return last
-    return error

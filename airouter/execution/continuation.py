@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from airouter.errors import RouterError, UpstreamBroken, UpstreamTimeout
+from airouter.errors import RouterError, UpstreamBroken
 from airouter.execution.attempt import Attempt
 from airouter.execution.compose import Outgoing
 from airouter.request import ChatRequest
@@ -17,7 +17,10 @@ from airouter.upstream.backend import Backend
 from airouter.upstream.sse import Rewrite
 
 MOST = 2  # continuations of one answer
-_UNSOUND = ("tools", "functions", "logprobs", "top_logprobs", "response_format", "structured_outputs", "guided_json", "guided_choice")
+_UNSOUND = (
+    "tools", "functions", "logprobs", "top_logprobs", "prompt_logprobs", "response_format", "structured_outputs",
+    "guided_json", "guided_choice", "guided_regex", "guided_grammar",
+)  # fmt: skip
 
 
 def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
@@ -27,12 +30,15 @@ def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
         return False
     if request.messages[-1].get("role") == "assistant":
         return False  # the client already continues something
-    return bool(text) and state.whole and not state.thinking and not state.finish_reasons
+    if "<think>" in text:
+        return False  # reasoning within the text: chat templates leave it out of an answer that is given back
+    # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to go on with.
+    return bool(text) and state.whole and not state.thinking and not state.finish_reasons and not state.done
 
 
 def same_backend_first(error: RouterError) -> bool:
     """A server that cut the connection may be up again at once; one that fell silent is not asked twice."""
-    return isinstance(error, UpstreamBroken) and not isinstance(error, UpstreamTimeout)
+    return isinstance(error, UpstreamBroken)
 
 
 def continued(outgoing: Outgoing, text: str, model: str, max_tokens_left: int | None) -> Outgoing:

@@ -9,6 +9,7 @@ from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken, Upstr
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Exchange
 from airouter.exchange.fetch import fetch, fetch_model
+from airouter.exchange.guarded import guarded
 from airouter.settings import EnrichmentSettings
 from airouter.types import Features, Step
 from airouter.upstream.backend import Backend
@@ -27,15 +28,7 @@ def enrich(
     query = _query(features, date, prompts["enrich/query"])
     model, status, text, problem = backend.model or "", None, "", None
     try:
-        slot = yield from admit(exchange, backend, "interactive", settings.timeout)
-        try:
-            model = yield from fetch_model(exchange, backend)
-            request = backend.provider.search(query, model, settings.tools, settings.max_output_tokens, backend.headers)
-            left = max(0.001, settings.timeout - (clock.monotonic() - started))
-            status, body = yield from fetch(exchange, backend, request, timeout=left)
-        finally:
-            slot.release()
-            exchange.drop(slot.release)
+        model, status, body = yield from guarded(exchange, backend, _search(exchange, backend, settings, query))
         text = _read(backend, status, body)
     except DeadlineExceeded:
         raise
@@ -49,6 +42,21 @@ def enrich(
         Step("enrichment", backend.name, backend.url, model, sent, params, record.enrichment_ms, status, None, text[:_KEPT], problem)
     )
     return f"{prompts['enrich/context']}\n\n{text}" if text else None
+
+
+def _search(exchange: Exchange, backend: Backend, settings: EnrichmentSettings, query: str) -> Generator[Any, None, tuple[str, int, bytes]]:
+    """Model, status and body of the search."""
+    started = exchange.clock.monotonic()
+    slot = yield from admit(exchange, backend, "interactive", settings.timeout)
+    try:
+        model = yield from fetch_model(exchange, backend)
+        request = backend.provider.search(query, model, settings.tools, settings.max_output_tokens, backend.headers)
+        left = max(0.001, settings.timeout - (exchange.clock.monotonic() - started))
+        status, body = yield from fetch(exchange, backend, request, timeout=left)
+        return model, status, body
+    finally:
+        slot.release()
+        exchange.drop(slot.release)
 
 
 def _read(backend: Backend, status: int, body: bytes) -> str:

@@ -1,9 +1,8 @@
-"""What a failed attempt means: for the request (what to do next) and for the backend (whether it is held against it). Pure."""
+"""What a failed attempt means for the request: what to do next. Pure. (`resilience/failure.py`: what it means for the backend.)"""
 
 from enum import Enum
 
-from airouter.errors import Busy, ConnectFailed, NoBackend, RouterError, UpstreamBroken, UpstreamError, UpstreamStatus, UpstreamTimeout
-from airouter.resilience.breaker import Failure
+from airouter.errors import Busy, NoBackend, RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
 
 
 class Move(Enum):
@@ -43,12 +42,9 @@ def _for_status(error: UpstreamStatus) -> Move:
     return Move.FINAL
 
 
-def failure_of(error: RouterError) -> Failure | None:
-    """How an error counts against the backend; None when it does not: 4xx, a client's own limit, no slot."""
-    if isinstance(error, ConnectFailed):
-        return "connect"
-    if isinstance(error, UpstreamTimeout):
-        return {"connect": "connect", "first_byte": "silent", "idle": "silent"}.get(error.phase, "other")  # type: ignore[return-value]
-    if isinstance(error, UpstreamStatus):
-        return "other" if error.upstream_status >= 500 else None
-    return "other" if isinstance(error, UpstreamError) else None
+def retry_after_of(error: RouterError) -> float | None:
+    """The seconds after which a backend that was not willing said it would be; None when it did not say."""
+    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (429, 503) or next_move(error) is not Move.NEXT:
+        return None
+    said = error.upstream_headers.get("retry-after", "").strip()
+    return float(said) if said.isascii() and said.isdigit() else None

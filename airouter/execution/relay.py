@@ -17,6 +17,7 @@ def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[K
     Args:
         recover: given an attempt that broke off and why, the attempt that goes on where it ended, or None.
     """
+    continued = False
     while True:
         try:
             yield from _pass_on(exchange, attempt)
@@ -25,7 +26,9 @@ def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[K
             error = late
         record = exchange.record
         record.inference_ms += attempt.inference_ms
-        record.usage = attempt.usage
+        record.usage = None if continued else attempt.usage  # of a part: not the answer's
+        if attempt.reader.state.garbage:
+            record.notes.append(f"{attempt.reader.state.garbage} unreadable events of {attempt.backend.name} dropped")
         attempt.record_step(error.message if error else None)
         attempt.close()
         if error is None:
@@ -38,7 +41,7 @@ def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[K
             exchange.settle("truncated", 200, f"{error.code}: {error.message}")
             yield error_event(error.body())
             return
-        attempt = successor
+        attempt, continued = successor, True
 
 
 def _pass_on(exchange: Exchange, attempt: Attempt) -> Generator[Keepalive | bytes, None, None]:

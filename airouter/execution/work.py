@@ -41,3 +41,9 @@ class Work:
     context: str | None = None  # from a web search
     decision: Decision | None = None
     plan: Plan | None = None
+
+    @property
+    def priority(self) -> str:
+        """Its place in a backend's queue: a frontend's housekeeping waits behind people, a batch behind both."""
+        meta = self.plan is not None and self.plan.route == "meta"
+        return "meta" if meta and self.wish.priority != "batch" else self.wish.priority

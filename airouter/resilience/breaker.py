@@ -17,11 +17,11 @@ Failure = Literal["connect", "silent", "other"]
 class Permit:
     """The right to ask once. Settled exactly once: `answered`, `failed` or `forgotten`; later calls do nothing."""
 
-    __slots__ = ("_breaker", "_epoch", "probe")
+    __slots__ = ("_breaker", "epoch", "probe")
 
     def __init__(self, breaker: "Breaker", epoch: int, probe: bool) -> None:
         self._breaker: Breaker | None = breaker
-        self._epoch = epoch
+        self.epoch = epoch
         self.probe = probe
 
     def answered(self, *, whole: bool = True) -> None:
@@ -31,19 +31,19 @@ class Permit:
         """
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
-            breaker._answered(self._epoch, self.probe, whole)
+            breaker._answered(self, whole)
 
     def failed(self, kind: Failure) -> None:
         """connect: nothing listens; silent: no byte in time; other: 5xx, a broken or unreadable answer."""
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
-            breaker._failed(kind, self._epoch, self.probe)
+            breaker._failed(kind, self)
 
     def forgotten(self) -> None:
         """Nothing was learnt: the client left, the speculation was cancelled, the caller's own limit was too tight."""
         breaker, self._breaker = self._breaker, None
-        if breaker is not None and self.probe:
-            breaker._probe_over()
+        if breaker is not None:
+            breaker._forgotten(self)
 
 
 class Breaker:
@@ -55,7 +55,7 @@ class Breaker:
         allowed_fails: failures in a row before it cools; a refused connection or silence cools it at once.
         cooldown: seconds it cools.
 
-    Mutable state: the state, since when, the failures in a row, whether a probe is out; guarded by one lock.
+    Mutable state: the state, since when, the failures in a row, the probe that is out; guarded by one lock.
     """
 
     def __init__(self, clock: Clock, *, threshold: int = 5, reset: float = 60, allowed_fails: int = 1, cooldown: float = 30) -> None:
@@ -69,7 +69,7 @@ class Breaker:
         self._cause: Failure | None = None
         self._until = 0.0
         self._fails = 0
-        self._probing = False
+        self._probe: Permit | None = None  # the one that is out; a permit of an earlier half-open time is not it
         self._epoch = 0  # grows with each change for the worse: what began before it does not undo it
         self.opened = 0  # times, for the metrics
 
@@ -84,7 +84,7 @@ class Breaker:
         """Whether `allow()` would give a permit now."""
         with self._lock:
             state = self._now()
-            return state == "closed" or (state == "half_open" and not self._probing)
+            return state == "closed" or (state == "half_open" and self._probe is None)
 
     @property
     def cause(self) -> Failure | None:
@@ -103,9 +103,9 @@ class Breaker:
         """A permit, or None. `last_resort`: nobody else can answer, so a cooling backend is better than none."""
         with self._lock:
             state = self._now()
-            if state == "half_open" and not self._probing:
-                self._probing = True
-                return Permit(self, self._epoch, True)
+            if state == "half_open" and self._probe is None:
+                self._probe = Permit(self, self._epoch, True)
+                return self._probe
             if state == "closed" or (last_resort and self._state == "cooling"):
                 return Permit(self, self._epoch, False)
             return None
@@ -118,41 +118,41 @@ class Breaker:
 
     def fail(self, kind: Failure) -> None:
         """An answer that had begun broke off: a failure of its own, after the permit was settled."""
-        with self._lock:
-            epoch = self._epoch
-        self._failed(kind, epoch, False)
+        self._failed(kind, None)
 
     def probe_passed(self) -> None:
         """A background health check passed. It ends a cooldown that a *refused connection* began: a server that hangs
         still answers its health check, so after silence the half-open request decides."""
         with self._lock:
-            if self._state in ("cooling", "open") and self._cause == "connect" and not self._probing:
+            if self._state in ("cooling", "open") and self._cause == "connect" and self._probe is None:
                 self._close()
 
     def probe_refused(self) -> None:
         """A background health check found nothing listening: requests need not find out for themselves."""
         with self._lock:
-            if self._state in ("closed", "cooling") and not self._probing:
+            if self._state in ("closed", "cooling") and self._probe is None:
                 self._worsen("cooling", "connect", self._cooldown)
 
     def _now(self) -> State:
-        if self._state in ("cooling", "open") and (self._probing or self._clock.monotonic() >= self._until):
+        if self._state in ("cooling", "open") and (self._probe is not None or self._clock.monotonic() >= self._until):
             return "half_open"
         return self._state
 
-    def _answered(self, epoch: int, probe: bool, whole: bool) -> None:
+    def _answered(self, permit: Permit, whole: bool) -> None:
         with self._lock:
-            if probe or (epoch == self._epoch and self._state != "open"):
+            if permit is self._probe:
+                self._close()
+            elif permit.epoch == self._epoch and self._state != "open":
                 fails = self._fails
                 self._close()
-                if not whole:
-                    self._fails = fails if not probe else 0
+                self._fails = 0 if whole else fails
 
-    def _failed(self, kind: Failure, epoch: int, probe: bool) -> None:
+    def _failed(self, kind: Failure, permit: Permit | None) -> None:
         with self._lock:
+            probe = permit is not None and permit is self._probe
             if probe:
-                self._probing = False
-            elif epoch != self._epoch and self._state == "open":
+                self._probe = None
+            elif self._state == "open":
                 return  # began before it opened: already counted in effect
             self._fails += 1
             if self._fails >= self._threshold or (probe and self._state == "open"):
@@ -160,9 +160,10 @@ class Breaker:
             elif probe or kind != "other" or self._fails > self._allowed_fails:
                 self._worsen("cooling", kind, self._cooldown)
 
-    def _probe_over(self) -> None:
+    def _forgotten(self, permit: Permit) -> None:
         with self._lock:
-            self._probing = False
+            if permit is self._probe:
+                self._probe = None
 
     def _worsen(self, state: State, cause: Failure, seconds: float) -> None:
         if state == "open" and self._state != "open":
@@ -172,7 +173,7 @@ class Breaker:
         self._epoch += 1
 
     def _close(self) -> None:
-        self._state, self._cause, self._fails, self._probing = "closed", None, 0, False
+        self._state, self._cause, self._fails, self._probe = "closed", None, 0, None
 
 
 class RetryBudget:

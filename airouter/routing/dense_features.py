@@ -26,9 +26,10 @@ _HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
 _LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
 
 NAMES = (
-    "log_chars", "log_words", "log_lines", "code_share", "latex", "symbolic", "digit_share", "question", "questions", "quoted", "upper_share",
-    "fence", "url", "list_marks", "year_old", "year_2020", "year_2023", "year_2025", "tools", "images", "turns", "previous", "leans",
-    "system", "log_system", "log_previous", "last_is_user", "heading", "role_marks", "tag_marks", "json_marks", "ends_colon",
+    "log_chars", "log_words", "log_lines", "code_share", "latex", "symbolic", "digit_share", "question", "questions", "quoted",
+    "upper_share", "fence", "url", "list_marks", "year_old", "year_2020", "year_2023", "year_2025", "tools", "images", "turns",
+    "previous", "leans", "system", "log_system", "log_previous", "last_is_user", "heading", "role_marks", "tag_marks",
+    "json_marks", "ends_colon",
     *(f"script_{low:x}" for low, _ in _SCRIPTS),
     *(f"chars_{bound}" for bound in _LENGTHS),
 )  # fmt: skip

@@ -12,11 +12,14 @@ from airouter.load_settings import ROOT
 from airouter.types import Features
 
 PATH = ROOT / "config" / "meta_markers.yaml"
-PLACES = ("ask", "last", "system", "any")
+PLACES = ("ask", "end", "last", "system", "any")
 
 _SPACE = re.compile(r"\s+")
 _HEAD, _TAIL = 3000, 1500  # characters that are looked at; an instruction stands at either end
-_NEAR = 200  # characters from the beginning within which the first phrase stands
+_NEAR = 200  # characters from the beginning of a system text within which the first phrase stands
+_AT = 60  # the same for a message, which a frontend begins with its instruction
+_AT_END = 400  # characters at the end within which the first phrase of an instruction stands that comes last
+_QUOTES = frozenset("\"`“”„«»「『")
 _LAST_CHARS = 900  # an instruction as the last message is no longer than this
 _AFTER_TRANSCRIPT = 60  # characters that may follow a transcript; more is a person's own question about it
 _BESIDE = 400  # characters of instruction beside a transcript
@@ -62,7 +65,7 @@ class MetaMarkers:
         if features.n_user != 1 or features.previous or features.last_role != "user" or len(ask) > _HEAD + _TAIL:
             return False
         first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
-        if not (tag or (first and reply)):
+        if not (tag or (first and reply)) or _person_follows(fold(ask)):
             return False
         begins = min(found.start() for found in (first, reply, tag) if found)
         beside = fold(f"{ask[:begins]} {ask[begins:].rpartition(chr(10))[2][-_BESIDE:]}")
@@ -75,14 +78,11 @@ class MetaMarkers:
         texts = _texts(features)
         ask = texts.get("ask", "")
         instruction = ask.partition(_OPEN)[0]
-        if any(mark in instruction for mark in self.retrieval):
-            texts.pop("ask", None)
-            texts.pop("last", None)
-        elif ask and _person_follows(ask):
-            texts.pop("ask", None)
+        if any(mark in instruction for mark in self.retrieval) or (ask and _person_follows(ask)):
+            texts = {place: text for place, text in texts.items() if place == "system"}
         for marker in self.markers:
-            places = ("ask", "system") if marker.where == "any" else (marker.where,)
-            if any(_stands(marker.phrases, texts[place]) for place in places if place in texts):
+            places = ("ask", "last", "system") if marker.where == "any" else (marker.where,)
+            if any(_stands(marker.phrases, texts[place], place) for place in places if place in texts):
                 return marker
         return None
 
@@ -101,7 +101,8 @@ def load_markers(path: Path = PATH) -> MetaMarkers:
         raise ConfigError(f"{path}: this is not valid YAML.") from None
     if not isinstance(data, dict) or not isinstance(data.get("markers"), list):
         raise ConfigError(f"{path}: 'markers' must be a list of entries.")
-    shapes = data.get("shapes") if isinstance(data.get("shapes"), dict) else {}
+    shapes = data.get("shapes")
+    shapes = shapes if isinstance(shapes, dict) else {}
     return MetaMarkers(
         tuple(_marker(path, i, entry) for i, entry in enumerate(data["markers"])),
         _phrases(data.get("retrieval")),
@@ -136,7 +137,7 @@ def _texts(features: Features) -> dict[str, str]:
     """The folded texts by the places an instruction may stand in."""
     texts: dict[str, str] = {}
     if features.n_user == 1 and not features.previous and features.last_role == "user":
-        texts["ask"] = fold(ends_of(features.ask))
+        texts["ask"] = texts["end"] = fold(ends_of(features.ask))
     if features.n_messages > 1 and len(features.last_text) <= _LAST_CHARS:
         texts["last"] = fold(features.last_text)
     elif features.n_messages == 1 and len(features.ask) <= _LAST_CHARS:
@@ -146,9 +147,17 @@ def _texts(features: Features) -> dict[str, str]:
     return texts
 
 
-def _stands(phrases: tuple[str, ...], text: str) -> bool:
-    first = text.find(phrases[0])
-    return 0 <= first <= _NEAR and all(phrase in text for phrase in phrases)
+def _stands(phrases: tuple[str, ...], text: str, place: str) -> bool:
+    """Whether all phrases stand there, the first where an instruction stands and not as a quotation."""
+    first = text.rfind(phrases[0]) if place == "end" else text.find(phrases[0])
+    if first < 0 or not all(phrase in text for phrase in phrases):
+        return False
+    if place == "system":
+        return first <= _NEAR
+    before = text[:first].rstrip()
+    if place != "end" and ("?" in before or _QUOTES & set(before)):
+        return False
+    return len(text) - first <= _AT_END if place == "end" else first <= _AT
 
 
 def _names(words: tuple[str, ...], text: str) -> bool:

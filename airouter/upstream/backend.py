@@ -18,8 +18,8 @@ from airouter.upstream.pool import Origin
 
 
 class Backend:
-    """One configured server. Mutable state: whether it is out of service (the housekeeper's to set), and the model name it
-    was found to serve; set once, under a lock."""
+    """One configured server. Mutable state: whether it is out of service (the operator's to set), and the model name it was
+    found to serve, with whether that is to be read again; under a lock."""
 
     def __init__(self, name: str, settings: BackendSettings, provider: Provider, clock: Clock, *, queue: int, workers: int = 1) -> None:
         assert settings.url is not None
@@ -29,7 +29,7 @@ class Backend:
         self.clock = clock
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
         # Each worker process has its own limiter: the cap is divided among them.
-        self.limiter = Limiter(max(1, settings.slots // workers), max(1, queue // workers) if queue else 0, clock)
+        self.limiter = Limiter(max(1, settings.slots // workers), queue, clock)
         self.breaker = Breaker(
             clock,
             threshold=settings.breaker_fails,
@@ -42,6 +42,7 @@ class Backend:
         self.out = False  # taken out of service by the operator
         self._lock = threading.Lock()
         self._model = settings.model
+        self._known = settings.model is not None
 
     @property
     def model(self) -> str | None:
@@ -52,6 +53,26 @@ class Backend:
     def in_good_health(self) -> bool:
         """Nothing speaks against asking it: no failures lately, no pause, not taken out."""
         return self.breaker.state == "closed" and self.pause.reason is None and not self.out
+
+    @property
+    def model_known(self) -> bool:
+        """Whether `model` need not be read (again) before it is asked for."""
+        return self._known
+
+    def relearn(self) -> None:
+        """It may serve another model by now: read its name again, unless it is configured."""
+        with self._lock:
+            self._known = self.settings.model is not None
+
+    def inherit(self, before: "Backend") -> None:
+        """Take over from the backend of this name in the configuration before what is not configuration."""
+        self.out = before.out
+        if before.settings.url == self.settings.url:
+            if before.pause.reason is not None:
+                self.pause.begin(before.pause.reason, before.pause.seconds_left())
+            with self._lock:
+                if self._model is None and before.settings.model is None:
+                    self._model, self._known = before.model, before.model_known
 
     @property
     def url(self) -> str:
@@ -78,7 +99,8 @@ class Backend:
         if not names:
             raise UpstreamBroken(f"The backend {self.name!r} lists no model at /v1/models; set its model in the configuration.")
         with self._lock:
-            self._model = self._model or names[0]
+            if not self._known or self._model is None:
+                self._model, self._known = names[0], True
             return self._model
 
 

@@ -151,7 +151,9 @@ class Call:
         seconds = getattr(self.limits, phase)
         self._fail(
             UpstreamTimeout(
-                f"The backend {self.name!r} did not answer in time ({phase.replace('_', ' ')} limit {seconds:g} s).", phase=phase
+                f"The backend {self.name!r} did not answer in time ({phase.replace('_', ' ')} limit {seconds:g} s).",
+                phase=phase,
+                received=self.first_body_at is not None,
             )
         )
 

@@ -65,13 +65,13 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
     try:
         for name, backend in backends.items():
             left = max(0.05, until - clock.monotonic())
-            request = backend.health_request() if backend.model is not None else backend.models_request()
+            request = backend.health_request() if backend.model_known else backend.models_request()
             calls[name] = poller.add(backend.call(request, Limits(left, left, left, left)).start())
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
             poller.wait(until)
         results = {name: _read(call, started) for name, call in calls.items()}
         for name, health in results.items():
-            if backends[name].model is None and model_names(health.body or b""):
+            if not backends[name].model_known and model_names(health.body or b""):
                 backends[name].learn_model(health.body or b"")
         return results
     finally:

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import os
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,6 +12,10 @@ from airouter.request import parse_json
 from airouter.runtime import Runtime
 from airouter.upstream.backend import Backend
 from airouter.web.body import read_body
+
+
+# HTTP_ORIGIN: a browser sends it with a POST that some page has made it send.
+_SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -55,7 +60,17 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/status")
     def status() -> Response:
-        return jsonify({"draining": runtime.draining, "backends": {name: backend_status(b) for name, b in runtime.state.backends.items()}})
+        """Of the worker that answers, which `pid` names; each worker has its own breakers and slots."""
+        state = runtime.state
+        return jsonify(
+            {
+                "draining": runtime.draining,
+                "generation": runtime.generation,
+                "pid": os.getpid(),
+                "workers": state.settings.server.workers,
+                "backends": {name: backend_status(b) for name, b in state.backends.items()},
+            }
+        )
 
     return bp
 
@@ -72,7 +87,9 @@ def backend_status(backend: Backend) -> dict[str, Any]:
         "breaker": breaker.state,
         "cause": breaker.cause,
         "fails": breaker.fails,
+        "retry_after_s": breaker.retry_after() if breaker.state in ("cooling", "open") else None,
         "pause": backend.pause.reason,
+        "pause_left_s": round(backend.pause.seconds_left(), 1),
         "slots": limiter.slots,
         "in_use": limiter.in_use,
         "waiting": limiter.waiting,
@@ -85,8 +102,8 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
 
 
 def _on_this_machine() -> bool:
-    """A loopback peer that speaks for itself: a proxy on this machine forwards for anybody."""
-    if any(name in request.environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")):
+    """A loopback peer that speaks for itself: a proxy on this machine forwards for anybody, a browser for any page."""
+    if any(name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in request.environ):
         return False
     try:
         return ipaddress.ip_address(request.environ.get("REMOTE_ADDR", "")).is_loopback

@@ -15,7 +15,6 @@ SLOW_PRIMARY = {"ttft_ms": 4000}
 THINK = {"ttft_ms": 500}
 
 
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("early_headers", [False, True])
 def test_an_unwanted_speculation_is_stopped_at_once(router: RouterProcess, sim: Simulator, stream: bool, early_headers: bool) -> None:

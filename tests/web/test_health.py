@@ -75,7 +75,7 @@ def test_backends_that_hang_cost_one_bounded_wait_together(make_router, sim: Sim
 
 def test_the_limit_cannot_be_set_beyond_five_seconds(make_router, sim: Simulator) -> None:
     """Five seconds is the hard limit, whatever the configuration says."""
-    with pytest.raises(RuntimeError, match="timeouts.health"):
+    with pytest.raises(RuntimeError, match=r"timeouts\.health"):
         make_router(config={"timeouts": {"health": 6}})
 
 

@@ -16,6 +16,7 @@ from airouter.errors import DeadlineExceeded, RouterError, UpstreamError
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
+from airouter.exchange.guarded import guarded
 from airouter.routing.tiers.reasoning import middle_out
 from airouter.settings import OneTokenTier as TierSettings
 from airouter.telemetry.logs import Log
@@ -50,7 +51,7 @@ class OneTokenTier:
             return Verdict(NAME, None, reason="the server cannot constrain an answer to a choice")
         started = self._clock.monotonic()
         try:
-            shares = yield from self._shares(exchange, features)
+            shares = yield from guarded(exchange, self._backend, self._shares(exchange, features), silence_counts=False)
         except DeadlineExceeded:
             raise
         except RouterError as error:

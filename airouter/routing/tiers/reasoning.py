@@ -11,6 +11,7 @@ from airouter.clock import Clock
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.exchange.admission import admit
 from airouter.exchange.fetch import call_done, call_open, fetch_model
+from airouter.exchange.guarded import guarded
 from airouter.settings import ReasoningTier as TierSettings
 from airouter.types import Features, Limits, Verdict
 from airouter.upstream.backend import Backend
@@ -39,7 +40,7 @@ class ReasoningTier:
     def ask(self, exchange: Any, features: Features) -> Generator[Any, None, Verdict]:
         started = self._clock.monotonic()
         try:
-            text, finish_reason = yield from self._classify(exchange, features)
+            text, finish_reason = yield from guarded(exchange, self._backend, self._classify(exchange, features))
         except RouterError as error:
             if isinstance(error, DeadlineExceeded):
                 raise

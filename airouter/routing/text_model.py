@@ -1,15 +1,18 @@
-"""The learned model: a table of weights per hashed n-gram, weights of the dense features, and a calibration. numpy only.
+"""The learned model: hashed n-grams are embedded and summed, one hidden layer, a calibration. numpy only.
 
 `weights.npz` holds, without pickle:
-    table        float16 (2^bits, 4): one row per bucket, columns as `CLASSES`
-    dense        float32 (D, 4), mean and scale float32 (D,): of the dense features
-    bias         float32 (4,)
+    kept         int32 (R,): the buckets of the n-gram table that have a row, ascending
+    table        int8 (R, H), table_scale float32 (H,): what each bucket adds to the hidden units
+    dense        float32 (D, H), mean and scale float32 (D,): of the dense features
+    bias         float32 (H,)
+    out          float32 (H, 4), out_bias float32 (4,): from the hidden units (ReLU) to the scores, columns as `CLASSES`
     calibration  float32 (K, 4): from the scores and the strangeness to calibrated scores
     seen         uint8 (2^seen_bits / 8,): one bit per n-gram seen in training
     about        uint8: JSON with the spec, the thresholds and the limits
 """
 
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,10 @@ from airouter.routing.text_features import U64, Encoded, Spec
 
 CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 FILE = "weights.npz"
-FORMAT = 1
+FORMAT = 2
 DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut
 CALIBRATION_ROWS = 11
-_ARRAYS = {"table", "dense", "mean", "scale", "bias", "calibration", "seen", "about"}
+_WEIGHTS = ("kept", "table", "table_scale", "dense", "mean", "scale", "bias", "out", "out_bias", "calibration", "seen")
 
 F32 = NDArray[np.float32]
 
@@ -42,14 +45,18 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Read-only after loading, hence shared by all threads."""
+    """Read-only after loading, hence shared by all threads. `row_of` (2^bits,): bucket → row of the table; row 0 is zeros."""
 
     spec: Spec
-    table: F32
+    row_of: NDArray[np.int32]
+    table: NDArray[np.int8]
+    table_scale: F32
     dense: F32
     mean: F32
     scale: F32
     bias: F32
+    out: F32
+    out_bias: F32
     calibration: F32
     seen: NDArray[np.uint8]
     thresholds: dict[str, float]
@@ -58,8 +65,12 @@ class Model:
 
     def scores(self, encoded: Encoded) -> F32:
         """(4,) before calibration."""
+        rows = self.row_of[encoded.index]
+        known = rows > 0
+        summed = encoded.value[known] @ self.table[rows[known]].astype(np.float32) * self.table_scale
         dense = np.clip((encoded.dense - self.mean) * self.scale, -DENSE_LIMIT, DENSE_LIMIT)
-        return np.asarray(encoded.value @ self.table[encoded.index] + dense @ self.dense + self.bias, np.float32)
+        hidden = np.maximum(summed + dense @ self.dense + self.bias, 0)
+        return np.asarray(hidden @ self.out + self.out_bias, np.float32)
 
     def judge(self, encoded: Encoded) -> Opinion:
         strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
@@ -91,16 +102,16 @@ def unseen(grams: U64, seen: NDArray[np.uint8], bits: int) -> float:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write `weights.npz` into the folder."""
+    """Write `weights.npz` into the folder. Not compressed: int8 weights hardly shrink, and it loads faster."""
     about = {
         "format": FORMAT, "version": model.version, "spec": asdict(model.spec), "dense_names": list(NAMES),
         "thresholds": model.thresholds, "limits": model.limits,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        folder / FILE, table=model.table.astype(np.float16), dense=model.dense, mean=model.mean, scale=model.scale, bias=model.bias,
-        calibration=model.calibration, seen=model.seen, about=np.frombuffer(orjson.dumps(about), np.uint8),
-    )  # fmt: skip
+    arrays: dict[str, Any] = {name: getattr(model, name) for name in _WEIGHTS if name not in ("kept", "table")}
+    kept = np.flatnonzero(model.row_of).astype(np.int32)
+    arrays |= {"kept": kept, "table": model.table[model.row_of[kept]], "about": np.frombuffer(orjson.dumps(about), np.uint8)}
+    np.savez(folder / FILE, **arrays)
 
 
 def load_model(path: Path) -> Model:
@@ -112,16 +123,23 @@ def load_model(path: Path) -> Model:
     file = path / FILE if path.is_dir() or not path.suffix else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            missing = _ARRAYS - set(arrays.files)
+            missing = {*_WEIGHTS, "about"} - set(arrays.files)
             if missing:
                 raise ConfigError(f"{file}: this is not a model of this router ({', '.join(sorted(missing))} missing); run `make train`.")
-            return _built(file, {name: arrays[name] for name in _ARRAYS})
+            return _built(file, {name: arrays[name] for name in (*_WEIGHTS, "about")})
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no learned model; run `make train`, or leave the tier 'learned' out of cascade.tiers."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
         raise ConfigError(f"{file}: the learned model cannot be read; it is damaged or not a model. Run `make train`.") from None
+
+
+def rows_of(kept: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
+    """(2^bits,): 1 + the place of a bucket in `kept`, 0 where it has none."""
+    row_of = np.zeros(2**bits, np.int32)
+    row_of[kept] = np.arange(1, len(kept) + 1, dtype=np.int32)
+    return row_of
 
 
 def _built(file: Path, arrays: dict[str, Any]) -> Model:
@@ -129,20 +147,20 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
     if about.get("format") != FORMAT or about.get("dense_names") != list(NAMES):
         raise ConfigError(f"{file}: the model was made for another version of the router; run `make train`.")
     spec = Spec(**{**about["spec"], "ngrams": tuple(about["spec"]["ngrams"])})
-    model = Model(
-        spec=spec, table=np.ascontiguousarray(arrays["table"], np.float32), dense=arrays["dense"], mean=arrays["mean"],
-        scale=arrays["scale"], bias=arrays["bias"], calibration=arrays["calibration"], seen=arrays["seen"],
+    rows, hidden, columns, width = len(arrays["kept"]), len(arrays["bias"]), len(CLASSES), len(NAMES)
+    shapes = {
+        "table": (rows, hidden), "table_scale": (hidden,), "dense": (width, hidden), "mean": (width,), "scale": (width,),
+        "bias": (hidden,), "out": (hidden, columns), "out_bias": (columns,), "calibration": (CALIBRATION_ROWS, columns),
+        "seen": (2**spec.seen_bits // 8,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ConfigError(f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`.")
+    if set(about["thresholds"]) != set(CLASSES):
+        raise ConfigError(f"{file}: the learned model has no threshold for every label. Run `make train`.")
+    table = np.concatenate((np.zeros((1, hidden), np.int8), arrays["table"]))
+    return Model(
+        spec=spec, row_of=rows_of(arrays["kept"], spec.bits), table=table, **{name: arrays[name] for name in _WEIGHTS[2:]},
         thresholds={str(k): float(v) for k, v in about["thresholds"].items()},
         limits={str(k): float(v) for k, v in about["limits"].items()}, version=str(about["version"]),
     )  # fmt: skip
-    columns, width = len(CLASSES), len(NAMES)
-    shapes = {
-        "table": (2**spec.bits, columns), "dense": (width, columns), "mean": (width,), "scale": (width,), "bias": (columns,),
-        "calibration": (CALIBRATION_ROWS, columns), "seen": (2**spec.seen_bits // 8,),
-    }  # fmt: skip
-    for name, shape in shapes.items():
-        if getattr(model, name).shape != shape:
-            raise ConfigError(f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`.")
-    if set(model.thresholds) != set(CLASSES):
-        raise ConfigError(f"{file}: the learned model has no threshold for every label. Run `make train`.")
-    return model

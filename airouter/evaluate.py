@@ -1,0 +1,153 @@
+"""`python -m airouter evaluate FILE.jsonl`: how well the cascade decides on labelled prompts.
+
+A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision is right when it is the
+label or in `also_ok`; a prompt is covered when rules, cache or learned tier decided it, without a model call; a harmful
+error is ENRICH or COMPLEX sent to the primary, as a share of what is covered.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from airouter.clock import Clock
+from airouter.errors import ConfigError, RouterError
+from airouter.evaluation.picture import draw
+from airouter.evaluation.report import CLASSES, Outcome, figures, text
+from airouter.load_settings import ROOT
+from airouter.request import parse_request
+from airouter.routing.features import features_of
+from airouter.routing.text_model import load_model
+from airouter.routing.tiers.learned import LearnedTier
+from airouter.routing.tiers.rules import RulesTier
+from airouter.types import Decision, Features, Verdict
+
+INSTANT_TIERS = frozenset({"rules", "cache", "learned"})
+_CLASS_OF = {"SIMPLE": "PRIMARY", "MODERATE": "PRIMARY"}
+
+# What decides a request beyond the instant tiers: the composition root passes the configured cascade in.
+Decider = Callable[[Features], Decision]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="labelled prompts, one JSON object per line")
+    parser.add_argument("--offline", action="store_true", help="make no model call: rules and learned tier only, no backend needed")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures as JSON")
+    parser.add_argument("--png", type=Path, metavar="OUT", help="draw coverage/accuracy curve and confusion matrix")
+    parser.add_argument("--model", type=Path, default=ROOT / "data" / "model", help="folder of the learned model (--offline)")
+
+
+def run(args: argparse.Namespace, decider: Decider | None = None) -> int:
+    """Evaluate, print, write what was asked for; the exit status.
+
+    Args:
+        decider: the configured cascade, for a run that is not --offline. It may call backends, and raise RouterError.
+
+    Raises:
+        ConfigError: the file, the model or the arguments cannot be used.
+    """
+    if decider is None and not args.offline:
+        raise ConfigError("Asking the configured backends is not possible here; use --offline.")
+    decide = offline_decider(args.model) if args.offline else decider
+    assert decide is not None
+    outcomes = [outcome(record, decide) for record in read(args.file)]
+    if not outcomes:
+        raise ConfigError(f"{args.file}: there is no prompt in it.")
+    found = figures(outcomes)
+    print(text(found))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    if args.png:
+        draw(found, args.png)
+    return 0
+
+
+def offline_decider(model: Path) -> Decider:
+    """Rules, then the learned tier; what both leave open stays open (label of the decision: "")."""
+    clock = Clock()
+    tiers = (RulesTier(), LearnedTier(load_model(model), clock))
+
+    def decide(features: Features) -> Decision:
+        started = time.perf_counter()
+        verdicts: list[Verdict] = []
+        for tier in tiers:
+            begun = time.perf_counter()
+            verdict = tier.vote(features)
+            verdicts.append(_timed(verdict, (time.perf_counter() - begun) * 1000))
+            if verdict.label is not None:
+                break
+        last = verdicts[-1]
+        ms = (time.perf_counter() - started) * 1000
+        return Decision(last.label or "", last.tier, last.p, last.threshold, ms, tuple(verdicts))
+
+    return decide
+
+
+def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
+    """Decide one prompt; an error of the cascade leaves it undecided and is counted."""
+    label = record["label"]
+    accepted = frozenset({label, *record.get("also_ok", ())})
+    features = features_of(parse_request("chat", {"messages": record["messages"], **record.get("request", {})}))
+    try:
+        decision = decide(features)
+    except RouterError as error:
+        return Outcome(label, accepted, None, False, None, None, None, {}, 0.0, error.code)
+    decided = _CLASS_OF.get(decision.label, decision.label) or None
+    judged = next((v for v in reversed(decision.verdicts) if v.p is not None and (v.label or v.guess)), None)
+    guess = judged and (judged.label or judged.guess)
+    return Outcome(
+        label, accepted, decided, decided is not None and decision.tier in INSTANT_TIERS, decision.tier if decided else None,
+        judged.p if judged else None, _CLASS_OF.get(guess, guess) if guess else None,
+        {verdict.tier: verdict.ms for verdict in decision.verdicts}, decision.ms,
+    )  # fmt: skip
+
+
+def read(path: Path) -> Iterable[dict[str, Any]]:
+    """The prompts of a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not of the form; names the line.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path}: the file cannot be read ({error.strerror}).") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = orjson.loads(line)
+            parse_request("chat", {"messages": record["messages"]})
+            labels = {record["label"], *record.get("also_ok", ())}
+        except (orjson.JSONDecodeError, RouterError, KeyError, TypeError, AttributeError):
+            raise ConfigError(f"{path}:{number}: each line is an object with messages and a label.") from None
+        if not labels <= set(CLASSES):
+            raise ConfigError(f"{path}:{number}: a label is one of {', '.join(CLASSES)}.")
+        yield record
+
+
+def _timed(verdict: Verdict, ms: float) -> Verdict:
+    return Verdict(
+        verdict.tier, verdict.label, verdict.p, verdict.threshold, ms, verdict.reason, guess=verdict.guess, p_primary=verdict.p_primary
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command alone, for scripts: `python -m airouter.evaluate`."""
+    parser = argparse.ArgumentParser(prog="airouter evaluate", description=(__doc__ or "").splitlines()[0])
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(arguments))
+    except ConfigError as error:
+        print(f"ai-router: {error.message}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The model's card: what it was made from, how good it is on origins never trained on, where its limits are."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from airouter.clock import Clock
+from airouter.evaluation.measures import curve
+from airouter.routing.text_model import FILE, Model
+from learn.data import CLASSES, Prompt, origins_of
+from learn.fit import Recipe
+from learn.measure import Bools, Floats, Truth, figures, right
+from learn.tried import TRIED
+
+_COLUMNS = ("n", "coverage", "accuracy", "harmful_upper", "cloud_instead_of_local", "ece", "accuracy_if_all")
+_LIMITS = (
+    "It abstains on short follow-ups that lean on the turns before, on asks longer than it was trained on, on text whose n-grams it has "
+    "hardly seen, and on text that names a label.",
+    "Short questions about a named person or thing are its hard cases: whether the answer changes stands in no word of them.",
+    "It imitates labels; it does not know whether a given model would answer well.",
+    "Languages with few examples are mostly left to the later tiers.",
+)
+
+
+def write(out: Path, *, prompts: Sequence[Prompt], p: Floats, decided: Bools, truth: Truth, model: Model, recipe: Recipe) -> str:
+    """Write card.json and card.md; returns the table that is also printed.
+
+    Args:
+        p, decided: per prompt, from models, calibrations and thresholds that were made without its origin.
+    """
+    card = contents(out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe)
+    (out / "card.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
+    text = markdown(card)
+    (out / "card.md").write_text(text, "utf-8")
+    return text[text.index("## Held out") : text.index("## Thresholds")]
+
+
+def contents(
+    out: Path, *, prompts: Sequence[Prompt], p: Floats, decided: Bools, truth: Truth, model: Model, recipe: Recipe
+) -> dict[str, Any]:
+    predicted = p.argmax(1)
+    by_origin = {name: figures(p[rows], decided[rows], truth.at(rows)) for name in origins_of(prompts) for rows in [truth.origin == name]}
+    ordinary = truth.label != CLASSES.index("META")
+    per_class = {}
+    for label, name in enumerate(CLASSES):
+        mine = decided & (predicted == label)
+        per_class[name] = {
+            "decided": int(mine.sum()),
+            "precision": float(right(predicted, truth)[mine].mean()) if mine.any() else None,
+            "share_of_class_decided_so": float((mine & (truth.label == label)).sum() / max(1, (truth.label == label).sum())),
+        }
+    return {
+        "version": model.version,
+        "date": today().isoformat(),
+        "data": {
+            "prompts": len(prompts),
+            "by_class": dict(Counter(prompt.label for prompt in prompts)),
+            "by_origin": dict(Counter(prompt.origin for prompt in prompts)),
+            "languages": len({prompt.lang for prompt in prompts}),
+            "label_agreement": kept_agreement(out),
+        },
+        "protocol": "leave one origin out: weights, calibration and thresholds are made without the origin they are measured on",
+        "recipe": asdict(recipe),
+        "held_out": {
+            "all": figures(p, decided, truth),
+            "without_meta": figures(p[ordinary], decided[ordinary], truth.at(ordinary)),
+            "by_origin": by_origin,
+            "by_class": per_class,
+            "curve": curve(p.max(1), right(predicted, truth)),
+        },
+        "thresholds": model.thresholds,
+        "limits": model.limits,
+        "tried": TRIED,
+        "known_limits": list(_LIMITS),
+        "bytes": (out / FILE).stat().st_size,
+    }
+
+
+def today() -> date:
+    return Clock().now().date()
+
+
+def kept_agreement(out: Path) -> Any:
+    """`label_agreement` of the card before: {"prompts": n, "agreement": share}, entered after labelling a part a second time."""
+    try:
+        return orjson.loads((out / "card.json").read_bytes())["data"]["label_agreement"]
+    except (OSError, KeyError, TypeError, orjson.JSONDecodeError):
+        return None
+
+
+def markdown(card: dict[str, Any]) -> str:
+    held, data = card["held_out"], card["data"]
+    lines = [
+        f"# The learned tier's model {card['version']}",
+        "",
+        f"{data['prompts']} labelled prompts ({', '.join(f'{name} {n}' for name, n in data['by_class'].items())}) from "
+        f"{len(data['by_origin'])} origins in {data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
+        f"Agreement of two blind labellings: {_agreement(data['label_agreement'])}.",
+        "",
+        "## Held out",
+        "",
+        f"Protocol: {card['protocol']}. Shares in percent; the bound is one-sided at 95 %.",
+        "",
+        "| origin | prompts | coverage | accuracy of it | harmful, upper bound | cloud instead of local | calibration error "
+        "| right if it never abstained |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rows = {"**all**": held["all"], "**all but META**": held["without_meta"], **held["by_origin"]}
+    lines += [f"| {name} | {_row(row)} |" for name, row in rows.items()]
+    lines += ["", "| decides | how often | right | share of the class it decides so |", "|---|---|---|---|"]
+    for name, row in held["by_class"].items():
+        precision = "-" if row["precision"] is None else f"{row['precision']:.1%}"
+        lines.append(f"| {name} | {row['decided']} | {precision} | {row['share_of_class_decided_so']:.1%} |")
+    lines += ["", "## Thresholds", ""]
+    lines += [f"- {name}: {value:g}" if value <= 1 else f"- {name}: never" for name, value in card["thresholds"].items()]
+    lines += [f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and {card['limits']['max_chars']:.0f} characters"]
+    lines += ["", "## What was tried", "", "Right on the surest half and on the surest 70 %, all of it on origins never trained on.", ""]
+    lines += ["| recipe | all | surest 50 % | surest 70 % | log loss |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {one['recipe']} | {one['all']:.1%} | {one['at_50']:.1%} | {one['at_70']:.1%} | {one['log_loss']:.3f} |" for one in card["tried"]
+    ]
+    lines += ["", "## Limits", ""] + [f"- {limit}" for limit in card["known_limits"]]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: dict[str, float]) -> str:
+    cells = [f"{row['n']:.0f}"] + [f"{row[column]:.1%}" for column in _COLUMNS[1:]]
+    return " | ".join(cells)
+
+
+def _agreement(value: Any) -> str:
+    if not isinstance(value, dict):
+        return "not measured yet"
+    return f"{float(np.round(value['agreement'], 3)):.1%} on {value['prompts']} prompts"

@@ -1,0 +1,154 @@
+"""Train, measure and write the learned model: `python -m learn.train` (or `make train`). Deterministic.
+
+1. For each origin: train without it, score it, note how much of it is unseen.
+2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and thresholds that were
+   made without it.
+3. Train on everything; write weights and card to `data/model/`.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airouter.routing.dense_features import leans
+from airouter.routing.text_features import encode
+from airouter.routing.text_model import Model, calibration_rows, rows_of, save_model, softmax, unseen
+from learn import card
+from learn.data import CLASSES, ROOT, Prompt, read_prompts
+from learn.fit import Fitted, Matrix, Recipe, fit, matrix_of, multinomial, scores_of
+from learn.measure import Bools, Floats, Truth
+from learn.recipes import CHOSEN
+from learn.thresholds import Budgets, choose
+
+OUT = ROOT / "data" / "model"
+MAX_CHARS = 4000  # nothing longer was trained on
+MAX_STRANGE = 0.75  # share of n-grams never seen; above it the calibration has no cases to go by
+_CALIBRATION_C = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's origin."""
+
+    scores: NDArray[np.float32]
+    strange: NDArray[np.float32]
+
+
+def truth_of(prompts: Sequence[Prompt]) -> Truth:
+    label = np.array([CLASSES.index(prompt.label) for prompt in prompts])
+    accepted = np.array([[name in prompt.accepted for name in CLASSES] for prompt in prompts])
+    return Truth(label, accepted, np.array([prompt.origin for prompt in prompts]))
+
+
+def targets_of(truth: Truth) -> NDArray[np.float32]:
+    """One-hot; where a second label is acceptable, half each."""
+    return np.asarray(truth.accepted / truth.accepted.sum(1, keepdims=True), np.float32)
+
+
+def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int) -> Scored:
+    names = np.unique(truth.origin)
+    scores, strange = np.zeros((len(truth.label), len(CLASSES)), np.float32), np.zeros(len(truth.label), np.float32)
+    with ProcessPoolExecutor(workers, initializer=_share, initargs=(matrix, truth, recipe)) as pool:
+        for name, (rows, held_scores, held_strange) in zip(names, pool.map(_held_out, names), strict=True):
+            scores[rows], strange[rows] = held_scores, held_strange
+            print(f"  without {name}: {len(rows)} prompts scored", flush=True)
+    return Scored(scores, strange)
+
+
+_shared: list[tuple[Matrix, Truth, Recipe]] = []
+
+
+def _share(matrix: Matrix, truth: Truth, recipe: Recipe) -> None:
+    _shared[:] = [(matrix, truth, recipe)]
+
+
+def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[float]]:
+    matrix, truth, recipe = _shared[0]
+    rows = np.flatnonzero(truth.origin == name)
+    fitted = fit(matrix, targets_of(truth), np.flatnonzero(truth.origin != name), recipe)
+    strange = [unseen(matrix.hashes[row], fitted.seen, recipe.spec.seen_bits) for row in rows]
+    return rows, scores_of(fitted, matrix, rows), strange
+
+
+def calibrate(scored: Scored, truth: Truth, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(11, 4): from `calibration_rows` to calibrated scores."""
+    x = calibration_rows(scored.scores[rows], scored.strange[rows])
+    weights, bias = multinomial(x, targets_of(truth)[rows], _CALIBRATION_C, 200)
+    weights[-1] += bias  # the last of the rows is one
+    return weights
+
+
+def calibrated(scored: Scored, calibration: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
+    return softmax(calibration_rows(scored.scores[rows], scored.strange[rows]) @ calibration).astype(np.float64)
+
+
+def decides(p: Floats, open_: Bools, thresholds: dict[str, float]) -> Bools:
+    needed = np.array([thresholds[name] for name in CLASSES])
+    return np.asarray(open_ & (p.max(1) >= needed[p.argmax(1)]), np.bool_)
+
+
+def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tuple[Floats, Bools]:
+    """Probabilities and decisions per prompt, with calibration and thresholds made without its origin."""
+    p, decided = np.zeros(scored.scores.shape), np.zeros(len(open_), np.bool_)
+    for name in np.unique(truth.origin):
+        inside, outside = np.flatnonzero(truth.origin == name), np.flatnonzero(truth.origin != name)
+        calibration = calibrate(scored, truth, outside)
+        thresholds = choose(calibrated(scored, calibration, outside), open_[outside], truth.at(outside), budgets)
+        p[inside] = calibrated(scored, calibration, inside)
+        decided[inside] = decides(p[inside], open_[inside], thresholds)
+    return p, decided
+
+
+def build(fitted: Fitted, calibration: NDArray[np.float32], thresholds: dict[str, float], recipe: Recipe, version: str) -> Model:
+    table = np.concatenate((np.zeros((1, fitted.table.shape[1]), np.int8), fitted.table))
+    return Model(
+        recipe.spec, rows_of(fitted.kept, recipe.spec.bits), table, fitted.table_scale, fitted.dense, fitted.mean, fitted.scale,
+        fitted.bias, fitted.out, fitted.out_bias, calibration, fitted.seen,
+        thresholds, {"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS}, version,
+    )  # fmt: skip
+
+
+def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
+    prompts, faults = read_prompts()
+    if faults or not prompts:
+        print(f"The data cannot be used: {faults[0] if faults else 'there is none'} (python -m learn.check_data).", file=sys.stderr)
+        return 1
+    started = time.perf_counter()
+    features = [prompt.features for prompt in prompts]
+    truth, budgets = truth_of(prompts), Budgets()
+    matrix = matrix_of([encode(one, recipe.spec) for one in features], recipe.spec)
+    print(f"{len(prompts)} prompts, {matrix.grams.nnz:,} n-grams; leaving out one origin at a time", flush=True)
+    scored = leave_origins_out(matrix, truth, recipe, workers)
+    open_ = np.array([not leans(one) for one in features]) & (scored.strange <= MAX_STRANGE)
+    p, decided = honest(scored, truth, open_, budgets)
+    everything = np.arange(len(prompts))
+    calibration = calibrate(scored, truth, everything)
+    thresholds = choose(calibrated(scored, calibration, everything), open_, truth, budgets)
+    print("training on everything", flush=True)
+    model = build(fit(matrix, targets_of(truth), everything, recipe), calibration, thresholds, recipe, version)
+    save_model(model, out)
+    written = card.write(out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe)
+    print(written)
+    print(f"written to {out} in {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="learn.train", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the model")
+    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes")
+    parser.add_argument("--version", default="1", help="name of the model in verdicts and the card")
+    chosen = parser.parse_args(arguments)
+    return train(chosen.out, CHOSEN, chosen.workers, chosen.version)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,350 @@
+"""One HTTP call over real sockets: what it reads, how it fails, how it is cancelled, what its limits bound."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from wire_server import OK, Peer, WireServer, answering, own_certificate
+
+from airouter.clock import Clock
+from airouter.errors import ConnectFailed, UpstreamBroken, UpstreamTimeout
+from airouter.types import HttpRequest, Limits
+from airouter.upstream.call import Call
+from airouter.upstream.poller import Poller
+from airouter.upstream.pool import Origin
+
+CLOCK = Clock()
+AMPLE = Limits(5, 5, 5, 10)
+GET = HttpRequest("GET", "/v1/models")
+
+
+def begin(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, Poller]:
+    poller = Poller(CLOCK)
+    call = poller.add(Call(origin, request, limits, CLOCK, "it"))
+    call.start()
+    return call, poller
+
+
+def run(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, bytes]:
+    """A call to its end, and its body."""
+    call, poller = begin(origin, request, limits)
+    body, until = b"", time.monotonic() + 15
+    while not call.finished and time.monotonic() < until:
+        poller.wait(until)
+        body += call.take()
+    call.close()
+    return call, body + call.take()
+
+
+def origin_of(server: WireServer, **options: str) -> Origin:
+    return Origin(server.url, CLOCK, **options)
+
+
+@pytest.mark.parametrize(
+    ("reply", "body"),
+    [
+        (OK, b"hello"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n", b"hello"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, b"hello"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello", b"hello"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+    ],
+)
+def test_an_answer_is_read_and_its_connection_kept(reply: bytes, body: bytes) -> None:
+    """However an answer is framed it is read whole, and the next call goes over the same connection."""
+    with answering(reply) as server:
+        origin = origin_of(server)
+        for _ in range(3):
+            call, read = run(origin)
+            assert (call.error, call.complete, read) == (None, True, body)
+        assert server.connections == 1
+        assert origin.idle_count() == 1
+        origin.close()
+
+
+def test_an_answer_may_end_with_its_connection() -> None:
+    """Without a length the end of the connection is the end of the answer; such a connection is not kept."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.0 200 OK\r\nX-Kind: Old\r\n\r\nhello")
+
+    with WireServer(script) as server:
+        origin = origin_of(server)
+        call, body = run(origin)
+        assert (call.status, call.headers["x-kind"], body, call.complete) == (200, "Old", b"hello", True)
+        assert origin.idle_count() == 0
+
+
+def test_what_goes_over_the_wire() -> None:
+    """The request line is the base URL's path plus ours; length and host are right; nothing else is added."""
+    with answering() as server:
+        origin = Origin(server.url + "/base/", CLOCK)
+        run(origin, HttpRequest("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"a":1}'))
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        assert lines[0] == "POST /base/v1/chat/completions HTTP/1.1"
+        assert set(lines[1:]) == {
+            f"Host: 127.0.0.1:{server.port}",
+            "Accept-Encoding: identity",
+            "Content-Type: application/json",
+            "Content-Length: 7",
+        }
+        assert body == b'{"a":1}'
+        origin.close()
+
+
+def test_large_bodies_both_ways() -> None:
+    """Megabytes are sent and read without blocking, whatever the socket's buffers."""
+    large = bytes(range(256)) * 20_000
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large) + large
+    with answering(reply) as server:
+        origin = origin_of(server)
+        call, body = run(origin, HttpRequest("POST", "/", {}, large))
+        assert (call.error, body == large) == (None, True)
+        assert server.requests[0].endswith(large[-1000:])
+        origin.close()
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"])
+def test_closing_cancels_at_once(reply: bytes) -> None:
+    """close() shuts the socket at once, before the headers as in the middle of the body, and the server sees it."""
+    seen = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(reply)
+        assert peer.wait_for_close()
+        seen.set()
+
+    with WireServer(script) as server:
+        origin = origin_of(server)
+        call, poller = begin(origin)
+        until = time.monotonic() + 5
+        while time.monotonic() < until and not (call.take() if reply else call.sent_at):
+            poller.wait(time.monotonic() + 0.05)
+        call.close()
+        assert seen.wait(1)
+        assert call.shut_at is not None
+        assert call.finished
+        assert not call.complete
+        assert origin.idle_count() == 0
+        call.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "received"),
+    [
+        (b"", False),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nX-Large: " + b"x" * 300_000, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", True),
+    ],
+)
+def test_a_broken_answer_is_said_to_be_broken(reply: bytes, received: bool) -> None:
+    """What is not HTTP, or ends too early, is an error that tells whether anything had come."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(reply)
+
+    with WireServer(script) as server:
+        call, _ = run(origin_of(server))
+        assert isinstance(call.error, UpstreamBroken)
+        assert call.error.received == received
+        assert call.error.sent
+
+
+def test_nothing_listens() -> None:
+    """A refused connection certainly did not carry the request."""
+    with WireServer(lambda peer: None) as server:
+        origin = origin_of(server)
+    call, _ = run(origin)
+    assert isinstance(call.error, ConnectFailed)
+    assert not call.error.sent
+    assert str(server.port) in call.error.message
+
+
+def test_a_name_that_does_not_resolve() -> None:
+    """A host name without an address is a failed connection with the name in it."""
+    call, _ = run(Origin("http://no-such-host.invalid:80", CLOCK), limits=Limits(3, 5, 5, 10))
+    assert isinstance(call.error, ConnectFailed)
+    assert "no-such-host.invalid" in call.error.message
+
+
+@pytest.mark.parametrize(
+    ("reply", "limits", "phase"),
+    [
+        (b"", Limits(5, 0.2, 5, 10), "first_byte"),
+        (b"", Limits(5, 5, 5, 0.2), "total"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 0.2, 5, 10), "first_byte"),  # headers are no content
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 5, 5, 0.2), "total"),
+    ],
+)
+def test_each_limit_has_its_name(reply: bytes, limits: Limits, phase: str) -> None:
+    """Silence ends at the limit that bounds it, and the error says which one that was."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(reply)
+        assert peer.wait_for_close()
+
+    with WireServer(script) as server:
+        started = time.monotonic()
+        call, _ = run(origin_of(server), limits=limits)
+        assert isinstance(call.error, UpstreamTimeout)
+        assert call.error.phase == phase
+        assert 0.15 < time.monotonic() - started < 2
+
+
+def test_the_idle_limit_counts_from_the_last_byte() -> None:
+    """After the first content each gap is bounded, not their sum."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(8):
+            peer.send(b"x")
+            time.sleep(0.1)
+        assert peer.wait_for_close()
+
+    with WireServer(script) as server:
+        call, poller = begin(origin_of(server), limits=Limits(5, 5, 0.35, 10))
+        body, started = b"", time.monotonic()
+        while not call.finished and time.monotonic() - started < 5:
+            poller.wait(time.monotonic() + 0.05)
+            body += call.take()
+            if body:
+                call.content_seen()
+        assert isinstance(call.error, UpstreamTimeout)
+        assert call.error.phase == "idle"
+        assert body == b"x" * 8
+
+
+def test_a_paused_call_does_not_read() -> None:
+    """While its owner's buffer is full a call leaves the bytes with the sender, and its silence does not count."""
+    total = 40_000_000
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total + b"x" * total)
+
+    with WireServer(script) as server:
+        call, poller = begin(origin_of(server), limits=Limits(5, 0.3, 0.3, 20))
+        while not call.buffered:
+            poller.wait(time.monotonic() + 1)
+        call.content_seen()
+        call.paused, had = True, call.buffered
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            poller.wait(until)
+        assert (call.buffered, call.error) == (had, None)
+        call.resume()
+        read = 0
+        while not call.finished:
+            poller.wait(time.monotonic() + 5)
+            read += len(call.take())
+        assert (call.error, read + len(call.take())) == (None, total)
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_is_not_used() -> None:
+    """A server that closes an idle connection costs the next call nothing."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+
+    with WireServer(script) as server:
+        origin = origin_of(server)
+        for number in (1, 2, 3):
+            call, body = run(origin)
+            assert (call.error, body) == (None, b"hello")
+            assert server.connections == number
+            time.sleep(0.05)  # the close arrives
+
+
+def test_a_kept_connection_that_closes_on_reuse_is_tried_anew_once() -> None:
+    """A request that meets the close of its kept connection goes out again on a new one, once."""
+    times = []
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        times.append(1)
+        if len(times) > 2:
+            return  # a server that is really broken
+        peer.send(OK)
+        peer.request()  # the next one is read, and the connection closed without an answer
+
+    with WireServer(script) as server:
+        origin = origin_of(server)
+        assert run(origin)[1] == b"hello"
+        assert run(origin)[1] == b"hello"
+        assert server.connections == 2
+        call, _ = run(origin)
+        assert isinstance(call.error, UpstreamBroken)
+        assert server.connections == 3
+
+
+def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    """With ca_file an https backend with its own certificate is spoken to, large answers and kept connections included."""
+    certificate, context = own_certificate(tmp_path)
+    large = b"y" * 2_000_000
+    server = WireServer(
+        lambda peer: server.answer(peer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large) + large), context
+    )
+    with server:
+        origin = origin_of(server, ca_file=str(certificate))
+        for _ in range(2):
+            call, body = run(origin, HttpRequest("POST", "/", {}, large))
+            assert (call.error, len(body)) == (None, len(large))
+        assert server.connections == 1
+        origin.close()
+
+
+def test_tls_is_verified(tmp_path: Path) -> None:
+    """A certificate that nobody vouches for, or that is for somebody else, is refused before a byte is sent."""
+    certificate, context = own_certificate(tmp_path)
+    with WireServer(lambda peer: server.answer(peer), context) as server:
+        for origin in (origin_of(server), Origin(f"https://localhost:{server.port}", CLOCK, ca_file=str(certificate))):
+            call, _ = run(origin)
+            assert isinstance(call.error, ConnectFailed)
+            assert "ca_file" in call.error.message
+        assert server.requests == []
+
+
+def test_a_handshake_that_never_ends_is_a_failed_connection(tmp_path: Path) -> None:
+    """A server that does not speak TLS is bounded by the connect limit."""
+    with WireServer(lambda peer: None if peer.wait_for_close() else None) as server:
+        server_says_nothing = WireServer(lambda peer: time.sleep(1.0))
+        with server_says_nothing:
+            call, _ = run(Origin(server_says_nothing.url.replace("http:", "https:"), CLOCK), limits=Limits(0.3, 5, 5, 10))
+            assert isinstance(call.error, UpstreamTimeout)
+            assert call.error.phase == "connect"
+            assert not call.error.sent
+        assert server.connections == 0
+
+
+def test_cancelling_over_tls_is_seen_at_once(tmp_path: Path) -> None:
+    """The socket of a TLS call is shut just as quickly."""
+    certificate, context = own_certificate(tmp_path)
+    seen = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello")
+        peer.wait_for_close()
+        seen.set()
+
+    with WireServer(script, context) as server:
+        call, poller = begin(origin_of(server, ca_file=str(certificate)))
+        while not call.buffered:
+            poller.wait(time.monotonic() + 1)
+        call.close()
+        assert seen.wait(1)

@@ -1,0 +1,177 @@
+"""Server-sent events, however their bytes are cut: whole events out, and the same notes taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airouter.upstream.sse import SseReader, StreamState, error_event
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def event(**chunk: Any) -> bytes:
+    return b"data: " + json.dumps(chunk).encode()
+
+
+def delta(text: str, index: int = 0, **more: Any) -> bytes:
+    return event(id="c", model="m", choices=[{"index": index, "delta": {"content": text}, "finish_reason": None, **more}])
+
+
+def role() -> bytes:
+    return event(id="c", model="m", choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+
+
+def finish(index: int = 0) -> bytes:
+    return event(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}])
+
+
+def usage() -> bytes:
+    return event(choices=[], usage=USAGE)
+
+
+DONE = b"data: [DONE]"
+
+
+def stream(*events: bytes, end: bytes = b"\n\n") -> bytes:
+    return b"".join(piece + end for piece in events)
+
+
+def read(data: bytes, *, keep_usage: bool = False, cuts: tuple[int, ...] = ()) -> tuple[bytes, StreamState]:
+    reader = SseReader(keep_usage=keep_usage)
+    out, last = b"", 0
+    for cut in (*sorted(cuts), len(data)):
+        out += reader.feed(data[last:cut])
+        last = cut
+    return out + reader.flush(), reader.state
+
+
+EVENTS = st.one_of(
+    st.text(max_size=12).map(delta),
+    st.just(b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": "ü 漢 🔑"}}]}, ensure_ascii=False).encode()),
+    st.sampled_from(
+        [role(), finish(), finish(1), usage(), DONE, b": ping", b"", b"data: {not json", b"data: 5", b"data: []", b"event: x\nid: 7"]
+    ),
+    st.sampled_from([b'data: {"choices":\ndata: [{"index":0,"delta":{"content":"x"}}]}', b"data:" + delta("close")[6:], b"\xff"]),
+)
+ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\n", b"\n\n\n\n", b"\r\n\r\n\r\n", b"\n\r\n"])
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(st.lists(st.tuples(EVENTS, ENDS), max_size=10), st.lists(st.integers(0, 2000), max_size=30), st.booleans(), st.booleans())
+def test_any_split_of_the_bytes_gives_the_same(
+    events: list[tuple[bytes, bytes]], cuts: list[int], keep_usage: bool, unended: bool
+) -> None:
+    """Wherever the network cuts the stream, the output and what was noted are the same."""
+    data = b"".join(piece + end for piece, end in events)
+    if unended:
+        data = data.rstrip(b"\r\n")
+    whole, state = read(data, keep_usage=keep_usage)
+    assert read(data, keep_usage=keep_usage, cuts=tuple(cut for cut in cuts if cut < len(data))) == (whole, state)
+    assert read(data, keep_usage=keep_usage, cuts=tuple(range(len(data)))) == (whole, state)
+
+
+def test_events_pass_as_they_came() -> None:
+    """The bytes of good events are untouched, comments included; [DONE] is held back."""
+    data = stream(b": ping", role(), delta("a"), delta("b"), finish())
+    assert read(data + stream(DONE))[0] == data
+    assert read(data + stream(DONE))[1].done
+
+
+def test_only_whole_events_come_out() -> None:
+    """A part of an event waits for its end."""
+    reader = SseReader(keep_usage=False)
+    first, second = stream(delta("a")), stream(delta("b"))
+    assert reader.feed(first + second[:10]) == first
+    assert reader.feed(second[10:-1]) == b""
+    assert reader.feed(second[-1:]) == second
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_usage_chunk_is_noted_and_dropped_unless_wanted(keep: bool) -> None:
+    """Usage is always learnt; its chunk passes only for a client that asked."""
+    out, state = read(stream(delta("a"), finish(), usage()), keep_usage=keep)
+    assert state.usage == USAGE
+    assert (b'"usage"' in out) == keep
+
+
+def test_usage_beside_a_choice_is_kept() -> None:
+    """A chunk that carries content as well as usage is content."""
+    data = stream(event(choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}], usage=USAGE))
+    out, state = read(data)
+    assert out == data
+    assert state.usage == USAGE
+
+
+def test_what_counts_as_content() -> None:
+    """A role alone is not content; text, reasoning, a tool call, a refusal or an end without text is."""
+    assert not read(stream(role(), event(choices=[])))[1].started
+    for part in ({"content": "x"}, {"reasoning_content": "x"}, {"reasoning": "x"}, {"tool_calls": [{"index": 0}]}, {"refusal": "no"}):
+        assert read(stream(event(choices=[{"index": 0, "delta": part}])))[1].started
+    assert read(stream(finish()))[1].started
+    assert read(stream(event(choices=[{"index": 0, "text": "x"}])))[1].started
+
+
+def test_an_answer_is_complete_when_every_choice_is() -> None:
+    """With two choices under way one finish reason is not enough."""
+    assert read(stream(delta("a"), finish()))[1].complete
+    assert not read(stream(delta("a"), delta("b", 1), finish()))[1].complete
+    assert read(stream(delta("a"), delta("b", 1), finish(), finish(1)))[1].complete
+    assert not read(stream(delta("a"), DONE))[1].complete
+
+
+def test_garbage_is_dropped_and_counted() -> None:
+    """What is not JSON, or not an object, never reaches a client."""
+    out, state = read(stream(delta("a"), b"data: {oops", b"data: 7", delta("b")))
+    assert out == stream(delta("a"), delta("b"))
+    assert state.garbage == 2
+
+
+def test_an_error_event_is_noted_and_held_back() -> None:
+    """How an error is told is for the relay to decide."""
+    out, state = read(stream(delta("a"), event(error={"message": "boom", "code": 500})))
+    assert out == stream(delta("a"))
+    assert state.error == {"message": "boom", "code": 500}
+    assert read(stream(event(error="boom")))[1].error == {"message": "boom"}
+
+
+MISSHAPEN = [None, 5, {"index": [1], "finish_reason": "stop"}, {"index": None}, {"index": 0, "delta": 7}, {"delta": {"content": [1]}}]
+
+
+@pytest.mark.parametrize("choice", MISSHAPEN)
+def test_a_misshapen_choice_breaks_nothing(choice: object) -> None:
+    """A backend that sends nonsense inside a choice does not stop the reading."""
+    out, _ = read(stream(event(choices=[choice]), delta("a")))
+    assert out.endswith(stream(delta("a")))
+
+
+def test_the_text_is_remembered_up_to_a_limit() -> None:
+    """The start of choice 0 is kept, the rest only passed on."""
+    reader = SseReader(keep_usage=False, keep_text=10)
+    for _ in range(100):
+        reader.feed(stream(delta("12345"), delta("other", 1)))
+    assert reader.state.text.startswith("1234512345")
+    assert len(reader.state.text) <= 15
+
+
+def test_an_event_without_end_is_refused() -> None:
+    """More than 16 MB without an event's end is an error, not a full memory."""
+    reader = SseReader(keep_usage=False)
+    assert reader.feed(b"x" * 10_000_000) == b""
+    with pytest.raises(ValueError, match="16 MB"):
+        reader.feed(b"x" * 10_000_000)
+
+
+def test_the_last_event_may_lack_its_blank_line() -> None:
+    """A stream that ends right after its last event loses nothing; half an event is not passed on."""
+    assert read(stream(delta("a")) + delta("b"))[0] == stream(delta("a"), delta("b"))
+    assert read(stream(delta("a")) + delta("b")[:-5])[0] == stream(delta("a"))
+
+
+def test_our_own_error_event() -> None:
+    """The event that clients raise an exception for."""
+    assert error_event({"error": {"message": "m"}}) == b'data: {"error":{"message":"m"}}\n\n'
