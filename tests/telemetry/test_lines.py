@@ -1,41 +1,11 @@
-from datetime import UTC, datetime
-
 import pytest
+import records
 
 from airouter.telemetry.lines import RequestLines, request_line, slow_line
-from airouter.types import ExchangeRecord
 
 
 def record(**changes):
-    values = dict(
-        id="01234567",
-        timestamp=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        client_ip="10.0.0.1",
-        endpoint="chat",
-        stream=True,
-        user_query="",
-        client_messages=[],
-        route="primary",
-        requested_route="auto",
-        label="SIMPLE",
-        tier=None,
-        p=None,
-        verdicts=(),
-        classification_raw="",
-        classification_ms=12.4,
-        enrichment_ms=None,
-        inference_ms=1234.6,
-        ttft_ms=None,
-        total_ms=1250.0,
-        steps=(),
-        usage=None,
-        outcome="ok",
-        status=200,
-        error=None,
-        backend=None,
-        model=None,
-    )
-    return ExchangeRecord(**(values | changes))
+    return records.record(**(dict(id="01234567", tier=None, classification_ms=12.4, inference_ms=1234.6, backend=None) | changes))
 
 
 class Collected:

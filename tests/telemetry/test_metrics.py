@@ -3,48 +3,19 @@ import re
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import records
 
 from airouter.telemetry import metrics as module
 from airouter.telemetry.metrics import Metrics
-from airouter.types import ExchangeRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(**changes):
-    values = dict(
-        id="0123456789abcdef",
-        timestamp=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        client_ip="10.0.0.1",
-        endpoint="chat",
-        stream=True,
-        user_query="",
-        client_messages=[],
-        route="primary",
-        requested_route="auto",
-        label="SIMPLE",
-        tier="rules",
-        p=None,
-        verdicts=(),
-        classification_raw="",
-        classification_ms=0.2,
-        enrichment_ms=None,
-        inference_ms=1200.0,
-        ttft_ms=80.0,
-        total_ms=1250.0,
-        steps=(),
-        usage=None,
-        outcome="ok",
-        status=200,
-        error=None,
-        backend="gpu0",
-        model="m",
-    )
-    return ExchangeRecord(**(values | changes))
+    return records.record(**(dict(p=None, classification_ms=0.2) | changes))
 
 
 @pytest.fixture
@@ -190,7 +161,7 @@ print(metrics.render()[0].decode())
 
 def test_several_processes_answer_as_one(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", WORKERS, str(ROOT), str(Path(__file__).parent)],
+        [sys.executable, "-c", WORKERS, str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)],
         env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
