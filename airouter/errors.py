@@ -143,14 +143,16 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamBroken(UpstreamError):
     """The connection broke, or what came over it was not HTTP or not what was asked for.
 
-    `received` tells whether any byte of an answer had arrived.
+    `received` tells whether any byte of an answer had arrived, `resent` whether the request was already sent a second time,
+    because the connection it first went out on had been kept open from before.
     """
 
     code = "upstream_broken"
 
-    def __init__(self, message: str, *, received: bool = True) -> None:
+    def __init__(self, message: str, *, received: bool = True, resent: bool = False) -> None:
         super().__init__(message)
         self.received = received
+        self.resent = resent
 
 
 class UpstreamStatus(UpstreamError):

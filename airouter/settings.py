@@ -5,7 +5,7 @@ Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`)
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -280,12 +280,21 @@ def _as_set(section: EnrichmentSettings | ReasoningTier | OneTokenTier) -> str |
 
 
 def describe(section: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
-    """Every setting as (dotted name, default, description): what the documentation test compares against."""
+    """Every setting as (dotted name, default, description): what the documentation is written from and tested against.
+
+    In a name, `<name>` stands for what the configuration itself names: a backend, a route.
+    """
     rows: list[tuple[str, Any, str]] = []
     for name, info in section.model_fields.items():
         annotation = info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            rows += describe(annotation, f"{prefix}{name}.")
-        else:
-            rows.append((prefix + name, info.get_default(call_default_factory=True), info.description or ""))
+        below, path = annotation, prefix + name
+        if get_origin(annotation) is dict:
+            below, path = get_args(annotation)[1], f"{path}.<name>"
+        if isinstance(below, type) and issubclass(below, Section):
+            rows += describe(below, f"{path}.")
+            continue
+        text = info.description or ""
+        if get_origin(annotation) is Literal:
+            text = f"{text} One of {', '.join(get_args(annotation))}.".strip()
+        rows.append((path, info.get_default(call_default_factory=True), text))
     return rows

@@ -177,6 +177,8 @@ class Instrumented:
         path = environ.get("PATH_INFO", "")
         if path == "/_bench/reset":
             WATCH.reset()
+            _profile.disable()
+            _profile.clear()
             return _answer(start_response, {})
         if path == "/_bench/report":
             return _answer(start_response, {"stages": WATCH.totals(), "missing": self._missing, "functions": _functions()})

@@ -1,5 +1,6 @@
 """Where a request's time goes inside the router: one request at a time, in a real gunicorn worker, µs per stage."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from bench.sampling import Sampler
 from bench.stand import Stand
 
 PROFILE = "fast"
-INSTRUMENTED: dict[str, Any] = {"gunicorn_conf": Path(__file__).with_name("profiled_conf.py")}
+# BENCH_FUNCTIONS=1 in the environment: cProfile's table of functions instead of the stages.
+INSTRUMENTED: dict[str, Any] = {
+    "gunicorn_conf": Path(__file__).with_name("profiled_conf.py"),
+    "env": {"BENCH_FUNCTIONS": "1"} if os.environ.get("BENCH_FUNCTIONS") else {},
+}
 REQUESTS, WARM_UP = 3000, 500
 WAITING = "upstream: wait for the backend"
 

@@ -121,13 +121,13 @@ class RouterProcess:
         raise RuntimeError(f"the router did not start in {_START_LIMIT_S:g} s: {self.printed()[-2000:]}")
 
     def stop(self, *, quick: bool = False) -> int | None:
-        """End it in good order (`quick`: without waiting for what is under way), by force if it does not; the exit status."""
+        """End it in good order, by force if it does not (`quick`: at once); the exit status."""
         process, self._process = self._process, None
         self._http.close()
         if process is None:
             return None
         workers = children(process.pid)
-        for number in (signal.SIGQUIT,) if quick else (signal.SIGTERM, signal.SIGQUIT):
+        for number in () if quick else (signal.SIGTERM, signal.SIGQUIT):
             if process.poll() is None:
                 process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):

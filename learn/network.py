@@ -47,7 +47,7 @@ def train_network(x: Any, targets: F32, training: Training, seed: int) -> Networ
     return Network(
         np.concatenate([one.embed for one in members], axis=1) * np.float32(training.gain),
         np.concatenate([one.bias for one in members]),
-        np.concatenate([one.out for one in members]) / np.float32(len(members)),
+        (np.concatenate([one.out for one in members]) / len(members)).astype(np.float32),
         np.mean([one.out_bias for one in members], axis=0).astype(np.float32),
     )
 

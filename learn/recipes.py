@@ -5,6 +5,8 @@ from learn.fit import Recipe
 from learn.network import Training
 
 CHOSEN = Recipe(
-    spec=Spec(ngrams=(1, 2, 3, 4), word_weight=1.3, head_weight=0.5),
-    training=Training(hidden=64, epochs=10, dropout=0.3),
+    spec=Spec(bits=20, ngrams=(1, 2, 3, 4, 5), word_weight=1.5, head_weight=0.5),
+    training=Training(hidden=64, epochs=10, dropout=0.5),
+    dense_weight=0.2,
+    least=4,
 )

@@ -56,22 +56,22 @@ def targets_of(truth: Truth) -> NDArray[np.float32]:
 def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int) -> Scored:
     names = np.unique(truth.origin)
     scores, strange = np.zeros((len(truth.label), len(CLASSES)), np.float32), np.zeros(len(truth.label), np.float32)
-    with ProcessPoolExecutor(workers, initializer=_share, initargs=(matrix, truth, recipe)) as pool:
+    with ProcessPoolExecutor(workers, initializer=share, initargs=(matrix, truth, recipe)) as pool:
         for name, (rows, held_scores, held_strange) in zip(names, pool.map(_held_out, names), strict=True):
             scores[rows], strange[rows] = held_scores, held_strange
             print(f"  without {name}: {len(rows)} prompts scored", flush=True)
     return Scored(scores, strange)
 
 
-_shared: list[tuple[Matrix, Truth, Recipe]] = []
+shared: list[tuple[Matrix, Truth, Recipe]] = []
 
 
-def _share(matrix: Matrix, truth: Truth, recipe: Recipe) -> None:
-    _shared[:] = [(matrix, truth, recipe)]
+def share(matrix: Matrix, truth: Truth, recipe: Recipe) -> None:
+    shared[:] = [(matrix, truth, recipe)]
 
 
 def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[float]]:
-    matrix, truth, recipe = _shared[0]
+    matrix, truth, recipe = shared[0]
     rows = np.flatnonzero(truth.origin == name)
     fitted = fit(matrix, targets_of(truth), np.flatnonzero(truth.origin != name), recipe)
     strange = [unseen(matrix.hashes[row], fitted.seen, recipe.spec.seen_bits) for row in rows]

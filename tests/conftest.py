@@ -105,7 +105,8 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
         warm: bool = True,
     ) -> RouterProcess:
         chosen = {name: url for name, url in backend_urls(sim).items() if name in backends} | (urls or {})
-        router = RouterProcess(tmp_path / f"router{next(numbers)}", backends=chosen, config=config, env=env)
+        settings = merged({"cascade": SHIPPED["cascade"]}, config or {})
+        router = RouterProcess(tmp_path / f"router{next(numbers)}", backends=chosen, config=settings, env=env)
         started.append(router)
         router.start()
         if warm:  # it learns the primary's model, without which nothing is speculated

@@ -32,8 +32,10 @@ def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
         return False  # the client already continues something
     if "<think>" in text:
         return False  # reasoning within the text: chat templates leave it out of an answer that is given back
-    # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to go on with.
-    return bool(text) and state.whole and not state.thinking and not state.finish_reasons and not state.done
+    # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to go on with. Behind an
+    # error event [DONE] means nothing: vLLM sends it there as well.
+    ended = state.done and state.error is None
+    return bool(text) and state.whole and not state.thinking and not state.finish_reasons and not ended
 
 
 def same_backend_first(error: RouterError) -> bool:

@@ -23,7 +23,7 @@ def next_move(error: RouterError) -> Move:
     if isinstance(error, UpstreamStatus):
         return _for_status(error)
     if isinstance(error, UpstreamBroken):
-        return Move.NEXT if error.received else Move.AGAIN
+        return Move.NEXT if error.received or error.resent else Move.AGAIN
     if isinstance(error, UpstreamError | NoBackend | Busy):
         return Move.NEXT
     return Move.FINAL

@@ -58,6 +58,7 @@ class Call:
         self._header_bytes = 0
         self._addresses: list[Address] = []
         self._reused = False
+        self._resent = False
         self._handshake_wants = POLLOUT
         self._total_at = self.started + limits.total
         self._phase_at = self.started + limits.connect
@@ -166,7 +167,7 @@ class Call:
                 self._finish_connect()
             if self._phase == "handshake":
                 self._shake_hands()
-            if self._phase == "send":
+            if self._phase == "send" and not self.finished:
                 self._send()
             if self._phase in ("head", "body"):
                 self._receive()
@@ -231,11 +232,13 @@ class Call:
 
     def _begin_send(self) -> None:
         self._phase = "send"
-        with contextlib.suppress(*_AGAIN):
-            try:
-                self._send()
-            except OSError as error:
-                self._broken(error)
+        self._phase_at = self.clock.monotonic() + self.limits.first_byte
+        try:
+            self._send()
+        except _AGAIN:  # first: they are OSErrors too
+            pass
+        except OSError as error:
+            self._broken(error)
 
     def _send(self) -> None:
         assert self._sock is not None
@@ -324,6 +327,7 @@ class Call:
             # The server had closed the kept-alive connection just before it was used again: nothing was answered on it,
             # so the request goes out once more on a new one.
             self._drop_socket()
+            self._resent = True
             self._out = memoryview(_wire(self.origin, self._request))
             self._parser = httptools.HttpResponseParser(self)
             self._phase_at = self.clock.monotonic() + self.limits.connect
@@ -333,7 +337,7 @@ class Call:
             self._fail(self._unreachable(error))
             return
         when = "in the middle of its answer" if received else "before it answered"
-        self._fail(UpstreamBroken(f"The backend {self.name!r} closed the connection {when}.", received=received))
+        self._fail(UpstreamBroken(f"The backend {self.name!r} closed the connection {when}.", received=received, resent=self._resent))
 
     def _unreachable(self, error: OSError) -> ConnectFailed:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__

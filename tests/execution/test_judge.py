@@ -50,6 +50,7 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
         (UpstreamTimeout("x", phase="first_byte"), Move.NEXT),
         (UpstreamTimeout("x", phase="connect"), Move.NEXT),
         (UpstreamBroken("x", received=False), Move.AGAIN),
+        (UpstreamBroken("x", received=False, resent=True), Move.NEXT),
         (UpstreamBroken("x"), Move.NEXT),
         (NoBackend("x"), Move.NEXT),
         (Busy("x"), Move.NEXT),

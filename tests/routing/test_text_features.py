@@ -94,7 +94,9 @@ def test_dense_features_see_shapes() -> None:
 
 
 def test_hashes_spread_over_the_table() -> None:
-    words = word_hashes(code_points(" " + " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(3000)) + " "))
+    words = word_hashes(
+        code_points(" " + " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(3000)) + " ")
+    )
     used = np.unique(buckets(words, 18))
     assert len(used) > 2950
 

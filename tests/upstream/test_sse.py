@@ -63,9 +63,7 @@ ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\n", b"\n\n\n\n", b
 
 @settings(max_examples=400, deadline=None, database=None)
 @given(st.lists(st.tuples(EVENTS, ENDS), max_size=10), st.lists(st.integers(0, 2000), max_size=30), st.booleans(), st.booleans())
-def test_any_split_of_the_bytes_gives_the_same(
-    events: list[tuple[bytes, bytes]], cuts: list[int], keep_usage: bool, unended: bool
-) -> None:
+def test_any_split_of_the_bytes_gives_the_same(events: list[tuple[bytes, bytes]], cuts: list[int], keep_usage: bool, unended: bool) -> None:
     """Wherever the network cuts the stream, the output and what was noted are the same."""
     data = b"".join(piece + end for piece, end in events)
     if unended:

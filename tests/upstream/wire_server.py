@@ -35,9 +35,10 @@ class Peer:
             data += piece
         head, _, rest = data.partition(b"\r\n\r\n")
         length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
-        while len(rest) < length:
-            rest += self.sock.recv(65536)
-        return head + b"\r\n\r\n" + rest
+        whole = bytearray(rest)
+        while len(whole) < length:
+            whole += self.sock.recv(65536)
+        return head + b"\r\n\r\n" + whole
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)

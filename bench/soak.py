@@ -1,0 +1,304 @@
+"""`make soak`: thousands of requests with random faults and clients that leave at random moments; does anything leak?
+
+Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and there must be exactly
+one record for each request. Ends with status 1 on a violation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.router_process import RouterProcess
+from simulator.testing import Simulator, answer_numbers
+
+CLOUD_MODEL = "grok-4-1-fast-reasoning"
+ROLES = ("router", "primary", "xai", "embedding")
+SETTLE_S = 20.0
+OWN_THREADS = 16  # of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
+
+FAULTS: tuple[Any, ...] = (
+    "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers", "wrong_content_type", "oversized_header",
+    "dribble", "truncated_json", "cut", "cut_clean", "role_only_then_cut", "garbage_event", "error_event", "no_done",
+    "no_finish_reason_with_done", "usage_missing", "crlf", "merged", "keepalive_comments", "stall",
+    {"name": "slow_first_token", "ms": 300}, {"name": "stall", "ms": 200},
+    {"name": "error_status", "status": 400}, {"name": "error_status", "status": 401}, {"name": "error_status", "status": 429},
+    {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503, "retry_after": 1},
+)  # fmt: skip
+LEAVES = ("at once", "while waiting", "at the first byte", "in mid-stream", "in its own body")
+
+_SHORT = {"first_byte_timeout": 0.6, "idle_timeout": 0.5, "total_timeout": 3, "connect_timeout": 1}
+# Backends are broken on purpose all the time: with breakers as usual hardly a request would get through to them.
+_FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
+
+
+def configuration(concurrency: int) -> dict[str, Any]:
+    """Short limits, and fewer slots than clients, so that the queue is used too."""
+    slots = max(2, concurrency * 2 // 3)
+    backends = {name: {"slots": slots, **_FORGIVING, **_SHORT} for name in ROLES}
+    backends["embedding"]["kind"] = "vllm"
+    return {
+        "backends": backends,
+        "embeddings": "embedding",
+        "server": {"threads": concurrency + 32},
+        "queue": {"length": concurrency, "wait": 1},
+        "cascade": {"tiers": ["rules", "reasoning"], "reasoning": {"timeout": 0.8}},
+        "enrichment": {"timeout": 0.8},
+        "timeouts": {"keepalive_after": 0.25, "total": 8},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request: where it goes, what it says, when its client leaves (None: it stays), whether it must succeed."""
+
+    path: str
+    payload: dict[str, Any]
+    leaves: str | None
+    flawless: bool
+
+    def wire(self) -> bytes:
+        raw = json.dumps(self.payload).encode()
+        head = f"POST {self.path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
+        return head.encode() + raw
+
+
+@dataclass
+class Tally:
+    """What the clients have seen; guarded by its lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    sent: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def note(self, what: str, wrong: str | None = None) -> None:
+        with self.lock:
+            self.sent += 1
+            self.seen[what] += 1
+            if wrong is not None:
+                self.wrong.append(wrong)
+
+
+def draw(rng: random.Random) -> Job:
+    """A random request."""
+    leaves = rng.choice(LEAVES) if rng.random() < 0.3 else None
+    faulty = rng.random() < 0.3
+    steering: dict[str, dict[str, Any]] = {
+        "router": {"label": rng.choice(("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")), "ttft_ms": rng.choice((0, 0, 20, 60))},
+        "primary": {"ttft_ms": rng.choice((0, 0, 30, 90)), "tokens": rng.choice((5, 20, 200)), "tps": rng.choice((0, 0, 1000))},
+        "xai": {"ttft_ms": rng.choice((0, 20)), "search_ms": rng.choice((0, 40)), "tokens": rng.choice((5, 60))},
+        "embedding": {"ttft_ms": rng.choice((0, 20))},
+    }
+    if faulty:
+        steering[rng.choice(("router", "primary", "xai"))]["fault"] = rng.choice(FAULTS)
+    stream = rng.random() < 0.5
+    text = f"Question {rng.random()} [[sim {json.dumps(steering)}]]"
+    chat: dict[str, Any] = {"messages": [{"role": "user", "content": text}], "stream": stream}
+    kind = rng.random()
+    path, payload = "/v1/chat/completions", chat
+    if kind < 0.1:
+        payload = {**chat, "metadata": {"task": "title_generation"}}
+    elif kind < 0.2:
+        payload = {**chat, "model": rng.choice(("ai-router/primary", "ai-router/xai", "ai-router/enrich", CLOUD_MODEL))}
+    elif kind < 0.25:
+        path, payload = "/v1/completions", {"prompt": text, "stream": stream}
+    elif kind < 0.3:
+        path, payload = "/v1/embeddings", {"input": ["one", text], "sim": steering["embedding"]}
+    elif kind < 0.35:
+        path = "/primary/v1/chat/completions"
+    elif kind < 0.4:
+        payload = rng.choice(({"messages": "no list"}, {**chat, "model": "gpt-17"}, {**chat, "max_tokens": "many"}, {}))
+    elif kind < 0.45:
+        payload = {**chat, "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "n": rng.choice((1, 2))}
+    return Job(path, payload, leaves, not faulty)
+
+
+class Client:
+    """One client in a thread of its own, on a connection that it keeps while it can."""
+
+    def __init__(self, port: int, seed: int, tally: Tally) -> None:
+        self._port, self._rng, self._tally = port, random.Random(seed), tally
+        self._sock: socket.socket | None = None
+
+    def run(self, jobs: int) -> None:
+        for _ in range(jobs):
+            job = draw(self._rng)
+            try:
+                self._perform(job)
+            except Exception as error:
+                self._tally.note("failed", f"{job.path}: {type(error).__name__}: {error}")
+                self._hang_up()
+        self._hang_up()
+
+    def _perform(self, job: Job) -> None:
+        sock, wire = self._connection(), job.wire()
+        if job.leaves == "in its own body":
+            end = wire.index(b"\r\n\r\n") + 4
+            sock.sendall(wire[: self._rng.randint(end, max(end, len(wire) - 1))])
+            self._leave(job)
+            return
+        sock.sendall(wire)
+        if job.leaves == "at once":
+            self._leave(job)
+            return
+        if job.leaves == "while waiting":
+            time.sleep(self._rng.random() * 0.1)
+            self._leave(job)
+            return
+        if job.leaves is not None:
+            sock.recv(1 if job.leaves == "at the first byte" else 65_536)
+            self._leave(job)
+            return
+        response = http.client.HTTPResponse(sock, method="POST")
+        try:
+            response.begin()
+            data = response.read()
+        except http.client.HTTPException as error:
+            # A pass-through that breaks off is cut; anything else ends in good order.
+            wrong = None if job.path.startswith("/primary/") and not job.flawless else f"{job.path}: {type(error).__name__}"
+            self._tally.note("cut", wrong)
+            self._hang_up()
+            return
+        self._tally.note(str(response.status), _objection(job, response.status, data))
+        if response.will_close or self._rng.random() < 0.2:
+            self._hang_up()
+
+    def _connection(self) -> socket.socket:
+        if self._sock is None:
+            self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        return self._sock
+
+    def _leave(self, job: Job) -> None:
+        self._hang_up()
+        self._tally.note(f"left {job.leaves}")
+
+    def _hang_up(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+
+
+def _objection(job: Job, status: int, data: bytes) -> str | None:
+    """What is wrong with an answer, if anything: whatever the backends do, some things may not happen."""
+    if b'"internal_error"' in data:
+        return f"{job.path}: {status} {data[-300:]!r}"
+    if not job.flawless or status != 200 or job.path == "/v1/embeddings":
+        return None
+    if job.payload.get("stream"):
+        return None if b"data: [DONE]" in data else f"{job.path}: a stream without its end: {data[-300:]!r}"
+    choice = json.loads(data)["choices"][0]
+    numbers = answer_numbers((choice.get("message") or {}).get("content") or choice.get("text") or "")
+    return None if numbers == list(range(1, len(numbers) + 1)) else f"{job.path}: an answer with gaps: {data[:300]!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A worker process as /proc tells it."""
+
+    fds: int
+    threads: int
+    rss_mb: float
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        folder = Path(f"/proc/{pid}")
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+        return cls(len(list((folder / "fd").iterdir())), int(status["Threads"]), int(status["VmRSS"].split()[0]) / 1024)
+
+    def __str__(self) -> str:
+        return f"{self.fds} descriptors, {self.threads} threads, {self.rss_mb:.1f} MB"
+
+
+def load(port: int, requests: int, concurrency: int, seed: int, tally: Tally) -> None:
+    """Send that many requests from that many clients."""
+    shares = [requests // concurrency + (number < requests % concurrency) for number in range(concurrency)]
+    clients = [
+        threading.Thread(target=Client(port, seed * 10_000 + number, tally).run, args=(share,), daemon=True)
+        for number, share in enumerate(shares)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+
+
+def settled(router: RouterProcess, simulator: Simulator, records: float) -> list[str]:
+    """What is still in use, or missing; [] as soon as nothing is."""
+    until = time.monotonic() + SETTLE_S
+    while True:
+        backends = router.stats()["backends"]
+        left = {f"{name}.{what}": b[what] for name, b in backends.items() for what in ("in_use", "waiting") if b[what]}
+        problems = [f"slots not given back: {left}"] if left else []
+        if in_flight := router.metric("airouter_in_flight"):
+            problems.append(f"{in_flight:g} exchanges still in flight")
+        if (found := router.metric("airouter_requests_total")) != records:
+            problems.append(f"{found:g} records of {records:g} requests")
+        if running := {role: n for role in ROLES if (n := simulator.stats(role)["running"])}:
+            problems.append(f"the backends still work on {running}")
+        if not problems or time.monotonic() > until:
+            return problems
+        time.sleep(0.1)
+
+
+def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
+    """Run it; prints a summary and returns the violations."""
+    with Simulator(profile="fast", roles=ROLES, models={"xai": CLOUD_MODEL}) as simulator:
+        urls = {role: simulator.url(role) for role in ROLES}
+        with RouterProcess(folder, backends=urls, config=configuration(concurrency)) as router:
+            (worker,) = router.workers
+            tally = Tally()
+            warm_up = max(concurrency * 2, requests // 20)
+            load(router.port, min(warm_up, requests), concurrency, seed, tally)
+            violations = settled(router, simulator, tally.sent)
+            before, started = Process.of(worker), time.monotonic()
+            load(router.port, requests - min(warm_up, requests), concurrency, seed + 1, tally)
+            seconds = time.monotonic() - started
+            violations += settled(router, simulator, tally.sent)
+            after = Process.of(worker)
+            violations += [f"wrong answer: {text}" for text in tally.wrong[:10]]
+            # Idle connections to the backends are kept: at most as many as there were clients at once.
+            if after.fds > before.fds + concurrency:
+                violations.append(f"descriptors grew from {before.fds} to {after.fds}")
+            if after.threads > concurrency + 32 + OWN_THREADS:
+                violations.append(f"{after.threads} threads, more than it may have")
+            if worker not in router.workers:
+                violations.append("the worker process died")
+            outcomes = router.stats()["routes"]
+        violations += [f"printed: {line}" for line in router.printed().splitlines() if "Traceback" in line or "Error" in line][:5]
+        violations += [f"logged: {line}" for line in router.log() if " - ERROR - " in line][:5]
+    print(f"{tally.sent} requests from {concurrency} clients in {seconds:.1f} s after the warm-up")
+    print("seen:    " + ", ".join(f"{what} {count}" for what, count in sorted(tally.seen.items())))
+    for route, told in sorted(outcomes.items()):
+        print(f"{route:>12}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(told["outcomes"].items())))
+    print(f"before:  {before}\nafter:   {after}")
+    return violations
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=10_000, metavar="N")
+    parser.add_argument("--concurrency", type=int, default=32, metavar="N", help="clients at a time (default 32)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed draws the same requests")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="ai-router-soak-") as folder:
+        violations = soak(args.requests, args.concurrency, args.seed, Path(folder))
+    for violation in violations:
+        print(f"VIOLATION: {violation}")
+    print("FAILED" if violations else "nothing leaked, one record each")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

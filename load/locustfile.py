@@ -1,0 +1,31 @@
+"""What Locust loads: the users, the shape where one was chosen, and the file that each process writes its samples to."""
+
+import os
+from typing import Any
+
+from locust import events
+
+from load.samples import Writer
+from load.shapes import PlannedShape
+from load.users import SETUP, BatchJob, ChatUser, FrontendUser, Impatient, Indexer, NewsReader, Researcher, SlowReader
+
+__all__ = ["BatchJob", "ChatUser", "FrontendUser", "Impatient", "Indexer", "NewsReader", "Researcher", "SlowReader"]
+
+if SETUP.phases:
+
+    class Planned(PlannedShape):
+        setup = SETUP
+
+
+_writer = Writer(SETUP.folder / f"samples-{os.getpid()}.jsonl")
+
+
+@events.request.add_listener
+def _keep(context: dict[str, Any] | None = None, **_: Any) -> None:
+    if context and "sample" in context:
+        _writer.add(context["sample"])
+
+
+@events.quit.add_listener
+def _close(**_: Any) -> None:
+    _writer.close()

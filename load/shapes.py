@@ -1,0 +1,38 @@
+"""The plan's phases as Locust wants them; each transition is written down for the verdict."""
+
+import math
+import time
+from typing import Any
+
+import orjson
+from locust import LoadTestShape
+
+from load.plan import load_at
+from load.setup import PHASES_FILE, Setup
+
+
+class PlannedShape(LoadTestShape):
+    """So many users as the phase wants; the end of the last phase ends the run."""
+
+    abstract = True
+    setup: Setup
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now: int | None = None
+        self._phases = list(self.setup.phases)
+
+    def tick(self) -> tuple[int, float] | None:
+        found = load_at(self._phases, self.get_run_time())
+        self._note(found[0] if found else len(self._phases))
+        if found is None:
+            return None
+        users = max(1, round(found[1] * self.setup.users))
+        return users, max(10.0, math.ceil(users / 2))
+
+    def _note(self, phase: int) -> None:
+        if phase == self._now:
+            return
+        self._now = phase
+        with (self.setup.folder / PHASES_FILE).open("ab") as file:
+            file.write(orjson.dumps({"phase": phase, "at": time.monotonic()}) + b"\n")

@@ -1,0 +1,245 @@
+"""./gpu-mode gaming|ml|status: takes a local backend out of the router's service and back in, with what runs on the GPU.
+
+Talks to the router's /admin API at ROUTER_ADMIN_URL (default http://127.0.0.1:8002) with ADMIN_KEY, when it is set. What is
+stopped and started is said in config/gpu-mode.yaml (or GPU_MODE_CONFIG).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+USAGE = "usage: ./gpu-mode gaming|ml|status"
+CONFIG = Path(__file__).resolve().parent.parent / "config" / "gpu-mode.yaml"
+POLL = 0.25  # seconds between two looks
+WORKERS_WAIT = 15.0  # seconds in which every worker process should have been asked at least once
+TELL_EVERY = 5.0
+
+
+class Failed(Exception):
+    """One sentence for the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """`config/gpu-mode.yaml`; the waits are in seconds."""
+
+    backend: str = "primary"
+    stop: str = ""
+    start: str = ""
+    drain_wait: float = 120
+    command_wait: float = 120
+    health_wait: float = 300
+
+
+def load_config(path: Path) -> Config:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise Failed(f"{path} cannot be read: {error}") from None
+    known = {field.name: field.type for field in fields(Config)}
+    if not isinstance(data, dict) or set(data) - set(known):
+        raise Failed(f"{path} may set {', '.join(known)}, and nothing else.")
+    for name, value in data.items():
+        number = known[name] == "float"
+        if number and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+            raise Failed(f"{path}: {name} must be a number of seconds.")
+        if not number and not isinstance(value, str):
+            raise Failed(f"{path}: {name} must be text.")
+    return Config(**data)
+
+
+class Router:
+    """The router's /admin API. Each call is on a connection of its own, so that any of its workers may answer."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
+
+    def status(self) -> dict[str, Any]:
+        return self._ask("GET", "status")
+
+    def event(self, event: str, backend: str) -> None:
+        self._ask("POST", "events", {"event": event, "backend": backend})
+
+    def _ask(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = requests.request(method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10)
+            told = answer.json()
+        except (requests.RequestException, ValueError):
+            raise Failed(f"No router answers at {self._url}; start it, or say where it is by ROUTER_ADMIN_URL.") from None
+        if answer.status_code != 200:
+            error = told.get("error") if isinstance(told, dict) else None
+            raise Failed(str(error.get("message")) if isinstance(error, dict) else f"{self._url} answered with status {answer.status_code}.")
+        return dict(told)
+
+
+def backend_of(status: dict[str, Any], name: str) -> dict[str, Any]:
+    found = status["backends"].get(name)
+    if found is None:
+        raise Failed(f"The router has no backend {name!r}; it has {', '.join(status['backends']) or 'none'}. See config/gpu-mode.yaml.")
+    return dict(found)
+
+
+def gaming(router: Router, config: Config) -> None:
+    """Out of service, drained, stopped. A drain that takes too long is undone."""
+    if backend_of(router.status(), config.backend)["out"]:
+        print(f"{config.backend} is out of service already: nothing to do.")
+        return
+    router.event("backend.out", config.backend)
+    try:
+        drain(router, config)
+        run(config.stop, "stop", config.command_wait)
+    except BaseException:
+        router.event("backend.in", config.backend)
+        raise
+    print(f"gaming: {config.backend} is out of service; the GPU is free.")
+
+
+def drain(router: Router, config: Config) -> None:
+    """Wait until no worker of the router has anything under way on the backend."""
+    began, told_at = time.monotonic(), float("-inf")
+    idle: set[int] = set()
+    while True:
+        status = router.status()
+        backend, now = backend_of(status, config.backend), time.monotonic()
+        left = backend["in_use"] + backend["waiting"]
+        if backend["out"] and not left:
+            idle.add(status["pid"])
+            if len(idle) >= status["workers"] or now - began > max(WORKERS_WAIT, config.drain_wait):
+                return
+        else:
+            idle.discard(status["pid"])
+            if now - began > config.drain_wait:
+                raise Failed(f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: put back into service.")
+            if now - told_at >= TELL_EVERY:
+                told_at = now
+                print(f"waiting for {left} answers under way on {config.backend} ...", flush=True)
+        time.sleep(POLL)
+
+
+def ml(router: Router, config: Config) -> None:
+    """Started, healthy, warm, in service."""
+    backend = backend_of(router.status(), config.backend)
+    if not backend["out"]:
+        print(f"{config.backend} is in service already: nothing to do.")
+        return
+    run(config.start, "start", config.command_wait)
+    wait_for_health(backend["url"], config)
+    warm_up(backend["url"], backend["model"])
+    router.event("backend.in", config.backend)
+    print(f"ml: {config.backend} is in service.")
+
+
+def wait_for_health(url: str, config: Config) -> None:
+    """GET /health, or /v1/models where there is no such path."""
+    began, told_at = time.monotonic(), time.monotonic()
+    while True:
+        for path in ("/health", "/v1/models"):
+            code = code_of(f"{url}{path}")
+            if code == 200:
+                return
+            if code != 404:
+                break
+        now = time.monotonic()
+        if now - began > config.health_wait:
+            raise Failed(f"{config.backend} is not healthy after {config.health_wait:g} s ({url}); it stays out of service.")
+        if now - told_at >= TELL_EVERY:
+            told_at = now
+            print(f"waiting for {config.backend} to be healthy ... {now - began:.0f} s", flush=True)
+        time.sleep(POLL)
+
+
+def code_of(url: str) -> int:
+    try:
+        return requests.get(url, timeout=5).status_code
+    except requests.RequestException:
+        return 0
+
+
+def warm_up(url: str, model: str | None) -> None:
+    """One token, so that the first person does not wait for what a server does only once. What it answers does not matter."""
+    try:
+        listed = requests.get(f"{url}/v1/models", timeout=10).json()["data"][0]["id"]
+    except (requests.RequestException, ValueError, KeyError, IndexError, TypeError):
+        listed = model
+    body = {"model": listed, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    try:
+        code = requests.post(f"{url}/v1/chat/completions", json=body, timeout=120).status_code
+    except requests.RequestException as error:
+        raise Failed(f"The warm-up request failed ({type(error).__name__}); the backend stays out of service.") from None
+    if code >= 500:
+        raise Failed(f"The warm-up request was answered with status {code}; the backend stays out of service.")
+
+
+def run(command: str, name: str, limit: float) -> None:
+    if not command.strip():
+        return
+    print(f"{name}: {command}", flush=True)
+    try:
+        done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"The {name} command took more than {limit:g} s.") from None
+    if done.returncode:
+        raise Failed(f"The {name} command failed with exit status {done.returncode}.")
+
+
+def show(router: Router, config: Config) -> None:
+    status = router.status()
+    out = backend_of(status, config.backend)["out"]
+    print(f"mode: {'gaming' if out else 'ml'} ({config.backend} is {'out of' if out else 'in'} service)")
+    if status["draining"]:
+        print("the router is draining")
+    print(f"{'backend':<14} {'service':<8} {'breaker':<10} {'in use':>7} {'waiting':>8}  {'pause':<11} model")
+    for name, told in status["backends"].items():
+        used = f"{told['in_use']}/{told['slots']}"
+        service = "out" if told["out"] else "in"
+        print(
+            f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {told['pause'] or '-':<11} {told['model'] or '?'}"
+        )
+    for line in gpu_memory():
+        print(line)
+
+
+def gpu_memory() -> list[str]:
+    """One line per GPU, where nvidia-smi exists."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=index,name,memory.used,memory.total", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ["gpu: nvidia-smi does not answer"]
+    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") >= 3]
+    return [f"gpu {index}: {used} of {total} used ({name})" for index, name, used, total in (row[:4] for row in rows)]
+
+
+def main(arguments: list[str]) -> int:
+    modes = {"gaming": gaming, "ml": ml, "status": show}
+    if len(arguments) != 1 or arguments[0] not in modes:
+        print(USAGE, file=sys.stderr)
+        return 1
+    try:
+        config = load_config(Path(os.environ.get("GPU_MODE_CONFIG") or CONFIG))
+        router = Router(os.environ.get("ROUTER_ADMIN_URL") or "http://127.0.0.1:8002", os.environ.get("ADMIN_KEY"))
+        modes[arguments[0]](router, config)
+    except Failed as error:
+        print(f"gpu-mode: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gpu-mode: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Writes the tables of docs/configuration.md from the code: `python scripts/write_config_docs.py`; `--check` only compares.
+
+The text around the tables is written by hand; only what stands between a pair of markers is replaced.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pydantic_core import PydanticUndefined  # noqa: E402
+
+from airouter.load_settings import ENVIRONMENT, SECRETS  # noqa: E402
+from airouter.settings import Settings, describe  # noqa: E402
+
+PAGE = ROOT / "docs" / "configuration.md"
+
+
+def settings_tables() -> str:
+    """One table per section, in the order in which the settings are declared."""
+    rows: dict[str, list[str]] = {}
+    for name, default, meaning in describe(Settings):
+        rows.setdefault(_section(name), []).append(f"| `{name}` | {shown(default)} | {_cell(meaning)} |")
+    tables = (f"### `{title}`\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(lines) for title, lines in rows.items())
+    return "\n\n".join(tables)
+
+
+def environment_table() -> str:
+    """Every environment variable that sets a setting."""
+    meanings = {name: meaning for name, _default, meaning in describe(Settings)}
+    lines = ["| variable | sets | meaning |", "|---|---|---|"]
+    for variable, (target, _read) in ENVIRONMENT.items():
+        also = f" Also from a file: `{variable}_FILE`." if variable in SECRETS else ""
+        lines.append(f"| `{variable}` | `{target}` | {_cell(meanings[_generic(target)])}{also} |")
+    return "\n".join(lines)
+
+
+def render(page: str) -> str:
+    """The page with its tables as the code has them now."""
+    for name, text in (("settings", settings_tables()), ("environment", environment_table())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = page.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"{PAGE.name} lacks the markers {begin} and {end}.")
+        page = f"{before}{begin}\n{text}\n{end}{after}"
+    return page
+
+
+def shown(default: Any) -> str:
+    """A default as one would write it in YAML."""
+    if default is None:
+        return "none"
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, tuple | list):
+        return f"`[{', '.join(map(str, default))}]`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def _section(name: str) -> str:
+    return name.rpartition(".")[0] or "(top level)"
+
+
+def _generic(target: str) -> str:
+    """`backends.primary.url` as it is described: `backends.<name>.url`."""
+    first, _, rest = target.partition(".")
+    return f"{first}.<name>.{rest.partition('.')[2]}" if first in ("backends", "routes") else target
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def changes() -> Iterator[str]:
+    """Why the page is not current; nothing when it is."""
+    page = PAGE.read_text(encoding="utf-8")
+    fresh = render(page)
+    if fresh != page:
+        yield f"docs/{PAGE.name} is not current: run python scripts/write_config_docs.py"
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--check"]:
+        found = list(changes())
+        print("\n".join(found), end="\n" if found else "")
+        return 1 if found else 0
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
