@@ -30,7 +30,7 @@ profile: ## where a request's time goes
 benchmark: ## all measurements of ./Benchmark (ARGS="…" chooses)
 	@sh scripts/bench.sh $(or $(ARGS),all)
 
-soak: ## hours of load: does anything grow?
+soak: ## 10,000 requests with random faults and disconnects: does anything leak?
 	@sh scripts/bench.sh soak $(ARGS)
 
 clean: ## remove environments and caches, not logs

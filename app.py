@@ -90,7 +90,8 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
 
     Args:
         keep: what the configuration before has led to: a backend whose settings are the same goes on, with its slots,
-            breaker and connections, and so do the conversations. The listening address, workers, threads and `logging:` stay as they were at the start.
+            breaker and connections, and so do the conversations. The listening address, workers, threads and `logging:`
+            stay as they were at the start.
     """
     if keep is not None:
         settings = settings.model_copy(

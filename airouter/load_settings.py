@@ -94,7 +94,9 @@ def load_settings(
 def _anchored(settings: Settings) -> Settings:
     """Relative folders are meant from the project's root, whatever the current directory is."""
     logging = settings.logging.model_copy(update={"dir": ROOT / settings.logging.dir})
-    return settings.model_copy(update={"logging": logging, "prompts_dir": ROOT / settings.prompts_dir})
+    learned = settings.cascade.learned.model_copy(update={"model": ROOT / settings.cascade.learned.model})
+    cascade = settings.cascade.model_copy(update={"learned": learned})
+    return settings.model_copy(update={"logging": logging, "cascade": cascade, "prompts_dir": ROOT / settings.prompts_dir})
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class StreamSlo(_Levels):
 class LevelSlo(_Levels):
     p95_growth: Positive | None = None
     refused_share: tuple[Share, Share] | None = None
-    told_s: Positive | None = None
+    told_ms: Percentiles = Percentiles()
     failed_share: Share | None = None
 
     @model_validator(mode="after")

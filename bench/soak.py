@@ -25,8 +25,7 @@ from simulator.testing import Simulator, answer_numbers
 
 CLOUD_MODEL = "grok-4-1-fast-reasoning"
 ROLES = ("router", "primary", "xai", "embedding")
-SETTLE_S = 20.0
-OWN_THREADS = 16  # of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
+SETTLE_S, OWN_THREADS = 20.0, 16  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
 
 FAULTS: tuple[Any, ...] = (
     "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers", "wrong_content_type", "oversized_header",
@@ -150,11 +149,8 @@ class Client:
             self._leave(job)
             return
         sock.sendall(wire)
-        if job.leaves == "at once":
-            self._leave(job)
-            return
-        if job.leaves == "while waiting":
-            time.sleep(self._rng.random() * 0.1)
+        if job.leaves in ("at once", "while waiting"):
+            time.sleep(self._rng.random() * 0.1 * (job.leaves == "while waiting"))
             self._leave(job)
             return
         if job.leaves is not None:
@@ -181,8 +177,8 @@ class Client:
         return self._sock
 
     def _leave(self, job: Job) -> None:
-        self._hang_up()
         self._tally.note(f"left {job.leaves}")
+        self._hang_up()
 
     def _hang_up(self) -> None:
         sock, self._sock = self._sock, None

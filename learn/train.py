@@ -30,16 +30,20 @@ from learn.thresholds import Budgets, choose
 
 OUT = ROOT / "data" / "model"
 MAX_CHARS = 4000  # nothing longer was trained on
-MAX_STRANGE = 0.75  # share of n-grams never seen; above it the calibration has no cases to go by
+MAX_STRANGE = 0.55  # share of n-grams never seen; above it harmful errors are several times as frequent
 _CALIBRATION_C = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's origin."""
+    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's origin; lengths (n,)."""
 
     scores: NDArray[np.float32]
     strange: NDArray[np.float32]
+    log_chars: NDArray[np.float32]
+
+    def rows(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        return calibration_rows(self.scores[at], self.strange[at], self.log_chars[at])
 
 
 def truth_of(prompts: Sequence[Prompt]) -> Truth:
@@ -60,7 +64,7 @@ def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int
         for name, (rows, held_scores, held_strange) in zip(names, pool.map(_held_out, names), strict=True):
             scores[rows], strange[rows] = held_scores, held_strange
             print(f"  without {name}: {len(rows)} prompts scored", flush=True)
-    return Scored(scores, strange)
+    return Scored(scores, strange, matrix.dense[:, 0])
 
 
 shared: list[tuple[Matrix, Truth, Recipe]] = []
@@ -79,15 +83,14 @@ def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[f
 
 
 def calibrate(scored: Scored, truth: Truth, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(11, 4): from `calibration_rows` to calibrated scores."""
-    x = calibration_rows(scored.scores[rows], scored.strange[rows])
-    weights, bias = multinomial(x, targets_of(truth)[rows], _CALIBRATION_C, 200)
+    """(16, 4): from `calibration_rows` to calibrated scores."""
+    weights, bias = multinomial(scored.rows(rows), targets_of(truth)[rows], _CALIBRATION_C, 200)
     weights[-1] += bias  # the last of the rows is one
     return weights
 
 
 def calibrated(scored: Scored, calibration: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
-    return softmax(calibration_rows(scored.scores[rows], scored.strange[rows]) @ calibration).astype(np.float64)
+    return softmax(scored.rows(rows) @ calibration).astype(np.float64)
 
 
 def decides(p: Floats, open_: Bools, thresholds: dict[str, float]) -> Bools:

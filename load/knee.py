@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from bench.slo import RouterSlo
 from bench.stats import percentile
-from load.verdict import OWN_PACE, Stretch, routes, shares
-
-LOCAL = ("primary", "meta", "enrich")  # the routes that end on the primary
+from load.verdict import LOCAL, OWN_PACE, Stretch, routes, shares
 
 
 @dataclass(frozen=True, slots=True)

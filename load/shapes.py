@@ -1,6 +1,5 @@
 """The plan's phases as Locust wants them; each transition is written down for the verdict."""
 
-import math
 import time
 from typing import Any
 
@@ -20,6 +19,8 @@ class PlannedShape(LoadTestShape):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._now: int | None = None
+        self._users = 0
+        self._last_rate = 10.0
         self._phases = list(self.setup.phases)
 
     def tick(self) -> tuple[int, float] | None:
@@ -28,7 +29,14 @@ class PlannedShape(LoadTestShape):
         if found is None:
             return None
         users = max(1, round(found[1] * self.setup.users))
-        return users, max(10.0, math.ceil(users / 2))
+        change, self._users = abs(users - self._users), users
+        return users, self._rate(change)
+
+    def _rate(self, change: int) -> float:
+        """Users that come or go per second: all of a change within one, and not a new rate for every tick."""
+        if change:
+            self._last_rate = float(max(10, change))
+        return self._last_rate
 
     def _note(self, phase: int) -> None:
         if phase == self._now:

@@ -66,7 +66,8 @@ class RouterUser(User):
 
     def _record(self, sample: Sample) -> None:
         fire = self.environment.events.request.fire
-        error = RuntimeError(f"{sample.outcome}: {sample.problem[:120]}") if sample.outcome in (Outcome.FAILED, Outcome.REFUSED) else None
+        bad = sample.outcome in (Outcome.FAILED, Outcome.REFUSED)
+        error = RuntimeError(f"{sample.outcome}: status {sample.status}" if sample.status else sample.problem[:80]) if bad else None
         common: dict[str, Any] = {"name": f"{sample.user} → {sample.route}", "response_length": sample.tokens}
         fire(request_type="total ms", response_time=sample.total * 1000, exception=error, context={"sample": sample}, **common)
         # Locust knows one figure per request: these are rows of their own, each in the unit that its type names.

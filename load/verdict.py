@@ -1,7 +1,7 @@
 """Samples against service levels, phase by phase. Pure: what ramps and settles is left out, too few samples are not judged."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from bench.result import NOTHING, ms
@@ -12,6 +12,7 @@ from load.probe import Look
 from load.samples import Outcome, Sample
 
 OWN_PACE = frozenset(("slow reader",))  # how long its answers last is its own doing
+LOCAL = frozenset(("primary", "meta", "enrich"))  # the routes that end on the primary, whose slots the load is measured in
 _UNASKED = frozenset((Outcome.ABORTED, Outcome.GAVE_UP))  # the client's doing: neither served nor failed
 
 
@@ -141,10 +142,9 @@ def against(level: LevelSlo, stretch: Stretch, calm: Stretch | None, least: int)
             Line("primary: p95 against 1×", f"≤ × {level.p95_growth:g}", shown, n, growth <= level.p95_growth if n >= least else None)
         )
     if level.refused_share is not None:
-        lines.append(_share("refused (429, 503)", level.refused_share, stretch, Outcome.REFUSED, least))
-    if level.told_s is not None:
-        told = [s.total for s in stretch.samples if s.outcome is Outcome.REFUSED]
-        lines += _times("told so", Percentiles(p95=level.told_s * 1000), told, 1)
+        lines.append(_share("refused, of those for the primary", level.refused_share, stretch, Outcome.REFUSED, least, LOCAL))
+    told = [s.total for s in stretch.samples if s.outcome is Outcome.REFUSED]
+    lines += _times("refused: told so", level.told_ms, told, 1)
     if level.failed_share is not None:
         lines.append(_share("failed", (0.0, level.failed_share), stretch, Outcome.FAILED, least))
     return lines
@@ -167,8 +167,8 @@ def _times(name: str, limits: Percentiles, values: Sequence[float], least: int) 
     return lines
 
 
-def _share(name: str, allowed: tuple[float, float], stretch: Stretch, outcome: Outcome, least: int) -> Line:
-    asked = [s for s in stretch.samples if s.outcome not in _UNASKED]
+def _share(name: str, allowed: tuple[float, float], stretch: Stretch, outcome: Outcome, least: int, chosen: Set[str] | None = None) -> Line:
+    asked = [s for s in stretch.samples if s.outcome not in _UNASKED and (chosen is None or s.route in chosen)]
     low, high = allowed
     limit = f"≤ {100 * high:g} %" if not low else f"{100 * low:g} … {100 * high:g} %"
     if not asked:

@@ -6,4 +6,8 @@ sh scripts/venv.sh dev
 if [ "${1:-}" = profile ]; then
     exec .venv/bin/python -m bench "$@"
 fi
+if [ "${1:-}" = soak ]; then # 10,000 requests unless ARGS="--requests N"
+    shift
+    exec .venv/bin/python -m bench.soak "$@"
+fi
 exec ./Benchmark "$@"

@@ -21,7 +21,7 @@ import yaml
 USAGE = "usage: ./gpu-mode gaming|ml|status"
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "gpu-mode.yaml"
 POLL = 0.25  # seconds between two looks
-WORKERS_WAIT = 15.0  # seconds in which every worker process should have been asked at least once
+WORKERS_WAIT = 10.0  # seconds of quiet after which a worker process that never answered is taken to be idle too
 TELL_EVERY = 5.0
 
 
@@ -58,6 +58,13 @@ def load_config(path: Path) -> Config:
     return Config(**data)
 
 
+def ask(method: str, url: str, **options: Any) -> requests.Response:
+    """A request that goes straight there, whatever proxies the environment names."""
+    with requests.Session() as http:
+        http.trust_env = False
+        return http.request(method, url, **options)
+
+
 class Router:
     """The router's /admin API. Each call is on a connection of its own, so that any of its workers may answer."""
 
@@ -73,13 +80,15 @@ class Router:
 
     def _ask(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            answer = requests.request(method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10)
+            answer = ask(method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10)
             told = answer.json()
         except (requests.RequestException, ValueError):
             raise Failed(f"No router answers at {self._url}; start it, or say where it is by ROUTER_ADMIN_URL.") from None
         if answer.status_code != 200:
             error = told.get("error") if isinstance(told, dict) else None
-            raise Failed(str(error.get("message")) if isinstance(error, dict) else f"{self._url} answered with status {answer.status_code}.")
+            raise Failed(
+                str(error.get("message")) if isinstance(error, dict) else f"{self._url} answered with status {answer.status_code}."
+            )
         return dict(told)
 
 
@@ -107,7 +116,8 @@ def gaming(router: Router, config: Config) -> None:
 
 def drain(router: Router, config: Config) -> None:
     """Wait until no worker of the router has anything under way on the backend."""
-    began, told_at = time.monotonic(), float("-inf")
+    began = busy_at = time.monotonic()
+    told_at = float("-inf")
     idle: set[int] = set()
     while True:
         status = router.status()
@@ -115,10 +125,11 @@ def drain(router: Router, config: Config) -> None:
         left = backend["in_use"] + backend["waiting"]
         if backend["out"] and not left:
             idle.add(status["pid"])
-            if len(idle) >= status["workers"] or now - began > max(WORKERS_WAIT, config.drain_wait):
+            if len(idle) >= status["workers"] or now - busy_at > WORKERS_WAIT:
                 return
         else:
             idle.discard(status["pid"])
+            busy_at = now
             if now - began > config.drain_wait:
                 raise Failed(f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: put back into service.")
             if now - told_at >= TELL_EVERY:
@@ -161,7 +172,7 @@ def wait_for_health(url: str, config: Config) -> None:
 
 def code_of(url: str) -> int:
     try:
-        return requests.get(url, timeout=5).status_code
+        return ask("GET", url, timeout=5).status_code
     except requests.RequestException:
         return 0
 
@@ -169,12 +180,12 @@ def code_of(url: str) -> int:
 def warm_up(url: str, model: str | None) -> None:
     """One token, so that the first person does not wait for what a server does only once. What it answers does not matter."""
     try:
-        listed = requests.get(f"{url}/v1/models", timeout=10).json()["data"][0]["id"]
+        listed = ask("GET", f"{url}/v1/models", timeout=10).json()["data"][0]["id"]
     except (requests.RequestException, ValueError, KeyError, IndexError, TypeError):
         listed = model
     body = {"model": listed, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     try:
-        code = requests.post(f"{url}/v1/chat/completions", json=body, timeout=120).status_code
+        code = ask("POST", f"{url}/v1/chat/completions", json=body, timeout=120).status_code
     except requests.RequestException as error:
         raise Failed(f"The warm-up request failed ({type(error).__name__}); the backend stays out of service.") from None
     if code >= 500:
@@ -203,9 +214,8 @@ def show(router: Router, config: Config) -> None:
     for name, told in status["backends"].items():
         used = f"{told['in_use']}/{told['slots']}"
         service = "out" if told["out"] else "in"
-        print(
-            f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {told['pause'] or '-':<11} {told['model'] or '?'}"
-        )
+        pause, model = told["pause"] or "-", told["model"] or "?"
+        print(f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {pause:<11} {model}")
     for line in gpu_memory():
         print(line)
 

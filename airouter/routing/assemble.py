@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from airouter.clock import Clock
 from airouter.errors import ConfigError
 from airouter.routing.cascade import CallingTier, InstantTier
+from airouter.routing.text_model import load_model
 from airouter.routing.tiers.cache import LIFETIMES, CacheTier
+from airouter.routing.tiers.learned import LearnedTier
 from airouter.routing.tiers.one_token import OneTokenTier
 from airouter.routing.tiers.reasoning import ReasoningTier
 from airouter.routing.tiers.rules import RulesTier
@@ -38,6 +40,10 @@ def _cache(parts: Parts) -> Tier | None:
     return CacheTier(parts.clock, spec.size, lifetimes)
 
 
+def _learned(parts: Parts) -> Tier | None:
+    return LearnedTier(load_model(parts.settings.learned.model), parts.clock)
+
+
 def _one_token(parts: Parts) -> Tier | None:
     spec = parts.settings.one_token
     backend = parts.backends.get(spec.backend)
@@ -58,6 +64,7 @@ def _reasoning(parts: Parts) -> Tier | None:
 BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
     "rules": _rules,
     "cache": _cache,
+    "learned": _learned,
     "one_token": _one_token,
     "reasoning": _reasoning,
 }

@@ -6,7 +6,7 @@
     dense        float32 (D, H), mean and scale float32 (D,): of the dense features
     bias         float32 (H,)
     out          float32 (H, 4), out_bias float32 (4,): from the hidden units (ReLU) to the scores, columns as `CLASSES`
-    calibration  float32 (K, 4): from the scores and the strangeness to calibrated scores
+    calibration  float32 (K, 4): from the scores, the strangeness and the length to calibrated scores
     seen         uint8 (2^seen_bits / 8,): one bit per n-gram seen in training
     about        uint8: JSON with the spec, the thresholds and the limits
 """
@@ -29,7 +29,7 @@ CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 FILE = "weights.npz"
 FORMAT = 2
 DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut
-CALIBRATION_ROWS = 11
+CALIBRATION_ROWS = 16
 _WEIGHTS = ("kept", "table", "table_scale", "dense", "mean", "scale", "bias", "out", "out_bias", "calibration", "seen")
 
 F32 = NDArray[np.float32]
@@ -74,17 +74,21 @@ class Model:
 
     def judge(self, encoded: Encoded) -> Opinion:
         strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
-        rows = calibration_rows(self.scores(encoded)[None, :], np.array([strange], np.float32))
+        rows = calibration_rows(self.scores(encoded)[None, :], np.array([strange], np.float32), encoded.dense[:1])
         return Opinion(softmax(rows @ self.calibration)[0], strange)
 
 
-def calibration_rows(scores: F32, strange: F32) -> F32:
-    """(n, 11) from scores (n, 4) and strangeness (n,): centred scores, strangeness, their products, the margin, one."""
+def calibration_rows(scores: F32, strange: F32, log_chars: F32) -> F32:
+    """(n, 16) from scores (n, 4), strangeness (n,) and length (n,): what the calibration is linear in.
+
+    Centred scores, alone and times strangeness and length, since a score means less in a strange or short text; the margin.
+    """
     centred = scores - scores.mean(1, keepdims=True)
     top = np.partition(centred, -2, axis=1)
     margin = top[:, -1:] - top[:, -2:-1]
-    u = strange[:, None]
-    return np.concatenate((centred, u, centred * u, margin * 0.1, np.ones_like(u)), axis=1).astype(np.float32)
+    u, length = strange[:, None], (log_chars[:, None] - 4.5) / 1.5  # about -1..1 from 20 to 400 characters
+    parts = (centred, centred * u, centred * length, u, length, margin * 0.1, np.ones_like(u))
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def softmax(scores: F32) -> F32:

@@ -13,7 +13,6 @@ from airouter.runtime import Runtime
 from airouter.upstream.backend import Backend
 from airouter.web.body import read_body
 
-
 # HTTP_ORIGIN: a browser sends it with a POST that some page has made it send.
 _SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
 

@@ -48,8 +48,6 @@ def make_chain(make_router: Callable[..., RouterProcess], sim: Simulator) -> Mak
 
     def make(*tiers: str, env: dict[str, str] | None = None, **config: Any) -> RouterProcess:
         key = {"XAI_API_KEY": "test-key"} if "xai" in tiers else {}
-        return make_router(
-            config=chain(*tiers, **config), env={**key, **(env or {})}, backends=(), urls=urls_of(sim, tiers), warm=False
-        )
+        return make_router(config=chain(*tiers, **config), env={**key, **(env or {})}, backends=(), urls=urls_of(sim, tiers), warm=False)
 
     return make

@@ -24,9 +24,7 @@ def test_without_a_key_this_machine_may(chained: RouterProcess) -> None:
 
 
 @pytest.mark.parametrize(("method", "what"), CALLS)
-@pytest.mark.parametrize(
-    "header", ["X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "Forwarded", "X_Real_IP", "Via", "Origin"]
-)
+@pytest.mark.parametrize("header", ["X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "Forwarded", "X_Real_IP", "Via", "Origin"])
 def test_who_speaks_for_another_may_not(chained: RouterProcess, method: str, what: str, header: str) -> None:
     """A proxy on this machine forwards for anybody, and a browser for any page: without a key they are refused."""
     answer = call(chained, method, what, **{header: "127.0.0.1"})

@@ -116,7 +116,9 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
     stream = Running(lambda: Stream(router, body(slowly(40, 15), **CHAIN_MODEL)).read())
     for number in range(10):
         if number % 2:
-            broken = "backends: [" if number % 4 == 1 else yaml.safe_dump({**good, "backends": {**good["backends"], "primary": {"slts": 3}}})
+            broken = (
+                "backends: [" if number % 4 == 1 else yaml.safe_dump({**good, "backends": {**good["backends"], "primary": {"slts": 3}}})
+            )
             write(router, broken)
             before = status(router)
             answer = admin(router, "reload")

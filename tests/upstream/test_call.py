@@ -1,46 +1,16 @@
-"""One HTTP call over real sockets: what it reads, how it fails, how it is cancelled, what its limits bound."""
+"""One HTTP call over real sockets: what it sends and reads, how it fails, how it is cancelled, when a connection is used again."""
 
 from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from wire_server import OK, Peer, WireServer, answering, own_certificate
+from wire_server import CLOCK, HALF, OK, Peer, WireServer, answering, begin, origin_of, run
 
-from airouter.clock import Clock
-from airouter.errors import ConnectFailed, UpstreamBroken, UpstreamTimeout
+from airouter.errors import ConnectFailed, UpstreamBroken
 from airouter.types import HttpRequest, Limits
-from airouter.upstream.call import Call
-from airouter.upstream.poller import Poller
 from airouter.upstream.pool import Origin
-
-CLOCK = Clock()
-AMPLE = Limits(5, 5, 5, 10)
-GET = HttpRequest("GET", "/v1/models")
-
-
-def begin(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, Poller]:
-    poller = Poller(CLOCK)
-    call = poller.add(Call(origin, request, limits, CLOCK, "it"))
-    call.start()
-    return call, poller
-
-
-def run(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, bytes]:
-    """A call to its end, and its body."""
-    call, poller = begin(origin, request, limits)
-    body, until = b"", time.monotonic() + 15
-    while not call.finished and time.monotonic() < until:
-        poller.wait(until)
-        body += call.take()
-    call.close()
-    return call, body + call.take()
-
-
-def origin_of(server: WireServer, **options: str) -> Origin:
-    return Origin(server.url, CLOCK, **options)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +94,6 @@ def test_a_slow_reader_of_a_large_request_is_waited_for() -> None:
         assert (call.error, body) == (None, b"hello")
 
 
-HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"
 HALF_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
@@ -197,81 +166,6 @@ def test_a_name_that_does_not_resolve() -> None:
     assert "no-such-host.invalid" in call.error.message
 
 
-@pytest.mark.parametrize(
-    ("reply", "limits", "phase"),
-    [
-        (b"", Limits(5, 0.2, 5, 10), "first_byte"),
-        (b"", Limits(5, 5, 5, 0.2), "total"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 0.2, 5, 10), "first_byte"),  # headers are no content
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 5, 5, 0.2), "total"),
-    ],
-)
-def test_each_limit_has_its_name(reply: bytes, limits: Limits, phase: str) -> None:
-    """Silence ends at the limit that bounds it, and the error says which one that was."""
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.send(reply)
-        assert peer.wait_for_close()
-
-    with WireServer(script) as server:
-        started = time.monotonic()
-        call, _ = run(origin_of(server), limits=limits)
-        assert isinstance(call.error, UpstreamTimeout)
-        assert call.error.phase == phase
-        assert 0.15 < time.monotonic() - started < 2
-
-
-def test_the_idle_limit_counts_from_the_last_byte() -> None:
-    """After the first content each gap is bounded, not their sum."""
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        for _ in range(8):
-            peer.send(b"x")
-            time.sleep(0.1)
-        assert peer.wait_for_close()
-
-    with WireServer(script) as server:
-        call, poller = begin(origin_of(server), limits=Limits(5, 5, 0.35, 10))
-        body, started = b"", time.monotonic()
-        while not call.finished and time.monotonic() - started < 5:
-            poller.wait(time.monotonic() + 0.05)
-            body += call.take()
-            if body:
-                call.content_seen()
-        assert isinstance(call.error, UpstreamTimeout)
-        assert call.error.phase == "idle"
-        assert body == b"x" * 8
-
-
-def test_a_paused_call_does_not_read() -> None:
-    """While its owner's buffer is full a call leaves the bytes with the sender, and its silence does not count."""
-    total = 40_000_000
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total + b"x" * total)
-
-    with WireServer(script) as server:
-        call, poller = begin(origin_of(server), limits=Limits(5, 0.3, 0.3, 20))
-        while not call.buffered:
-            poller.wait(time.monotonic() + 1)
-        call.content_seen()
-        call.paused, had = True, call.buffered
-        until = time.monotonic() + 0.6
-        while time.monotonic() < until:
-            poller.wait(until)
-        assert (call.buffered, call.error) == (had, None)
-        call.resume()
-        read = 0
-        while not call.finished:
-            poller.wait(time.monotonic() + 5)
-            read += len(call.take())
-        assert (call.error, read + len(call.take())) == (None, total)
-
-
 def test_a_kept_connection_that_was_closed_meanwhile_is_not_used() -> None:
     """A server that closes an idle connection costs the next call nothing."""
 
@@ -308,61 +202,3 @@ def test_a_kept_connection_that_closes_on_reuse_is_tried_anew_once() -> None:
         call, _ = run(origin)
         assert isinstance(call.error, UpstreamBroken)
         assert server.connections == 3
-
-
-def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
-    """With ca_file an https backend with its own certificate is spoken to, large answers and kept connections included."""
-    certificate, context = own_certificate(tmp_path)
-    large = b"y" * 2_000_000
-    server = WireServer(lambda peer: server.answer(peer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large) + large), context)
-    with server:
-        origin = origin_of(server, ca_file=str(certificate))
-        for _ in range(2):
-            call, body = run(origin, HttpRequest("POST", "/", {}, large))
-            assert (call.error, len(body)) == (None, len(large))
-        assert server.connections == 1
-        origin.close()
-
-
-def test_tls_is_verified(tmp_path: Path) -> None:
-    """A certificate that nobody vouches for, or that is for somebody else, is refused before a byte is sent."""
-    certificate, context = own_certificate(tmp_path)
-    with WireServer(lambda peer: server.answer(peer), context) as server:
-        for origin in (origin_of(server), Origin(f"https://localhost:{server.port}", CLOCK, ca_file=str(certificate))):
-            call, _ = run(origin)
-            assert isinstance(call.error, ConnectFailed)
-            assert "ca_file" in call.error.message
-        assert server.requests == []
-
-
-def test_a_handshake_that_never_ends_is_a_failed_connection() -> None:
-    """A server that does not speak TLS is bounded by the connect limit."""
-
-    def script(peer: Peer) -> None:
-        while peer.sock.recv(65536):  # takes all, says nothing
-            pass
-
-    with WireServer(script) as server:
-        call, _ = run(Origin(server.url.replace("http:", "https:"), CLOCK), limits=Limits(0.3, 5, 5, 10))
-        assert isinstance(call.error, UpstreamTimeout)
-        assert call.error.phase == "connect"
-        assert not call.error.sent
-
-
-def test_cancelling_over_tls_is_seen_at_once(tmp_path: Path) -> None:
-    """The socket of a TLS call is shut just as quickly."""
-    certificate, context = own_certificate(tmp_path)
-    seen = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.send(HALF)
-        peer.wait_for_close()
-        seen.set()
-
-    with WireServer(script, context) as server:
-        call, poller = begin(origin_of(server, ca_file=str(certificate)))
-        while not call.buffered:
-            poller.wait(time.monotonic() + 1)
-        call.close()
-        assert seen.wait(1)

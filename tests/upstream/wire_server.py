@@ -8,13 +8,24 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
+from airouter.clock import Clock
+from airouter.types import HttpRequest, Limits
+from airouter.upstream.call import Call
+from airouter.upstream.poller import Poller
+from airouter.upstream.pool import Origin
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"
+CLOCK = Clock()
+AMPLE = Limits(5, 5, 5, 10)
+GET = HttpRequest("GET", "/v1/models")
 Script = Callable[["Peer"], None]
 
 
@@ -131,3 +142,25 @@ def own_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return certificate, context
+
+
+def begin(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, Poller]:
+    poller = Poller(CLOCK)
+    call = poller.add(Call(origin, request, limits, CLOCK, "it"))
+    call.start()
+    return call, poller
+
+
+def run(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, bytes]:
+    """A call to its end, and its body."""
+    call, poller = begin(origin, request, limits)
+    body, until = b"", time.monotonic() + 15
+    while not call.finished and time.monotonic() < until:
+        poller.wait(until)
+        body += call.take()
+    call.close()
+    return call, body + call.take()
+
+
+def origin_of(server: WireServer, **options: str) -> Origin:
+    return Origin(server.url, CLOCK, **options)

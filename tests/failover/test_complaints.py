@@ -1,0 +1,144 @@
+"""What people complain about in proxies of this kind, where it concerns failing backends: here each of it is a test.
+
+Most of them stand elsewhere (`COVERED` says where); those that need a situation of their own are below.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+from harness import Stream, Wire, all_free, ask, body, error_of, eventually, steer
+from resilience_harness import CHAIN_MODEL, Running, backend, started, status, well
+
+from bench.router_process import ROOT, RouterProcess
+from simulator.testing import Simulator
+
+COVERED = {
+    "a client that leaves keeps the backend busy, before the first token": "execution/test_disconnect.py::test_before_the_first_token",
+    "a client that leaves keeps the backend busy, in mid-stream": "execution/test_disconnect.py::test_in_mid_stream",
+    "a client that leaves the queue keeps its place": "failover/test_backpressure.py::test_a_full_queue_turns_away_at_once",
+    "a client that leaves counts as a failure": "execution/test_disconnect.py::test_a_client_that_left_is_not_held_against_the_backend",
+    "timeouts do not fire: a silent backend hangs the request": "failover/test_chain.py::test_a_stream_that_never_began_is_rescued",
+    "timeouts kill a live stream": "web/test_streaming.py::test_slowness_is_not_silence",
+    "a timeout is a 500": "failover/test_chain.py::test_an_exhausted_chain_says_so",
+    "a cut stream never falls back": "failover/test_midstream.py::test_a_cut_stream_is_continued",
+    "a stalled stream never falls back": "failover/test_midstream.py::test_a_stalled_stream_is_continued_by_the_next",
+    "a truncated stream is reported as success": "failover/test_midstream.py::test_where_it_is_not_sound_it_ends_with_an_error",
+    "limits are multiplied by replicas": "failover/test_backpressure.py::test_the_caps_are_divided_among_the_workers",
+    "the wait limit kills running generations": "failover/test_backpressure.py::test_the_wait_limit_does_not_touch_what_runs",
+    "a half-open probe's slot is lost": "failover/test_cooldown.py::test_a_probe_whose_client_leaves_gives_its_place_up",
+    "several probes at a time": "failover/test_cooldown.py::test_it_comes_back_by_exactly_one_probe",
+    "the upstream's Retry-After is renamed": "failover/test_chain.py::test_the_clients_wait_is_passed_on",
+    "no bytes during a long wait": "web/test_streaming.py::test_a_waiting_client_gets_comments_and_then_its_answer",
+    "usage is missing in streams": "web/test_streaming.py::test_the_usage_chunk_comes_only_when_it_was_asked_for",
+    "the configuration cannot be reloaded": "failover/test_drain_reload.py::test_reload_under_load",
+    "SIGTERM cuts streams": "failover/test_drain_reload.py::test_sigterm_lets_every_stream_end",
+}
+
+
+@pytest.mark.parametrize("complaint", COVERED)
+def test_there_is_a_test_for_it(complaint: str) -> None:
+    """Each complaint has a test by that name."""
+    file, _, name = COVERED[complaint].partition("::")
+    assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Simulator) -> None:
+    """A client that gives its request no time gets 504, and the backend's health is not touched."""
+    sim.configure("primary", ttft_nonstream_ms=400)
+    for _ in range(6):
+        answer = ask(chained, "Hello", headers={"X-Router-Timeout": "0.05"}, **CHAIN_MODEL)
+        assert (answer.status_code, error_of(answer)["code"]) == (504, "client_deadline_exceeded")
+    told = backend(chained)
+    assert (told["breaker"], told["fails"]) == ("closed", 0)
+    assert started(sim, "embedding") + started(sim, "xai") == 0
+    all_free(chained)
+
+
+def test_slots_do_not_leak_when_clients_leave(make_chain, sim: Simulator) -> None:
+    """Clients that leave at any moment, waiting, before the first token or in mid-stream, leave no slot taken."""
+    router = make_chain("primary", backends={"primary": {"slots": 3, "first_byte_timeout": 10, "total_timeout": 20}}, queue={"wait": 10})
+    text = steer("Hello", all={"ttft_ms": 60, "tokens": 30, "tps": 100})
+    chance = random.Random(7)
+    for _ in range(6):
+        wires = [Wire(router.port).post("/v1/chat/completions", body(text, stream=chance.random() < 0.5, **CHAIN_MODEL)) for _ in range(8)]
+        for wire in wires:
+            time.sleep(chance.random() * 0.06)
+            wire.leave()
+    all_free(router)
+    assert backend(router)["waiting"] == 0
+    eventually(lambda: sim.stats("primary")["running"] == 0)
+    for answer in Running(lambda: ask(router, "Hello", **CHAIN_MODEL), 3).all():
+        well(answer)
+    assert backend(router)["fails"] == 0
+
+
+def test_an_error_in_mid_stream_does_not_spin(chained: RouterProcess, sim: Simulator) -> None:
+    """A 429 as an event of a stream ends it; the router does not burn its processor on it."""
+    sim.fault("primary", "error_event", after_chunks=4)
+    used = cpu_seconds(chained.workers)
+    began = time.monotonic()
+    stream = Stream(chained, body("Hello", n=2, **CHAIN_MODEL)).read()
+    assert stream.error is not None
+    assert not stream.done
+    time.sleep(1)
+    assert cpu_seconds(chained.workers) - used < 0.5 * (time.monotonic() - began)
+    all_free(chained)
+
+
+def test_health_checks_cost_nothing(make_chain, sim: Simulator) -> None:
+    """However often backends are probed, nobody generates a token, clouds included."""
+    router = make_chain("primary", "ollama", "xai", probes={"enabled": True, "interval": 0.1, "idle_factor": 1})
+    eventually(lambda: sim.stats("xai")["by_path"].get("/v1/models", 0) >= 3)
+    for role, path in (("primary", "/health"), ("ollama", "/v1/models"), ("xai", "/v1/models")):
+        seen = sim.stats(role)["by_path"]
+        assert set(seen) <= {path, "/v1/models"}
+        assert started(sim, role) == 0
+    assert router.get("/health").status_code == 200
+    assert sum(started(sim, role) for role in ("primary", "ollama", "xai")) == 0
+
+
+def test_retries_do_not_multiply(chained: RouterProcess, sim: Simulator) -> None:
+    """In a storm of errors each backend sees hardly more requests than came in, and the client is told not to add its own."""
+    for role in ("primary", "embedding", "xai"):
+        sim.fault(role, "error_status", status=500)
+    count = 60
+    for answer in (ask(chained, "Hello", **CHAIN_MODEL) for _ in range(count)):
+        assert answer.status_code == 500
+        assert answer.headers["x-should-retry"] == "false"
+    total = sum(started(sim, role) for role in ("primary", "embedding", "xai"))
+    assert total <= 3 * count + 0.2 * count + 11
+
+
+def test_too_long_a_context_is_a_status(chained: RouterProcess, sim: Simulator) -> None:
+    """A stream that cannot begin because the request is too long is a 400 with JSON, not a 200 with events."""
+    sim.configure("primary", max_model_len=64)
+    stream = Stream(chained, body("Hello " * 200, **CHAIN_MODEL))
+    assert (stream.status, stream.headers["Content-Type"]) == (400, "application/json")
+    assert "maximum context length" in error_of(stream.response)["message"]
+    stream.close()
+
+
+def test_the_state_is_visible(make_chain, sim: Simulator) -> None:
+    """Which backend is shut out, why and for how long stands in /admin/status, /stats, the metrics and the log."""
+    router = make_chain("primary", "second", each={"cooldown": 120})
+    sim.refuse("primary")
+    ask(router, "Hello", **CHAIN_MODEL)
+    told = status(router)["backends"]["primary"]
+    assert (told["breaker"], told["cause"], told["fails"]) == ("cooling", "connect", 1)
+    assert 100 < told["retry_after_s"] <= 120
+    assert router.stats()["backends"]["primary"]["breaker"] == "cooling"
+    assert router.metric("airouter_backend_state", backend="primary") == 2
+    eventually(lambda: any("Backend primary is cooling after:" in line for line in router.log()))
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100
