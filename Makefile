@@ -1,7 +1,7 @@
 # Every target is a script in scripts/, which also runs where there is no make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test check test-real profile benchmark soak clean
+.PHONY: help run serve reload test check test-real profile benchmark load load-ui test-slo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,15 @@ profile: ## where a request's time goes
 
 benchmark: ## all measurements of ./Benchmark (ARGS="…" chooses)
 	@sh scripts/bench.sh $(or $(ARGS),all)
+
+load: ## realistic load, a verdict per service level, the knee (ARGS="--shape 5x")
+	@sh scripts/load.sh $(ARGS)
+
+load-ui: ## the same by hand, in Locust's web interface
+	@sh scripts/load.sh --ui $(ARGS)
+
+test-slo: ## the endpoints' service levels (LLM_*_URL; without any, the simulator)
+	@sh scripts/test-slo.sh $(ARGS)
 
 soak: ## 10,000 requests with random faults and disconnects: does anything leak?
 	@sh scripts/bench.sh soak $(ARGS)

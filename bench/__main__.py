@@ -14,6 +14,8 @@ from rich.console import Console
 
 from bench import failover, faults, overhead, overload, profile, routing, streams, throughput
 from bench.client import Failure
+from bench.endpoint_commands import ENDPOINTS
+from bench.endpoint_commands import add_parsers as add_endpoint_parsers
 from bench.environment import environment
 from bench.result import Result, write_json
 from bench.sampling import Meter, Sampler
@@ -59,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}.")
         if name == "overload":
             overload.add_arguments(command)
+    add_endpoint_parsers(commands)
     commands.add_parser("all", parents=[common], help="all of them", description="All of them, one after the other.")
     return top
 
@@ -104,6 +107,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
+    if name in ENDPOINTS:
+        return ENDPOINTS[name][0](sampler, args)
     if name in CHAINS:
         if args.url:
             raise Unavailable("It breaks the backends, so it starts its own: leave --url out.")

@@ -1,29 +1,30 @@
 """One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable, cold, one by one, at once."""
 
 import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from bench.client import CHAT, Connection, Endpoint, Failure, Reply
 from bench.sampling import Sampler, Samples
-from bench.slo import EndpointProfile, EndpointSlo
+from bench.slo import EndpointProfile, EndpointSlo, Method
 from bench.stats import percentile
 from simulator.testing import Simulator
 
 EMBEDDINGS = "/v1/embeddings"
 _REACH_S = 5.0
-_STREAM_TOKENS = 128  # for tokens per second; the time to the first token does not depend on it
+_STREAM_TOKENS = 64  # for tokens per second; the time to the first token does not depend on it
 # The smallest picture there is: one pixel.
-_PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-)
+_PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 # Which role of the simulator stands for what where no endpoint is configured.
 STAND_INS = {"chat": "primary", "vision": "primary", "embedding": "embedding"}
+ROLES = ("primary", "embedding")
+_USAGE = re.compile(rb'"completion_tokens":\s*(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Subject:
         self.served = reach(endpoint)  # the model's name there
 
     @property
-    def method(self) -> Any:
+    def method(self) -> Method:
         return self.profile.method
 
     def client(self) -> Connection:
@@ -144,9 +145,10 @@ class Subject:
 def _streamed(reply: Reply) -> Timing:
     if reply.first_content is None:
         raise Failure("a stream without content")
-    tokens = reply.body.count(b'"delta"') - 2  # the role, and the end
+    told = _USAGE.findall(reply.body)
+    tokens = int(told[-1]) if told else reply.body.count(b'"delta"') - 2  # but for the role and the end
     over = reply.seconds - reply.first_content
-    return Timing(reply.first_content, tokens / over if tokens > 2 and over > 0 else None)
+    return Timing(reply.first_content, (tokens - 1) / over if tokens > 2 and over > 0 else None)
 
 
 def _connect_s(endpoint: Endpoint) -> float:
@@ -184,13 +186,10 @@ Subjects = list[tuple[str, EndpointSlo, Subject | str]]  # the sentence is why i
 def subjects(profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ) -> Iterator[Subjects]:
     """All endpoints of a profile. Where none is configured the simulator stands in for each of them."""
     with ExitStack() as stack:
-        address: Callable[[EndpointSlo], str | None] = lambda slo: slo.address(environ)  # noqa: E731
-        if not any(address(slo) for slo in profile.endpoints.values()):
-            simulator = stack.enter_context(Simulator(profile="homelab", roles=("primary", "embedding")))
-            address = lambda slo: simulator.url(STAND_INS[slo.kind])  # noqa: E731
+        stand_in = stack.enter_context(Simulator(profile="homelab", roles=ROLES)) if simulated(profile, environ) else None
         found: Subjects = []
         for name, slo in profile.endpoints.items():
-            url = address(slo)
+            url = stand_in.url(STAND_INS[slo.kind]) if stand_in else slo.address(environ)
             subject: Subject | str = f"{slo.env} is not set"
             if url:
                 try:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import gevent
 from locust import User, task
 
+from bench.client import CHAT
 from bench.prompts import complex_, enrich
 from load import texts
-from load.client import CHAT, EMBEDDINGS, Answer, Client
+from load.client import EMBEDDINGS, Answer, Client
 from load.samples import Outcome, Sample
 from load.setup import Setup
 

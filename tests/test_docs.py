@@ -6,13 +6,16 @@ import ast
 import itertools
 import logging
 import re
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from records import record
 
+from airouter.__main__ import _parser as commands
 from airouter.load_settings import ENVIRONMENT, ROOT, SECRETS
 from airouter.routing.assemble import BUILDERS
 from airouter.settings import BackendSettings, Logging, ProbeSettings, RouteSettings, Settings, describe
@@ -20,8 +23,7 @@ from airouter.telemetry.lines import request_line, slow_line
 from airouter.types import ROUTES, ExchangeRecord, Step, Verdict
 from airouter.web.status import ENDPOINTS
 from app import create_app
-from bench.__main__ import parser
-from records import record
+from bench.__main__ import parser as benchmarks
 from scripts.write_config_docs import changes
 from simulator.faults import CATALOGUE
 
@@ -109,7 +111,8 @@ def test_every_setting_is_explained() -> None:
 def test_every_environment_variable_is_explained() -> None:
     """Those that set a setting, those that code and scripts look up themselves, and those that hold a secret's file."""
     documented = named(cells(CONFIGURATION, "## Environment variables"))
-    looked_up = set(re.findall(r"""environ(?:\.get\(|\[|\.setdefault\()\s*["']([A-Z][A-Z_]+)["']""", "\n".join(map(read, SOURCES))))
+    code = "\n".join(map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")]))
+    looked_up = set(re.findall(r"""environ(?:\.get\(|\[|\.setdefault\()\s*["']([A-Z][A-Z_]+)["']""", code))
     looked_up -= {name for name in looked_up if name.startswith(("HTTP_", "REMOTE_", "REQUEST_", "PATH_", "CONTENT_"))}  # of WSGI
     looked_up |= set(re.findall(r"VARIABLE = \"([A-Z_]+)\"", read(ROOT / "airouter" / "control.py")))
     assert {"ROUTER_CONFIG", "AIROUTER_CONTROL"} <= looked_up
@@ -170,12 +173,13 @@ def test_every_error_code_is_documented() -> None:
     found: set[str] = set()
     for source in SOURCES:
         for node in ast.walk(ast.parse(read(source))):
-            value: ast.expr | None = None
-            if isinstance(node, ast.keyword) and node.arg == "code":
-                value = node.value
-            elif isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == "code" for target in node.targets):
-                value = node.value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            if isinstance(node, ast.keyword):
+                name, value = node.arg or "", node.value
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name, value = node.targets[0].id, node.value
+            else:
+                continue
+            if name == "code" and isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found.add(value.value)
     assert len(found) > 30
     inner = set(re.findall(r"`([a-z_]+)` and `status_<number>` are not sent to clients", read(API)))
@@ -203,10 +207,11 @@ def templates() -> set[str]:
             receiver, method, first = ast.unparse(node.func.value), node.func.attr, node.args[0]
             if not (re.search(r"(^|[._])log$", receiver) and method in ("info", "warning", "error")) and method != "_failed":
                 continue
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                found.add(first.value)
-            elif isinstance(first, ast.JoinedStr):
-                found.add("".join(part.value if isinstance(part, ast.Constant) else "%s" for part in first.values))
+            text = ast.literal_eval(first) if isinstance(first, ast.Constant) else ""
+            if isinstance(first, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "%s" for part in first.values)
+            if text:
+                found.add(f"{text}: %s" if method == "_failed" else text)
     return found - {"%s", "%s: %s"}
 
 
@@ -254,9 +259,8 @@ def test_every_metric_is_documented(app: Flask) -> None:
 # Commands -----------------------------------------------------------------------------------------------------------
 
 
-def choices(subcommands_of: object) -> set[str]:
-    actions = subcommands_of._actions  # type: ignore[attr-defined]
-    return set(next(action.choices for action in actions if action.dest in ("benchmark", "command")))
+def subcommands(of: ArgumentParser) -> set[str]:
+    return set(next(action.choices for action in of._actions if isinstance(action.choices, dict)))
 
 
 def test_every_make_target_is_documented() -> None:
@@ -270,12 +274,10 @@ def test_every_make_target_is_documented() -> None:
 
 def test_the_commands_that_are_named_are_there() -> None:
     """Benchmarks, the router's own commands, scripts."""
-    from airouter.__main__ import _parser
-
     for page in PAGES:
         text = spoken(page)
-        assert set(re.findall(r"\./Benchmark ([a-z]+)", text)) <= choices(parser()), title(page)
-        assert set(re.findall(r"-m airouter ([a-z][a-z-]*)", text)) <= choices(_parser()), title(page)
+        assert set(re.findall(r"\./Benchmark ([a-z]+)", text)) <= subcommands(benchmarks()), title(page)
+        assert set(re.findall(r"-m airouter ([a-z][a-z-]*)", text)) <= subcommands(commands()), title(page)
         assert [name for name in re.findall(r"\./([\w-]+)(?= |$)", text) if not (ROOT / name).exists()] == [], title(page)
 
 

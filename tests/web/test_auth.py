@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import SHIPPED
 from harness import Wire, ask, body, content, error_of, eventually
 
 from bench.router_process import RouterProcess
@@ -18,7 +19,8 @@ PRIVATE = ["/v1/models", "/stats", "/metrics", "/primary/health", "/router/v1/mo
 @pytest.fixture(scope="module")
 def guarded(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
-    with RouterProcess(tmp_path_factory.mktemp("guarded"), backends=backends, env={"API_KEY": KEY}) as router:
+    config = {"cascade": SHIPPED["cascade"]}
+    with RouterProcess(tmp_path_factory.mktemp("guarded"), backends=backends, config=config, env={"API_KEY": KEY}) as router:
         yield router
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from conftest import SHIPPED
 from harness import REFUSED, Stream, Wire, all_free, ask, body, content, counted, error_in, error_of, eventually, steer
 
 from bench.router_process import RouterProcess
@@ -157,7 +158,7 @@ def test_what_a_backend_does_becomes_the_right_status(
 def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory):
     """A router that gives a whole answer 1 s at most."""
     calm = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
-    config = {"backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}}}
+    config = {"backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}}, "cascade": SHIPPED["cascade"]}
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
     with RouterProcess(tmp_path_factory.mktemp("hasty"), backends=backends, config=config) as router:
         yield router
