@@ -28,6 +28,7 @@ class RouterError(Exception):
         retry_after: int | None = None,
         details: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        blame: Blame | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -37,6 +38,7 @@ class RouterError(Exception):
         self.retry_after = retry_after
         self.details = details
         self.headers = headers or {}
+        self.blame = blame or self.blame
 
     def body(self) -> dict[str, Any]:
         """The error as OpenAI's clients expect it: `{"error": {message, type, param, code}}`."""

@@ -25,7 +25,7 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs `api_key` or `allow_open`.")
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(
-        1, ge=1, le=64, description="Worker processes. Limits, breakers and caches are per process and divided among them."
+        1, ge=1, le=64, description="Worker processes. Slots and queues are divided among them; each has breakers and caches of its own."
     )
     threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
     api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
@@ -146,13 +146,15 @@ class CacheTierSettings(Section):
 
 
 class CascadeSettings(Section):
-    tiers: tuple[str, ...] = Field(("rules", "reasoning"), description="Tiers in order; the first that does not abstain decides.")
+    tiers: tuple[str, ...] = Field(
+        ("rules", "cache", "learned", "one_token", "reasoning"), description="Tiers in order; the first that does not abstain decides."
+    )
     reasoning: ReasoningTier = Field(default_factory=lambda: ReasoningTier())
     one_token: OneTokenTier = Field(default_factory=lambda: OneTokenTier())
     learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
     cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
     fallback_min_p: float = Field(
-        0.75,
+        0.9,
         ge=0.5,
         le=1,
         description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
@@ -193,7 +195,7 @@ class Timeouts(Section):
 
 class Logging(Section):
     dir: Path = Field(Path("logs"), description="Folder of app.log and sessions/.")
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important line that is written.")
     format: Literal["text", "json"] = Field("text", description="json: one JSON object per line on stdout as well.")
     content: Literal["full", "off"] = Field("full", description="off: no prompt and no answer reaches a session file.")
     max_age_days: float = Field(7, gt=0, description="Session files older than this are removed.")
@@ -248,8 +250,13 @@ class Settings(Section):
                 raise ValueError(f"{place}: there is no backend {other!r}; the backends are {names}")
         if not any(backend.url for backend in self.backends.values()):
             raise ValueError("no backend has a URL; set PRIMARY_URL=http://host:port, or run `make run`, which starts a simulator")
+        if "primary" not in self.routes:
+            raise ValueError("routes: there is no route 'primary', the default; write `primary: {backends: [NAME]}`")
         if not self.serving("primary"):
-            raise ValueError("routes.primary.backends: none of them has a URL; set PRIMARY_URL, or name a backend that has one")
+            raise ValueError(
+                "routes.primary.backends: none of them can be used (it needs a URL, a cloud also a key); "
+                "set PRIMARY_URL, or run `make run` without any backend, which starts a simulator"
+            )
         loopback = self.server.host in ("127.0.0.1", "localhost", "::1") or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             raise ValueError(
@@ -269,8 +276,9 @@ class Settings(Section):
         return tuple(dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name)))
 
     def serving(self, route: str) -> tuple[str, ...]:
-        """The usable backends of a route, in order; META without a route of its own is served like the primary."""
-        spec = self.routes.get(route) or self.routes.get("primary")
+        """The usable backends of a route, in order; META and ENRICH without a route of their own are
+        served like the primary."""
+        spec = self.routes.get(route) or (self.routes.get("primary") if route in ("meta", "enrich") else None)
         return tuple(name for name in spec.backends if self.usable(name)) if spec else ()
 
 

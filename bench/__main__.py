@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import failover, faults, overhead, overload, profile, routing, streams, throughput
+from bench import comparisons, failover, faults, overhead, overload, profile, routing, streams, throughput
 from bench.client import Failure
 from bench.endpoint_commands import ENDPOINTS
 from bench.endpoint_commands import add_parsers as add_endpoint_parsers
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "overload":
             overload.add_arguments(command)
     add_endpoint_parsers(commands)
+    comparisons.add_parsers(commands, common)
     commands.add_parser("all", parents=[common], help="all of them", description="All of them, one after the other.")
     return top
 
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     sampler = Sampler(Meter(console))
     results: list[Result] = []
     status = 0
-    names = [*BENCHMARKS, *CHAINS] if args.benchmark == "all" else [args.benchmark]
+    names = [*BENCHMARKS, *CHAINS, "history"] if args.benchmark == "all" else [args.benchmark]
     about = environment() | {"commands": names, "quick": args.quick, "workers": args.workers, "scratch": scratch() or tempfile.gettempdir()}
     for name in names:
         if sampler.interrupted:
@@ -109,6 +110,8 @@ def main(argv: list[str] | None = None) -> int:
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
     if name in ENDPOINTS:
         return ENDPOINTS[name][0](sampler, args)
+    if name in comparisons.COMPARISONS:
+        return comparisons.run(name, sampler, args)
     if name in CHAINS:
         if args.url:
             raise Unavailable("It breaks the backends, so it starts its own: leave --url out.")

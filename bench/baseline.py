@@ -15,9 +15,10 @@ from bench.stand import Unavailable
 from bench.stats import Interval, percentile, summarise
 
 QUANTILES = {"P50": 0.5, "P95": 0.95}  # P99 of twenty samples is their largest, which says nothing
-_ROUNDS = 1000
+_ROUNDS = 2000
+_FALSE_ALARMS = 0.05  # of a whole comparison, however many endpoints it has
 _SAVED = ("endpoint", "model there", "n", "P50 ms", "P95 ms", "P99 ms", "mean ms")
-_COMPARED = ("endpoint", "", "last ms", "now ms", "difference ms", "95 % interval", "verdict")
+_COMPARED = ("endpoint", "", "last ms", "now ms", "difference ms", "interval", "verdict")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     return [_compared(args, profile, records, kept)]
 
 
-def difference(last: Sequence[float], now: Sequence[float], q: float, seed: int = 1) -> Interval:
+def difference(last: Sequence[float], now: Sequence[float], q: float, *, level: float = 0.95, seed: int = 1) -> Interval:
     """How much higher the quantile is now than it was, with the bootstrap interval over both samples."""
     source = random.Random(seed)
     found = []
@@ -52,7 +53,8 @@ def difference(last: Sequence[float], now: Sequence[float], q: float, seed: int 
         before = percentile(sorted(source.choices(last, k=len(last))), q)
         found.append(percentile(sorted(source.choices(now, k=len(now))), q) - before)
     found.sort()
-    return Interval(percentile(sorted(now), q) - percentile(sorted(last), q), percentile(found, 0.025), percentile(found, 0.975))
+    tail = (1 - level) / 2
+    return Interval(percentile(sorted(now), q) - percentile(sorted(last), q), percentile(found, tail), percentile(found, 1 - tail))
 
 
 def markdown(profile: EndpointProfile, kept: dict[str, list[Record]]) -> list[str]:
@@ -101,6 +103,8 @@ def _saved(args: argparse.Namespace, profile: EndpointProfile, records: list[Rec
 
 def _compared(args: argparse.Namespace, profile: EndpointProfile, records: list[Record], kept: dict[str, list[Record]]) -> Result:
     result = Result("baseline", f"Against the last baseline, profile {profile.name}{title(profile, args)}", _COMPARED)
+    level = 1 - _FALSE_ALARMS / max(1, len(QUANTILES) * len(records))
+    result.notes.append(f"intervals of {100 * level:.2f} %, so that one run in {1 / _FALSE_ALARMS:.0f} is called different by chance")
     for now in records:
         last = next((each for each in reversed(kept.get(now.endpoint, [])) if each.simulated == now.simulated), None)
         if last is None:
@@ -109,7 +113,7 @@ def _compared(args: argparse.Namespace, profile: EndpointProfile, records: list[
         if last.model != now.model:
             result.notes.append(f"{now.endpoint}: another model than in the last baseline: {last.model} → {now.model}")
         for name, q in QUANTILES.items():
-            found = difference(last.seconds, now.seconds, q)
+            found = difference(last.seconds, now.seconds, q, level=level)
             verdict = "slower" if found.low > 0 else "faster" if found.high < 0 else "the same"
             result.add(
                 (

@@ -22,13 +22,14 @@ class Failure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to send requests. `api_key` is never shown."""
+    """Where to send requests. `api_key` is never shown; `headers` go with each request."""
 
     host: str
     port: int
     tls: bool = False
     prefix: str = ""
     api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, url: str, api_key: str | None = None) -> "Endpoint":
@@ -45,7 +46,7 @@ class Endpoint:
 
     def below(self, prefix: str) -> "Endpoint":
         """The same server, under a path: the router's pass-throughs."""
-        return Endpoint(self.host, self.port, self.tls, self.prefix + prefix, self.api_key)
+        return Endpoint(self.host, self.port, self.tls, self.prefix + prefix, self.api_key, self.headers)
 
     def wire(self, path: str, body: dict[str, Any] | None, *, close: bool = False) -> bytes:
         """A request as bytes; GET without a body."""
@@ -53,6 +54,7 @@ class Endpoint:
         lines = [f"{'GET' if body is None else 'POST'} {self.prefix}{path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
         if self.api_key:
             lines.append(f"Authorization: Bearer {self.api_key}")
+        lines += [f"{name}: {value}" for name, value in self.headers]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(payload)}"]
         if close:

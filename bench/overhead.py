@@ -37,9 +37,7 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
                 (routed, stand.router.wire("/v1/chat/completions", body(text, f"{stand.virtual_model}/primary", **extra))),
             )
             _measure(result, what, wires, wanted, BUDGET_S * share, sampler, min(WARM_UP, wanted), bool(extra))
-    result.notes.append(
-        "added: the difference within each pair, with its 95 % bootstrap interval; the order within a pair is random"
-    )
+    result.notes.append("added: the difference within each pair, with its 95 % bootstrap interval; the order within a pair is random")
     result.notes.append(TARGETS)
     return [result]
 

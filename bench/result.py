@@ -58,6 +58,8 @@ def write_json(path: Path, results: Sequence[Result], environment: Mapping[str, 
         {
             "benchmark": r.benchmark,
             "title": r.title,
+            "columns": r.columns,
+            "cells": [row.cells for row in r.rows],
             "rows": [{"name": row.cells[0], **row.data} for row in r.rows if row.data],
             "notes": r.notes,
             "broken": r.broken,

@@ -105,7 +105,7 @@ class RouterProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def _wait_until_ready(self) -> None:
@@ -212,7 +212,7 @@ def _is_ours(pid: int) -> bool:
         return False
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: should the test run be killed, the router goes too (Linux)."""
     with contextlib.suppress(Exception):
         import ctypes

@@ -48,6 +48,10 @@ class Meter:
         if self._task is not None:
             self._progress.update(self._task, description=name, completed=self._done, refresh=True)
 
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._progress.console.print(line, style="dim", highlight=False, markup=False)
+
     def at(self, fraction: float) -> None:
         """How much of the part is done, 0..1."""
         now = time.perf_counter()

@@ -39,7 +39,7 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
         wire = endpoint.wire("/v1/chat/completions", body(text, model, stream=True, max_tokens=chunks), close=True)
         pids = {"router": stand.router_pids, "simulator": [stand.simulator_pid] if stand.simulator_pid else []}
         before = {process: (cpu_seconds(ids), pss_mb(ids)) for process, ids in pids.items()}
-        peak = _Peak(pids)
+        peak = Peak(pids)
         try:
             with peak:
                 found = receive(endpoint, wire, count, _LIMIT_S)
@@ -54,7 +54,7 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
     return [table, cost] if cost.rows else [table]
 
 
-class _Peak:
+class Peak:
     """Reads the memory of the processes every half second while they work; in a thread, because the client must not stop."""
 
     def __init__(self, pids: dict[str, list[int]]) -> None:
@@ -104,7 +104,7 @@ def _ends(summary: Summary | None) -> tuple[str, str]:
 
 
 def _add_cost(
-    cost: Result, before: dict[str, tuple[float | None, float | None]], after: dict[str, float | None], peak: _Peak, found: list[Stream]
+    cost: Result, before: dict[str, tuple[float | None, float | None]], after: dict[str, float | None], peak: Peak, found: list[Stream]
 ) -> None:
     chunks = sum(len(stream.arrivals) for stream in found)
     seconds = max((stream.arrivals[-1] for stream in found if stream.arrivals), default=0.0)

@@ -28,7 +28,9 @@ class Budgets:
     worst_cloud: float = 0.04  # the worst origin
     worst_harmful: float = 0.015  # mean of the three worst origins
     worst_accuracy: float = 0.95  # mean of the three worst origins
-    least: dict[str, float] = field(default_factory=lambda: {"PRIMARY": 0.975, "COMPLEX": 0.985, "ENRICH": 0.985, "META": 0.993})  # precision
+    least: dict[str, float] = field(
+        default_factory=lambda: {"PRIMARY": 0.975, "COMPLEX": 0.985, "ENRICH": 0.985, "META": 0.993}
+    )  # precision
 
 
 def choose(probabilities: Floats, open_to_decide: Bools, truth: Truth, budgets: Budgets) -> dict[str, float]:

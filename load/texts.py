@@ -6,6 +6,14 @@ from typing import Any
 from bench import prompts
 
 _NUMBERS = 1_000_000
+_TOPICS = (
+    "the tram strike", "the harbour", "the flood", "the football club", "the mayor's election", "housing prices", "the new hospital",
+    "the marathon", "the airport", "the power cut", "the bridge repairs", "the film festival", "the school closures", "bus fares",
+)  # fmt: skip
+_TOWNS = (
+    "Leeds", "Bergen", "Porto", "Gdansk", "Trieste", "Utrecht", "Malmö", "Valencia", "Lyon", "Graz", "Cork", "Tampere", "Ostrava", "Bari",
+    "Ghent", "Split", "Varna", "Cluj", "Debrecen", "Aarhus",
+)  # fmt: skip
 
 
 def number(chance: random.Random) -> int:
@@ -17,6 +25,11 @@ def moderate(chance: random.Random) -> str:
     return (prompts.short if chance.random() < 0.5 else prompts.long)(number(chance))
 
 
+def news(chance: random.Random) -> str:
+    """Needs fresh facts."""
+    return f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
+
+
 def mixed(chance: random.Random) -> tuple[str, str]:
     """A chat user's question and the route meant for it: 80 % MODERATE, the rest COMPLEX and ENRICH."""
     dice = chance.random()
@@ -24,7 +37,7 @@ def mixed(chance: random.Random) -> tuple[str, str]:
         return moderate(chance), "primary"
     if dice < 0.9:
         return prompts.complex_(number(chance)), "xai"
-    return prompts.enrich(number(chance)), "enrich"
+    return news(chance), "enrich"
 
 
 def housekeeping(question: str, answer: str) -> list[str]:

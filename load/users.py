@@ -8,7 +8,7 @@ import gevent
 from locust import User, task
 
 from bench.client import CHAT
-from bench.prompts import complex_, enrich
+from bench.prompts import complex_
 from load import texts
 from load.client import EMBEDDINGS, Answer, Client
 from load.samples import Outcome, Sample
@@ -158,7 +158,7 @@ class NewsReader(RouterUser):
     label = "news"
 
     def turn(self) -> None:
-        self.say(enrich(texts.number(self.chance)), "enrich")
+        self.say(texts.news(self.chance), "enrich")
 
 
 class Indexer(RouterUser):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import requests
-from harness import content, eventually
+from harness import content, eventually, is_whole
 
 from airouter.clock import Clock
 from bench.router_process import RouterProcess, merged
@@ -18,7 +18,7 @@ MODEL_OF = {"primary": "primary-model", "second": "embedding-model", "xai": "gro
 ROLE_OF = {"primary": "primary", "second": "embedding", "xai": "xai", "ollama": "ollama"}
 CHAIN_MODEL = {"model": "ai-router/primary"}
 
-_LIMITS = {"connect_timeout": 1, "first_byte_timeout": 0.8, "idle_timeout": 0.6, "total_timeout": 2}
+_LIMITS = {"connect_timeout": 1, "first_byte_timeout": 1, "idle_timeout": 0.8, "total_timeout": 1.5}
 
 
 class FakeClock(Clock):
@@ -149,8 +149,6 @@ def started(sim: Any, role: str) -> int:
 
 def well(response: requests.Response) -> str:
     """The text of an answer that must be whole."""
-    from harness import is_whole
-
     text = content(response)
     assert is_whole(text), text
     return text

@@ -73,12 +73,16 @@ def _routes(settings: Settings) -> str:
 
 
 def _tiers(settings: Settings) -> str:
-    rows = [("TIER", "HOW")]
-    for name in settings.cascade.tiers:
-        how = "marks of a frontend's own prompts"
-        if name == "reasoning":
-            spec = settings.cascade.reasoning
-            usable = settings.usable(spec.backend)
-            how = f"asks {spec.backend}, at most {spec.timeout:g} s" if usable else f"left out: {spec.backend} is not configured"
-        rows.append((name, how if name in ("rules", "reasoning") else "-"))
-    return table(rows)
+    cascade = settings.cascade
+    ways = {
+        "rules": "marks of a frontend's own prompts",
+        "cache": f"what was decided before, {cascade.cache.size} asks",
+        "learned": f"the model in {cascade.learned.model.name}/, where it is sure",
+        "one_token": _asking(settings, cascade.one_token.backend, cascade.one_token.timeout),
+        "reasoning": _asking(settings, cascade.reasoning.backend, cascade.reasoning.timeout),
+    }
+    return table([("TIER", "HOW"), *((name, ways.get(name, "-")) for name in cascade.tiers)])
+
+
+def _asking(settings: Settings, backend: str, timeout: float) -> str:
+    return f"asks {backend}, at most {timeout:g} s" if settings.usable(backend) else f"left out: {backend} is not configured"

@@ -119,9 +119,12 @@ class Exchange:
     def _too_late(self, now: float) -> DeadlineExceeded:
         if now >= self._shutdown.at:
             return DeadlineExceeded("The router is shutting down; repeat the request.", status=503, code="shutting_down", retry_after=5)
+        once = {"x-should-retry": "false"}  # a client library would otherwise spend the same time again, unasked
         if now >= self.client_deadline:
-            return DeadlineExceeded("The time that the request's X-Router-Timeout allows is over.", code="client_deadline_exceeded")
-        return DeadlineExceeded("The request took longer than the router allows (timeouts.total).")
+            return DeadlineExceeded(
+                "The time that the request's X-Router-Timeout allows is over.", code="client_deadline_exceeded", headers=once
+            )
+        return DeadlineExceeded("The request took longer than the router allows (timeouts.total).", headers=once)
 
     def settle(self, outcome: str, status: int, error: str | None = None) -> None:
         """How the exchange ended; the first one to say so is believed."""

@@ -4,7 +4,8 @@ A flow is a generator. It yields `KEEPALIVE` while a streaming client should hea
 is committed, and then the answer's bytes. Errors before the head are raised; after it they are the stream's last event.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 
 from airouter.clock import Clock
 from airouter.errors import NotFound
@@ -83,13 +84,16 @@ class Executor:
             yield from self._enrich(work)
         yield from self._answerer.answer(work, started)
 
-    def plain(self, exchange: Exchange, request: ChatRequest, wish: Wish, backends: Sequence[str]) -> Flow:
-        """`/v1/completions` and `/v1/embeddings`: never classified."""
+    def plain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
+        """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
         work = Work(exchange, request, features_of(request), wish, date_line(self._clock.now()))
         self._note_request(work)
-        plan = Plan("primary", "MODERATE", tuple(backends), False, ("not a chat request: not classified",))
-        decision = Decision("MODERATE", "explicit", None, None, 0.0, (), forced=True)
-        self._note_decision(work, decision, plan)
+        settled = self._settled(work)
+        if settled is None:
+            decision = Decision("MODERATE", "explicit", None, None, 0.0, (), forced=True)
+            settled = decision, self.planner.plan(decision)
+        decision, plan = settled
+        self._note_decision(work, decision, replace(plan, enrich=False))
         yield from self._answerer.answer(work, None)
 
     # Deciding -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from airouter.types import Features
 
-_LOOKED_AT = 2000  # characters; head of a longer ask
+_LOOKED_AT = 1200  # characters; head of a longer ask
 _YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-4][0-9])(?!\d)")
 _CODE = frozenset("{}();=<>[]|&\\/_#`")
 _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|[∑∫√≤≥≠∈∀∃∞→⊂⊆∪∩ℝℤℕℚℂ]")
@@ -43,14 +43,17 @@ def dense_of(features: Features) -> NDArray[np.float32]:
     years = [int(year) for year in _YEAR.findall(text)]
     questions = len(_QUESTION.findall(text))
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    lower = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), np.uint32)
+    upper = np.count_nonzero(codes != lower) if len(lower) == len(codes) else 0
+    digits = np.count_nonzero((codes >= 0x30) & (codes <= 0x39))
     at = np.searchsorted(_LOWS_SORTED, codes, side="right") - 1
     inside = (at >= 0) & (codes <= _HIGHS_SORTED[at])
     scripts = np.bincount(_ORDER[at[inside]], minlength=len(_SCRIPTS))[: len(_SCRIPTS)] / length
     values = [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
         sum(map(text.count, _CODE)) / length, min(len(_LATEX.findall(text)), 12) / 12, min(len(_SYMBOLIC.findall(text)), 8) / 8,
-        sum(map(str.isdigit, text)) / length, float(questions > 0), min(questions, 5) / 5, min(len(_QUOTED.findall(text)), 6) / 6,
-        sum(map(str.isupper, text)) / length, float("```" in text), float("http" in text or "www." in text),
+        digits / length, float(questions > 0), min(questions, 5) / 5, min(len(_QUOTED.findall(text)), 6) / 6,
+        upper / length, float("```" in text), float("http" in text or "www." in text),
         min(text.count("\n- ") + text.count("\n* ") + text.count("\n1"), 6) / 6,
         float(any(y < 2020 for y in years)), float(any(2020 <= y < 2023 for y in years)),
         float(any(2023 <= y < 2025 for y in years)), float(any(y >= 2025 for y in years)),

@@ -19,7 +19,7 @@ _HEAD, _TAIL = 3000, 1500  # characters that are looked at; an instruction stand
 _NEAR = 200  # characters from the beginning of a system text within which the first phrase stands
 _AT = 60  # the same for a message, which a frontend begins with its instruction
 _AT_END = 400  # characters at the end within which the first phrase of an instruction stands that comes last
-_QUOTES = frozenset("\"`“”„«»「『")
+_QUOTES = frozenset('"`“”„«»「『')
 _LAST_CHARS = 900  # an instruction as the last message is no longer than this
 _AFTER_TRANSCRIPT = 60  # characters that may follow a transcript; more is a person's own question about it
 _BESIDE = 400  # characters of instruction beside a transcript
@@ -63,6 +63,8 @@ class MetaMarkers:
         """
         ask = features.ask
         if features.n_user != 1 or features.previous or features.last_role != "user" or len(ask) > _HEAD + _TAIL:
+            return False
+        if not any(mark in ask for mark in ":：<"):  # no transcript is without; spares the searches below
             return False
         first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
         if not (tag or (first and reply)) or _person_follows(fold(ask)):

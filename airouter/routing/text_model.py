@@ -65,9 +65,9 @@ class Model:
 
     def scores(self, encoded: Encoded) -> F32:
         """(4,) before calibration."""
-        rows = self.row_of[encoded.index]
+        rows = self.row_of.take(encoded.index)
         known = rows > 0
-        summed = encoded.value[known] @ self.table[rows[known]].astype(np.float32) * self.table_scale
+        summed = encoded.value[known] @ self.table.take(rows[known], axis=0).astype(np.float32) * self.table_scale
         dense = np.clip((encoded.dense - self.mean) * self.scale, -DENSE_LIMIT, DENSE_LIMIT)
         hidden = np.maximum(summed + dense @ self.dense + self.bias, 0)
         return np.asarray(hidden @ self.out + self.out_bias, np.float32)

@@ -37,13 +37,11 @@ def read_body(environ: dict[str, Any], limits: Server, clock: Clock) -> bytes:
             if clock.monotonic() - started > limits.body_timeout + size / _SLOWEST:
                 raise TimeoutError
     except TimeoutError:
-        raise RequestTimeout(
-            f"The body did not arrive within {limits.body_timeout:g} s; send it in one go.", headers={"Connection": "close"}
-        ) from None
+        raise RequestTimeout(f"The body did not arrive within {limits.body_timeout:g} s; send it in one go.") from None
     except OSError:
         raise BadRequest("The connection broke while the body was sent.", code="incomplete_body") from None
     except ParseException:
-        raise BadRequest("The body's chunks are not valid.", code="invalid_body", headers={"Connection": "close"}) from None
+        raise BadRequest("The body's chunks are not valid.", code="invalid_body") from None
     if length is not None and size < length:
         raise BadRequest("The body is shorter than its Content-Length.", code="incomplete_body")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -51,4 +49,4 @@ def read_body(environ: dict[str, Any], limits: Server, clock: Clock) -> bytes:
 
 def _too_large(limits: Server) -> TooLarge:
     # The rest of the body is not read, so the connection cannot be used again.
-    return TooLarge(f"The body is larger than {limits.max_body_mb:g} MB (server.max_body_mb).", headers={"Connection": "close"})
+    return TooLarge(f"The body is larger than {limits.max_body_mb:g} MB (server.max_body_mb).")

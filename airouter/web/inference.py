@@ -28,9 +28,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @bp.post("/v1/completions")
     def completions() -> Response:
         state, exchange, incoming = _receive(runtime, "completions")
-        wish = _wish(state, incoming)
-        backends = (wish.backend,) if wish.backend else state.settings.serving(wish.route or "primary")
-        return respond(exchange, state.executor.plain(exchange, incoming, wish, backends))
+        return respond(exchange, state.executor.plain(exchange, incoming, _wish(state, incoming)))
 
     @bp.post("/v1/embeddings")
     def embeddings() -> Response:
@@ -41,7 +39,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
                 "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
                 code="no_embeddings_backend",
             )
-        return respond(exchange, state.executor.plain(exchange, incoming, Wish(), (name,)))
+        return respond(exchange, state.executor.plain(exchange, incoming, Wish(backend=name, priority=_priority())))
 
     @bp.post("/api/route")
     def route() -> Response:
@@ -54,7 +52,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
             raise BadRequest("'execute' must be true or false.", param="execute", code="invalid_type")
         state, exchange = runtime.state, _exchange()
         incoming = parse_request("chat", payload)
-        wish = _wish(state, incoming) if forced == "auto" else Wish(route=forced)
+        wish = _wish(state, incoming) if forced == "auto" else Wish(route=forced, priority=_priority())
         if execute:
             _begin(runtime, exchange, "chat", incoming)
             return respond(exchange, state.executor.chat(exchange, incoming, wish))
@@ -109,11 +107,22 @@ def _wish(state: State, incoming: ChatRequest) -> Wish:
     """What the model's name and the X-Router-* headers ask for."""
     virtual = state.settings.virtual_model
     route = forced_route(incoming.model, request.environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
-    batch = request.environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() == "batch"
-    priority = "batch" if batch else "interactive"
+    priority = _priority()
     if route is not None or incoming.model in (None, virtual) or str(incoming.model).startswith(f"{virtual}/"):
         return Wish(route=route, priority=priority)
     return Wish(backend=find_backend(state.backends, str(incoming.model)), priority=priority)
+
+
+def _priority() -> str:
+    """`X-Router-Priority: batch` waits behind everybody else.
+
+    Raises:
+        BadRequest: a priority that does not exist.
+    """
+    wanted = request.environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() or "interactive"
+    if wanted not in ("interactive", "batch"):
+        raise BadRequest("The header X-Router-Priority must be interactive or batch.", code="unknown_priority")
+    return wanted
 
 
 def _explanation(executor: Executor, exchange: Exchange, incoming: ChatRequest, wish: Wish) -> dict[str, Any]:

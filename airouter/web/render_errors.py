@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
+from airouter.execution.headers import printable
 from airouter.web.edge import EXCHANGE
 
 # A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
@@ -35,6 +36,8 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
         record = exchange.record
         if record.wanted and record.route != "none":
             headers["X-Router-Route"] = record.route
+        if record.attempts:
+            headers["X-Router-Attempts"] = printable(", ".join(record.attempts))
         exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.settle(
             "client_error" if status in (400, 404, 413, 422) else "upstream_error", status, error.message
         )
@@ -74,7 +77,7 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
             "message": message if isinstance(message, str) else (str(message)[:500] if message else error.message),
             "type": inner.get("type") or kind,
             "param": inner.get("param"),
-            "code": inner.get("code"),
+            "code": None if inner.get("code") is None else str(inner["code"]),
         }
     }
 

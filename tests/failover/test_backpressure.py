@@ -15,6 +15,9 @@ def long(seconds: float, name: str = "long") -> str:
     return steer(name, all={"ttft_ms": seconds * 1000})
 
 
+PATIENT = {"first_byte_timeout": 20, "total_timeout": 20}
+
+
 def running(sim: Simulator, role: str = "primary") -> int:
     return int(sim.stats(role)["running"])
 
@@ -28,7 +31,7 @@ def first_words(sim: Simulator, role: str = "primary") -> list[str]:
 
 def test_never_more_than_the_cap(make_chain, sim: Simulator) -> None:
     """Of ten at once the backend sees two at a time, and all are answered."""
-    router = make_chain("primary", backends={"primary": {"slots": 2}}, queue={"wait": 20})
+    router = make_chain("primary", backends={"primary": {"slots": 2, **PATIENT}}, queue={"wait": 20})
     most = 0
     many = Running(lambda: ask(router, long(0.15), **CHAIN_MODEL), 10)
     while many.done < 10:
@@ -41,7 +44,7 @@ def test_never_more_than_the_cap(make_chain, sim: Simulator) -> None:
 
 def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator) -> None:
     """The queue is fair by kind, whatever the order of arrival; a batch that is also housekeeping stays a batch."""
-    router = make_chain("primary", backends={"primary": {"slots": 1}}, queue={"wait": 20})
+    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 20})
     first = Running(lambda: ask(router, long(1.2, "first"), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     waiting = []
@@ -64,7 +67,7 @@ def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator)
 
 def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator) -> None:
     """After the wait it is 429 with Retry-After, and the body says how long the queue is and how long it would take."""
-    router = make_chain("primary", backends={"primary": {"slots": 1}}, queue={"wait": 0.4})
+    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 0.4})
     holder = Running(lambda: ask(router, long(1.5), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     began = time.monotonic()
@@ -83,21 +86,21 @@ def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator)
 
 def test_retry_after_comes_from_observed_service_time(make_chain, sim: Simulator) -> None:
     """What the queue expects is what answers have taken lately."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, "first_byte_timeout": 9, "total_timeout": 9}}, queue={"length": 0})
+    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 0})
     for _ in range(2):
-        ask(router, long(1.6), **CHAIN_MODEL)
+        ask(router, long(1), **CHAIN_MODEL)
     holder = Running(lambda: ask(router, long(1.5), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     answer = ask(router, "Hello", **CHAIN_MODEL)
     assert answer.status_code == 429
-    assert 1.3 < error_of(answer)["expected_wait_s"] < 4
-    assert int(answer.headers["Retry-After"]) >= 2
+    assert 0.8 < error_of(answer)["expected_wait_s"] < 4
+    assert int(answer.headers["Retry-After"]) >= error_of(answer)["expected_wait_s"]
     holder.one()
 
 
 def test_a_full_queue_turns_away_at_once(make_chain, sim: Simulator) -> None:
     """Whoever finds the queue full does not wait; a client that leaves it makes room."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, "total_timeout": 20}}, queue={"length": 1, "wait": 20})
+    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 1, "wait": 20})
     with Wire(router.port) as holder, Wire(router.port) as waiter:
         holder.post("/v1/chat/completions", body(long(15), **CHAIN_MODEL))
         eventually(lambda: running(sim) == 1)
@@ -119,7 +122,7 @@ def test_a_full_queue_turns_away_at_once(make_chain, sim: Simulator) -> None:
 
 def test_the_wait_limit_does_not_touch_what_runs(make_chain, sim: Simulator) -> None:
     """An answer may take much longer than the queue's limit, also one that has waited."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, "total_timeout": 20, "first_byte_timeout": 20}}, queue={"wait": 1.0})
+    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 1.5})
     first = Running(lambda: ask(router, long(0.5), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     second = Running(lambda: ask(router, long(2.5), **CHAIN_MODEL))
@@ -129,7 +132,7 @@ def test_the_wait_limit_does_not_touch_what_runs(make_chain, sim: Simulator) -> 
 
 def test_busy_is_not_failed(make_chain, sim: Simulator) -> None:
     """When local backends are busy the next local one is asked, and never the cloud."""
-    router = make_chain("primary", "second", "xai", each={"slots": 1, "total_timeout": 20}, queue={"length": 0})
+    router = make_chain("primary", "second", "xai", each={"slots": 1, **PATIENT}, queue={"length": 0})
     calls: list[Any] = []
     for role in ("primary", "embedding"):
         calls.append(Running(lambda: ask(router, long(2), **CHAIN_MODEL)))

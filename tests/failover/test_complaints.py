@@ -53,6 +53,7 @@ def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Si
     for _ in range(6):
         answer = ask(chained, "Hello", headers={"X-Router-Timeout": "0.05"}, **CHAIN_MODEL)
         assert (answer.status_code, error_of(answer)["code"]) == (504, "client_deadline_exceeded")
+        assert answer.headers["x-should-retry"] == "false"
     told = backend(chained)
     assert (told["breaker"], told["fails"]) == ("closed", 0)
     assert started(sim, "embedding") + started(sim, "xai") == 0

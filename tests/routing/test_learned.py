@@ -115,8 +115,8 @@ def test_a_model_survives_being_saved(model: Model, tmp_path: Path) -> None:
 
 
 def test_softmax_and_rows() -> None:
-    rows = calibration_rows(np.array([[3.0, 1.0, 0.0, 0.0]], np.float32), np.array([0.5], np.float32))
-    assert rows.shape == (1, 11)
+    rows = calibration_rows(np.array([[3.0, 1.0, 0.0, 0.0]], np.float32), np.array([0.5], np.float32), np.array([4.5], np.float32))
+    assert rows.shape == (1, 16)
     assert rows[0, :4].sum() == pytest.approx(0)
     assert softmax(rows[:, :4]).sum() == pytest.approx(1)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SHIPPED
 from harness import Wire, ask, body, content, error_of, eventually
+from settings_for_tests import SHIPPED
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from conftest import SHIPPED
 from harness import REFUSED, Stream, Wire, all_free, ask, body, content, counted, error_in, error_of, eventually, steer
+from settings_for_tests import SHIPPED
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import backend_urls
 from harness import all_free, error_in, eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from settings_for_tests import backend_urls
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator

@@ -1,0 +1,162 @@
+"""Gets the peers: each into a folder of its own below a scratch folder, once; what is there already is used again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+Say = Callable[[str], None]
+DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
+# Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP server, which a plain
+# `npm install` gets: its issue 1389. This is the newest that streams.
+NODE_SERVER = "1.14.1"
+_SAY_EVERY_S = 15.0
+_ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
+
+
+class NotInstalled(Exception):
+    """A peer that cannot be measured here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Where a peer's program is."""
+
+    program: Path
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a peer gets into its folder: commands with their limits in seconds, run one after the other in that folder."""
+
+    about: str
+    commands: tuple[tuple[Sequence[str], float], ...]
+    files: Mapping[str, str]  # written before the commands run
+
+
+def install(name: str, scratch: Path, say: Say) -> Installed:
+    """The peer, installed if it is not yet.
+
+    Raises:
+        NotInstalled: it cannot be had.
+    """
+    folder = scratch.expanduser().absolute() / name
+    if name == "nginx" and (system := shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")):
+        return Installed(Path(system), _nginx_version(Path(system)))
+    done = folder / "installed"
+    if not done.exists():
+        _run(name, _plan(name, folder), folder, say)
+        done.touch()
+    found = _found(name, folder)
+    if not found.program.exists():
+        done.unlink(missing_ok=True)
+        raise NotInstalled(f"{name}: {found.program.name} is missing after its installation")
+    return found
+
+
+def _plan(name: str, folder: Path) -> _Plan:
+    if name == "litellm":
+        pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+        return _Plan(
+            "pip install 'litellm[proxy]' into an environment of its own, about 2 minutes",
+            (((sys.executable, "-m", "venv", str(folder)), 60), ((*pip, "litellm[proxy]"), 600)),
+            {},
+        )
+    if name == "portkey":
+        node, npm = shutil.which("node"), shutil.which("npm")
+        if node is None or npm is None:
+            raise NotInstalled("portkey: needs Node.js with npm, which is not installed")
+        wanted = {"@portkey-ai/gateway": "*", "@hono/node-server": NODE_SERVER}
+        package = {"private": True, "dependencies": wanted, "overrides": {"@hono/node-server": NODE_SERVER}}
+        options = ("--no-audit", "--no-fund", "--no-progress", "--ignore-scripts")
+        return _Plan(
+            "npm install @portkey-ai/gateway, some seconds",
+            (((npm, "install", *options), 300),),
+            {"package.json": orjson.dumps(package).decode()},
+        )
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        raise NotInstalled("nginx: not installed, and no Debian package can be unpacked here")
+    return _Plan(
+        "Debian's package, unpacked, some seconds",
+        ((("apt-get", "download", "nginx"), 60), (("sh", "-c", "dpkg -x nginx_*.deb ."), 30)),
+        {},
+    )
+
+
+def _found(name: str, folder: Path) -> Installed:
+    if name == "litellm":
+        versions = [path.name.split("-")[1] for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info")]
+        return Installed(folder / "bin" / "litellm", versions[0].removesuffix(".dist") if versions else "unknown")
+    if name == "portkey":
+        package = folder / "node_modules" / "@portkey-ai" / "gateway"
+        try:
+            version = str(orjson.loads((package / "package.json").read_bytes())["version"])
+        except (OSError, ValueError, KeyError):
+            version = "unknown"
+        return Installed(package / "build" / "start-server.js", version)
+    program = folder / "usr" / "sbin" / "nginx"
+    return Installed(program, _nginx_version(program) if program.exists() else "unknown")
+
+
+def _nginx_version(program: Path) -> str:
+    try:
+        done = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotInstalled(f"nginx: it cannot be started ({type(error).__name__})") from None
+    return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
+
+
+def _run(name: str, plan: _Plan, folder: Path, say: Say) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in plan.files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
+    say(f"{name}: {plan.about}")
+    log = folder / "install.log"
+    for command, limit in plan.commands:
+        _one(name, command, limit, folder, log, say)
+
+
+def _one(name: str, command: Sequence[str], limit: float, folder: Path, log: Path, say: Say) -> None:
+    """One command with its limit; a line every 15 s while it runs, and it does not outlive us."""
+    begun = said = time.monotonic()
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        except OSError as error:
+            raise NotInstalled(f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})") from None
+        try:
+            while process.poll() is None:
+                now = time.monotonic()
+                if now - begun > limit:
+                    raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s")
+                if now - said > _SAY_EVERY_S:
+                    said = now
+                    say(f"{name}: still installing, {now - begun:.0f} s")
+                time.sleep(0.1)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(5)
+    if process.returncode:
+        raise NotInstalled(f"{name}: the installation ended with status {process.returncode}: {last_line(log)}")
+
+
+def last_line(log: Path) -> str:
+    """What a program said last, without addresses, at most 200 characters."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return _ADDRESS.sub("…", lines[-1])[:200] if lines else "it said nothing"

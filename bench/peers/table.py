@@ -1,0 +1,188 @@
+"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of ai-router."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.peers.contender import Contender
+from bench.peers.findings import QUANTILES, Findings
+from bench.result import NOTHING, Result
+from bench.stats import percentile
+
+US, THEM = "ai-router", ("LiteLLM", "Portkey")
+NOT_AVAILABLE = "n/a"
+ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about workers
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A line of the table. `scale` makes the unit in the title of what was measured; `workers`: which of a gateway's runs."""
+
+    key: str
+    title: str
+    scale: float = 1000.0
+    digits: int | None = None
+    more_is_better: bool = False
+    workers: int = 1
+
+
+MEASURES = (
+    Measure("added_whole_p50", "added latency, 1 at a time, p50 ms"),
+    Measure("added_whole_p99", "added latency, 1 at a time, p99 ms"),
+    Measure("requests_per_s", "requests/s, 64 at a time, 2 workers", 1, 0, True, 2),
+    Measure("requests_per_s", "requests/s, 64 at a time, 1 worker", 1, 0, True),
+    Measure("added_first_p50", "added to the first content, p50 ms"),
+    Measure("added_first_p99", "added to the first content, p99 ms"),
+    Measure("complete", "streams at once: complete, %", 100, 1, True),
+    Measure("added_relay_p99", "streams at once: added to a chunk, p99 ms"),
+    Measure("added_stream_first_p99", "streams at once: added to the first content, p99 ms"),
+    Measure("gone_flowing", "disconnect seen, chunks flowing, ms"),
+    Measure("gone_silent", "disconnect seen, silent gap, ms"),
+    Measure("gone_whole", "disconnect seen, not streaming, ms"),
+    Measure("cold_start", "cold start to the first answer, s", 1, 2),
+    Measure("pss_idle", "memory per worker (PSS), idle, MB", 1, 0),
+    Measure("pss_loaded", "memory per worker (PSS), under the streams, MB", 1, 0),
+    Measure("pss_all_loaded", "memory of all its processes, under the streams, MB", 1, 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What ai-router must reach: a figure of its own, or a ratio to a peer's (ours : theirs)."""
+
+    measure: Measure
+    must: float
+    stretch: float | None = None
+    against: str | None = None
+
+
+def _find(key: str, workers: int = 1) -> Measure:
+    return next(measure for measure in MEASURES if (measure.key, measure.workers) == (key, workers))
+
+
+GOALS = (
+    Goal(_find("added_whole_p50"), 0.9, 0.6),
+    Goal(_find("added_whole_p99"), 1.8, 1.0),
+    Goal(_find("added_whole_p50"), 1 / 8, None, "LiteLLM"),
+    Goal(_find("added_whole_p99"), 1 / 8, None, "LiteLLM"),
+    Goal(_find("requests_per_s", 2), 10, 15, "LiteLLM"),
+    Goal(_find("requests_per_s", 2), 1.3, 2, "Portkey"),
+    Goal(_find("requests_per_s"), 8, None, "LiteLLM"),
+    Goal(_find("requests_per_s"), 1, None, "Portkey"),
+    Goal(_find("added_first_p50"), 1.2, 0.6),
+    Goal(_find("complete"), 100, None),
+    Goal(_find("added_relay_p99"), 15, 2),
+    Goal(_find("added_stream_first_p99"), 200, 60),
+    Goal(_find("gone_flowing"), 100, 5),
+    Goal(_find("gone_silent"), 100, 5),
+    Goal(_find("gone_whole"), 100, 5),
+    Goal(_find("cold_start"), 1.5, 0.6),
+    Goal(_find("pss_idle"), 120, 70),
+    Goal(_find("pss_loaded"), 220, 120),
+)
+
+
+def key_for(measure: Measure, name: str) -> str:
+    """Under which key a contender's figure stands: its run with that many workers, or its only one."""
+    return name if measure.workers == 1 or name in ONE_PROCESS else f"{name} ×{measure.workers}"
+
+
+def tables(findings: Findings, contenders: Sequence[Contender], absent: dict[str, str], title: str) -> list[Result]:
+    """Everything that was measured; `absent`: peers that are not there at all, and why."""
+    names = list(dict.fromkeys([contender.name for contender in contenders] + list(absent)))
+    return [_measured(findings, names, absent, title), _goals(findings, names), _who(contenders, absent)]
+
+
+def _measured(findings: Findings, names: list[str], absent: dict[str, str], title: str) -> Result:
+    ratios = [name for name in THEM if name in names and US in names]
+    result = Result("peers", title, ("", *names, *(f"{US} : {name}" for name in ratios)))
+    reasons: dict[str, list[str]] = {}
+    for measure in MEASURES:
+        cells = []
+        for name in names:
+            key = key_for(measure, name)
+            cell = figure(findings.value(measure.key, key), measure)
+            if cell == NOTHING and (reason := absent.get(name) or findings.reason(measure.key, key)):
+                cell = NOT_AVAILABLE
+                reasons.setdefault(f"{key}: {reason}", []).append(measure.title)
+            cells.append(cell)
+        for name in ratios:
+            found = ratio(findings, measure, name)
+            cells.append(NOTHING if found is None else f"{found:.2f}" if found < 10 else f"{found:.1f}")
+        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key))
+    for key in names:
+        if pooled := sorted(findings.pooled("added_whole", key)):
+            grid = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}
+            result.rows[0].data.setdefault("quantiles_s", {})[key] = grid  # type: ignore[attr-defined]
+    result.notes += [f"{NOT_AVAILABLE}: {reason} ({', '.join(titles)})" for reason, titles in reasons.items()]
+    result.notes += findings.notes
+    return result
+
+
+def _goals(findings: Findings, names: list[str]) -> Result:
+    result = Result("peers", f"{US} and what was asked of it", ("", "must", "stretch", "measured", "reached"))
+    for goal in GOALS if US in names else ():
+        measured = own(findings, goal)
+        sign = "≥" if goal.measure.more_is_better else "≤"
+        what = goal.measure.title if goal.against is None else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
+        stretch = NOTHING if goal.stretch is None else f"{sign} {goal.stretch:g}"
+        shown = NOTHING if measured is None else f"{measured:.3g}" if measured < 1000 else f"{measured:,.0f}"
+        result.add(
+            (what, f"{sign} {goal.must:g}", stretch, shown, verdict(goal, measured)),
+            must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against, verdict=verdict(goal, measured),
+        )  # fmt: skip
+    return result
+
+
+def _workers(goal: Goal) -> str:
+    if goal.measure.key != "requests_per_s":
+        return f", {goal.measure.title.rsplit(', ', 1)[1]}"
+    return f", {goal.measure.workers} worker{'s' if goal.measure.workers > 1 else ''}"
+
+
+def _who(contenders: Sequence[Contender], absent: dict[str, str]) -> Result:
+    result = Result("peers", "What was compared", ("", "version", "how it ran"))
+    for contender in contenders:
+        result.add(
+            (contender.key, contender.version or NOTHING, contender.settings), version=contender.version, settings=contender.settings
+        )
+    for name, reason in absent.items():
+        result.add((name, NOTHING, f"{NOT_AVAILABLE}: {reason}"), reason=reason)
+    return result
+
+
+def figure(value: float | None, measure: Measure) -> str:
+    """As printed, with as many digits as it deserves."""
+    if value is None:
+        return NOTHING
+    scaled = value * measure.scale
+    digits = measure.digits
+    if digits is None:
+        digits = 0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2 if abs(scaled) >= 1 else 3
+    return f"{scaled:,.{digits}f}"
+
+
+def ratio(findings: Findings, measure: Measure, against: str) -> float | None:
+    """Ours : theirs; None where one of them is missing, or theirs is nothing."""
+    ours = findings.value(measure.key, key_for(measure, US))
+    theirs = findings.value(measure.key, key_for(measure, against))
+    return None if ours is None or not theirs else ours / theirs
+
+
+def own(findings: Findings, goal: Goal) -> float | None:
+    """What a goal compares: our figure in its unit, or the ratio."""
+    if goal.against is not None:
+        return ratio(findings, goal.measure, goal.against)
+    value = findings.value(goal.measure.key, key_for(goal.measure, US))
+    return None if value is None else value * goal.measure.scale
+
+
+def verdict(goal: Goal, measured: float | None) -> str:
+    if measured is None:
+        return NOTHING
+
+    def reached(limit: float) -> bool:
+        return measured >= limit if goal.measure.more_is_better else measured <= limit
+
+    if goal.stretch is not None and reached(goal.stretch):
+        return "stretch"
+    return "yes" if reached(goal.must) else "NO"

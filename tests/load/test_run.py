@@ -1,0 +1,97 @@
+"""`python -m load` end to end, and what its processes hand each other."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.router_process import ROOT
+from load.plan import plan
+from load.samples import Outcome, Sample, Writer, read
+from load.setup import Setup
+
+
+def load(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "load", *words], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path, float]:
+    out, begun = tmp_path_factory.mktemp("load"), time.monotonic()
+    done = load("--shape", "baseline", "--seconds", "6", "--out", str(out))
+    return done, next(out.iterdir()), time.monotonic() - begun
+
+
+def test_a_short_run_ends_with_a_verdict(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+    done, _, seconds = baseline
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("Verdict: every service level that could be judged was kept.")
+    assert seconds < 20
+
+
+def test_a_run_leaves_its_files(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+    folder = baseline[1]
+    names = {path.name for path in folder.iterdir()}
+    assert {"stats_stats.csv", "report.html", "verdict.json", "phases.jsonl", "locust.txt"} <= names
+    samples = read(folder.glob("samples-*.jsonl"))
+    assert samples
+    assert {sample.outcome for sample in samples} <= {Outcome.OK, Outcome.ABORTED, Outcome.GAVE_UP}
+    assert json.loads((folder / "verdict.json").read_text())["complete"]
+
+
+def test_nothing_is_left_running(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+    folder = str(baseline[1]).encode()
+    mine = [path for path in Path("/proc").glob("[0-9]*/environ") if _holds(path, folder)]
+    assert not mine
+
+
+def _holds(path: Path, needle: bytes) -> bool:
+    try:
+        return needle in path.read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
+    slo = tmp_path / "strict.yaml"
+    slo.write_text("name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\nat_least: 1\n")
+    done = load("--shape", "1x", "--seconds", "4", "--slo", str(slo), "--out", str(tmp_path / "out"), "--distributed", "2")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BREACH" in done.stdout
+    (folder,) = (tmp_path / "out").iterdir()
+    assert len(list(folder.glob("samples-*.jsonl"))) == 3  # the master's is empty
+    assert len([path for path in folder.glob("samples-*.jsonl") if path.stat().st_size]) == 2
+
+
+def test_a_router_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
+    done = load("--url", "http://127.0.0.1:9", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "cannot be put under load" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_setup_reaches_the_processes_and_the_key_stays_out_of_it(tmp_path: Path) -> None:
+    setup = Setup("http://127.0.0.1:1", tmp_path, users=12, phases=tuple(plan("2x")))
+    environ = setup.environ("a-secret")
+    assert Setup.from_environ(environ) == setup
+    assert "a-secret" not in environ["AI_ROUTER_LOAD"]
+    assert setup.endpoint(environ).api_key == "a-secret"
+    assert "a-secret" not in repr(setup)
+
+
+def test_samples_survive_a_process_that_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "samples-1.jsonl"
+    writer = Writer(path)
+    late, early = (Sample(at, "chat", "primary", Outcome.OK, 200, 0.5, 0.1, 9, 80.0, 0.02) for at in (2.0, 1.0))
+    writer.add(late)
+    writer.add(early)
+    writer.close()
+    with path.open("a") as file:
+        file.write('{"at": 3.0, "us')
+    assert read([path]) == [early, late]
