@@ -1,7 +1,7 @@
 # Every target is a script in scripts/, which also runs where there is no make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test check test-real profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test check train test-real profile benchmark load load-ui test-slo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: ## run the tests (ARGS="-k name" goes to pytest)
 
 check: ## format, lint, types, import rules
 	@sh scripts/check.sh
+
+train: ## train the learned tier from data/prompts/ and measure it on origins it never saw (minutes)
+	@sh scripts/train.sh $(ARGS)
 
 test-real: ## run the router against a real inference server (compiles one the first time: minutes)
 	@sh scripts/test-real.sh $(ARGS)

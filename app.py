@@ -1,12 +1,13 @@
 """The composition root: the one file that knows all the others. `create_app()` is what gunicorn serves."""
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Flask
 
 from airouter.clock import Clock
 from airouter.control import Control
+from airouter.exchange.exchange import Exchange
 from airouter.execution.executor import Executor
 from airouter.load_settings import load_settings
 from airouter.prompts import load_prompts
@@ -19,6 +20,7 @@ from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import AppLog, Log, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.stats import Stats
+from airouter.types import Decision, Features
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
 from airouter.web import admin, auth, inference, models, passthrough, render_errors, status
@@ -138,6 +140,26 @@ def check(settings: Settings) -> None:
     """Validate what `create_app` would only find out in a worker, where gunicorn would respawn it for ever."""
     clock = Clock(settings.timezone)
     build_state(settings, _Silent(), clock)
+
+
+def decider(settings: Settings) -> Callable[[Features], Decision]:
+    """The configured cascade as a function, for `evaluate`: it asks the classifier where the instant tiers are not sure."""
+    clock = Clock(settings.timezone)
+    cascade = build_state(settings, _Silent(), clock).executor.cascade
+
+    def decide(features: Features) -> Decision:
+        exchange = Exchange(clock, client=None, client_ip="", total=settings.timeouts.total)
+        try:
+            deliberation = cascade.deliberate(features)
+            if deliberation.decision is None:
+                for _ in deliberation.run(exchange):
+                    pass  # nobody waits to hear anything meanwhile
+            assert deliberation.decision is not None
+            return deliberation.decision
+        finally:
+            exchange.close()
+
+    return decide
 
 
 class _Silent:

@@ -1,11 +1,11 @@
-"""Command line: `python -m airouter run | serve | check-config | reload`."""
+"""Command line: `python -m airouter run | serve | check-config | reload | evaluate`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from airouter import __version__
+from airouter import __version__, evaluate
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
 from airouter.cli.run import run
@@ -16,12 +16,16 @@ from airouter.load_settings import ROOT, load_settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 with one sentence on stderr."""
-    command = _parser().parse_args(arguments).command
-    os.chdir(ROOT)  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
+    args = _parser().parse_args(arguments)
+    command = args.command
+    if command != "evaluate":  # whose files are meant from where it is called
+        os.chdir(ROOT)  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
     try:
         # Here and not above: it is the composition root, which this file alone may know.
-        from app import check
+        from app import check, decider
 
+        if command == "evaluate":
+            return evaluate.run(args, None if args.offline else decider(load_settings()))
         if command == "run":
             return run(check)
         if command == "serve":
@@ -45,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="start the router alone, as a service does")
     commands.add_parser("check-config", help="validate the configuration and show what it means")
     commands.add_parser("reload", help="have the running router take up the configuration")
+    evaluate.add_arguments(commands.add_parser("evaluate", help="measure the routing on labelled prompts"))
     return parser
 
 

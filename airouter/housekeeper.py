@@ -39,6 +39,7 @@ class Housekeeper:
         self._due: dict[str, float] = {}
         self._stamp = (0, 0, 0)
         self._stop = threading.Event()
+        self.looked = threading.Event()  # the first probe is over: what the backends serve is known, as far as they are up
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -58,6 +59,7 @@ class Housekeeper:
                 self._look()
             except Exception as error:  # the thread must outlive a surprise, or nothing recovers any more
                 self._log.error("Housekeeping failed: %s: %s", type(error).__name__, str(error))
+            self.looked.set()
 
     def _look(self) -> None:
         stamp = self._control.stamp()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.stats import Interval, Summary
@@ -39,7 +40,7 @@ class Result:
         self.rows.append(Row(tuple(cells), data))
 
     def print(self, console: Console) -> None:
-        table = Table(title=self.title, title_justify="left", title_style="bold")
+        table = Table(title=escape(self.title), title_justify="left", title_style="bold")
         for i, column in enumerate(self.columns):
             table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
         for row in self.rows:

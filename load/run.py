@@ -48,19 +48,22 @@ def headless_run(target: Target, slo: RouterSlo, options: Options, console: Cons
         f"{'embedded simulator' if target.embedded else target.url}; kept in {_shown(folder)}",
         highlight=False,
     )
-    interrupted = over = False
+    interrupted, over = 0.0, False
     with headless(folder, _environ(target, options, folder, phases), options.distributed) as generator, Probe(target) as probe:
         try:
             over = generator.wait(seconds + _SLACK_S)
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted = time.monotonic()
         printed = generator.printed
     if not over and not interrupted:
         console.print("load: Locust did not end in time; it was stopped.", highlight=False)
-    found = stretches(phases, _marks(folder), read(sorted(folder.glob("samples-*.jsonl"))), probe.looks)
+    found = stretches(phases, _marks(folder, interrupted), read(sorted(folder.glob("samples-*.jsonl"))), probe.looks)
+    if not found and interrupted:
+        console.print("load: interrupted before anything was measured.", highlight=False)
+        return 130
     if not found:
         console.print(f"load: no phase was measured. Locust said:\n{printed()[-2000:]}", highlight=False, markup=False)
-        return 130 if interrupted else 2
+        return 2
     tables = judge(found, slo)
     results = [report.traffic(stretch) for stretch in found if stretch.phase.name != "step"]
     results += [report.verdict(title, lines) for title, lines in tables]
@@ -71,7 +74,10 @@ def headless_run(target: Target, slo: RouterSlo, options: Options, console: Cons
         result.print(console)
     about = environment() | {"shape": options.shape, "users": options.users, "period": options.period, "slo": slo.name}
     write_json(folder / "verdict.json", results, about, complete=over)
-    return 130 if interrupted else _close(results, console)
+    if interrupted:
+        console.print("Interrupted: the tables hold what was measured until then.")
+        return 130
+    return _close(results, console)
 
 
 def _close(results: list[Result], console: Console) -> int:
@@ -105,10 +111,12 @@ def _environ(target: Target, options: Options, folder: Path, phases: list[Phase]
     return inherited | setup.environ(target.api_key)
 
 
-def _marks(folder: Path) -> list[tuple[int, float]]:
+def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
+    """When each phase began; an interrupt ends the one that it came in."""
     path = folder / PHASES_FILE
     rows = [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-    return [(row["phase"], row["at"]) for row in rows]
+    marks = [(row["phase"], row["at"]) for row in rows]
+    return [*marks, (marks[-1][0] + 1, interrupted)] if marks and interrupted else marks
 
 
 def _folder(out: Path, shape: str) -> Path:

@@ -122,7 +122,10 @@ class Exchange:
         once = {"x-should-retry": "false"}  # a client library would otherwise spend the same time again, unasked
         if now >= self.client_deadline:
             return DeadlineExceeded(
-                "The time that the request's X-Router-Timeout allows is over.", code="client_deadline_exceeded", headers=once
+                "The time that the request's X-Router-Timeout allows is over.",
+                code="client_deadline_exceeded",
+                headers=once,
+                blame="client",
             )
         return DeadlineExceeded("The request took longer than the router allows (timeouts.total).", headers=once)
 

@@ -23,12 +23,12 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @bp.post("/v1/chat/completions")
     def chat() -> Response:
         state, exchange, incoming = _receive(runtime, "chat")
-        return respond(exchange, state.executor.chat(exchange, incoming, _wish(state, incoming)))
+        return respond(exchange, state.executor.chat(exchange, incoming, _wish(runtime, incoming)))
 
     @bp.post("/v1/completions")
     def completions() -> Response:
         state, exchange, incoming = _receive(runtime, "completions")
-        return respond(exchange, state.executor.plain(exchange, incoming, _wish(state, incoming)))
+        return respond(exchange, state.executor.plain(exchange, incoming, _wish(runtime, incoming)))
 
     @bp.post("/v1/embeddings")
     def embeddings() -> Response:
@@ -52,7 +52,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
             raise BadRequest("'execute' must be true or false.", param="execute", code="invalid_type")
         state, exchange = runtime.state, _exchange()
         incoming = parse_request("chat", payload)
-        wish = _wish(state, incoming) if forced == "auto" else Wish(route=forced, priority=_priority())
+        wish = _wish(runtime, incoming) if forced == "auto" else Wish(route=forced, priority=_priority())
         if execute:
             _begin(runtime, exchange, "chat", incoming)
             return respond(exchange, state.executor.chat(exchange, incoming, wish))
@@ -103,14 +103,26 @@ def _exchange() -> Exchange:
     return exchange
 
 
-def _wish(state: State, incoming: ChatRequest) -> Wish:
+def _wish(runtime: Runtime, incoming: ChatRequest) -> Wish:
     """What the model's name and the X-Router-* headers ask for."""
-    virtual = state.settings.virtual_model
+    virtual = runtime.state.settings.virtual_model
     route = forced_route(incoming.model, request.environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
     priority = _priority()
     if route is not None or incoming.model in (None, virtual) or str(incoming.model).startswith(f"{virtual}/"):
         return Wish(route=route, priority=priority)
-    return Wish(backend=find_backend(state.backends, str(incoming.model)), priority=priority)
+    return Wish(backend=_backend_of(runtime, str(incoming.model)), priority=priority)
+
+
+def _backend_of(runtime: Runtime, model: str) -> str:
+    """Who serves a model; in the first moment after the start, once the backends have been asked what they serve."""
+    try:
+        return find_backend(runtime.state.backends, model)
+    except NotFound:
+        probes = runtime.state.settings.probes
+        if runtime.housekeeper.looked.is_set() or not probes.enabled:
+            raise
+        runtime.housekeeper.looked.wait(probes.timeout + 1)
+        return find_backend(runtime.state.backends, model)
 
 
 def _priority() -> str:

@@ -108,7 +108,7 @@ class Portkey(Program):
         folder.mkdir(parents=True, exist_ok=True)
         loopback = folder / "loopback.cjs"
         loopback.write_text(_LOOPBACK_JS, encoding="utf-8")
-        command = [node, "--require", loopback, self._installed.program, f"--port={port}", "--headless"]
+        command: list[str | Path] = [node, "--require", loopback, self._installed.program, f"--port={port}", "--headless"]
         self.run(command, folder, {"NODE_ENV": "production"})
         headers = (("x-portkey-provider", "openai"), ("x-portkey-custom-host", self._simulator.url("primary") + "/v1"))
         return Endpoint("127.0.0.1", port, api_key="none", headers=headers)
@@ -122,7 +122,9 @@ class LiteLLM(Program):
         super().__init__(workers)
         self._simulator, self._installed = simulator, installed
         self.model, self.version = MODEL, installed.version
-        self.settings = f"--num_workers {workers}, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, telemetry off; auth by master key, no DB"
+        self.settings = (
+            f"--num_workers {workers}, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, telemetry off; master key, no DB"
+        )
 
     def _launch(self, folder: Path) -> Endpoint:
         port, key = free_port(), f"sk-{secrets.token_hex(16)}"

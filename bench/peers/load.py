@@ -1,5 +1,6 @@
 """Many at a time: requests per second, and hundreds of streams with the memory they need."""
 
+import time
 from collections.abc import Sequence
 from itertools import chain
 
@@ -18,6 +19,16 @@ from simulator.testing import Simulator
 AT_ONCE = 64
 STREAM_TPS = 20.0
 _PATIENCE_S = 25.0  # for the slowest of the streams, beyond the time that they take by themselves
+
+
+def warm(contender: Contender, text: str, limit_s: float = 20.0) -> None:
+    """Every worker has served: a first request makes some of them load what they put off."""
+    assert contender.endpoint is not None
+    wire = contender.endpoint.wire(CHAT, body(text, contender.model))
+    until, steady = time.monotonic() + limit_s, 0
+    while time.monotonic() < until and steady < 2:
+        load = drive(contender.endpoint, wire, 8 * contender.workers, 0.5, 0.0)
+        steady = steady + 1 if len(load.latencies) >= 4 * contender.workers else 0
 
 
 def throughput(findings: Findings, contender: Contender, text: str, seconds: float, warm_up: float) -> None:

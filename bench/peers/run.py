@@ -120,6 +120,9 @@ def compare(
         text, decided = _text(contenders)
         ones = [contender for contender in contenders if contender.workers == 1 and contender.endpoint is not None]
         for contender in load.rotated(contenders, 0, sampler):
+            sampler.meter.row(f"warm-up: {contender.key}", 1.5)
+            load.warm(contender, text)
+        for contender in load.rotated(contenders, 0, sampler):
             load.idle_memory(findings, contender)
         for turn in range(plan.rounds):
             if sampler.interrupted:

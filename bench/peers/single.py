@@ -1,6 +1,7 @@
 """One request at a time, to each contender in turn: what each adds to the backend's own time."""
 
 import gc
+import random
 import time
 from collections.abc import Sequence
 
@@ -12,11 +13,12 @@ from bench.sampling import Sampler
 from bench.stats import percentile
 
 DIRECT = "direct"
+_PAUSE_S = 0.010  # at most
 _FAILURES = 5  # in a row, and a contender is out
 
 
 def measure(findings: Findings, contenders: Sequence[Contender], text: str, sampler: Sampler, seconds: float, *, stream: bool) -> None:
-    """As many turns as fit into `seconds`; in each turn every contender is asked once, and the order rotates.
+    """As many turns as fit into `seconds`; in each turn every contender is asked once, in an order of its own.
 
     Adds to the samples `whole` (or `first`) each contender's own times, and to `added_whole` (`added_first`) the differences
     from the direct request of the same turn.
@@ -29,13 +31,13 @@ def measure(findings: Findings, contenders: Sequence[Contender], text: str, samp
             wire = contender.endpoint.wire(CHAT, body(text, contender.model, **extra))
             lines.append(_Line(contender.key, Connection(contender.endpoint, timeout=20), wire))
     warm_up, begun = seconds / 6, time.perf_counter()
-    turn = 0
+    order = random.Random(7)
     gc.disable()  # the collector's pauses would be ours
     try:
         while (spent := time.perf_counter() - begun) < seconds + warm_up and not sampler.interrupted:
             sampler.meter.at(spent / (seconds + warm_up))
-            took = _turn(lines, turn, stream)
-            turn += 1
+            order.shuffle(lines)
+            took = _turn(lines, stream)
             for line in [line for line in lines if line.failures >= _FAILURES]:
                 findings.cannot(kind, line.key, f"it failed: {line.problem}")
                 lines.remove(line)
@@ -82,11 +84,13 @@ class _Line:
         return seconds
 
 
-def _turn(lines: list[_Line], turn: int, stream: bool) -> dict[str, float]:
-    start = turn % len(lines) if lines else 0
+def _turn(lines: list[_Line], stream: bool) -> dict[str, float]:
+    """After each a pause as long as it took: what a gateway does after its answer must not slow the next one down."""
     took = {}
-    for line in lines[start:] + lines[:start]:
+    for line in lines:
+        begun = time.perf_counter()
         value = line.once(stream)
+        time.sleep(min(_PAUSE_S, time.perf_counter() - begun))
         if value is not None:
             took[line.key] = value
     return took

@@ -106,9 +106,10 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
                 reasons.setdefault(f"{key}: {reason}", []).append(measure.title)
             cells.append(cell)
         for name in ratios:
-            found = ratio(findings, measure, name)
+            found = None if measure.key == "complete" else ratio(findings, measure, name)
             cells.append(NOTHING if found is None else f"{found:.2f}" if found < 10 else f"{found:.1f}")
-        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key))
+        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key),
+                   own=findings.details(measure.key.removeprefix("added_")))  # fmt: skip
     for key in names:
         if pooled := sorted(findings.pooled("added_whole", key)):
             grid = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}

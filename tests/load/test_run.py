@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,22 @@ def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "out").iterdir()
     assert len(list(folder.glob("samples-*.jsonl"))) == 3  # the master's is empty
     assert len([path for path in folder.glob("samples-*.jsonl") if path.stat().st_size]) == 2
+
+
+def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "load", "--shape", "1x", "--seconds", "30", "--out", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 40
+    while time.monotonic() < until and not any(path.read_text().count("\n") >= 3 for path in tmp_path.glob("*/phases.jsonl")):
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=40)
+    assert process.returncode == 130, out + errors
+    assert "Interrupted" in out
+    assert "Verdict at 1×" in out
 
 
 def test_a_router_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
