@@ -17,6 +17,7 @@ from bench.client import Failure
 from bench.endpoint_commands import ENDPOINTS
 from bench.endpoint_commands import add_parsers as add_endpoint_parsers
 from bench.environment import environment
+from bench.report import run as report
 from bench.result import Result, write_json
 from bench.sampling import Meter, Sampler
 from bench.stand import Options, Stand, Unavailable, scratch, stand
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
             overload.add_arguments(command)
     add_endpoint_parsers(commands)
     comparisons.add_parsers(commands, common)
+    report.add_parser(commands)
     commands.add_parser("all", parents=[common], help="all of them", description="All of them, one after the other.")
     return top
 
@@ -71,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)  # as an exception, so that what was started is stopped
     console = Console() if sys.stdout.isatty() else Console(width=150)
+    if args.benchmark == "report":
+        return report.run(args, console)
     sampler = Sampler(Meter(console))
     results: list[Result] = []
     status = 0
@@ -101,8 +105,13 @@ def main(argv: list[str] | None = None) -> int:
     if sampler.interrupted:
         console.print("Interrupted: the tables hold what was measured until then.")
         status = 130
+    about["command"] = report.command_line(sys.argv[1:] if argv is None else argv)
     if args.json is not None:
         write_json(args.json, results, about, complete=not sampler.interrupted)
+    elif args.benchmark in report.KEPT and results:
+        kept = report.place(args.benchmark)
+        write_json(kept, results, about, complete=not sampler.interrupted)
+        report.write_page(kept, console)
     console.print(f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}", style="dim", highlight=False)
     return status
 

@@ -8,10 +8,12 @@ from bench.slo import RouterSlo
 from bench.stats import percentile
 from load.verdict import LOCAL, OWN_PACE, Stretch, routes, shares
 
+_HOLDING = ("primary", "meta")  # whose time is all the primary's: an ENRICH answer searches first, and holds no slot while it does
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One load. Rates are answers per second; `local` counts those of the primary backend."""
+    """One load. Rates are answers per second; `local` counts those of the primary backend, its p95 leaves ENRICH out."""
 
     load: float
     per_s: float
@@ -32,7 +34,7 @@ def steps(found: Sequence[Stretch], slo: RouterSlo) -> list[Step]:
     for stretch in sorted((s for s in found if s.phase.name in ("hold", "step")), key=lambda s: s.phase.load):
         lines = [*routes(stretch, slo), *shares(stretch, slo)]
         breach = next((f"{line.slo} {line.measured}" for line in lines if line.kept is False), "")
-        everything, local = _totals(stretch), _totals(stretch, *LOCAL)
+        everything, local = _totals(stretch), _totals(stretch, *_HOLDING)
         if not everything:
             breach = breach or "nothing was answered"
         busy = [look.in_use for look in stretch.looks if look.in_use is not None]

@@ -90,6 +90,8 @@ def knee_table(steps: Sequence[Step], slots: int | None, queue: int | None, thre
             load=step.load, per_s=step.per_s, p95_s=step.p95, kept=step.kept,
         )  # fmt: skip
     best = knee(steps)
+    if best is None or best.load < 1:
+        result.broken.append("the rated load is inside the service levels: the knee is below it")
     if best is None:
         result.notes.append("no knee: the lowest load is already outside")
         return result

@@ -6,6 +6,7 @@ from bench.slo import RouterSlo
 from load.knee import Step, knee, sizing, steps
 from load.plan import Phase
 from load.probe import Look
+from load.report import knee_table
 from load.samples import Outcome, Sample
 from load.verdict import Stretch
 
@@ -51,6 +52,12 @@ def test_a_step_in_which_nothing_is_answered_is_outside() -> None:
     assert not found.kept
     (nothing,) = steps([stretch(1.0, 0.1, n=0)], SLO)
     assert nothing.breach == "nothing was answered"
+
+
+def test_a_knee_below_the_rated_load_is_a_breach() -> None:
+    assert knee_table([step(0.5), step(1, "p95")], None, None, None).broken
+    assert knee_table([step(0.5, "p95"), step(1)], None, None, None).broken
+    assert not knee_table([step(0.5), step(1), step(2, "p95")], None, None, None).broken
 
 
 def test_sizing_is_requests_per_second_times_p95() -> None:

@@ -1,0 +1,116 @@
+"""The page: style sheet, pictures and tables in one file, which asks nobody for anything."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from bench.report.before import Change
+from bench.report.figures import figures_of
+from bench.report.svg import draw, short
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1e293b; --dim: #64748b; --line: #cbd5e1; --paper: #fff; --bar: #475569; --ours: #c2410c;
+  --c0: #c2410c; --c1: #2563eb; --c2: #15803d; --c3: #7e22ce; --c4: #b45309; --c5: #0f766e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e2e8f0; --dim: #94a3b8; --line: #334155; --paper: #0f172a; --bar: #94a3b8;
+  --ours: #fb923c; --c0: #fb923c; --c1: #60a5fa; --c2: #4ade80; --c3: #c084fc; --c4: #fbbf24; --c5: #2dd4bf; } }
+body { margin: 2rem auto; padding: 0 1rem; max-width: 62rem; font: 15px/1.5 system-ui, sans-serif; }
+body { color: var(--ink); background: var(--paper); }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); } h3 { margin-bottom: .3rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; font-size: 13px; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; } .note { color: var(--dim); margin: .1rem 0; font-size: 13px; }
+.broken, .NO { color: #dc2626; font-weight: 600; } .yes, .stretch { color: #16a34a; } pre { overflow-x: auto; }
+.figure { width: 100%; max-width: 760px; display: block; margin: .8rem 0; } .figure text { fill: var(--ink); font-size: 12px; }
+.figure .title { font-size: 14px; font-weight: 600; } .figure .tick { fill: var(--dim); font-size: 11px; } .grid { stroke: var(--line); }
+.bar { fill: var(--bar); } .ours { fill: var(--ours); } .thin { stroke: var(--bar); stroke-width: 1.5; }
+.reference { fill: none; stroke: var(--ours); stroke-dasharray: 4 2; } .series { fill: none; stroke-width: 2; }
+""" + "".join(f".s{i} {{ stroke: var(--c{i}); }} .figure .n{i} {{ fill: var(--c{i}); }}\n" for i in range(6))
+
+ORDER = ("peers", "routing", "overhead", "throughput", "streams", "profile", "history", "failover", "faults", "overload")
+HEADINGS = {
+    "peers": "Beside other gateways",
+    "routing": "Routes and models",
+    "overhead": "What the router adds",
+    "throughput": "Requests per second",
+    "streams": "Many streams at once",
+    "profile": "Where the time goes",
+    "history": "Cost over history",
+    "failover": "A tier that dies",
+    "faults": "Faults of a backend",
+    "overload": "More than it can serve",
+}
+_VERDICTS = ("yes", "NO", "stretch")
+Document = Mapping[str, Any]
+
+
+def page(runs: Sequence[tuple[str, Document]], compared: Sequence[Change]) -> str:
+    """The latest result of each benchmark; `runs`: (file name, document), the latest last."""
+    latest: dict[str, tuple[str, Sequence[Mapping[str, Any]]]] = {}
+    for name, document in runs:
+        own: dict[str, list[Mapping[str, Any]]] = {}
+        for table in document.get("results", ()):
+            own.setdefault(str(table.get("benchmark", "")), []).append(table)
+        latest |= {benchmark: (name, tables) for benchmark, tables in own.items()}
+    known = [name for name in ORDER if name in latest]
+    parts = [_head(runs)]
+    for benchmark in [*known, *(name for name in latest if name not in ORDER)]:
+        parts.append(f'<h2 id="{escape(benchmark)}">{escape(HEADINGS.get(benchmark, benchmark))}</h2>')
+        for table in latest[benchmark][1]:
+            parts.append(_table(table))
+    if compared:
+        parts.append('<h2 id="before">Before and now</h2>')
+        parts.append(_changes(compared))
+    parts.append('<h2 id="environment">Environment and commands</h2>')
+    parts += [_environment(name, document) for name, document in runs]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>ai-router: benchmark</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _head(runs: Sequence[tuple[str, Document]]) -> str:
+    about = runs[-1][1].get("environment", {}) if runs else {}
+    facts = [str(about.get(name, "")) for name in ("date", "cpu", "gpu")]
+    facts.insert(2, f"{about.get('cores', '?')} cores")
+    warnings = ""
+    if any(not document.get("complete", True) for _, document in runs):
+        warnings += '<p class="broken">A run was interrupted: its tables hold what was measured until then.</p>'
+    if any(document.get("environment", {}).get("quick") for _, document in runs):
+        warnings += '<p class="broken">A quick run is among these: it shows that it works, not how well.</p>'
+    return f'<h1>ai-router: benchmark</h1><p class="note">{escape(" · ".join(fact for fact in facts if fact))}</p>{warnings}'
+
+
+def _table(table: Mapping[str, Any]) -> str:
+    parts = [f"<h3>{escape(str(table.get('title', '')))}</h3>", *(draw(figure) for figure in figures_of(table))]
+    if table.get("cells"):
+        parts.append(_grid([str(column) for column in table.get("columns", ())], table["cells"]))
+    parts += [f'<p class="note">{escape(str(note))}</p>' for note in table.get("notes", ())]
+    parts += [f'<p class="broken">Not kept: {escape(str(promise))}</p>' for promise in table.get("broken", ())]
+    return "\n".join(parts)
+
+
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    lines = ["".join(f"<td{_kind(cell)}>{escape(str(cell))}</td>" for cell in row) for row in rows]
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
+
+
+def _kind(cell: Any) -> str:
+    return f' class="{cell}"' if cell in _VERDICTS else ""
+
+
+def _changes(compared: Sequence[Change]) -> str:
+    rows = []
+    for change in compared:
+        percent = "–" if change.percent is None else f"{change.percent:+.1f} %"
+        rows.append((change.what, short(change.before), short(change.now), percent))
+    return _grid(("", "before", "now", "change"), rows)
+
+
+def _environment(name: str, document: Document) -> str:
+    about = document.get("environment", {})
+    shown = {key: value for key, value in about.items() if key not in ("command", "commands")}
+    rows = [(key, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else value) for key, value in shown.items()]
+    command = about.get("command") or "\n".join(f"./Benchmark {one}" for one in about.get("commands", ()))
+    return f"<h3>{escape(name)}</h3>{_grid(('', ''), rows)}<pre>{escape(str(command))}</pre>"
