@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import comparisons, failover, faults, overhead, overload, profile, routing, streams, throughput
+from bench import comparisons, failover, faults, operations, overhead, overload, profile, routing, streams, throughput
 from bench.client import Failure
 from bench.endpoint_commands import ENDPOINTS
 from bench.endpoint_commands import add_parsers as add_endpoint_parsers
@@ -36,6 +36,7 @@ ChainRun = Callable[[Sampler, argparse.Namespace], list[Result]]
 CHAINS: dict[str, tuple[ChainRun, str]] = {
     "faults": (faults.run, "every fault of the simulator, streaming and not: what the client gets, who was asked"),
     "failover": (failover.run, "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"),
+    "operations": (operations.run, "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"),
     "overload": (overload.run, "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left afterwards"),
 }
 

@@ -35,6 +35,7 @@ class Bars:
     unit: str
     bars: Sequence[tuple[str, float]]
     ours: str = ""  # the bar that is ours: it is drawn in another colour
+    parts: bool = False  # parts of a whole: never on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ def _spans(table: Table) -> list[Figure]:
                 smallest, p50, p95, p99 = (1000 * float(value[part]) for part in ("smallest", "p50", "p95", "p99"))
                 kinds.setdefault(name, []).append(Span(str(row.get("name", "")), smallest, p50, p95, p99, _published(row)))
     words = {"total_s": "whole answer", "first_s": "first content", "late_s": "delay of a chunk", "gap_s": "gap between chunks"}
-    words |= {"served_s": "served", "refused_s": "refused", "latency_s": "answer"}
+    words |= {"served_s": "served", "refused_s": "refused", "latency_s": "time of an answer"}
     pictures: list[Figure] = []
     for name, spans in kinds.items():
-        what = f": {words[name]}" if name in words and len(kinds) > 1 else ""
+        what = f": {words[name]}" if name in words and (len(kinds) > 1 or name == "latency_s") else ""
         pictures.append(Spans(f"{base_title(table)}{what}", "ms", spans))
     return pictures
 
@@ -123,7 +124,7 @@ def _overload(table: Table) -> list[Figure]:
 
 def _profile(table: Table) -> list[Figure]:
     stages = [(str(row["name"]), float(row["us"])) for row in table.get("rows", ()) if "us" in row and "calls" in row]
-    return [Bars("Where a request's time goes in the router", "µs", stages)] if stages else []
+    return [Bars("Where a request's time goes in the router", "µs", stages, parts=True)] if stages else []
 
 
 def _history(table: Table) -> list[Figure]:
@@ -153,8 +154,12 @@ def _peers(table: Table) -> list[Figure]:
             found.append(Bars(title, unit, bars, ours="ai-router"))
     quantiles: Mapping[str, Mapping[str, float]] = next((row["quantiles_s"] for row in rows.values() if "quantiles_s" in row), {})
     if quantiles:
-        curves = {name: [(100 * float(q), 1000 * float(value)) for q, value in grid.items()] for name, grid in quantiles.items()}
-        found.append(Lines("Added latency by percentile, one request at a time", "percentile", "ms", curves))
+        curves = {
+            name: [(100 * float(q), 1000 * float(value)) for q, value in grid.items() if value > 0] for name, grid in quantiles.items()
+        }
+        curves = {name: points for name, points in curves.items() if len(points) > 1}
+        if curves:
+            found.append(Lines("Added latency by percentile, one request at a time", "percentile", "ms", curves))
     return found
 
 

@@ -70,7 +70,7 @@ def _draw(figure: Figure, axes: Any) -> None:
         names, values = zip(*figure.bars, strict=True)
         colours = [_OURS if figure.ours and name.startswith(figure.ours) else _OTHER for name in names]
         axes.bar_label(axes.barh(names, values, color=colours), labels=[short(value) for value in values], padding=3, fontsize=8)
-        if is_wide(values):
+        if is_wide(values) and not figure.parts:
             axes.set_xscale("log")
         return
     _draw_spans(figure, axes)

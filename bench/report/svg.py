@@ -81,7 +81,7 @@ def _cut(name: str, most: int = 38) -> str:
 
 def _bars(figure: Bars) -> str:
     values = [value for _, value in figure.bars]
-    log = is_wide(values)
+    log = is_wide(values) and not figure.parts
     low = min(values) / 2 if log else min(0.0, *values)
     at = _scale(low, (max(values) or 1.0) * (1.6 if log else 1.02), LEFT, WIDTH - RIGHT, log)
     bottom = HEAD + ROW * len(values)
@@ -121,7 +121,7 @@ def _lines(figure: Lines) -> str:
     points = [point for series in figure.series.values() for point in series]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     log = is_wide(ys)
-    top, bottom, left, right = float(HEAD), 300.0, 70.0, WIDTH - 150.0
+    top, bottom, left, right = HEAD + 14.0, 300.0, 70.0, WIDTH - 150.0
     low = min(ys) / 1.3 if log else min(0.0, *ys)
     high = max(ys) * (1.3 if log else 1.05) or 1.0
     log_x = figure.log_x and min(xs) > 0

@@ -1,0 +1,150 @@
+"""The page and its pictures, from small results."""
+
+import json
+import re
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bench.report import run as report
+from bench.report.before import changes
+from bench.report.figures import Bars, Lines, Span, Spans, figures_of
+from bench.report.page import page
+from bench.report.png import slug
+from bench.report.svg import draw, is_wide, short, ticks
+from bench.result import Result, write_json
+from bench.stats import summarise
+
+ENVIRONMENT = {"date": "2026-01-01", "cpu": "a processor", "cores": 2, "gpu": "no GPU", "commands": ["all"], "packages": {"flask": "3"}}
+
+
+def results(rate: float = 1000.0) -> list[Result]:
+    throughput = Result("throughput", "Requests per second [fast]", ("at a time", "requests/s"))
+    for name in ("direct", "routed"):
+        for users in (16, 64, 256):
+            seconds = summarise([0.001 * users, 0.002 * users])
+            throughput.add((f"{name}, {users}", "1"), users=users, requests_per_s=rate, latency_s=seconds)
+    routing = Result("routing", "1. Latency per route", ("route", "p50 ms"))
+    routing.add(("MODERATE <b>", "5"), total_s=summarise([0.9, 1.0]), reference=["", "", "", "1,181–1,426", ""])
+    routing.notes.append("a note & more")
+    profile = Result("profile", "Stages", ("stage", "µs"))
+    profile.add(("parse", "10"), us=10.0, calls=1.0)
+    peers = Result("peers", "Peers", ("", "direct", "ai-router"))
+    values = {"direct": {"value": 0.5}, "ai-router": {"value": 0.1}, "LiteLLM": {"n/a": "not here"}}
+    peers.add(("requests/s", "1", "2"), measure="requests_per_s", contenders=values, quantiles_s={"ai-router": {"0.5": 0.1, "0.9": 0.2}})
+    peers.broken.append("a promise")
+    overload = Result("overload", "Overload", ("load",))
+    overload.add(("1×",), offered_per_s=40.0, offered=40, served=40, refused=0)
+    return [throughput, routing, profile, peers, overload]
+
+
+def written(path: Path, found: list[Result], **more: Any) -> Path:
+    write_json(path, found, ENVIRONMENT | more, complete=True)
+    return path
+
+
+@pytest.fixture
+def html(tmp_path: Path) -> str:
+    path = written(tmp_path / "r.json", results())
+    return page([(path.name, report.read(path))], [])
+
+
+def test_the_page_asks_nobody_for_anything(html: str) -> None:
+    assert not re.search(r"https?:|//\w|src=|href=|@import|url\(|<script|<link", html)
+
+
+def test_the_page_has_every_table_and_its_pictures(html: str) -> None:
+    assert html.count("<svg") == html.count("</svg>") >= 7
+    for heading in ("Beside other gateways", "Requests per second", "Routes and models", "Where the time goes"):
+        assert heading in html
+    assert html.index("Beside other gateways") < html.index("Routes and models")
+    assert 'class="reference"' in html
+    assert "Not kept: a promise" in html
+    assert "a processor" in html
+
+
+def test_what_it_shows_is_escaped(html: str) -> None:
+    assert "MODERATE <b>" not in html
+    assert "MODERATE &lt;b&gt;" in html
+    assert "a note &amp; more" in html
+
+
+def test_figures_of_a_throughput_are_curves() -> None:
+    document = json.loads(json.dumps({"benchmark": "throughput", "rows": [{"name": "routed, 16", "users": 16, "requests_per_s": 10.0}]}))
+    found = figures_of(document)
+    assert isinstance(found[0], Lines)
+    assert found[0].series == {"routed": [(16.0, 10.0)]}
+
+
+def test_a_table_without_numbers_has_no_picture() -> None:
+    assert figures_of({"benchmark": "faults", "rows": [{"name": "refuse", "kept": True}]}) == []
+
+
+def test_before_and_now(tmp_path: Path) -> None:
+    paths = [written(tmp_path / "1-all.json", results(1000)), written(tmp_path / "2-all.json", results(1500))]
+    before, now = (report.read(path)["results"] for path in paths)
+    found = {change.what: change.percent for change in changes(before, now)}
+    assert found["Requests per second: routed, 64, requests/s"] == 50
+    assert found["1. Latency per route: MODERATE <b>, total p50 ms"] == 0
+    args = Namespace(results=paths, html=None, png=None)
+    assert report.run(args, Console(quiet=True)) == 0
+    assert "+50.0 %" in (tmp_path / "2-all.html").read_text()
+
+
+def test_pictures_as_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    args = Namespace(results=[written(tmp_path / "r.json", results())], html=tmp_path / "o.html", png=tmp_path / "img")
+    assert report.run(args, Console(quiet=True)) == 0
+    files = list((tmp_path / "img").glob("*.png"))
+    assert len(files) >= 6
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_nothing_to_report_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    assert report.run(Namespace(results=[tmp_path / "x.json"], html=None, png=None), Console(quiet=True)) == 1
+
+
+def test_the_newest_of_each_kind(tmp_path: Path) -> None:
+    for name in ("2026-01-01-all", "2026-01-02-all", "2026-01-03-peers", "2026-01-04-other"):
+        (tmp_path / f"{name}.json").touch()
+    assert [path.name for path in report.newest(tmp_path)] == ["2026-01-02-all.json", "2026-01-03-peers.json"]
+
+
+def test_a_command_is_kept_without_its_key() -> None:
+    assert report.command_line(["all", "--api-key", "secret", "--json", "a b"]) == "./Benchmark all --api-key … --json 'a b'"
+    assert "secret" not in report.command_line(["all", "--api-key=secret"])
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0, "0"), (0.0351, "0.0351"), (1.5, "1.5"), (12.34, "12.3"), (1234.5, "1,234")])
+def test_numbers_in_pictures(value: float, shown: str) -> None:
+    assert short(value) == shown
+
+
+def test_scales() -> None:
+    assert is_wide([1, 100])
+    assert not is_wide([1, 10])
+    assert not is_wide([0, 100])
+    assert ticks(0, 10, False) == [0, 2, 4, 6, 8, 10]
+    assert ticks(0.5, 200, True) == [1, 10, 100]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        Bars("t", "ms", [("only nothing", 0.0)]),
+        Bars("t", "ms", [("below", -1.0), ("above", 2.0)], ours="above"),
+        Lines("t", "x", "y", {"one point": [(1.0, 1.0)]}, log_x=True),
+        Spans("t", "ms", [Span("all the same", 0.0, 0.0, 0.0, 0.0)]),
+    ],
+)
+def test_odd_figures_are_drawn(figure: Bars | Lines | Spans) -> None:
+    assert draw(figure).endswith("</svg>")
+    assert "nan" not in draw(figure)
+
+
+def test_a_file_name_for_a_picture() -> None:
+    assert slug("p99 of: a/b, µs") == "p99-of-a-b-s"
