@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--samples", type=_positive, metavar="N", help="samples per row (or pairs, streams, seconds per level)")
     common.add_argument("--quick", action="store_true", help="tiny counts on the fast profile: does it work, not how well")
     common.add_argument("--profile", choices=("fast", "homelab"), help="the simulator's timing; each benchmark has its own default")
+    common.add_argument(
+        "--tiers", metavar="LIST", help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as shipped)"
+    )
     common.add_argument("--workers", type=_positive, default=1, metavar="N", help="worker processes of the router it starts (default 1)")
     for name, (_measure, used, about) in BENCHMARKS.items():
         commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}. Profile: {used}.")
@@ -138,11 +141,16 @@ def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
     if name == "profile" and options.url:
         raise Unavailable("It looks inside the router's process, so it starts its own: leave --url out.")
     extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
+    tiers = args.tiers or (routing.TIERS if name == "routing" else None)
+    if tiers:
+        extra = {**extra, "env": {**extra.get("env", {}), "CASCADE_TIERS": tiers}}
     with stand(options, used, **extra) as where:
         results = run(where, sampler, args.samples, args.quick)
         for result in results:
             workers = f", {args.workers} worker{'s' if args.workers > 1 else ''}" if where.embedded else ""
-            result.title += f" [{where.profile}{workers}{', quick' if args.quick else ''}]"
+            decided = f", tiers {tiers}" if tiers and where.embedded else ""
+            # Round brackets: square ones are markup to the printer, and vanish.
+            result.title += f" ({where.profile}{workers}{decided}{', quick' if args.quick else ''})"
     return results
 
 

@@ -20,6 +20,7 @@ from bench.stand import Stand
 from bench.stats import bootstrap, summarise
 
 PROFILE = "homelab"
+TIERS = "rules,reasoning"  # how the reference decided; with the cascade as shipped most rows would show a tier, not the route
 SAMPLES, AT_LEAST, BUDGET_S = 20, 5, 60.0
 AT_ONCE = 10
 

@@ -68,19 +68,33 @@ def streams(findings: Findings, contender: Contender, text: str, simulator: Simu
     if memory := [value for name, value in peak.mb.items() if name != "all"]:
         findings.set("pss_loaded", key, max(findings.value("pss_loaded", key) or 0.0, sum(memory) / len(memory)))
         findings.set("pss_all_loaded", key, max(findings.value("pss_all_loaded", key) or 0.0, peak.mb["all"]))
-    late = sorted(chain.from_iterable(stream.lateness(1 / STREAM_TPS) for stream in complete))
+    lateness = [stream.lateness(1 / STREAM_TPS) for stream in complete]
+    late = sorted(chain.from_iterable(lateness))
     first = summarise([stream.arrivals[0] for stream in found if stream.arrivals])
     if not late or first is None:
         findings.cannot("relay_p99", key, "no stream was complete")
+        findings.cannot("steady_p99", key, "no stream was complete")
         findings.cannot("stream_first_p99", key, "no stream was complete")
         return
     findings.once("relay_p99", key, percentile(late, 0.99))
+    # All streams begin at once, and while they do, chunks are late: the same without that rush.
+    begun = max(stream.arrivals[0] for stream in complete)
+    steady = [
+        value
+        for stream, values in zip(complete, lateness, strict=True)
+        for at, value in zip(stream.arrivals, values, strict=True)
+        if at > begun
+    ]
+    if steady:
+        findings.once("steady_p99", key, percentile(sorted(steady), 0.99))
+    else:
+        findings.cannot("steady_p99", key, "some streams had ended before the last one began")
     findings.once("stream_first_p99", key, first.p99)
 
 
 def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
     """What a contender adds to the figures of the streams: its own less those of the backend itself, round by round."""
-    for measure in ("relay_p99", "stream_first_p99"):
+    for measure in ("relay_p99", "steady_p99", "stream_first_p99"):
         base = findings.rounds.get(measure, {}).get("direct", [])
         for contender in contenders:
             own = findings.rounds.get(measure, {}).get(contender.key, [])

@@ -36,16 +36,16 @@ class Plan:
         quick: bool = args.quick
         self.rounds: int = args.rounds or (1 if quick else 3)
         self.streams: int = args.streams or (40 if quick else 500)
-        self.whole_s, self.first_s = (1.5, 1.0) if quick else (12.0, 8.0)
+        self.whole_s, self.first_s = (2.4, 1.5) if quick else (15.0, 9.0)
         self.load_s, self.warm_up_s = (1.0, 0.3) if quick else (4.0, 1.0)
-        self.chunks = 20 if quick else 60
+        self.chunks = 20 if quick else 100
         self.stream_rounds = min(self.rounds, 2)
         self.leaves = 2 if quick else 5
 
     def expected(self, contenders: int) -> float:
         each = self.load_s + self.warm_up_s
         waves = self.stream_rounds * 5 * (self.chunks / load.STREAM_TPS + 4)
-        singles = self.rounds * (self.whole_s + self.first_s) * 7 / 6
+        singles = self.rounds * (self.whole_s + self.first_s)
         return 40 + singles + self.rounds * (contenders + 1) * each + waves + contenders * self.leaves
 
 
@@ -138,7 +138,7 @@ def compare(
     title = f"ai-router among its peers: {rounds}, interleaved, {plan.streams} streams, {pinning} [fast]"
     results = tables(findings, [contender for contender in contenders if contender.key not in absent], absent, title)
     results[0].notes += [
-        "added: less the backend's own time in the same turn (streams: in the same round); requests/s: median of the rounds",
+        "added: less the backend's own time in the same pair (streams: in the same round); requests/s: median of the rounds",
         f"streams: {plan.streams} at once, {plan.chunks} chunks each, {load.STREAM_TPS:g} a second",
         "nginx and Portkey are one process, in both lines about workers",
         f"disconnect: from the client's close until the backend sees it, median; later than {leave.NOTICE_S:g} s is n/a",
@@ -165,7 +165,7 @@ def _start(findings: Findings, contender: Contender, folder: Path, *, again: boo
 
 
 _ALL = (
-    "whole", "first", "added_whole_p50", "added_whole_p99", "added_first_p50", "added_first_p99", "requests_per_s", "complete", "relay_p99",
+    "whole", "first", "added_whole_p50", "added_whole_p99", "added_first_p50", "added_first_p99", "requests_per_s", "complete", "relay_p99", "steady_p99", "added_steady_p99",
     "stream_first_p99", "added_relay_p99", "added_stream_first_p99", "gone_flowing", "gone_silent", "gone_whole", "cold_start", "pss_idle",
     "pss_loaded", "pss_all_loaded",
 )  # fmt: skip
@@ -195,9 +195,9 @@ def _round(
     turn: int,
 ) -> None:
     simulator.reset("primary")
-    sampler.meter.row(f"round {turn + 1}: whole answers", plan.whole_s * 7 / 6)
+    sampler.meter.row(f"round {turn + 1}: whole answers", plan.whole_s)
     single.measure(findings, load.rotated(ones, turn, sampler), text, sampler, plan.whole_s, stream=False)
-    sampler.meter.row(f"round {turn + 1}: first content", plan.first_s * 7 / 6)
+    sampler.meter.row(f"round {turn + 1}: first content", plan.first_s)
     single.measure(findings, load.rotated(ones, turn, sampler), text, sampler, plan.first_s, stream=True)
     for contender in load.rotated(contenders, turn, sampler):
         sampler.meter.row(f"round {turn + 1}: requests/s, {contender.key}", plan.load_s + plan.warm_up_s)

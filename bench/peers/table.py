@@ -34,6 +34,7 @@ MEASURES = (
     Measure("added_first_p99", "added to the first content, p99 ms"),
     Measure("complete", "streams at once: complete, %", 100, 1, True),
     Measure("added_relay_p99", "streams at once: added to a chunk, p99 ms"),
+    Measure("added_steady_p99", "the same once all streams have begun, p99 ms"),
     Measure("added_stream_first_p99", "streams at once: added to the first content, p99 ms"),
     Measure("gone_flowing", "disconnect seen, chunks flowing, ms"),
     Measure("gone_silent", "disconnect seen, silent gap, ms"),
