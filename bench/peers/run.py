@@ -165,7 +165,8 @@ def _start(findings: Findings, contender: Contender, folder: Path, *, again: boo
 
 
 _ALL = (
-    "whole", "first", "added_whole_p50", "added_whole_p99", "added_first_p50", "added_first_p99", "requests_per_s", "complete", "relay_p99", "steady_p99", "added_steady_p99",
+    "whole", "first", "added_whole_p50", "added_whole_p99", "added_first_p50", "added_first_p99", "requests_per_s", "complete", "relay_p99",
+    "steady_p99", "added_steady_p99",
     "stream_first_p99", "added_relay_p99", "added_stream_first_p99", "gone_flowing", "gone_silent", "gone_whole", "cold_start", "pss_idle",
     "pss_loaded", "pss_all_loaded",
 )  # fmt: skip
