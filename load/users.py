@@ -50,7 +50,7 @@ class RouterUser(User):
         self.turn()
 
     def turn(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("each kind of user says what it asks")
 
     def ask(self, body: dict[str, Any], route: str, *, client: Client | None = None, path: str = CHAT, **options: Any) -> Answer:
         """One request, recorded; `route` is the one meant, which counts where the answer does not name one."""
