@@ -101,7 +101,7 @@ def markdown(card: dict[str, Any]) -> str:
         "",
         f"{data['prompts']} labelled prompts ({', '.join(f'{name} {n}' for name, n in data['by_class'].items())}) from "
         f"{len(data['by_origin'])} origins in {data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
-        f"Agreement of two blind labellings: {_agreement(data['label_agreement'])}.",
+        f"Agreement with a blind second labelling by the rubric: {_agreement(data['label_agreement'])}.",
         "",
         "## Held out",
         "",
