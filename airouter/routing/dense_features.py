@@ -23,6 +23,8 @@ _SCRIPTS = (
 )  # fmt: skip
 _LOWS = np.array([low for low, _ in _SCRIPTS], np.uint32)
 _HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
+_ASCII = (bytes(range(0x41, 0x5B)), bytes(range(0x30, 0x3A)), bytes(range(_SCRIPTS[0][0], 0x80)))  # upper case, digits, Latin
+_NO_OTHERS = [0] * (len(_SCRIPTS) - 1)
 _LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
 
 NAMES = (
@@ -42,13 +44,7 @@ def dense_of(features: Features) -> NDArray[np.float32]:
     length = max(len(text), 1)
     years = [int(year) for year in _YEAR.findall(text)]
     questions = len(_QUESTION.findall(text))
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    lower = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), np.uint32)
-    upper = np.count_nonzero(codes != lower) if len(lower) == len(codes) else 0
-    digits = np.count_nonzero((codes >= 0x30) & (codes <= 0x39))
-    at = np.searchsorted(_LOWS_SORTED, codes, side="right") - 1
-    inside = (at >= 0) & (codes <= _HIGHS_SORTED[at])
-    scripts = np.bincount(_ORDER[at[inside]], minlength=len(_SCRIPTS))[: len(_SCRIPTS)] / length
+    upper, digits, scripts = _ascii_counts(text) if text.isascii() else _counts(text)
     values = [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
         sum(map(text.count, _CODE)) / length, min(len(_LATEX.findall(text)), 12) / 12, min(len(_SYMBOLIC.findall(text)), 8) / 8,
@@ -63,7 +59,26 @@ def dense_of(features: Features) -> NDArray[np.float32]:
         float(text.lstrip().startswith("#")), min(len(_ROLES.findall(text)), 6) / 6,
         float("</" in text), float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
     ]  # fmt: skip
-    return np.array([*values, *scripts, *(float(len(ask) > bound) for bound in _LENGTHS)], np.float32)
+    return np.array([*values, *(count / length for count in scripts), *(float(len(ask) > bound) for bound in _LENGTHS)], np.float32)
+
+
+def _counts(text: str) -> tuple[int, int, list[int]]:
+    """Characters in upper case, ASCII digits, and characters per script."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    lower = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), np.uint32)
+    upper = int(np.count_nonzero(codes != lower)) if len(lower) == len(codes) else 0
+    digits = int(np.count_nonzero((codes >= 0x30) & (codes <= 0x39)))
+    at = np.searchsorted(_LOWS_SORTED, codes, side="right") - 1
+    inside = (at >= 0) & (codes <= _HIGHS_SORTED[at])
+    scripts: list[int] = np.bincount(_ORDER[at[inside]], minlength=len(_SCRIPTS)).tolist()
+    return upper, digits, scripts
+
+
+def _ascii_counts(text: str) -> tuple[int, int, list[int]]:
+    """The same for ASCII, in a tenth of the time."""
+    data = text.encode()
+    counts = [len(data) - len(data.translate(None, characters)) for characters in _ASCII]
+    return counts[0], counts[1], [counts[2], *_NO_OTHERS]
 
 
 def leans(features: Features) -> bool:

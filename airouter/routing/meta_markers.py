@@ -82,7 +82,10 @@ class MetaMarkers:
         instruction = ask.partition(_OPEN)[0]
         if any(mark in instruction for mark in self.retrieval) or (ask and _person_follows(ask)):
             texts = {place: text for place, text in texts.items() if place == "system"}
+        everything = "\n".join(set(texts.values()))
         for marker in self.markers:
+            if marker.phrases[0] not in everything:  # as nearly always
+                continue
             places = ("ask", "last", "system") if marker.where == "any" else (marker.where,)
             if any(_stands(marker.phrases, texts[place], place) for place in places if place in texts):
                 return marker

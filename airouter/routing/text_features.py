@@ -5,8 +5,10 @@ code points; every n-gram of characters and every word and pair of words becomes
 are runs between spaces, so that scripts written without spaces are carried by their characters.
 """
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +26,14 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 6))
 _SHIFT = np.uint64(32)
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ONE, _SEVEN, _ODD = np.uint64(1), np.uint64(7), np.array([1, 3, 5], np.uint64)
 _TRUE = np.ones(1, np.bool_)
 # What ends a word: white space and punctuation. Marks of Indic and Thai vowels do not.
 _SEPARATES = np.zeros(0xFFFF, np.bool_)
 _SEPARATES[:0x30] = _SEPARATES[0x3A:0x41] = _SEPARATES[0x5B:0x61] = _SEPARATES[0x7B:0xAA] = True
 _SEPARATES[[0xAB, 0xB4, 0xB7, 0xBB, 0xBF, 0x37E, 0x60C, 0x61B, 0x61F, 0x964, 0x965]] = True
 _SEPARATES[0x2010:0x206F] = _SEPARATES[0x3000:0x3003] = _SEPARATES[0x3008:0x3020] = True
+_JOINS = ~_SEPARATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,10 @@ def encode(features: Features, spec: Spec) -> Encoded:
     codes = code_points(fold(features.ask, spec.head, spec.tail))
     chars, fours = char_grams(codes, spec.ngrams)
     words = word_hashes(codes)
+    salted = words ^ _SALT_WORD
     blocks = [
         (chars, spec.char_weight),
-        (np.concatenate((words ^ _SALT_WORD, pair_hashes(words))), spec.word_weight),
+        (np.concatenate((salted, pair_hashes(words))), spec.word_weight),
         (head_hashes(words), spec.head_weight),
     ]
     if features.previous:
@@ -95,19 +99,8 @@ def encode(features: Features, spec: Spec) -> Encoded:
     if frame.strip():
         around = code_points(fold(frame, 2 * spec.before, 0))
         blocks.append((np.concatenate((word_hashes(around), char_grams(around, (4,))[0])) ^ _SALT_SYSTEM, spec.system_weight))
-    index, value = [], []
-    for hashes, weight in blocks:
-        if not len(hashes):
-            continue
-        distinct = distinct_buckets(hashes, spec.bits)
-        index.append(distinct)
-        value.append(np.full(len(distinct), weight / np.sqrt(len(distinct)), np.float32))
-    return Encoded(
-        np.concatenate(index) if index else np.empty(0, np.int64),
-        np.concatenate(value) if value else np.empty(0, np.float32),
-        dense_of(features),
-        np.concatenate((fours, words ^ _SALT_WORD)),
-    )
+    index, value = distinct_buckets(blocks, spec.bits)
+    return Encoded(index, value, dense_of(features), np.concatenate((fours, salted)))
 
 
 def code_points(text: str) -> U64:
@@ -119,29 +112,32 @@ def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
     """Hashes of all n-grams of the given lengths, and those of the 4-grams alone."""
     rolling = np.zeros(len(codes) + 1, np.uint64)
     out: list[U64] = []
-    fours = np.empty(0, np.uint64)
+    size, fours = 0, slice(0, 0)
     for n in range(1, min(max(lengths), len(codes)) + 1):
         rolling = rolling[:-1] * _BASE + codes[n - 1 :]
-        if n not in lengths and n != 4:
+        if n not in lengths:
             continue
-        hashed = _mixed(rolling ^ np.uint64(n))
-        if n in lengths:
-            out.append(hashed)
         if n == 4:
-            fours = hashed
-    return (np.concatenate(out) if out else np.empty(0, np.uint64)), fours
+            fours = slice(size, size + len(rolling))
+        out.append(rolling ^ np.uint64(n))
+        size += len(rolling)
+    if not out:
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    hashes = _mixed(np.concatenate(out))  # all at once: for a short text numpy's calls cost more than its work
+    return hashes, hashes[fours]
 
 
 def word_hashes(codes: U64) -> U64:
     """One hash per run of characters between spaces and punctuation, in order."""
-    inside = ~_SEPARATES[np.minimum(codes, len(_SEPARATES) - 1).astype(np.int64)]
-    starts = np.flatnonzero(inside & ~np.concatenate(([False], inside[:-1])))
+    inside = _JOINS.take(codes.view(np.int64), mode="clip")
+    first = inside.copy()
+    first[1:] &= _SEPARATES.take(codes[:-1].view(np.int64), mode="clip")
+    starts = first.nonzero()[0]
     if not len(starts):
         return np.empty(0, np.uint64)
-    at = np.arange(len(codes))
-    within = at - np.repeat(np.append(0, starts), np.diff(np.concatenate(([0], starts, [len(codes)]))))
-    terms = np.where(inside, _mixed(codes + _MIX * (within.astype(np.uint64) + _ONE)), _ZERO)
-    return _mixed(np.add.reduceat(terms, starts))
+    at = np.arange(len(codes), dtype=np.uint64)
+    place = at - np.maximum.accumulate(at * first) + _ONE  # in its word, from 1
+    return _mixed(np.add.reduceat(_mixed(codes + _MIX * place) * inside, starts))
 
 
 def pair_hashes(words: U64) -> U64:
@@ -153,14 +149,25 @@ def head_hashes(words: U64) -> U64:
     """The first word, the first two, the first three, and the last: what opens a question says much about it."""
     if not len(words):
         return np.empty(0, np.uint64)
-    first = words[:3] * np.array([1, 3, 5], np.uint64)[: len(words)]
-    return _mixed(np.append(np.cumsum(first, dtype=np.uint64), words[-1:] * np.uint64(7)) ^ _SALT_HEAD)
+    hashes = np.empty(min(len(words), 3) + 1, np.uint64)
+    np.cumsum(words[:3] * _ODD[: len(words)], out=hashes[:-1])
+    hashes[-1:] = words[-1:] * _SEVEN
+    return _mixed(hashes ^ _SALT_HEAD)
 
 
-def distinct_buckets(hashes: U64, bits: int) -> NDArray[np.int64]:
-    """The table's rows of these hashes (their top bits), ascending, each once. Sorted as uint32, which numpy does fastest."""
-    rows = np.sort((hashes >> np.uint64(64 - bits)).astype(np.uint32))
-    return np.asarray(rows[np.concatenate((_TRUE, rows[1:] != rows[:-1]))], np.int64)
+def distinct_buckets(blocks: Sequence[tuple[U64, float]], bits: int) -> tuple[NDArray[np.int64], F32]:
+    """The table's rows of the blocks' hashes (their top bits), block by block, ascending, each once; and each row's value,
+    its block's weight made unit length. All blocks are sorted in one go, as uint32, which numpy does fastest."""
+    sizes = [len(hashes) for hashes, _ in blocks]
+    rows = (np.concatenate([hashes for hashes, _ in blocks]) >> np.uint64(64 - bits)).astype(np.uint32)
+    if not len(rows):
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    rows += np.repeat(np.arange(len(sizes), dtype=np.uint32) << np.uint32(bits), sizes)
+    rows.sort()
+    rows = rows[np.concatenate((_TRUE, rows[1:] != rows[:-1]))]
+    counts = np.bincount(rows >> np.uint32(bits), minlength=len(sizes))
+    lengths = [weight / math.sqrt(count or 1) for (_, weight), count in zip(blocks, counts.tolist(), strict=True)]
+    return (rows & np.uint32(2**bits - 1)).astype(np.int64), np.repeat(np.array(lengths, np.float32), counts)
 
 
 def _mixed(hashes: U64) -> U64:

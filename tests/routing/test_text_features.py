@@ -97,9 +97,13 @@ def test_hashes_spread_over_the_table() -> None:
     words = word_hashes(
         code_points(" " + " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(3000)) + " ")
     )
-    used = distinct_buckets(words, 18)
+    used, value = distinct_buckets([(words, 1.0), (words[:0], 0.5), (words[:3], 0.5)], 18)
+    used, after = used[:-3], used[-3:]
     assert (np.diff(used) > 0).all()
     assert len(used) > 2950
+    assert set(after) <= set(used)
+    assert value[0] == pytest.approx(1 / np.sqrt(len(used)))
+    assert value[-1] == pytest.approx(0.5 / np.sqrt(3))
 
 
 def test_fast_enough() -> None:
