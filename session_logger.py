@@ -19,8 +19,8 @@ from airouter.types import ExchangeRecord
 STAMP = "%Y-%m-%d_%H-%M-%S"
 CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000
 WARN_EVERY = 60.0  # seconds
-# Files are written in bursts: a writer that woke for each of them would fight the next request for the interpreter.
-LINGER, BATCH = 0.05, 100  # seconds a first record waits for others; records at most
+# One file at a time with a rest in between: a burst of them would keep the requests from the interpreter for milliseconds.
+REST, CROWD = 0.002, 200  # seconds; waiting records that leave no time for a rest
 _OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json")
 _LEFT_OVER = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json\.\d+\.tmp")
 
@@ -54,7 +54,7 @@ class SessionLogger:
         self._retention = _Retention(self._directory, max_age_days, max_count, clock)
         self._warned: float | None = None
         self._background = Background[ExchangeRecord](
-            self._handle, name="sessions", limit=queue_size, batch=BATCH, linger=LINGER, tick=CLEAN_EVERY_S
+            self._handle, name="sessions", limit=queue_size, linger=REST, crowd=CROWD, tick=CLEAN_EVERY_S
         )
 
     def emit(self, record: ExchangeRecord) -> None:
@@ -101,7 +101,7 @@ class SessionLogger:
 
     def _write(self, stem: str, data: bytes) -> str:
         """Write a file that appears whole or not at all, under a name nobody had; return the name."""
-        temporary = self._directory / f".{stem}.json.{os.getpid()}.tmp"
+        temporary = f"{self._directory}/.{stem}.json.{os.getpid()}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(temporary, flags, 0o600)
@@ -109,25 +109,27 @@ class SessionLogger:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(temporary, flags, 0o600)
         try:
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[file.write(rest) :]
+            try:
+                written = os.write(fd, data)
+                while written < len(data):
+                    written += os.write(fd, data[written:])
+            finally:
+                os.close(fd)
             return self._publish(temporary, stem)
         finally:
             with suppress(OSError):
                 os.unlink(temporary)
 
-    def _publish(self, temporary: Path, stem: str) -> str:
+    def _publish(self, temporary: str, stem: str) -> str:
         for number in count(1):
             name = f"{stem}.json" if number == 1 else f"{stem}-{number}.json"
-            final = self._directory / name
+            final = f"{self._directory}/{name}"
             try:
                 os.link(temporary, final)  # unlike a rename it never replaces the file of another worker
             except FileExistsError:
                 continue
             except OSError:  # a file system without hard links
-                if final.exists():
+                if os.path.exists(final):
                     continue
                 os.replace(temporary, final)
             return name

@@ -1,14 +1,14 @@
 """The body that goes to a backend, built new from the client's: the client's own objects are shared, never edited."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from airouter.request import ChatRequest, text_of
 from airouter.settings import BackendSettings
+from airouter.types import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Outgoing:
     """What is sent to a backend, and what was changed on the way (`adjusted`, for the X-Router-Adjusted header)."""
 

@@ -3,6 +3,8 @@
 from airouter.execution.attempt import Attempt
 from airouter.execution.work import Work
 
+STREAM_HEADERS = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
+
 
 def answer_headers(work: Work, attempt: Attempt) -> list[tuple[str, str]]:
     """Headers of a committed answer; values are one line of ASCII."""
@@ -30,7 +32,7 @@ def answer_headers(work: Work, attempt: Attempt) -> list[tuple[str, str]]:
     if len(record.attempts) > 1:
         headers.append(("X-Router-Attempts", printable(", ".join(record.attempts))))
     if work.request.stream:
-        headers += [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
+        headers += STREAM_HEADERS
     return headers
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.request import ChatRequest
-from airouter.types import Decision, Features, Plan
+from airouter.types import Decision, Features, Plan, immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Head:
     """The answer is committed: its status and headers; `body` is all of it, or None when bytes follow."""
 
@@ -20,7 +20,7 @@ class Head:
 Flow = Generator[Keepalive | Head | bytes, None, None]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Wish:
     """What the client asked for besides the request itself: a forced route, a backend by its model's name, a priority."""
 

@@ -39,7 +39,8 @@ class Background(Generic[T]):
     Args:
         handle: gets 1..`batch` items, and an empty list after `tick` seconds without one.
         limit: how many items may wait; more are dropped and counted in `dropped`.
-        linger: seconds to wait for company after a first item.
+        linger: seconds to wait before each batch: for company, and so that the work is spread between the requests.
+        crowd: how many waiting items make it go on without lingering.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Background(Generic[T]):
         limit: int,
         batch: int = 1,
         linger: float = 0.0,
+        crowd: int | None = None,
         tick: float | None = None,
     ) -> None:
         self._handle, self._name, self._limit, self._batch = handle, name, limit, batch
         self._linger, self._tick = linger, tick
+        self._crowd = limit if crowd is None else crowd
         self._closed = False
         self._reset()
         after_fork(self._reset)
@@ -95,7 +98,7 @@ class Background(Generic[T]):
             except queue.Empty:
                 self._guarded([])
                 continue
-            if self._linger and not isinstance(item, _Mark):
+            if self._linger and not isinstance(item, _Mark) and self._queue.qsize() < self._crowd:
                 self._hurry.wait(self._linger)
             last = self._take(item)
 

@@ -19,7 +19,7 @@ from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"
 WAITING = 100_000  # lines; about 30 MB
-LINGER = 0.05  # seconds a first line waits for others, so that a busy second costs 20 writes and not thousands
+LINGER = 0.01  # seconds a first line waits for others, so that a busy second costs 100 writes and not thousands
 WARN_EVERY = 60.0  # seconds
 # Whatever could end a line, hide part of it or turn it round on a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -129,6 +129,8 @@ class RotatingFile:
 
 def _escape(text: str) -> str:
     """The text on one line, whatever a client put into it."""
+    if text.isprintable():  # which nothing of the kind is; by far the quickest way to tell
+        return text
     return _CONTROL.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from airouter.types import ExchangeRecord, Step
+from airouter.types import ExchangeRecord, Step, Verdict
 
 Content = Literal["full", "off"]
 MAX_QUERY, MAX_RESPONSE = 500, 2_000  # characters
@@ -23,6 +23,7 @@ _SECRET_TEXT = re.compile(r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Parts of a message that hold data, and the fields in which they hold it: as a `data:` URL or as plain base64.
 _HOLDERS = ("image_url", "video_url", "audio_url", "input_audio", "audio", "file", "source", "file_data")
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (ExchangeRecord, Step, Verdict)}
 _URL_FIELDS, _DATA_FIELDS = ("url", "image_url"), ("data", "file_data")
 
 
@@ -65,7 +66,7 @@ def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
 
 def _fields(instance: Any) -> dict[str, Any]:
     """A dataclass's fields by name, not copied (unlike `asdict`)."""
-    return {field.name: getattr(instance, field.name) for field in fields(instance)}
+    return {name: getattr(instance, name) for name in _FIELDS[type(instance)]}
 
 
 def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fragment:
