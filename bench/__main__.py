@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import comparisons, failover, faults, operations, overhead, overload, profile, routing, streams, throughput
+from bench import ab, comparisons, failover, faults, operations, overhead, overload, profile, routing, streams, throughput
 from bench.client import Failure
 from bench.endpoint_commands import ENDPOINTS
 from bench.endpoint_commands import add_parsers as add_endpoint_parsers
@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--workers", type=_positive, default=1, metavar="N", help="worker processes of the router it starts (default 1)")
     for name, (_measure, used, about) in BENCHMARKS.items():
-        commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}. Profile: {used}.")
+        command = commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}. Profile: {used}.")
+        if name == "routing":
+            command.add_argument(
+                "--ab", metavar="WHAT=A,B", help="instead: speculation=on,off or tier=A,B side by side, paired differences"
+            )
     for name, (_run, about) in CHAINS.items():
         command = commands.add_parser(name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}.")
         if name == "overload":
@@ -144,6 +148,11 @@ def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
     tiers = args.tiers or (routing.TIERS if name == "routing" else None)
     if tiers:
         extra = {**extra, "env": {**extra.get("env", {}), "CASCADE_TIERS": tiers}}
+    if getattr(args, "ab", None):
+        if options.url:
+            raise Unavailable("It compares two routers of its own: leave --url out.")
+        compared = ab.sides(args.ab)
+        return ab.run(compared, options, sampler, args.tiers or routing.TIERS, args.samples, args.quick)
     with stand(options, used, **extra) as where:
         results = run(where, sampler, args.samples, args.quick)
         for result in results:

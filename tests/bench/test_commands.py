@@ -53,6 +53,16 @@ def test_the_key_is_not_shown(routing: tuple[subprocess.CompletedProcess[str], P
     assert KEY not in done.stdout + done.stderr + out.read_text()
 
 
+def test_two_configurations_side_by_side(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = benchmark("routing", "--ab", "speculation=on,off", "--quick", "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    rows = tables(out)
+    assert {row["n"] for row in rows.values()} == {2}
+    assert {row["failures"] for row in rows.values()} == {0}
+    assert len(rows) == 6
+
+
 def test_overhead_compares_pairs(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     done = benchmark("overhead", "--quick", "--json", str(out))
