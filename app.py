@@ -25,6 +25,7 @@ from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
 from airouter.web import admin, auth, inference, models, passthrough, render_errors, status
 from airouter.web.edge import Edge
+from airouter.web.express import Express
 from providers import KINDS
 from session_logger import SessionLogger
 
@@ -81,7 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     render_errors.register(app)
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
-    app.wsgi_app = Edge(app.wsgi_app, runtime)  # type: ignore[method-assign]
+    app.wsgi_app = Edge(Express(app.wsgi_app, runtime), runtime)  # type: ignore[method-assign]
     runtime.start()
     atexit.register(runtime.close)
     return app
@@ -133,7 +134,7 @@ def slow_thresholds(settings: Settings) -> dict[str, float]:
 
 def _bound_to(new: Server, old: Server) -> Server:
     """Its address, workers and threads cannot change while it runs."""
-    return new.model_copy(update={name: getattr(old, name) for name in ("host", "port", "workers", "threads")})
+    return new.model_copy(update={name: getattr(old, name) for name in ("host", "port", "workers", "threads", "pin")})
 
 
 def check(settings: Settings) -> None:

@@ -24,9 +24,10 @@ except ConfigError as error:
     sys.exit(1)
 
 _server = _settings.server
+_cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 wsgi_app = "app:create_app()"
 bind = f"[{_server.host}]:{_server.port}" if ":" in _server.host else f"{_server.host}:{_server.port}"
-worker_class = "gthread"
+worker_class = "airouter.web.worker.Worker"
 workers = _server.workers
 threads = _server.threads
 worker_connections = _server.threads * 2
@@ -46,6 +47,17 @@ def when_ready(_arbiter: Any) -> None:
     signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
         print(f"ai-router: {workers} workers; each backend's slots and queue are divided among them", file=sys.stderr)
+
+
+def pre_fork(arbiter: Any, worker: Any) -> None:
+    # The last core first: interrupts are mostly served by the first. A worker that died leaves its core to its successor.
+    taken = [getattr(other, "core", None) for other in arbiter.WORKERS.values()]
+    worker.core = min(reversed(_cores), key=taken.count) if _server.pin and _cores else None
+
+
+def post_fork(_arbiter: Any, worker: Any) -> None:
+    if worker.core is not None:
+        os.sched_setaffinity(0, {worker.core})
 
 
 def _reload(_number: int, _frame: Any) -> None:

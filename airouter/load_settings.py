@@ -54,6 +54,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
     "WORKERS": ("server.workers", _text),
+    "PIN": ("server.pin", _switch),
     "THREADS": ("server.threads", _text),
     "CASCADE_TIERS": ("cascade.tiers", _list),
     "SPECULATION": ("speculation.enabled", _switch),

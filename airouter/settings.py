@@ -28,6 +28,10 @@ class Server(Section):
         1, ge=1, le=64, description="Worker processes. Slots and queues are divided among them; each has breakers and caches of its own."
     )
     threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
+    pin: bool = Field(
+        False,
+        description="Keep each worker on one core (Linux). Faster where the cores are idle otherwise, slower where they are not.",
+    )
     api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
     admin_key: str | None = Field(None, repr=False, description="Key for /admin/*. None: only callers on this machine.")
     allow_open: bool = Field(

@@ -20,19 +20,19 @@ import orjson
 STAGES: dict[str, tuple[str, ...]] = {
     "gunicorn: rest of its handler": (
         "gunicorn.workers.gthread:ThreadWorker.handle",
-        "gunicorn.workers.gthread:ThreadWorker.handle_request",
+        "airouter.web.worker:Worker.handle_request",
     ),
     "gunicorn: parse request": ("gunicorn.http.parser:Parser.__next__",),
     "gunicorn: environ, response object": ("gunicorn.http.wsgi:create",),
     "gunicorn: start_response": ("gunicorn.http.wsgi:Response.start_response",),
-    "gunicorn: send response": ("gunicorn.http.wsgi:Response.write", "gunicorn.http.wsgi:Response.close"),
+    "gunicorn: send response": ("gunicorn.http.wsgi:Response.write", "airouter.web.worker:Response.close"),
     "gunicorn: event loop, before": ("gunicorn.workers.gthread:ThreadWorker.enqueue_req",),
     "gunicorn: event loop, after": ("gunicorn.workers.gthread:ThreadWorker.finish_request",),
     "edge: begin exchange": ("airouter.web.edge:Edge.__call__", "airouter.web.edge:Exchange.__init__"),
     "edge: end exchange": ("airouter.web.edge:Body.close", "airouter.exchange.exchange:Exchange.close"),
     "record": ("airouter.telemetry.record:RecordBuilder.freeze",),
-    "Flask: context, dispatch": ("flask:Flask.wsgi_app",),
-    "Flask: response object": ("airouter.web.respond:Response", "flask:Response.__call__"),
+    "edge: dispatch": ("airouter.web.express:Express.__call__",),
+    "edge: authorise": ("airouter.web.express:authorise",),
     "request: read body": ("airouter.web.inference:read_body",),
     "request: parse, check": ("airouter.web.inference:parse_json", "airouter.web.inference:parse_request"),
     "request: features, date": ("airouter.execution.executor:features_of", "airouter.execution.executor:date_line"),
@@ -149,7 +149,10 @@ def _watch_hand_over() -> None:
         enqueue(self, conn)
 
     def received(self: Any, conn: Any) -> Any:
-        WATCH.add(HAND_OVER, _perf() - conn.enqueued_at)
+        # A thread that waited for its client's next request took it over from nobody.
+        since, conn.enqueued_at = getattr(conn, "enqueued_at", None), None
+        if since is not None:
+            WATCH.add(HAND_OVER, _perf() - since)
         return handle(self, conn)
 
     def profiled(self: Any, conn: Any) -> Any:

@@ -1,5 +1,6 @@
 """Reading a request's body: bounded in size and in time."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from gunicorn.http.errors import ParseException
@@ -12,7 +13,7 @@ _PIECE = 256 * 1024
 _SLOWEST = 50_000  # bytes/s below which a sender is not waited for beyond body_timeout
 
 
-def read_body(environ: dict[str, Any], limits: Server, clock: Clock) -> bytes:
+def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes:
     """All of it.
 
     Raises:

@@ -1,5 +1,6 @@
 """POST /v1/chat/completions, /v1/completions, /v1/embeddings and /api/route."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -14,73 +15,105 @@ from airouter.runtime import Runtime, State
 from airouter.types import ROUTES, Endpoint
 from airouter.web.body import read_body
 from airouter.web.edge import EXCHANGE
-from airouter.web.respond import respond
+from airouter.web.respond import Answer, respond
+
+Environ = Mapping[str, Any]
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
-    bp = Blueprint("inference", __name__)
+    bp, inference = Blueprint("inference", __name__), Inference(runtime)
+    bp.add_url_rule("/v1/chat/completions", "chat", lambda: inference.chat(request.environ).response(), methods=["POST"])
+    bp.add_url_rule("/v1/completions", "completions", lambda: inference.completions(request.environ).response(), methods=["POST"])
+    bp.add_url_rule("/v1/embeddings", "embeddings", lambda: inference.embeddings(request.environ).response(), methods=["POST"])
+    bp.add_url_rule("/api/route", "route", lambda: inference.route(request.environ), methods=["POST"])
+    return bp
 
-    @bp.post("/v1/chat/completions")
-    def chat() -> Response:
-        state, exchange, incoming = _receive(runtime, "chat")
-        return respond(exchange, state.executor.chat(exchange, incoming, _wish(runtime, incoming)))
 
-    @bp.post("/v1/completions")
-    def completions() -> Response:
-        state, exchange, incoming = _receive(runtime, "completions")
-        return respond(exchange, state.executor.plain(exchange, incoming, _wish(runtime, incoming)))
+class Inference:
+    """The endpoints as functions of the WSGI environment, which `Express` calls without Flask."""
 
-    @bp.post("/v1/embeddings")
-    def embeddings() -> Response:
-        state, exchange, incoming = _receive(runtime, "embeddings")
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def chat(self, environ: Environ) -> Answer:
+        state, exchange, incoming = self._receive(environ, "chat")
+        return respond(exchange, state.executor.chat(exchange, incoming, self._wish(environ, incoming)))
+
+    def completions(self, environ: Environ) -> Answer:
+        state, exchange, incoming = self._receive(environ, "completions")
+        return respond(exchange, state.executor.plain(exchange, incoming, self._wish(environ, incoming)))
+
+    def embeddings(self, environ: Environ) -> Answer:
+        state, exchange, incoming = self._receive(environ, "embeddings")
         name = state.settings.embeddings
         if name is None or name not in state.backends:
             raise NotFound(
                 "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
                 code="no_embeddings_backend",
             )
-        return respond(exchange, state.executor.plain(exchange, incoming, Wish(backend=name, priority=_priority())))
+        return respond(exchange, state.executor.plain(exchange, incoming, Wish(backend=name, priority=_priority(environ))))
 
-    @bp.post("/api/route")
-    def route() -> Response:
+    def route(self, environ: Environ) -> Response:
         """Explain a decision without running it; with `"execute": true` run it, by `route` if that is given."""
-        payload = dict(_payload(runtime))
+        payload = dict(self._payload(environ))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
         if forced not in (*ROUTES, "auto"):
             raise BadRequest(f"'route' must be one of auto, {', '.join(ROUTES)}.", param="route", code="unknown_route")
         if execute not in (True, False):
             raise BadRequest("'execute' must be true or false.", param="execute", code="invalid_type")
-        state, exchange = runtime.state, _exchange()
+        state, exchange = self._runtime.state, environ[EXCHANGE]
         incoming = parse_request("chat", payload)
-        wish = _wish(runtime, incoming) if forced == "auto" else Wish(route=forced, priority=_priority())
+        wish = self._wish(environ, incoming) if forced == "auto" else Wish(route=forced, priority=_priority(environ))
         if execute:
-            _begin(runtime, exchange, "chat", incoming)
-            return respond(exchange, state.executor.chat(exchange, incoming, wish))
+            self._begin(environ, exchange, "chat", incoming)
+            return respond(exchange, state.executor.chat(exchange, incoming, wish)).response()
         return jsonify(_explanation(state.executor, exchange, incoming, wish))
 
-    return bp
+    def _receive(self, environ: Environ, endpoint: Endpoint) -> tuple[State, Exchange, ChatRequest]:
+        """Read and check the request; from its first byte on it is recorded, refused ones too."""
+        exchange: Exchange = environ[EXCHANGE]
+        exchange.record.wanted = True
+        exchange.record.endpoint = endpoint
+        metrics = self._runtime.metrics
+        metrics.in_flight_inc()
+        exchange.hold(metrics.in_flight_dec)
+        incoming = parse_request(endpoint, self._payload(environ))
+        self._begin(environ, exchange, endpoint, incoming)
+        return self._runtime.state, exchange, incoming
 
+    def _begin(self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest) -> None:
+        exchange.record.wanted = True
+        exchange.record.endpoint = endpoint
+        if incoming.stream:
+            exchange.keep_alive(self._runtime.state.settings.timeouts.keepalive_after)
+        timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
+        if timeout:
+            exchange.limit(_seconds(timeout))
 
-def _receive(runtime: Runtime, endpoint: Endpoint) -> tuple[State, Exchange, ChatRequest]:
-    """Read and check the request; from its first byte on it is recorded, refused ones too."""
-    exchange = _exchange()
-    exchange.record.wanted = True
-    exchange.record.endpoint = endpoint
-    runtime.metrics.in_flight_inc()
-    exchange.hold(runtime.metrics.in_flight_dec)
-    incoming = parse_request(endpoint, _payload(runtime))
-    _begin(runtime, exchange, endpoint, incoming)
-    return runtime.state, exchange, incoming
+    def _payload(self, environ: Environ) -> dict[str, Any]:
+        raw = read_body(environ, self._runtime.state.settings.server, self._runtime.clock)
+        return parse_json(raw, environ.get("CONTENT_TYPE", ""))
 
+    def _wish(self, environ: Environ, incoming: ChatRequest) -> Wish:
+        """What the model's name and the X-Router-* headers ask for."""
+        virtual = self._runtime.state.settings.virtual_model
+        route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
+        priority = _priority(environ)
+        if route is not None or incoming.model in (None, virtual) or str(incoming.model).startswith(f"{virtual}/"):
+            return Wish(route=route, priority=priority)
+        return Wish(backend=self._backend_of(str(incoming.model)), priority=priority)
 
-def _begin(runtime: Runtime, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest) -> None:
-    exchange.record.wanted = True
-    exchange.record.endpoint = endpoint
-    if incoming.stream:
-        exchange.keep_alive(runtime.state.settings.timeouts.keepalive_after)
-    timeout = request.environ.get("HTTP_X_ROUTER_TIMEOUT")
-    if timeout:
-        exchange.limit(_seconds(timeout))
+    def _backend_of(self, model: str) -> str:
+        """Who serves a model; in the first moment after the start, once the backends have been asked what they serve."""
+        runtime = self._runtime
+        try:
+            return find_backend(runtime.state.backends, model)
+        except NotFound:
+            probes = runtime.state.settings.probes
+            if runtime.housekeeper.looked.is_set() or not probes.enabled:
+                raise
+            runtime.housekeeper.looked.wait(probes.timeout + 1)
+            return find_backend(runtime.state.backends, model)
 
 
 def _seconds(text: str) -> float:
@@ -93,45 +126,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _payload(runtime: Runtime) -> dict[str, Any]:
-    raw = read_body(request.environ, runtime.state.settings.server, runtime.clock)
-    return parse_json(raw, request.environ.get("CONTENT_TYPE", ""))
-
-
-def _exchange() -> Exchange:
-    exchange: Exchange = request.environ[EXCHANGE]
-    return exchange
-
-
-def _wish(runtime: Runtime, incoming: ChatRequest) -> Wish:
-    """What the model's name and the X-Router-* headers ask for."""
-    virtual = runtime.state.settings.virtual_model
-    route = forced_route(incoming.model, request.environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
-    priority = _priority()
-    if route is not None or incoming.model in (None, virtual) or str(incoming.model).startswith(f"{virtual}/"):
-        return Wish(route=route, priority=priority)
-    return Wish(backend=_backend_of(runtime, str(incoming.model)), priority=priority)
-
-
-def _backend_of(runtime: Runtime, model: str) -> str:
-    """Who serves a model; in the first moment after the start, once the backends have been asked what they serve."""
-    try:
-        return find_backend(runtime.state.backends, model)
-    except NotFound:
-        probes = runtime.state.settings.probes
-        if runtime.housekeeper.looked.is_set() or not probes.enabled:
-            raise
-        runtime.housekeeper.looked.wait(probes.timeout + 1)
-        return find_backend(runtime.state.backends, model)
-
-
-def _priority() -> str:
+def _priority(environ: Environ) -> str:
     """`X-Router-Priority: batch` waits behind everybody else.
 
     Raises:
         BadRequest: a priority that does not exist.
     """
-    wanted = request.environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() or "interactive"
+    wanted = environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() or "interactive"
     if wanted not in ("interactive", "batch"):
         raise BadRequest("The header X-Router-Priority must be interactive or batch.", code="unknown_priority")
     return wanted

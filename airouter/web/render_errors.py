@@ -1,6 +1,8 @@
 """Every error as OpenAI's clients expect it, in one place. No exception's text reaches a client."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from flask import Flask, Response, request
@@ -17,10 +19,21 @@ _KEPT_HEADERS = (("retry-after", "Retry-After"),)
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(RouterError, _router_error)
-    app.register_error_handler(ClientGone, _client_gone)
     app.register_error_handler(HTTPException, _http_exception)
-    app.register_error_handler(Exception, _bug)
+    app.register_error_handler(Exception, lambda error: answer_to(error, request.environ))
+
+
+def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
+    """The HTTP answer for whatever went wrong before anything was sent."""
+    exchange: Exchange | None = environ.get(EXCHANGE)
+    if isinstance(error, ClientGone):
+        if exchange is not None:
+            exchange.gone()
+        return Response(b"", 499)  # nobody reads it; the status is for the access log
+    if not isinstance(error, RouterError):
+        logging.getLogger(__name__).error("unhandled error on %s", environ.get("PATH_INFO"), exc_info=error)
+        error = RouterError("The router failed on this request; its log says why.")
+    return render(error, exchange)
 
 
 def render(error: RouterError, exchange: Exchange | None) -> Response:
@@ -86,17 +99,6 @@ def _exchange() -> Exchange | None:
     return request.environ.get(EXCHANGE)
 
 
-def _router_error(error: RouterError) -> Response:
-    return render(error, _exchange())
-
-
-def _client_gone(_error: ClientGone) -> Response:
-    exchange = _exchange()
-    if exchange is not None:
-        exchange.gone()
-    return Response(b"", 499)  # nobody reads it; the status is for the access log
-
-
 def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
         return render(NotFound(f"There is no {request.path[:100]!r} here; GET / lists the endpoints.", code="unknown_url"), _exchange())
@@ -114,8 +116,3 @@ def _http_exception(error: HTTPException) -> Response:
     return render(
         BadRequest("The request cannot be understood.", status=error.code if error.code and error.code < 500 else 400), _exchange()
     )
-
-
-def _bug(error: Exception) -> Response:
-    logging.getLogger(__name__).error("unhandled error on %s", request.path, exc_info=error)
-    return render(RouterError("The router failed on this request; its log says why."), _exchange())

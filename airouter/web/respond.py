@@ -1,4 +1,4 @@
-"""From a flow to an HTTP response: a status while there is still a choice, an event of the stream afterwards."""
+"""From a flow to an HTTP answer: a status while there is still a choice, an event of the stream afterwards."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,9 @@ from flask import Response
 
 from airouter.errors import ClientGone, RouterError, UpstreamStatus
 from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.execution.headers import STREAM_HEADERS
 from airouter.execution.work import Flow, Head
+from airouter.types import immutable
 from airouter.upstream.sse import error_event
 from airouter.web.render_errors import openai_shaped
 
@@ -14,7 +16,20 @@ from airouter.web.render_errors import openai_shaped
 COMMENT = b": waiting\n"
 
 
-def respond(exchange: Exchange, flow: Flow) -> Response:
+@immutable
+class Answer:
+    """Status, headers, and the body: whole, or its pieces as they come."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes | Iterator[bytes]
+
+    def response(self) -> Response:
+        """The same for Flask."""
+        return Response(self.body, self.status, self.headers, direct_passthrough=True)
+
+
+def respond(exchange: Exchange, flow: Flow) -> Answer:
     """Run the flow to its first item.
 
     Raises:
@@ -23,11 +38,11 @@ def respond(exchange: Exchange, flow: Flow) -> Response:
     first = next(flow)
     if isinstance(first, Head) and first.body is not None:
         flow.close()
-        return Response(first.body, first.status, first.headers, direct_passthrough=True)
+        return Answer(first.status, first.headers, first.body)
     if isinstance(first, Head):
-        return Response(_rest(exchange, flow), first.status, first.headers, direct_passthrough=True)
-    headers = {"X-Router-Session": exchange.id8, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return Response(_opened(exchange, flow), 200, headers, content_type="text/event-stream; charset=utf-8", direct_passthrough=True)
+        return Answer(first.status, first.headers, _rest(exchange, flow))
+    headers = [("Content-Type", "text/event-stream; charset=utf-8"), ("X-Router-Session", exchange.id8)]
+    return Answer(200, [*headers, *STREAM_HEADERS], _opened(exchange, flow))
 
 
 def _opened(exchange: Exchange, flow: Flow) -> Iterator[bytes]:

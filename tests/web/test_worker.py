@@ -1,0 +1,193 @@
+"""The worker process: a thread stays with its client, an answer leaves in one piece, a core per worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from harness import body, content, eventually
+
+from airouter.web.worker import LINGER, Response, Worker
+from bench.client import Connection, Endpoint
+from bench.router_process import RouterProcess
+from simulator.testing import Simulator
+
+MakeRouter = Callable[..., RouterProcess]
+
+
+class Sent:
+    """A socket that remembers each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.calls.append(bytes(data))
+
+
+def a_response(method: str = "GET", version: tuple[int, int] = (1, 1)) -> tuple[Response, Sent]:
+    sent = Sent()
+    request = SimpleNamespace(method=method, version=version, should_close=lambda: False)
+    return Response(request, sent, Config()), sent
+
+
+def wire(text: str) -> bytes:
+    return Endpoint("127.0.0.1", 1).wire("/v1/chat/completions", body(text, model="ai-router/primary"))
+
+
+def answers_on(sock: socket.socket, count: int) -> list[dict[str, Any]]:
+    """So many whole answers, read off one connection."""
+    stream = sock.makefile("rb")
+    found = []
+    for _ in range(count):
+        assert stream.readline().startswith(b"HTTP/1.1 200"), "no answer"
+        length = 0
+        while (line := stream.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        found.append(json.loads(stream.read(length)))
+    return found
+
+
+def test_a_whole_answer_leaves_in_one_piece() -> None:
+    response, sent = a_response()
+    response.start_response("200 OK", [("Content-Length", "5")])
+    response.write(b"whole")
+    response.close()
+    assert len(sent.calls) == 1
+    head, _, rest = sent.calls[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nContent-Length: 5" in head
+    assert rest == b"whole"
+
+
+def test_a_stream_is_framed_piece_by_piece() -> None:
+    response, sent = a_response()
+    response.start_response("200 OK", [])
+    for piece in (b"one", b"", b"x" * 16):
+        response.write(piece)
+    response.close()
+    first, *rest = sent.calls
+    assert first.endswith(b"\r\n\r\n3\r\none\r\n")
+    assert b"Transfer-Encoding: chunked" in first
+    assert rest == [b"10\r\n" + b"x" * 16 + b"\r\n", b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")])
+def test_no_body_where_there_must_be_none(method: str, status: str) -> None:
+    response, sent = a_response(method)
+    response.start_response(status, [])
+    response.write(b"never sent")
+    response.close()
+    assert b"".join(sent.calls).endswith(b"\r\n\r\n")
+    assert b"".join(sent.calls).count(b"\r\n\r\n") == 1
+
+
+def test_an_answer_without_a_body_still_has_a_head() -> None:
+    response, sent = a_response()
+    response.start_response("200 OK", [("Content-Length", "0")])
+    response.close()
+    assert len(sent.calls) == 1
+    assert sent.calls[0].endswith(b"Content-Length: 0\r\n\r\n")
+
+
+def test_http_1_0_gets_no_chunks() -> None:
+    response, sent = a_response(version=(1, 0))
+    response.start_response("200 OK", [])
+    response.write(b"one")
+    response.write(b"two")
+    response.close()
+    assert b"".join(sent.calls).endswith(b"\r\n\r\nonetwo")
+    assert b"chunked" not in b"".join(sent.calls)
+
+
+@pytest.mark.parametrize(
+    ("alive", "queued", "buffered", "stays"),
+    [(True, 0, b"", True), (False, 0, b"", False), (True, 1, b"", False), (True, 0, b"GET", False)],
+)
+def test_when_a_thread_waits_for_its_client(alive: bool, queued: int, buffered: bytes, stays: bool) -> None:
+    """Not while the worker stops, not while somebody needs the thread, and not where the next request is here already."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"the next request")
+        worker = SimpleNamespace(alive=alive, tpool=SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: queued)))
+        unreader = SimpleNamespace(buf=SimpleNamespace(getvalue=lambda: buffered))
+        conn = SimpleNamespace(sock=ours, parser=SimpleNamespace(unreader=unreader))
+        assert Worker._next_comes(worker, conn) is stays  # type: ignore[arg-type]
+
+
+def test_a_client_may_take_its_time_or_send_ahead(router: RouterProcess) -> None:
+    """On one connection: at once, after longer than a thread waits, two requests in one piece, and at once again."""
+    with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
+        for pause in (0.0, 3 * LINGER, 0.0):
+            time.sleep(pause)
+            sock.sendall(wire("Hello"))
+            assert answers_on(sock, 1)[0]["object"] == "chat.completion"
+        sock.sendall(wire("one") + wire("two"))
+        assert len(answers_on(sock, 2)) == 2
+        sock.sendall(wire("Hello"))
+        assert answers_on(sock, 1)
+
+
+def test_more_clients_than_threads(make_router: MakeRouter) -> None:
+    """Threads that wait for their clients give way to clients that wait for a thread."""
+    router = make_router(config={"server": {"threads": 4}})
+    failures: list[str] = []
+
+    def client() -> None:
+        with Connection(Endpoint.of(router.url), timeout=30) as connection:
+            for _ in range(10):
+                reply = connection.send(wire("Hello"))
+                if reply.status != 200:
+                    failures.append(reply.body.decode())
+
+    clients = [threading.Thread(target=client) for _ in range(24)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in clients)
+    assert not failures, failures[0]
+
+
+def test_a_waiting_thread_does_not_delay_the_stop(make_router: MakeRouter) -> None:
+    router = make_router()
+    with Connection(Endpoint.of(router.url)) as connection:
+        assert connection.send(wire("Hello")).status == 200
+        started = time.monotonic()
+        assert router.stop() == 0
+        assert time.monotonic() - started < 6
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
+def test_pinned_workers_share_the_cores_evenly(make_router: MakeRouter) -> None:
+    """Each worker has one core; one that dies leaves its core to its successor."""
+    cores = os.sched_getaffinity(0)
+    workers = 2 * len(cores)
+    router = make_router(config={"server": {"workers": workers, "pin": True}})
+
+    def placed() -> list[int] | None:
+        found = [os.sched_getaffinity(pid) for pid in router.workers]
+        return sorted(core for affinity in found for core in affinity) if all(len(affinity) == 1 for affinity in found) else None
+
+    assert eventually(lambda: placed() == sorted([*cores, *cores]), 15)
+    victim = min(router.workers)
+    os.kill(victim, signal.SIGKILL)
+    assert eventually(lambda: victim not in router.workers and placed() == sorted([*cores, *cores]), 15)
+
+
+def test_unpinned_by_default(router: RouterProcess, tmp_path: Path, sim: Simulator) -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system does not tell a process's cores")
+    assert {frozenset(os.sched_getaffinity(pid)) for pid in router.workers} == {frozenset(os.sched_getaffinity(0))}
+    assert content(router.post("/v1/chat/completions", body("Hello")))
