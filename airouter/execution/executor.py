@@ -58,7 +58,7 @@ class Executor:
     def chat(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
         """`/v1/chat/completions`."""
         features = features_of(request)
-        work = Work(exchange, request, features, wish, date_line(self._clock.now()))
+        work = Work(exchange, request, features, wish, date_line(exchange.record.timestamp))
         self._note_request(work)
         settled = self._settled(work)
         speculation: Speculation | None = None
@@ -86,7 +86,7 @@ class Executor:
 
     def plain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
         """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
-        work = Work(exchange, request, features_of(request), wish, date_line(self._clock.now()))
+        work = Work(exchange, request, features_of(request), wish, date_line(exchange.record.timestamp))
         self._note_request(work)
         settled = self._settled(work)
         if settled is None:
@@ -101,7 +101,7 @@ class Executor:
     def explain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Generator[Keepalive, None, tuple[Decision, Plan, Features]]:
         """Decide and plan, and do nothing."""
         features = features_of(request)
-        work = Work(exchange, request, features, wish, date_line(self._clock.now()))
+        work = Work(exchange, request, features, wish, date_line(exchange.record.timestamp))
         settled = self._settled(work)
         if settled is not None:
             return (*settled, features)

@@ -13,6 +13,7 @@ _YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-4][0-9])(?!\d)")
 _CODE = frozenset("{}();=<>[]|&\\/_#`")
 _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|[∑∫√≤≥≠∈∀∃∞→⊂⊆∪∩ℝℤℕℚℂ]")
 _SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
+# The semicolon is what NFKC makes of the Greek question mark.
 _QUESTION = re.compile(r"[?？؟;՞]")
 _QUOTED = re.compile(r"[\"“”«»„「」『』]")
 _ROLES = re.compile(r"(?im)^\s*[*#<\[]{0,3}\s*(user|assistant|human|ai|bot)\b.{0,4}:")
@@ -42,13 +43,19 @@ def dense_of(features: Features) -> NDArray[np.float32]:
     ask = features.ask
     text = ask[:_LOOKED_AT]
     length = max(len(text), 1)
-    years = [int(year) for year in _YEAR.findall(text)]
-    questions = len(_QUESTION.findall(text))
-    upper, digits, scripts = _ascii_counts(text) if text.isascii() else _counts(text)
+    ascii_only = text.isascii()
+    upper, digits, scripts = _ascii_counts(text) if ascii_only else _counts(text)
+    # What needs a character that is not there is not searched for.
+    years = [int(year) for year in _YEAR.findall(text)] if digits >= 4 or not ascii_only else []
+    questions = text.count("?") + text.count(";") if ascii_only else len(_QUESTION.findall(text))
+    quoted = text.count('"') if ascii_only else len(_QUOTED.findall(text))
+    latex = len(_LATEX.findall(text)) if not ascii_only or "\\" in text or "$" in text or "{" in text else 0
+    symbolic = len(_SYMBOLIC.findall(text)) if not ascii_only or any(mark in text for mark in "^=+*<>") else 0
+    roles = len(_ROLES.findall(text)) if ":" in text else 0
     values = [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
-        sum(map(text.count, _CODE)) / length, min(len(_LATEX.findall(text)), 12) / 12, min(len(_SYMBOLIC.findall(text)), 8) / 8,
-        digits / length, float(questions > 0), min(questions, 5) / 5, min(len(_QUOTED.findall(text)), 6) / 6,
+        sum(map(text.count, _CODE)) / length, min(latex, 12) / 12, min(symbolic, 8) / 8,
+        digits / length, float(questions > 0), min(questions, 5) / 5, min(quoted, 6) / 6,
         upper / length, float("```" in text), float("http" in text or "www." in text),
         min(text.count("\n- ") + text.count("\n* ") + text.count("\n1"), 6) / 6,
         float(any(y < 2020 for y in years)), float(any(2020 <= y < 2023 for y in years)),
@@ -56,7 +63,7 @@ def dense_of(features: Features) -> NDArray[np.float32]:
         float(features.has_tools), float(features.has_images), min(features.n_user, 8) / 8, float(bool(features.previous)),
         float(leans(features)), float(bool(features.system)), math.log1p(len(features.system)),
         math.log1p(sum(len(turn) for _, turn in features.previous)), float(features.last_role == "user"),
-        float(text.lstrip().startswith("#")), min(len(_ROLES.findall(text)), 6) / 6,
+        float(text.lstrip().startswith("#")), min(roles, 6) / 6,
         float("</" in text), float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
     ]  # fmt: skip
     return np.array([*values, *(count / length for count in scripts), *(float(len(ask) > bound) for bound in _LENGTHS)], np.float32)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 6))
 _SHIFT = np.uint64(32)
+_NONE = np.empty(0, np.uint64)
 _ONE, _SEVEN, _ODD = np.uint64(1), np.uint64(7), np.array([1, 3, 5], np.uint64)
 _TRUE = np.ones(1, np.bool_)
 # What ends a word: white space and punctuation. Marks of Indic and Thai vowels do not.
@@ -110,21 +112,24 @@ def code_points(text: str) -> U64:
 
 def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
     """Hashes of all n-grams of the given lengths, and those of the 4-grams alone."""
-    rolling = np.zeros(len(codes) + 1, np.uint64)
-    out: list[U64] = []
-    size, fours = 0, slice(0, 0)
-    for n in range(1, min(max(lengths), len(codes)) + 1):
-        rolling = rolling[:-1] * _BASE + codes[n - 1 :]
-        if n not in lengths:
-            continue
-        if n == 4:
-            fours = slice(size, size + len(rolling))
-        out.append(rolling ^ np.uint64(n))
-        size += len(rolling)
-    if not out:
-        return np.empty(0, np.uint64), np.empty(0, np.uint64)
-    hashes = _mixed(np.concatenate(out))  # all at once: for a short text numpy's calls cost more than its work
-    return hashes, hashes[fours]
+    size, longest = len(codes), max(lengths)
+    padded = np.zeros(size + longest - 1, np.uint64)
+    padded[:size] = codes
+    windows: U64 = np.ndarray((longest, size), np.uint64, padded, 0, (8, 8))  # column i: the characters from i on
+    # All at once: for a short text numpy's calls cost more than its work.
+    hashes = _mixed((_powers(lengths) @ windows) ^ np.array(lengths, np.uint64)[:, None])
+    whole = [hashes[k, : size - n + 1] for k, n in enumerate(lengths) if n <= size]
+    fours = hashes[lengths.index(4), : size - 3] if 4 in lengths and size >= 4 else _NONE
+    return (np.concatenate(whole) if whole else _NONE), fours
+
+
+@lru_cache(maxsize=8)
+def _powers(lengths: tuple[int, ...]) -> U64:
+    """(lengths, longest): a row times a window is the polynomial hash of the window's first n characters."""
+    powers = np.zeros((len(lengths), max(lengths)), np.uint64)
+    for row, n in zip(powers, lengths, strict=True):
+        row[:n] = [pow(int(_BASE), n - 1 - k, 2**64) for k in range(n)]
+    return powers
 
 
 def word_hashes(codes: U64) -> U64:

@@ -11,9 +11,12 @@
     about        uint8: JSON with the spec, the thresholds and the limits
 """
 
+import math
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,7 @@ F32 = NDArray[np.float32]
 class Opinion:
     """What the model says of one request: calibrated probabilities as `CLASSES`, and the share of its n-grams never seen."""
 
-    p: F32
+    p: tuple[float, ...]
     strange: float
 
 
@@ -63,20 +66,40 @@ class Model:
     thresholds: dict[str, float]
     limits: dict[str, float]  # max_strange (share), max_chars
     version: str
+    columns: tuple[tuple[float, ...], ...] = field(init=False, repr=False)  # of the calibration, as `judge` reads them
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(map(tuple, self.calibration.T.tolist())))
 
     def scores(self, encoded: Encoded) -> F32:
         """(4,) before calibration."""
-        rows = self.row_of.take(encoded.index)
-        known = rows > 0
-        summed = encoded.value[known] @ self.table.take(rows[known], axis=0).astype(np.float32) * self.table_scale
-        dense = np.clip((encoded.dense - self.mean) * self.scale, -DENSE_LIMIT, DENSE_LIMIT)
+        rows = self.table.take(self.row_of.take(encoded.index), axis=0)
+        summed = encoded.value @ rows.astype(np.float32) * self.table_scale
+        dense = ((encoded.dense - self.mean) * self.scale).clip(-DENSE_LIMIT, DENSE_LIMIT)
         hidden = np.maximum(summed + dense @ self.dense + self.bias, 0)
         return np.asarray(hidden @ self.out + self.out_bias, np.float32)
 
     def judge(self, encoded: Encoded) -> Opinion:
         strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
-        rows = calibration_rows(self.scores(encoded)[None, :], np.array([strange], np.float32), encoded.dense[:1])
-        return Opinion(softmax(rows @ self.calibration)[0], strange)
+        return Opinion(self.calibrated(self.scores(encoded).tolist(), strange, float(encoded.dense[0])), strange)
+
+    def calibrated(self, scores: Sequence[float], strange: float, log_chars: float) -> tuple[float, ...]:
+        """`softmax(calibration_rows(…) @ calibration)` for one request, without numpy: of four numbers it would make forty calls."""
+        mean = sum(scores) / 4
+        centred = [score - mean for score in scores]
+        second, first = sorted(centred)[2:]
+        length = (log_chars - 4.5) / 1.5
+        row = (
+            *centred,
+            *[score * strange for score in centred],
+            *[score * length for score in centred],
+            *(strange, length, (first - second) * 0.1, 1.0),
+        )
+        final = [sum(map(mul, row, column)) for column in self.columns]
+        top = max(final)
+        e = [math.exp(score - top) for score in final]
+        total = sum(e)
+        return tuple(one / total for one in e)
 
 
 def calibration_rows(scores: F32, strange: F32, log_chars: F32) -> F32:

@@ -27,7 +27,9 @@ class Stats:
 
     def emit(self, record: ExchangeRecord) -> None:
         with self._lock:
-            route = self._routes.setdefault(record.route, _Route())
+            route = self._routes.get(record.route)
+            if route is None:
+                route = self._routes[record.route] = _Route()
             route.outcomes[record.outcome] += 1
             route.total_ms.append(record.total_ms)
             if record.tier:

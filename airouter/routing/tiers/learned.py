@@ -39,11 +39,10 @@ class LearnedTier:
         started = self._clock.monotonic()
         model = self._model
         opinion = model.judge(encode(features, model.spec))
-        best = int(opinion.p.argmax())
-        name, p = CLASSES[best], float(opinion.p[best])
+        p, p_primary = max(opinion.p), opinion.p[0]
+        name = CLASSES[opinion.p.index(p)]
         needed = self._thresholds[name]
         doubt = self._doubt(features, opinion.strange)
-        p_primary = float(opinion.p[0])
         ms = (self._clock.monotonic() - started) * 1000
         if doubt:
             return Verdict(NAME, None, p=p, threshold=needed, ms=ms, reason=doubt, p_primary=p_primary)
