@@ -11,6 +11,8 @@ from airouter.errors import ConfigError
 from airouter.load_settings import load_settings
 
 os.environ.setdefault(control.VARIABLE, str(control.new_path()))
+# Before numpy is imported: the learned tier's products are small, and its library's threads would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _settings = load_settings()
     if _settings.server.workers > 1:
@@ -25,6 +27,9 @@ except ConfigError as error:
 
 _server = _settings.server
 _cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+if _cores:  # by port, so that two routers on one machine do not choose the same core first
+    _first = _server.port % len(_cores)
+    _cores = _cores[_first:] + _cores[:_first]
 wsgi_app = "app:create_app()"
 bind = f"[{_server.host}]:{_server.port}" if ":" in _server.host else f"{_server.host}:{_server.port}"
 worker_class = "airouter.web.worker.Worker"
@@ -50,9 +55,9 @@ def when_ready(_arbiter: Any) -> None:
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
-    # The last core first: interrupts are mostly served by the first. A worker that died leaves its core to its successor.
+    # A worker that died leaves its core to its successor.
     taken = [getattr(other, "core", None) for other in arbiter.WORKERS.values()]
-    worker.core = min(reversed(_cores), key=taken.count) if _server.pin and _cores else None
+    worker.core = min(_cores, key=taken.count) if _server.pin and _cores else None
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:

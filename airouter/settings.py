@@ -29,8 +29,7 @@ class Server(Section):
     )
     threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
     pin: bool = Field(
-        False,
-        description="Keep each worker on one core (Linux). Faster where the cores are idle otherwise, slower where they are not.",
+        True, description="Keep each worker on one core (Linux). False: where other programs keep all cores busy all the time."
     )
     api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
     admin_key: str | None = Field(None, repr=False, description="Key for /admin/*. None: only callers on this machine.")

@@ -23,6 +23,7 @@ class Poller:
         self.client = client
         self._client_fd = client.fileno() if client is not None else -1
         self._calls: list[Call] = []
+        self._watch([])
 
     def add(self, call: Call) -> Call:
         self._calls.append(call)
@@ -39,20 +40,19 @@ class Poller:
             ClientGone: the client closed its connection.
         """
         now = self.clock.monotonic()
-        poller = select.poll()
-        by_fd: dict[int, Call] = {}
+        watched: list[tuple[int, int, Call | None]] = []
         for call in self._calls:
             if call.finished:
                 continue
             until = min(until, call.expires)
             events = call.events
             if events:
-                poller.register(call.fileno(), events)
-                by_fd[call.fileno()] = call
-        if self._client_fd >= 0:
-            poller.register(self._client_fd, _GONE)
+                watched.append((call.fileno(), events, call))
         if wake is not None:
-            poller.register(wake.fileno(), select.POLLIN)
+            watched.append((wake.fileno(), select.POLLIN, None))
+        if watched != self._watched:  # for each chunk of a stream they are the same
+            self._watch(watched)
+        poller, by_fd = self._poller, self._by_fd
         # poll() counts whole milliseconds: round up, or it spins through the last one.
         for fd, _events in poller.poll(min(max(0.0, (until - now) * 1000 + 0.999), 3_600_000)):
             if fd == self._client_fd:
@@ -64,6 +64,15 @@ class Poller:
         for call in self._calls:
             if now >= call.expires:
                 call.expire(now)
+
+    def _watch(self, watched: list[tuple[int, int, Call | None]]) -> None:
+        self._watched = watched
+        self._poller = select.poll()
+        self._by_fd = {fd: call for fd, _, call in watched if call is not None}
+        for fd, events, _ in watched:
+            self._poller.register(fd, events)
+        if self._client_fd >= 0:
+            self._poller.register(self._client_fd, _GONE)
 
     def client_gone(self) -> bool:
         """Whether the client has left, without waiting."""

@@ -167,14 +167,14 @@ class AiRouter(Contender):
         self.learned = "learned" in BUILDERS and (ROOT / "data" / "model" / "weights.npz").exists()
         self.model = "ai-router" if self.learned else "ai-router/primary"
         by = f"the cascade decides ({', '.join(TIERS)})" if self.learned else "explicit route: no learned model here"
-        self.settings = f"{workers} worker{'s' if workers > 1 else ''}; server.pin on; {by}; auth, metrics and session files on"
+        self.settings = f"{workers} worker{'s' if workers > 1 else ''}; {by}; auth, metrics and session files on"
 
     def _launch(self, folder: Path) -> Endpoint:
         roles = ("router", "primary", "xai")
         config = {
             "backends": {role: {"slots": 4096} for role in roles},
             "queue": {"length": 4096, "wait": 30},
-            "server": {"workers": self.workers, "threads": max(320, self._streams + 64), "pin": True},
+            "server": {"workers": self.workers, "threads": max(320, self._streams + 64)},
         }
         if self.learned:
             config["cascade"] = {"tiers": list(TIERS)}

@@ -44,7 +44,7 @@ class Plan:
 
     def expected(self, contenders: int) -> float:
         each = self.load_s + self.warm_up_s
-        waves = self.stream_rounds * 5 * (self.chunks / load.STREAM_TPS + 4)
+        waves = self.stream_rounds * contenders * (self.chunks / load.STREAM_TPS + 4)
         singles = self.rounds * (self.whole_s + self.first_s)
         return 40 + singles + self.rounds * (contenders + 1) * each + waves + contenders * self.leaves
 
@@ -204,7 +204,7 @@ def _round(
         sampler.meter.row(f"round {turn + 1}: requests/s, {contender.key}", plan.load_s + plan.warm_up_s)
         load.throughput(findings, contender, text, plan.load_s, plan.warm_up_s)
     if turn < plan.stream_rounds:
-        for contender in load.rotated(ones, turn, sampler):
+        for contender in load.rotated(contenders, turn, sampler):
             sampler.meter.row(f"round {turn + 1}: streams, {contender.key}", plan.chunks / load.STREAM_TPS + 4)
             load.streams(findings, contender, text, simulator, plan.streams, plan.chunks)
 

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,6 @@ from harness import body, content, eventually
 from airouter.web.worker import LINGER, Response, Worker
 from bench.client import Connection, Endpoint
 from bench.router_process import RouterProcess
-from simulator.testing import Simulator
 
 MakeRouter = Callable[..., RouterProcess]
 
@@ -186,8 +184,8 @@ def test_pinned_workers_share_the_cores_evenly(make_router: MakeRouter) -> None:
     assert eventually(lambda: victim not in router.workers and placed() == sorted([*cores, *cores]), 15)
 
 
-def test_unpinned_by_default(router: RouterProcess, tmp_path: Path, sim: Simulator) -> None:
-    if not hasattr(os, "sched_getaffinity"):
-        pytest.skip("this system does not tell a process's cores")
-    assert {frozenset(os.sched_getaffinity(pid)) for pid in router.workers} == {frozenset(os.sched_getaffinity(0))}
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
+def test_pinning_can_be_switched_off(make_router: MakeRouter) -> None:
+    router = make_router(env={"PIN": "0"})
+    assert [os.sched_getaffinity(pid) for pid in router.workers] == [os.sched_getaffinity(0)]
     assert content(router.post("/v1/chat/completions", body("Hello")))
