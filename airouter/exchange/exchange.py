@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
+import os
 import socket
 import threading
-import uuid
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ class Exchange:
         self.client_deadline = INFINITY
         self._shutdown = shutdown or Shutdown()
         self.poller = Poller(clock, client)
-        self.record = RecordBuilder(uuid.uuid4().hex, clock.now(), client_ip)
+        self.record = RecordBuilder(os.urandom(16).hex(), clock.now(), client_ip)
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
         self._keepalive_at: float = INFINITY
         self._sinks = tuple(sinks)

@@ -11,41 +11,42 @@ _QUERY_KEPT = 500
 class RecordBuilder:
     """Plain attributes, written by the one thread that owns the exchange. Durations in ms."""
 
+    endpoint = ""
+    stream = False
+    user_query = ""
+    route = "none"
+    requested_route = "auto"
+    label: str | None = None
+    tier: str | None = None
+    p: float | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    classification_raw = ""
+    classification_ms = 0.0
+    enrichment_ms: float | None = None
+    inference_ms = 0.0
+    ttft_ms: float | None = None
+    usage: dict[str, Any] | None = None
+    outcome: str | None = None
+    status = 0
+    error: str | None = None
+    backend: str | None = None
+    model: str | None = None
+    adjusted: tuple[str, ...] = ()
+    speculation: str | None = None
+    abort_ms: float | None = None
+    wasted_tokens = 0
+    client_gone_ms: float | None = None
+    save = False
+    wanted = False  # whether this exchange is recorded at all: inference requests are, /health is not
+
     def __init__(self, id: str, timestamp: datetime, client_ip: str) -> None:
         self.id = id
         self.timestamp = timestamp
         self.client_ip = client_ip
-        self.endpoint = ""
-        self.stream = False
-        self.user_query = ""
         self.client_messages: list[Any] = []
-        self.route = "none"
-        self.requested_route = "auto"
-        self.label: str | None = None
-        self.tier: str | None = None
-        self.p: float | None = None
-        self.verdicts: tuple[Verdict, ...] = ()
-        self.classification_raw = ""
-        self.classification_ms = 0.0
-        self.enrichment_ms: float | None = None
-        self.inference_ms = 0.0
-        self.ttft_ms: float | None = None
         self.steps: list[Step] = []
-        self.usage: dict[str, Any] | None = None
-        self.outcome: str | None = None
-        self.status = 0
-        self.error: str | None = None
-        self.backend: str | None = None
-        self.model: str | None = None
-        self.adjusted: tuple[str, ...] = ()
         self.notes: list[str] = []
-        self.speculation: str | None = None
-        self.abort_ms: float | None = None
-        self.wasted_tokens = 0
-        self.client_gone_ms: float | None = None
         self.attempts: list[str] = []
-        self.save = False
-        self.wanted = False  # whether this exchange is recorded at all: inference requests are, /health is not
 
     def asked(self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]) -> None:
         self.endpoint = endpoint

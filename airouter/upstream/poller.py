@@ -23,7 +23,8 @@ class Poller:
         self.client = client
         self._client_fd = client.fileno() if client is not None else -1
         self._calls: list[Call] = []
-        self._watch([])
+        self._watched: list[tuple[int, int, Call | None]] | None = None
+        self._by_fd: dict[int, Call] = {}
 
     def add(self, call: Call) -> Call:
         self._calls.append(call)

@@ -38,9 +38,26 @@ class Response(wsgi.Response):  # type: ignore[misc]
         return head
 
 
+class Snapshot:
+    """gunicorn's configuration with its values as plain attributes: they do not change in a worker's life, and gunicorn looks
+    some thirty of them up for each request, each through two calls."""
+
+    def __init__(self, cfg: Any) -> None:
+        self.__dict__.update({name: getattr(cfg, name) for name in cfg.settings}, is_ssl=cfg.is_ssl, _cfg=cfg)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cfg, name)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Handing a client from thread to loop and back costs a tenth of a millisecond, so a thread waits a moment for its
     client's next request, unless somebody else needs the thread."""
+
+    cfg: Any
+
+    def init_process(self) -> None:
+        self.cfg = Snapshot(self.cfg)
+        super().init_process()
 
     def handle(self, conn: Any) -> Any:
         while True:

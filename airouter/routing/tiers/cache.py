@@ -88,6 +88,8 @@ class CacheTier:
         return len(self._entries)
 
     def vote(self, features: Features) -> Verdict:
+        if not self._entries:
+            return Verdict(NAME, None, reason="nothing was decided before")
         started = self._clock.monotonic()
         key = key_of(features)
         entry = self._recall(key, started) if key else None
