@@ -45,7 +45,7 @@ _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown"
 def configuration(concurrency: int) -> dict[str, Any]:
     """Short limits, and fewer slots than clients, so that the queue is used too."""
     slots = max(2, concurrency * 2 // 3)
-    backends = {name: {"slots": slots, **_FORGIVING, **_SHORT} for name in ROLES}
+    backends: dict[str, dict[str, Any]] = {name: {"slots": slots, **_FORGIVING, **_SHORT} for name in ROLES}
     backends["embedding"]["kind"] = "vllm"
     return {
         "backends": backends,

@@ -20,12 +20,12 @@ if SETUP.phases:
 _writer = Writer(SETUP.folder / f"samples-{os.getpid()}.jsonl")
 
 
-@events.request.add_listener
+@events.request.add_listener  # type: ignore[untyped-decorator]
 def _keep(context: dict[str, Any] | None = None, **_: Any) -> None:
     if context and "sample" in context:
         _writer.add(context["sample"])
 
 
-@events.quit.add_listener
+@events.quit.add_listener  # type: ignore[untyped-decorator]
 def _close(**_: Any) -> None:
     _writer.close()

@@ -17,14 +17,14 @@ class PlannedShape(LoadTestShape):
     setup: Setup
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._now: int | None = None
         self._users = 0
         self._last_rate = 10.0
         self._phases = list(self.setup.phases)
 
     def tick(self) -> tuple[int, float] | None:
-        found = load_at(self._phases, self.get_run_time())
+        found = load_at(self._phases, self.get_run_time())  # type: ignore[no-untyped-call]
         self._note(found[0] if found else len(self._phases))
         if found is None:
             return None

@@ -37,6 +37,7 @@ CASES = {
     "PORT": ("8123", 8123),
     "WORKERS": ("3", 3),
     "THREADS": ("16", 16),
+    "PIN": ("0", False),
     "CASCADE_TIERS": ("rules", ("rules",)),
     "SPECULATION": ("off", False),
 }
