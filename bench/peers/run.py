@@ -96,7 +96,7 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
             last = max(os.sched_getaffinity(0))
             for contender in contenders:
                 contender.cores = frozenset({last}) if contender.workers == 1 else None
-        return compare(contenders, simulator, sampler, plan, folder, stack, absent, "one core each" if args.pin else "not pinned")
+        return compare(contenders, simulator, sampler, plan, folder, stack, absent, "one core each" if args.pin else "each as it is set up")
 
 
 def compare(
