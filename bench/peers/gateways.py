@@ -167,7 +167,8 @@ class AiRouter(Contender):
         self.learned = "learned" in BUILDERS and (ROOT / "data" / "model" / "weights.npz").exists()
         self.model = "ai-router" if self.learned else "ai-router/primary"
         by = f"the cascade decides ({', '.join(TIERS)})" if self.learned else "explicit route: no learned model here"
-        self.settings = f"{workers} worker{'s' if workers > 1 else ''}; on one core each, as by default; {by}; auth, metrics and session files on"
+        count = f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default"
+        self.settings = f"{count}; {by}; auth, metrics and session files on"
 
     def _launch(self, folder: Path) -> Endpoint:
         roles = ("router", "primary", "xai")
