@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 from airouter import control
@@ -62,7 +63,8 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     if worker.core is not None:
-        os.sched_setaffinity(0, {worker.core})
+        with suppress(OSError):  # a container may forbid it, or have lost that core since: slower is better than not at all
+            os.sched_setaffinity(0, {worker.core})
 
 
 def _reload(_number: int, _frame: Any) -> None:

@@ -86,7 +86,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                     response.write(item)
                 response.close()
             finally:
-                body.close()
+                if hasattr(body, "close"):
+                    body.close()
         except OSError:
             raise
         except (Exception, SystemExit):

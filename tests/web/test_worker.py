@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import socket
 import threading
@@ -14,11 +15,12 @@ from typing import Any
 
 import pytest
 from gunicorn.config import Config
-from harness import body, content, eventually
+from harness import REFUSED, body, content, eventually
 
+from airouter import control
 from airouter.web.worker import LINGER, Response, Worker
 from bench.client import Connection, Endpoint
-from bench.router_process import RouterProcess
+from bench.router_process import ROOT, RouterProcess
 
 MakeRouter = Callable[..., RouterProcess]
 
@@ -124,6 +126,21 @@ def test_when_a_thread_waits_for_its_client(alive: bool, queued: int, buffered: 
         assert Worker._next_comes(worker, conn) is stays  # type: ignore[arg-type]
 
 
+def test_a_body_need_not_be_closable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSGI leaves `close` to the application: a plain list will do."""
+    response, sent = a_response()
+    monkeypatch.setattr("gunicorn.http.wsgi.create", lambda *_, **__: (response, {}))
+
+    def application(_environ: Any, start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"whole"]
+
+    worker = SimpleNamespace(cfg=None, nr=0, alive=True, keepalived_conns=[], max_keepalived=1, wsgi=application)
+    conn = SimpleNamespace(sock=sent, client=None, server=None)
+    assert Worker.handle_request(worker, None, conn)  # type: ignore[arg-type]
+    assert b"".join(sent.calls).endswith(b"whole")
+
+
 def test_a_client_may_take_its_time_or_send_ahead(router: RouterProcess) -> None:
     """On one connection: at once, after longer than a thread waits, two requests in one piece, and at once again."""
     with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
@@ -182,6 +199,18 @@ def test_pinned_workers_share_the_cores_evenly(make_router: MakeRouter) -> None:
     victim = min(router.workers)
     os.kill(victim, signal.SIGKILL)
     assert eventually(lambda: victim not in router.workers and placed() == sorted([*cores, *cores]), 15)
+
+
+def test_a_worker_that_must_not_be_pinned_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_pid: int, _cores: set[int]) -> None:
+        raise PermissionError
+
+    monkeypatch.setenv("PRIMARY_URL", REFUSED)
+    monkeypatch.setenv(control.VARIABLE, "/nowhere")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    conf = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden, raising=False)
+    conf["post_fork"](None, SimpleNamespace(core=0))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
