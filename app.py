@@ -98,26 +98,48 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
     """
     if keep is not None:
         settings = settings.model_copy(
-            update={"server": _bound_to(settings.server, keep.settings.server), "logging": keep.settings.logging}
+            update={
+                "server": _bound_to(settings.server, keep.settings.server),
+                "logging": keep.settings.logging,
+            }
         )
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
     before = keep.backends if keep is not None else {}
-    backends = {name: build_backend(name, settings, clock, before) for name in settings.backends if settings.usable(name)}
+    backends = {
+        name: build_backend(name, settings, clock, before)
+        for name in settings.backends
+        if settings.usable(name)
+    }
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
     cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p)
     memory = keep.memory if keep is not None else ConversationMemory()
     executor = Executor(settings, backends, cascade, prompts, memory, log, clock)
     for backend in backends.values():
         backend.limiter.queue = queue_share(settings)
-    return State(settings, backends, executor, memory, HealthChecker(backends, clock, settings.timeouts.health))
+    return State(
+        settings,
+        backends,
+        executor,
+        memory,
+        HealthChecker(backends, clock, settings.timeouts.health),
+    )
 
 
-def build_backend(name: str, settings: Settings, clock: Clock, keep: Mapping[str, Backend]) -> Backend:
+def build_backend(
+    name: str, settings: Settings, clock: Clock, keep: Mapping[str, Backend]
+) -> Backend:
     spec = settings.backends[name]
     before = keep.get(name)
     if before is not None and before.settings == spec:
         return before
-    backend = Backend(name, spec, KINDS[spec.kind], clock, queue=queue_share(settings), workers=settings.server.workers)
+    backend = Backend(
+        name,
+        spec,
+        KINDS[spec.kind],
+        clock,
+        queue=queue_share(settings),
+        workers=settings.server.workers,
+    )
     if before is not None:
         backend.inherit(before)
     return backend
@@ -134,7 +156,9 @@ def slow_thresholds(settings: Settings) -> dict[str, float]:
 
 def _bound_to(new: Server, old: Server) -> Server:
     """Its address, workers and threads cannot change while it runs."""
-    return new.model_copy(update={name: getattr(old, name) for name in ("host", "port", "workers", "threads", "pin")})
+    return new.model_copy(
+        update={name: getattr(old, name) for name in ("host", "port", "workers", "threads", "pin")}
+    )
 
 
 def check(settings: Settings) -> None:
@@ -186,8 +210,15 @@ def _register_gauges(runtime: Runtime) -> None:
     metrics.register_gauge(
         "backend_state",
         "Breaker of a backend: 0 closed, 1 half-open, 2 cooling, 3 open.",
-        lambda: {n: float(BREAKER_STATES.index(b.breaker.state)) for n, b in runtime.state.backends.items()},
+        lambda: {
+            n: float(BREAKER_STATES.index(b.breaker.state))
+            for n, b in runtime.state.backends.items()
+        },
         ("backend",),
         mode="livemax",
     )
-    metrics.register_counter("log_dropped_total", "Log lines dropped because nothing could take them.", lambda: runtime.log.dropped)
+    metrics.register_counter(
+        "log_dropped_total",
+        "Log lines dropped because nothing could take them.",
+        lambda: runtime.log.dropped,
+    )

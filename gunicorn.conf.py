@@ -18,7 +18,9 @@ try:
     _settings = load_settings()
     if _settings.server.workers > 1:
         # Before prometheus_client is imported: it chooses its storage then.
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="ai-router-metrics-"))
+        os.environ.setdefault(
+            "PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="ai-router-metrics-")
+        )
     from app import check
 
     check(_settings)
@@ -32,7 +34,9 @@ if _cores:  # by port, so that two routers on one machine do not choose the same
     _first = _server.port % len(_cores)
     _cores = _cores[_first:] + _cores[:_first]
 wsgi_app = "app:create_app()"
-bind = f"[{_server.host}]:{_server.port}" if ":" in _server.host else f"{_server.host}:{_server.port}"
+bind = (
+    f"[{_server.host}]:{_server.port}" if ":" in _server.host else f"{_server.host}:{_server.port}"
+)
 worker_class = "airouter.web.worker.Worker"
 workers = _server.workers
 threads = _server.threads
@@ -52,7 +56,10 @@ def when_ready(_arbiter: Any) -> None:
     # gunicorn's own SIGHUP would read a broken configuration and end the server; ours validates first.
     signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
-        print(f"ai-router: {workers} workers; each backend's slots and queue are divided among them", file=sys.stderr)
+        print(
+            f"ai-router: {workers} workers; each backend's slots and queue are divided among them",
+            file=sys.stderr,
+        )
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
@@ -63,7 +70,9 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     if worker.core is not None:
-        with suppress(OSError):  # a container may forbid it, or have lost that core since: slower is better than not at all
+        with suppress(
+            OSError
+        ):  # a container may forbid it, or have lost that core since: slower is better than not at all
             os.sched_setaffinity(0, {worker.core})
 
 

@@ -25,7 +25,11 @@ class OpenAICompatible:
 
     def headers(self, api_key: str | None) -> dict[str, str]:
         """The headers of every request to such a backend; its own key and no other."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "User-Agent": "ai-router"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "User-Agent": "ai-router",
+        }
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         return headers
@@ -33,8 +37,17 @@ class OpenAICompatible:
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest:
         return HttpRequest("POST", path, headers, orjson.dumps(body))
 
-    def search(self, query: str, model: str, tools: Sequence[str], max_output_tokens: int, headers: Mapping[str, str]) -> HttpRequest:
-        raise ConfigError(f"A backend of kind {self.kind!r} cannot search the web; name one of kind xai in enrichment.backend.")
+    def search(
+        self,
+        query: str,
+        model: str,
+        tools: Sequence[str],
+        max_output_tokens: int,
+        headers: Mapping[str, str],
+    ) -> HttpRequest:
+        raise ConfigError(
+            f"A backend of kind {self.kind!r} cannot search the web; name one of kind xai in enrichment.backend."
+        )
 
     def search_text(self, payload: Any) -> str:
         return ""
@@ -61,7 +74,14 @@ class Xai(OpenAICompatible):
     kind = "xai"
     searches = True
 
-    def search(self, query: str, model: str, tools: Sequence[str], max_output_tokens: int, headers: Mapping[str, str]) -> HttpRequest:
+    def search(
+        self,
+        query: str,
+        model: str,
+        tools: Sequence[str],
+        max_output_tokens: int,
+        headers: Mapping[str, str],
+    ) -> HttpRequest:
         """`POST /v1/responses` with server-side search tools."""
         body = {
             "input": query,
@@ -77,9 +97,15 @@ class Xai(OpenAICompatible):
         blocks = []
         for item in payload.get("output") or [] if isinstance(payload, dict) else []:
             for part in item.get("content") or [] if isinstance(item, dict) else []:
-                if isinstance(part, dict) and part.get("type") == "output_text" and isinstance(part.get("text"), str):
+                if (
+                    isinstance(part, dict)
+                    and part.get("type") == "output_text"
+                    and isinstance(part.get("text"), str)
+                ):
                     blocks.append(part["text"])
         return "\n\n".join(blocks)
 
 
-KINDS: Mapping[str, Provider] = {kind.kind: kind() for kind in (OpenAICompatible, Vllm, Ollama, Xai)}
+KINDS: Mapping[str, Provider] = {
+    kind.kind: kind() for kind in (OpenAICompatible, Vllm, Ollama, Xai)
+}

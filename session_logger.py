@@ -54,7 +54,12 @@ class SessionLogger:
         self._retention = _Retention(self._directory, max_age_days, max_count, clock)
         self._warned: float | None = None
         self._background = Background[ExchangeRecord](
-            self._handle, name="sessions", limit=queue_size, linger=REST, crowd=CROWD, tick=CLEAN_EVERY_S
+            self._handle,
+            name="sessions",
+            limit=queue_size,
+            linger=REST,
+            crowd=CROWD,
+            tick=CLEAN_EVERY_S,
         )
 
     def emit(self, record: ExchangeRecord) -> None:
@@ -79,7 +84,9 @@ class SessionLogger:
             started = self._clock.monotonic()
             id8 = re.sub(r"[^A-Za-z0-9_-]", "_", record.id[:8]) or "none"
             try:
-                name = self._write(f"{record.timestamp.strftime(STAMP)}_{id8}", document(record, self._content))
+                name = self._write(
+                    f"{record.timestamp.strftime(STAMP)}_{id8}", document(record, self._content)
+                )
             except Exception as error:  # a full disk, say: the next session may fit again
                 self._failed(f"session {id8} not saved", error)
                 self._event("failed")
@@ -89,7 +96,12 @@ class SessionLogger:
             self._retention.add(name)
             self._clean()
             cleaned = self._clock.monotonic()
-            self._log.info("Session saved: %s write_ms=%d cleanup_ms=%d", id8, ms(written - started), ms(cleaned - written))
+            self._log.info(
+                "Session saved: %s write_ms=%d cleanup_ms=%d",
+                id8,
+                ms(written - started),
+                ms(cleaned - written),
+            )
         if not records:
             self._clean()
 
@@ -125,7 +137,9 @@ class SessionLogger:
             name = f"{stem}.json" if number == 1 else f"{stem}-{number}.json"
             final = f"{self._directory}/{name}"
             try:
-                os.link(temporary, final)  # unlike a rename it never replaces the file of another worker
+                os.link(
+                    temporary, final
+                )  # unlike a rename it never replaces the file of another worker
             except FileExistsError:
                 continue
             except OSError:  # a file system without hard links
@@ -144,14 +158,21 @@ class SessionLogger:
         now = self._clock.monotonic()
         if self._warned is None or now - self._warned >= WARN_EVERY:
             self._warned = now
-            self._log.warning("%s: %s", what, getattr(error, "strerror", None) or type(error).__name__)
+            self._log.warning(
+                "%s: %s", what, getattr(error, "strerror", None) or type(error).__name__
+            )
 
 
 class _Retention:
     """Which session files go. Their names begin with their date: sorting them is all it takes, no file is looked at."""
 
     def __init__(self, directory: Path, max_age_days: float, max_count: int, clock: Clock) -> None:
-        self._directory, self._max_age_days, self._max_count, self._clock = directory, max_age_days, max_count, clock
+        self._directory, self._max_age_days, self._max_count, self._clock = (
+            directory,
+            max_age_days,
+            max_count,
+            clock,
+        )
         self._names: list[str] = []  # sorted, oldest first
         self._added, self._more = 0, False
         self._cleaned = clock.monotonic()
@@ -164,13 +185,19 @@ class _Retention:
     def clean(self) -> None:
         """Delete what is too old or too many, if it is time to. At most 2,000 files a call; the next call goes on."""
         now = self._clock.monotonic()
-        if not (self._more or self._added >= CLEAN_EVERY_SAVES or now - self._cleaned >= CLEAN_EVERY_S):
+        if not (
+            self._more or self._added >= CLEAN_EVERY_SAVES or now - self._cleaned >= CLEAN_EVERY_S
+        ):
             return
         self._cleaned, self._added = now, 0
         if self._scanned is None or now - self._scanned >= RESCAN_S:
             self._scanned = now
             self._scan()
-        old = bisect_left(self._names, self._days_ago(self._max_age_days)) if self._max_age_days else 0
+        old = (
+            bisect_left(self._names, self._days_ago(self._max_age_days))
+            if self._max_age_days
+            else 0
+        )
         surplus = len(self._names) - self._max_count if self._max_count else 0
         doomed = min(max(old, surplus, 0), DELETE_AT_ONCE)
         for name in self._names[:doomed]:
@@ -188,6 +215,8 @@ class _Retention:
         self._names = sorted(name for name in names if _OURS.fullmatch(name))
         yesterday = self._days_ago(1)
         for name in names:
-            if name[0] == "." and name[1:] < yesterday and _LEFT_OVER.fullmatch(name):  # of a process that was killed
+            if (
+                name[0] == "." and name[1:] < yesterday and _LEFT_OVER.fullmatch(name)
+            ):  # of a process that was killed
                 with suppress(OSError):
                     os.unlink(self._directory / name)

@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     command = args.command
     if command != "evaluate":  # whose files are meant from where it is called
-        os.chdir(ROOT)  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
+        os.chdir(
+            ROOT
+        )  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
     try:
         # Here and not above: it is the composition root, which this file alone may know.
         from app import check, decider
@@ -42,14 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="airouter", description="ai-router: decides per request who answers.")
+    parser = argparse.ArgumentParser(
+        prog="airouter", description="ai-router: decides per request who answers."
+    )
     parser.add_argument("--version", action="version", version=f"ai-router {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("run", help="start the router; without a configured backend, a simulator with it")
+    commands.add_parser(
+        "run", help="start the router; without a configured backend, a simulator with it"
+    )
     commands.add_parser("serve", help="start the router alone, as a service does")
     commands.add_parser("check-config", help="validate the configuration and show what it means")
     commands.add_parser("reload", help="have the running router take up the configuration")
-    evaluate.add_arguments(commands.add_parser("evaluate", help="measure the routing on labelled prompts"))
+    evaluate.add_arguments(
+        commands.add_parser("evaluate", help="measure the routing on labelled prompts")
+    )
     return parser
 
 

@@ -42,7 +42,12 @@ class RouterError(Exception):
 
     def body(self) -> dict[str, Any]:
         """The error as OpenAI's clients expect it: `{"error": {message, type, param, code}}`."""
-        error: dict[str, Any] = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
         if self.details:
             error.update(self.details)
         return {"error": error}
@@ -160,7 +165,9 @@ class UpstreamBroken(UpstreamError):
 class UpstreamStatus(UpstreamError):
     """The backend answered with an error status of its own."""
 
-    def __init__(self, message: str, *, upstream_status: int, body: bytes, headers: dict[str, str]) -> None:
+    def __init__(
+        self, message: str, *, upstream_status: int, body: bytes, headers: dict[str, str]
+    ) -> None:
         super().__init__(message)
         self.upstream_status = upstream_status
         self.upstream_body = body

@@ -35,11 +35,24 @@ Decider = Callable[[Features], Decision]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="labelled prompts, one JSON object per line")
-    parser.add_argument("--offline", action="store_true", help="make no model call: rules and learned tier only, no backend needed")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.jsonl", help="labelled prompts, one JSON object per line"
+    )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="make no model call: rules and learned tier only, no backend needed",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures as JSON")
-    parser.add_argument("--png", type=Path, metavar="OUT", help="draw coverage/accuracy curve and confusion matrix")
-    parser.add_argument("--model", type=Path, default=ROOT / "data" / "model", help="folder of the learned model (--offline)")
+    parser.add_argument(
+        "--png", type=Path, metavar="OUT", help="draw coverage/accuracy curve and confusion matrix"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "data" / "model",
+        help="folder of the learned model (--offline)",
+    )
 
 
 def run(args: argparse.Namespace, decider: Decider | None = None) -> int:
@@ -93,13 +106,17 @@ def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
     """Decide one prompt; an error of the cascade leaves it undecided and is counted."""
     label = record["label"]
     accepted = frozenset({label, *record.get("also_ok", ())})
-    features = features_of(parse_request("chat", {"messages": record["messages"], **record.get("request", {})}))
+    features = features_of(
+        parse_request("chat", {"messages": record["messages"], **record.get("request", {})})
+    )
     try:
         decision = decide(features)
     except RouterError as error:
         return Outcome(label, accepted, None, False, None, None, None, {}, 0.0, error.code)
     decided = _CLASS_OF.get(decision.label, decision.label) or None
-    judged = next((v for v in reversed(decision.verdicts) if v.p is not None and (v.label or v.guess)), None)
+    judged = next(
+        (v for v in reversed(decision.verdicts) if v.p is not None and (v.label or v.guess)), None
+    )
     guess = judged and (judged.label or judged.guess)
     return Outcome(
         label, accepted, decided, decided is not None and decision.tier in INSTANT_TIERS, decision.tier if decided else None,
@@ -126,7 +143,9 @@ def read(path: Path) -> Iterable[dict[str, Any]]:
             parse_request("chat", {"messages": record["messages"]})
             labels = {record["label"], *record.get("also_ok", ())}
         except (orjson.JSONDecodeError, RouterError, KeyError, TypeError, AttributeError):
-            raise ConfigError(f"{path}:{number}: each line is an object with messages and a label.") from None
+            raise ConfigError(
+                f"{path}:{number}: each line is an object with messages and a label."
+            ) from None
         if not labels <= set(CLASSES):
             raise ConfigError(f"{path}:{number}: a label is one of {', '.join(CLASSES)}.")
         yield record
@@ -134,13 +153,22 @@ def read(path: Path) -> Iterable[dict[str, Any]]:
 
 def _timed(verdict: Verdict, ms: float) -> Verdict:
     return Verdict(
-        verdict.tier, verdict.label, verdict.p, verdict.threshold, ms, verdict.reason, guess=verdict.guess, p_primary=verdict.p_primary
+        verdict.tier,
+        verdict.label,
+        verdict.p,
+        verdict.threshold,
+        ms,
+        verdict.reason,
+        guess=verdict.guess,
+        p_primary=verdict.p_primary,
     )
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command alone, for scripts: `python -m airouter.evaluate`."""
-    parser = argparse.ArgumentParser(prog="airouter evaluate", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="airouter evaluate", description=(__doc__ or "").splitlines()[0]
+    )
     add_arguments(parser)
     try:
         return run(parser.parse_args(arguments))

@@ -39,7 +39,9 @@ class Housekeeper:
         self._due: dict[str, float] = {}
         self._stamp = (0, 0, 0)
         self._stop = threading.Event()
-        self.looked = threading.Event()  # the first probe is over: what the backends serve is known, as far as they are up
+        self.looked = (
+            threading.Event()
+        )  # the first probe is over: what the backends serve is known, as far as they are up
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -57,7 +59,9 @@ class Housekeeper:
             wait = _LOOK
             try:
                 self._look()
-            except Exception as error:  # the thread must outlive a surprise, or nothing recovers any more
+            except (
+                Exception
+            ) as error:  # the thread must outlive a surprise, or nothing recovers any more
                 self._log.error("Housekeeping failed: %s: %s", type(error).__name__, str(error))
             self.looked.set()
 
@@ -73,14 +77,20 @@ class Housekeeper:
         if not settings.enabled:
             return
         backends = self._backends()
-        due = {name: backend for name, backend in backends.items() if self._due.get(name, 0.0) <= now or backend.pause.reason == "loading"}
+        due = {
+            name: backend
+            for name, backend in backends.items()
+            if self._due.get(name, 0.0) <= now or backend.pause.reason == "loading"
+        }
         if not due:
             return
         results = ask_all(due, self._clock, settings.timeout)
         idle = now - self._last_request() > _IDLE_AFTER
         for name, health in results.items():
             slow = settings.idle_factor if idle or not backends[name].settings.local else 1
-            self._due[name] = now + settings.interval * slow * random.uniform(1 - _JITTER, 1 + _JITTER)
+            self._due[name] = now + settings.interval * slow * random.uniform(
+                1 - _JITTER, 1 + _JITTER
+            )
             self._note(backends[name], health)
 
     def _note(self, backend: Backend, health: Health) -> None:

@@ -14,7 +14,17 @@ from airouter.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+_TRUE = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+    "": False,
+}
 
 
 def _text(value: str) -> str:
@@ -70,7 +80,10 @@ SECRETS = ("API_KEY", "ADMIN_KEY", "XAI_API_KEY")
 
 
 def load_settings(
-    environ: Mapping[str, str] | None = None, *, file: Path | None = None, secrets_dir: Path = Path("/run/secrets")
+    environ: Mapping[str, str] | None = None,
+    *,
+    file: Path | None = None,
+    secrets_dir: Path = Path("/run/secrets"),
 ) -> Settings:
     """Read and validate the configuration.
 
@@ -95,22 +108,30 @@ def load_settings(
 def _anchored(settings: Settings) -> Settings:
     """Relative folders are meant from the project's root, whatever the current directory is."""
     logging = settings.logging.model_copy(update={"dir": ROOT / settings.logging.dir})
-    learned = settings.cascade.learned.model_copy(update={"model": ROOT / settings.cascade.learned.model})
+    learned = settings.cascade.learned.model_copy(
+        update={"model": ROOT / settings.cascade.learned.model}
+    )
     cascade = settings.cascade.model_copy(update={"learned": learned})
-    return settings.model_copy(update={"logging": logging, "cascade": cascade, "prompts_dir": ROOT / settings.prompts_dir})
+    return settings.model_copy(
+        update={"logging": logging, "cascade": cascade, "prompts_dir": ROOT / settings.prompts_dir}
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"The configuration file {path} does not exist; set ROUTER_CONFIG to one that does.") from None
+        raise ConfigError(
+            f"The configuration file {path} does not exist; set ROUTER_CONFIG to one that does."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', 'syntax error')}.") from None
+        raise ConfigError(
+            f"{path}{line} is not valid YAML: {getattr(error, 'problem', 'syntax error')}."
+        ) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -128,7 +149,9 @@ def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path)
         return path.read_text(encoding="utf-8").strip() or None
     except OSError as error:
         if file:
-            raise ConfigError(f"{name}_FILE names {file}, which cannot be read: {error.strerror}.") from None
+            raise ConfigError(
+                f"{name}_FILE names {file}, which cannot be read: {error.strerror}."
+            ) from None
         return None
 
 
@@ -148,7 +171,11 @@ def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     by_env = next((name for name, (target, _) in ENVIRONMENT.items() if target == where), None)
-    source = f"{path.name}: {where}" + (f" (or the environment's {by_env})" if by_env else "") if where else path.name
+    source = (
+        f"{path.name}: {where}" + (f" (or the environment's {by_env})" if by_env else "")
+        if where
+        else path.name
+    )
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
@@ -167,5 +194,11 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
             annotation = fields[part].annotation
             args = getattr(annotation, "__args__", ())
             # a dict of sections: its key is skipped, its value's model counts
-            model = annotation if not args else next((a for a in args if isinstance(a, type) and issubclass(a, BaseModel)), model)
+            model = (
+                annotation
+                if not args
+                else next(
+                    (a for a in args if isinstance(a, type) and issubclass(a, BaseModel)), model
+                )
+            )
     return sorted(getattr(model, "model_fields", {}))

@@ -27,6 +27,13 @@ class Provider(Protocol):
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest: ...
 
-    def search(self, query: str, model: str, tools: Sequence[str], max_output_tokens: int, headers: Mapping[str, str]) -> HttpRequest: ...
+    def search(
+        self,
+        query: str,
+        model: str,
+        tools: Sequence[str],
+        max_output_tokens: int,
+        headers: Mapping[str, str],
+    ) -> HttpRequest: ...
 
     def search_text(self, payload: Any) -> str: ...

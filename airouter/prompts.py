@@ -22,9 +22,13 @@ def load_prompts(folder: Path, names: Iterable[str]) -> Mapping[str, str]:
         try:
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise ConfigError(f"The prompt {name!r} is missing: write it to {path}, or change the setting that names it.") from None
+            raise ConfigError(
+                f"The prompt {name!r} is missing: write it to {path}, or change the setting that names it."
+            ) from None
         if not text:
-            raise ConfigError(f"The prompt {path} is empty; write it, or change the setting that names it.")
+            raise ConfigError(
+                f"The prompt {path} is empty; write it, or change the setting that names it."
+            )
         prompts[name] = text
     return prompts
 

@@ -42,7 +42,8 @@ def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
     """
     if content_type and "json" not in content_type.lower():
         raise BadRequest(
-            f"Send the body as JSON with 'Content-Type: application/json'; it came as {content_type[:80]!r}.", code="invalid_content_type"
+            f"Send the body as JSON with 'Content-Type: application/json'; it came as {content_type[:80]!r}.",
+            code="invalid_content_type",
         )
     if not raw.strip():
         raise BadRequest("The body is empty; send a JSON object.", code="empty_body")
@@ -50,19 +51,26 @@ def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
         payload = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadRequest(
-            f"The body is not valid JSON: {str(error).split(': line')[0]} (line {error.lineno}, column {error.colno}).", code="invalid_json"
+            f"The body is not valid JSON: {str(error).split(': line')[0]} (line {error.lineno}, column {error.colno}).",
+            code="invalid_json",
         ) from None
     if not isinstance(payload, dict):
         raise BadRequest('The body must be a JSON object such as {"model": …, "messages": […]}.')
     if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _too_deep(payload):
-        raise BadRequest(f"The body is nested more than {_MAX_DEPTH} levels deep.", code="nested_too_deeply")
+        raise BadRequest(
+            f"The body is nested more than {_MAX_DEPTH} levels deep.", code="nested_too_deeply"
+        )
     return payload
 
 
 def _too_deep(payload: dict[str, Any]) -> bool:
     level: list[Any] = [payload]
     for _ in range(_MAX_DEPTH):
-        items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
+        items = (
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+        )
         level = [item for item in items if isinstance(item, dict | list)]
         if not level:
             return False
@@ -97,12 +105,16 @@ def _check_options(payload: dict[str, Any]) -> None:
         _refuse("stream", "must be true or false")
     for name in ("max_tokens", "max_completion_tokens"):
         value = payload.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        if value is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 1
+        ):
             _refuse(name, "must be a positive integer")
     n = payload.get("n")
     if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128):
         _refuse("n", "must be an integer from 1 to 128")
-    if payload.get("stream_options") is not None and not isinstance(payload["stream_options"], dict):
+    if payload.get("stream_options") is not None and not isinstance(
+        payload["stream_options"], dict
+    ):
         _refuse("stream_options", "must be an object")
     for name in ("tools", "functions"):
         if payload.get(name) is not None and not isinstance(payload[name], list):
@@ -111,12 +123,17 @@ def _check_options(payload: dict[str, Any]) -> None:
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        _refuse("messages", 'must be a non-empty list of objects such as {"role": "user", "content": "Hello"}')
+        _refuse(
+            "messages",
+            'must be a non-empty list of objects such as {"role": "user", "content": "Hello"}',
+        )
     for i, message in enumerate(messages):
         if not isinstance(message, dict):
             _refuse(f"messages[{i}]", "must be an object with a role")
         if not isinstance(message.get("role"), str) or not message["role"]:
-            _refuse(f"messages[{i}].role", "must be one of system, developer, user, assistant, tool")
+            _refuse(
+                f"messages[{i}].role", "must be one of system, developer, user, assistant, tool"
+            )
         content = message.get("content")
         if content is None or isinstance(content, str):
             continue
@@ -124,7 +141,10 @@ def _check_messages(messages: Any) -> None:
             _refuse(f"messages[{i}].content", "must be a string, a list of parts, or null")
         for j, part in enumerate(content):
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-                _refuse(f"messages[{i}].content[{j}]", 'must be an object with a type, such as {"type": "text", "text": "Hello"}')
+                _refuse(
+                    f"messages[{i}].content[{j}]",
+                    'must be an object with a type, such as {"type": "text", "text": "Hello"}',
+                )
             if part["type"] == "text" and not isinstance(part.get("text"), str):
                 _refuse(f"messages[{i}].content[{j}].text", "must be a string")
 
@@ -139,5 +159,9 @@ def text_of(message: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n".join(part["text"] for part in content if part.get("type") == "text" and isinstance(part.get("text"), str))
+        return "\n".join(
+            part["text"]
+            for part in content
+            if part.get("type") == "text" and isinstance(part.get("text"), str)
+        )
     return ""

@@ -73,9 +73,17 @@ class Runtime:
         now = control.read()
         self._generation = now["generation"]
         self._event_seen = 0
-        self._obeying = threading.Lock()  # the housekeeper and a request to /admin/* may read the control file at once
+        self._obeying = (
+            threading.Lock()
+        )  # the housekeeper and a request to /admin/* may read the control file at once
         self.housekeeper = Housekeeper(
-            lambda: self.state.backends, lambda: self.state.settings.probes, control, self._obey, lambda: self.last_request, clock, log
+            lambda: self.state.backends,
+            lambda: self.state.settings.probes,
+            control,
+            self._obey,
+            lambda: self.last_request,
+            clock,
+            log,
         )
 
     # What the operator asks for -------------------------------------------------------------------------------------
@@ -103,15 +111,31 @@ class Runtime:
             BadRequest: it is not one, or names no backend of this configuration.
         """
         if event.get("event") not in EVENTS:
-            raise BadRequest(f"'event' must be one of {', '.join(EVENTS)}.", param="event", code="unknown_event")
+            raise BadRequest(
+                f"'event' must be one of {', '.join(EVENTS)}.", param="event", code="unknown_event"
+            )
         if not self._affected(event):
             raise BadRequest(
-                f"'backend' (or 'model') must name one of {', '.join(self.state.backends)}.", param="backend", code="unknown_backend"
+                f"'backend' (or 'model') must name one of {', '.join(self.state.backends)}.",
+                param="backend",
+                code="unknown_backend",
             )
         expected = event.get("expected_s", 60)
-        if not isinstance(expected, int | float) or isinstance(expected, bool) or not 0 < expected <= 3600:
-            raise BadRequest("'expected_s' must be a number of seconds, at most 3600.", param="expected_s", code="invalid_type")
-        kept = {key: event[key] for key in ("event", "backend", "model") if isinstance(event.get(key), str)}
+        if (
+            not isinstance(expected, int | float)
+            or isinstance(expected, bool)
+            or not 0 < expected <= 3600
+        ):
+            raise BadRequest(
+                "'expected_s' must be a number of seconds, at most 3600.",
+                param="expected_s",
+                code="invalid_type",
+            )
+        kept = {
+            key: event[key]
+            for key in ("event", "backend", "model")
+            if isinstance(event.get(key), str)
+        }
         self.control.event({**kept, "expected_s": expected, "at": self.clock.now().timestamp()})
         self._obey()
 
@@ -124,14 +148,18 @@ class Runtime:
     def stop(self) -> None:
         """SIGTERM: requests under way may go on for `timeouts.drain` seconds. A second one does not lengthen that."""
         self.draining = True
-        self.shutdown.at = min(self.shutdown.at, self.clock.monotonic() + self.state.settings.timeouts.drain)
+        self.shutdown.at = min(
+            self.shutdown.at, self.clock.monotonic() + self.state.settings.timeouts.drain
+        )
 
     def _obey(self) -> None:
         with self._obeying:
             self._obey_locked(self.control.read())
 
     def _obey_locked(self, told: dict[str, Any]) -> None:
-        self.draining = bool(told["draining"]) or (self.draining and self.shutdown.at != float("inf"))
+        self.draining = bool(told["draining"]) or (
+            self.draining and self.shutdown.at != float("inf")
+        )
         for event in told["events"]:
             if event["seq"] > self._event_seen:
                 self._event_seen = event["seq"]
@@ -162,7 +190,11 @@ class Runtime:
 
     def _affected(self, event: dict[str, Any]) -> list[Backend]:
         name, model = event.get("backend"), event.get("model")
-        return [b for b in self.state.backends.values() if name == b.name or (name is None and model is not None and model == b.model)]
+        return [
+            b
+            for b in self.state.backends.values()
+            if name == b.name or (name is None and model is not None and model == b.model)
+        ]
 
     # Beginning and end ----------------------------------------------------------------------------------------------
 

@@ -18,59 +18,116 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=()
+    )
 
 
 class Server(Section):
-    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs `api_key` or `allow_open`.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. Anything but loopback needs `api_key` or `allow_open`.",
+    )
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(
-        1, ge=1, le=64, description="Worker processes. Slots and queues are divided among them; each has breakers and caches of its own."
+        1,
+        ge=1,
+        le=64,
+        description="Worker processes. Slots and queues are divided among them; each has breakers and caches of its own.",
     )
-    threads: int = Field(320, ge=4, le=4096, description="Threads per worker: one per request under way, waiting ones included.")
+    threads: int = Field(
+        320,
+        ge=4,
+        le=4096,
+        description="Threads per worker: one per request under way, waiting ones included.",
+    )
     pin: bool = Field(
-        True, description="Keep each worker on one core (Linux). False: where other programs keep all cores busy all the time."
+        True,
+        description="Keep each worker on one core (Linux). False: where other programs keep all cores busy all the time.",
     )
-    api_key: str | None = Field(None, repr=False, description="Key that callers send as `Authorization: Bearer`. None: no authentication.")
-    admin_key: str | None = Field(None, repr=False, description="Key for /admin/*. None: only callers on this machine.")
+    api_key: str | None = Field(
+        None,
+        repr=False,
+        description="Key that callers send as `Authorization: Bearer`. None: no authentication.",
+    )
+    admin_key: str | None = Field(
+        None, repr=False, description="Key for /admin/*. None: only callers on this machine."
+    )
     allow_open: bool = Field(
-        False, description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit."
+        False,
+        description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit.",
     )
-    trusted_proxies: tuple[str, ...] = Field((), description="Peers whose X-Forwarded-For is believed, as addresses.")
-    max_body_mb: float = Field(64, gt=0, le=1024, description="Largest request body in MB; above it: 413.")
-    body_timeout: Seconds = Field(60, description="Longest silence while a client sends its body, or takes what it asked for, in seconds.")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Peers whose X-Forwarded-For is believed, as addresses."
+    )
+    max_body_mb: float = Field(
+        64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
+    )
+    body_timeout: Seconds = Field(
+        60,
+        description="Longest silence while a client sends its body, or takes what it asked for, in seconds.",
+    )
 
 
 class BackendSettings(Section):
     kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
         "openai", description="What the server is; decides health path, extra fields, search."
     )
-    url: str | None = Field(None, description="Base URL; a trailing /v1 is accepted. None: the backend does not exist.")
-    model: str | None = Field(None, description="Model name to ask for. None: the first that /v1/models lists.")
-    api_key: str | None = Field(None, repr=False, description="Key sent to this backend, and to no other.")
+    url: str | None = Field(
+        None, description="Base URL; a trailing /v1 is accepted. None: the backend does not exist."
+    )
+    model: str | None = Field(
+        None, description="Model name to ask for. None: the first that /v1/models lists."
+    )
+    api_key: str | None = Field(
+        None, repr=False, description="Key sent to this backend, and to no other."
+    )
     local: bool = Field(True, description="False for a cloud: prompts sent there leave the house.")
     slots: int = Field(
-        8, ge=1, le=10_000, description="Requests it works on at once (vLLM: --max-num-seqs). A speculation needs a free one."
+        8,
+        ge=1,
+        le=10_000,
+        description="Requests it works on at once (vLLM: --max-num-seqs). A speculation needs a free one.",
     )
-    reasoning: bool = Field(False, description="A reasoning model: a client's max_tokens would end its thinking early, so it is stripped.")
+    reasoning: bool = Field(
+        False,
+        description="A reasoning model: a client's max_tokens would end its thinking early, so it is stripped.",
+    )
     max_tokens: Literal["auto", "strip", "floor", "pass"] = Field(
         "auto",
         description="What happens to a client's max_tokens; auto: strip for reasoning, floor for a cloud with min_max_tokens, else pass.",
     )
     min_max_tokens: Count | None = Field(None, description="The floor for `max_tokens: floor`.")
-    context_window: int | None = Field(None, ge=256, description="Tokens it can read and write in one request. None: unknown.")
-    vision: bool | None = Field(None, description="Reads images. None: unknown, requests with images are passed on.")
-    system_prompt: str | None = Field(None, description="Name of a prompt in prompts/ that is put before the client's system text.")
-    date_context: bool = Field(False, description="Append the date (day resolution, so that prefix caches survive) to the system text.")
-    ca_file: str | None = Field(None, description="CA bundle for an https backend with a certificate of its own.")
+    context_window: int | None = Field(
+        None, ge=256, description="Tokens it can read and write in one request. None: unknown."
+    )
+    vision: bool | None = Field(
+        None, description="Reads images. None: unknown, requests with images are passed on."
+    )
+    system_prompt: str | None = Field(
+        None,
+        description="Name of a prompt in prompts/ that is put before the client's system text.",
+    )
+    date_context: bool = Field(
+        False,
+        description="Append the date (day resolution, so that prefix caches survive) to the system text.",
+    )
+    ca_file: str | None = Field(
+        None, description="CA bundle for an https backend with a certificate of its own."
+    )
     connect_timeout: Seconds = Field(5, description="Seconds to connect, TLS included.")
-    first_byte_timeout: Seconds = Field(120, description="Seconds from the request sent to the first content of a stream.")
+    first_byte_timeout: Seconds = Field(
+        120, description="Seconds from the request sent to the first content of a stream."
+    )
     idle_timeout: Seconds = Field(60, description="Longest gap within a stream, in seconds.")
     total_timeout: Seconds = Field(300, description="Seconds for the whole answer.")
-    breaker_fails: int = Field(5, ge=1, description="Failed requests in a row after which the backend is not asked at all.")
+    breaker_fails: int = Field(
+        5, ge=1, description="Failed requests in a row after which the backend is not asked at all."
+    )
     breaker_reset: Seconds = Field(60, description="Seconds until one request tries it again.")
     allowed_fails: Count = Field(
-        1, description="Failures in a row before others are preferred; a refused connection or silence counts at once."
+        1,
+        description="Failures in a row before others are preferred; a refused connection or silence counts at once.",
     )
     cooldown: Seconds = Field(30, description="Seconds for which others are preferred.")
 
@@ -83,7 +140,9 @@ class BackendSettings(Section):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must not carry a user name, a query or a fragment; put the key in api_key")
+            raise ValueError(
+                "must not carry a user name, a query or a fragment; put the key in api_key"
+            )
         _ = parts.port  # raises on a port that is no number
         base = value.strip().rstrip("/")
         return base[: -len("/v1")] if base.endswith("/v1") else base
@@ -95,12 +154,17 @@ class BackendSettings(Section):
             try:
                 ssl.create_default_context(cafile=value)
             except OSError as error:  # ssl.SSLError is one
-                raise ValueError(f"{value!r} is not a readable file of PEM certificates ({error.strerror or error.reason})") from None  # type: ignore[attr-defined]
+                reason = error.strerror or getattr(error, "reason", "unreadable")
+                raise ValueError(
+                    f"{value!r} is not a readable file of PEM certificates ({reason})"
+                ) from None
         return value
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout)
+        return Limits(
+            self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout
+        )
 
     @property
     def max_tokens_policy(self) -> str:
@@ -111,21 +175,32 @@ class BackendSettings(Section):
 
 class RouteSettings(Section):
     backends: tuple[str, ...] = Field(description="Backends to try, in order.")
-    slow_ms: float = Field(10_000, gt=0, description="Above this many ms the request is logged as SLOW_REQUEST.")
+    slow_ms: float = Field(
+        10_000, gt=0, description="Above this many ms the request is logged as SLOW_REQUEST."
+    )
 
 
 class EnrichmentSettings(Section):
     backend: str = Field("xai", description="Backend that searches (kind xai).")
-    tools: tuple[str, ...] = Field(("web_search", "x_search"), description="Search tools it may use.")
+    tools: tuple[str, ...] = Field(
+        ("web_search", "x_search"), description="Search tools it may use."
+    )
     max_output_tokens: int = Field(1024, ge=16, description="Length of the fetched context.")
-    timeout: Seconds = Field(60, description="Seconds for the search; then the answer is given without it, and says so.")
+    timeout: Seconds = Field(
+        60, description="Seconds for the search; then the answer is given without it, and says so."
+    )
 
 
 class ReasoningTier(Section):
     backend: str = Field("router", description="Backend that classifies.")
     timeout: Seconds = Field(10, description="Seconds after which the primary route is taken.")
-    prompt: str = Field("classifier/system", description="The rubric, static, so that the backend's prefix cache keeps it.")
-    max_chars: int = Field(4000, ge=200, description="Characters of the ask that the classifier reads (head and tail).")
+    prompt: str = Field(
+        "classifier/system",
+        description="The rubric, static, so that the backend's prefix cache keeps it.",
+    )
+    max_chars: int = Field(
+        4000, ge=200, description="Characters of the ask that the classifier reads (head and tail)."
+    )
     context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
 
 
@@ -137,20 +212,27 @@ class OneTokenTier(Section):
     backend: str = Field("router", description="Backend that classifies by one constrained token.")
     timeout: Seconds = Field(2, description="Seconds after which the next tier is asked.")
     prompt: str = Field("classifier/one_token", description="The rubric, static.")
-    min_p: float = Field(0.8, ge=0.5, le=1, description="Probability that its label must have to decide.")
-    max_chars: int = Field(4000, ge=200, description="Characters of the ask that it reads (head and tail).")
+    min_p: float = Field(
+        0.8, ge=0.5, le=1, description="Probability that its label must have to decide."
+    )
+    max_chars: int = Field(
+        4000, ge=200, description="Characters of the ask that it reads (head and tail)."
+    )
     context_turns: int = Field(2, ge=0, le=50, description="Earlier turns that are shown to it.")
 
 
 class CacheTierSettings(Section):
     size: int = Field(10_000, ge=1, description="Decisions that are remembered.")
-    local_s: Seconds = Field(86_400, description="Seconds a PRIMARY or COMPLEX decision is believed.")
+    local_s: Seconds = Field(
+        86_400, description="Seconds a PRIMARY or COMPLEX decision is believed."
+    )
     enrich_s: Seconds = Field(600, description="Seconds an ENRICH decision is believed.")
 
 
 class CascadeSettings(Section):
     tiers: tuple[str, ...] = Field(
-        ("rules", "cache", "learned", "one_token", "reasoning"), description="Tiers in order; the first that does not abstain decides."
+        ("rules", "cache", "learned", "one_token", "reasoning"),
+        description="Tiers in order; the first that does not abstain decides.",
     )
     reasoning: ReasoningTier = Field(default_factory=lambda: ReasoningTier())
     one_token: OneTokenTier = Field(default_factory=lambda: OneTokenTier())
@@ -162,35 +244,70 @@ class CascadeSettings(Section):
         le=1,
         description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
     )
-    meta_max_chars: int = Field(112_000, ge=1000, description="A longer META request keeps its newest history only.")
+    meta_max_chars: int = Field(
+        112_000, ge=1000, description="A longer META request keeps its newest history only."
+    )
 
 
 class SpeculationSettings(Section):
-    enabled: bool = Field(True, description="Start the primary's answer while the route is still being decided.")
-    min_p_primary: float = Field(0.3, ge=0, le=1, description="Do not speculate when the primary route is less probable than this.")
-    buffer_kb: int = Field(1024, ge=4, description="What is read ahead of the decision; full means that reading pauses.")
+    enabled: bool = Field(
+        True, description="Start the primary's answer while the route is still being decided."
+    )
+    min_p_primary: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Do not speculate when the primary route is less probable than this.",
+    )
+    buffer_kb: int = Field(
+        1024,
+        ge=4,
+        description="What is read ahead of the decision; full means that reading pauses.",
+    )
 
 
 class QueueSettings(Section):
-    length: Count = Field(64, description="Requests that may wait per backend; more get 429 at once.")
-    wait: Seconds = Field(5, description="Longest wait for a slot, in seconds; then 429. What follows is not limited by it.")
-    hold_wait: Seconds = Field(60, description="Longest wait, in seconds, for a backend that swaps or loads a model.")
+    length: Count = Field(
+        64, description="Requests that may wait per backend; more get 429 at once."
+    )
+    wait: Seconds = Field(
+        5,
+        description="Longest wait for a slot, in seconds; then 429. What follows is not limited by it.",
+    )
+    hold_wait: Seconds = Field(
+        60, description="Longest wait, in seconds, for a backend that swaps or loads a model."
+    )
 
 
 class ProbeSettings(Section):
-    enabled: bool = Field(True, description="Ask backends in the background whether they are up, by requests that cost nothing.")
-    interval: Seconds = Field(5, description="Seconds between two probes of a local backend, give or take a tenth.")
-    idle_factor: float = Field(6, ge=1, description="So many times rarer for a cloud, and while nobody asks anything.")
+    enabled: bool = Field(
+        True,
+        description="Ask backends in the background whether they are up, by requests that cost nothing.",
+    )
+    interval: Seconds = Field(
+        5, description="Seconds between two probes of a local backend, give or take a tenth."
+    )
+    idle_factor: float = Field(
+        6, ge=1, description="So many times rarer for a cloud, and while nobody asks anything."
+    )
     timeout: Seconds = Field(2, description="Seconds a probe may take.")
 
 
 class Timeouts(Section):
-    total: Seconds = Field(600, description="Seconds for an exchange as a whole, failovers included.")
-    keepalive_after: Seconds = Field(10, description="A streaming client that has heard nothing this long gets its 200 and SSE comments.")
-    retry_after: Seconds = Field(
-        2, description="A backend's own Retry-After is waited for once if it is not longer than this; else the next backend is asked."
+    total: Seconds = Field(
+        600, description="Seconds for an exchange as a whole, failovers included."
     )
-    drain: Seconds = Field(120, description="Seconds that requests under way may go on after SIGTERM.")
+    keepalive_after: Seconds = Field(
+        10,
+        description="A streaming client that has heard nothing this long gets its 200 and SSE comments.",
+    )
+    retry_after: Seconds = Field(
+        2,
+        description="A backend's own Retry-After is waited for once if it is not longer than this; else the next backend is asked.",
+    )
+    drain: Seconds = Field(
+        120, description="Seconds that requests under way may go on after SIGTERM."
+    )
     health: Annotated[float, Field(gt=0, le=5)] = Field(
         4.8, description="Hard limit for GET /health over all backends together; 5 s at most."
     )
@@ -198,11 +315,19 @@ class Timeouts(Section):
 
 class Logging(Section):
     dir: Path = Field(Path("logs"), description="Folder of app.log and sessions/.")
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important line that is written.")
-    format: Literal["text", "json"] = Field("text", description="json: one JSON object per line on stdout as well.")
-    content: Literal["full", "off"] = Field("full", description="off: no prompt and no answer reaches a session file.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least important line that is written."
+    )
+    format: Literal["text", "json"] = Field(
+        "text", description="json: one JSON object per line on stdout as well."
+    )
+    content: Literal["full", "off"] = Field(
+        "full", description="off: no prompt and no answer reaches a session file."
+    )
     max_age_days: float = Field(7, gt=0, description="Session files older than this are removed.")
-    max_count: int = Field(5000, ge=1, description="More session files than this: the oldest are removed.")
+    max_count: int = Field(
+        5000, ge=1, description="More session files than this: the oldest are removed."
+    )
 
 
 class Settings(Section):
@@ -210,10 +335,14 @@ class Settings(Section):
 
     server: Server = Field(default_factory=lambda: Server())
     virtual_model: str = Field("ai-router", description="The model name that means: decide for me.")
-    timezone: str | None = Field(None, description="Zone of the date context, e.g. Europe/Berlin. None: the system's.")
+    timezone: str | None = Field(
+        None, description="Zone of the date context, e.g. Europe/Berlin. None: the system's."
+    )
     backends: dict[str, BackendSettings] = Field(default_factory=dict)
     routes: dict[str, RouteSettings] = Field(default_factory=dict)
-    embeddings: str | None = Field(None, description="Backend for /v1/embeddings. None: 404 with a sentence.")
+    embeddings: str | None = Field(
+        None, description="Backend for /v1/embeddings. None: 404 with a sentence."
+    )
     enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
     speculation: SpeculationSettings = Field(default_factory=lambda: SpeculationSettings())
@@ -238,10 +367,14 @@ class Settings(Section):
         names = ", ".join(sorted(self.backends)) or "none"
         for route, spec in self.routes.items():
             if route not in ROUTES:
-                raise ValueError(f"routes.{route}: unknown route; the routes are {', '.join(ROUTES)}")
+                raise ValueError(
+                    f"routes.{route}: unknown route; the routes are {', '.join(ROUTES)}"
+                )
             for name in spec.backends:
                 if name not in self.backends:
-                    raise ValueError(f"routes.{route}.backends: there is no backend {name!r}; the backends are {names}")
+                    raise ValueError(
+                        f"routes.{route}.backends: there is no backend {name!r}; the backends are {names}"
+                    )
         named: tuple[tuple[str, str | None], ...] = (
             ("embeddings", self.embeddings),
             ("enrichment.backend", _as_set(self.enrichment)),
@@ -250,17 +383,27 @@ class Settings(Section):
         )
         for place, other in named:
             if other is not None and other not in self.backends:
-                raise ValueError(f"{place}: there is no backend {other!r}; the backends are {names}")
+                raise ValueError(
+                    f"{place}: there is no backend {other!r}; the backends are {names}"
+                )
         if not any(backend.url for backend in self.backends.values()):
-            raise ValueError("no backend has a URL; set PRIMARY_URL=http://host:port, or run `make run`, which starts a simulator")
+            raise ValueError(
+                "no backend has a URL; set PRIMARY_URL=http://host:port, or run `make run`, which starts a simulator"
+            )
         if "primary" not in self.routes:
-            raise ValueError("routes: there is no route 'primary', the default; write `primary: {backends: [NAME]}`")
+            raise ValueError(
+                "routes: there is no route 'primary', the default; write `primary: {backends: [NAME]}`"
+            )
         if not self.serving("primary"):
             raise ValueError(
                 "routes.primary.backends: none of them can be used (it needs a URL, a cloud also a key); "
                 "set PRIMARY_URL, or run `make run` without any backend, which starts a simulator"
             )
-        loopback = self.server.host in ("127.0.0.1", "localhost", "::1") or self.server.host.startswith("127.")
+        loopback = self.server.host in (
+            "127.0.0.1",
+            "localhost",
+            "::1",
+        ) or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             raise ValueError(
                 f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; "
@@ -276,12 +419,16 @@ class Settings(Section):
     def local_backends(self) -> tuple[str, ...]:
         """The usable local backends that some route names, in the routes' order."""
         named = [name for spec in self.routes.values() for name in spec.backends]
-        return tuple(dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name)))
+        return tuple(
+            dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name))
+        )
 
     def serving(self, route: str) -> tuple[str, ...]:
         """The usable backends of a route, in order; META and ENRICH without a route of their own are
         served like the primary."""
-        spec = self.routes.get(route) or (self.routes.get("primary") if route in ("meta", "enrich") else None)
+        spec = self.routes.get(route) or (
+            self.routes.get("primary") if route in ("meta", "enrich") else None
+        )
         return tuple(name for name in spec.backends if self.usable(name)) if spec else ()
 
 

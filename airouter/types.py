@@ -87,8 +87,12 @@ class Verdict:
     reason: str = ""
     raw: str = ""
     finish_reason: str = ""
-    guess: str | None = None  # of a tier that abstained: the label it leaned to, with probability `p`
-    p_primary: float | None = None  # probability that the primary route is right, also of a tier that abstained
+    guess: str | None = (
+        None  # of a tier that abstained: the label it leaned to, with probability `p`
+    )
+    p_primary: float | None = (
+        None  # probability that the primary route is right, also of a tier that abstained
+    )
 
 
 @immutable

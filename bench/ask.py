@@ -56,7 +56,9 @@ class Answer:
         choices = []
         for found in self.events() if self.streamed else [self.payload()]:
             if isinstance(found, dict):
-                choices += [choice for choice in found.get("choices") or [] if isinstance(choice, dict)]
+                choices += [
+                    choice for choice in found.get("choices") or [] if isinstance(choice, dict)
+                ]
         parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
         return "".join(part.get("content") or "" for part in parts)
 

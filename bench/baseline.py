@@ -22,7 +22,11 @@ _COMPARED = ("endpoint", "", "last ms", "now ms", "difference ms", "interval", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("save", "compare", "table"), help="measure and keep; measure and compare; show what is kept")
+    parser.add_argument(
+        "action",
+        choices=("save", "compare", "table"),
+        help="measure and keep; measure and compare; show what is kept",
+    )
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
@@ -45,7 +49,9 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     return [_compared(args, profile, records, kept)]
 
 
-def difference(last: Sequence[float], now: Sequence[float], q: float, *, level: float = 0.95, seed: int = 1) -> Interval:
+def difference(
+    last: Sequence[float], now: Sequence[float], q: float, *, level: float = 0.95, seed: int = 1
+) -> Interval:
     """How much higher the quantile is now than it was, with the bootstrap interval over both samples."""
     source = random.Random(seed)
     found = []
@@ -54,16 +60,25 @@ def difference(last: Sequence[float], now: Sequence[float], q: float, *, level: 
         found.append(percentile(sorted(source.choices(now, k=len(now))), q) - before)
     found.sort()
     tail = (1 - level) / 2
-    return Interval(percentile(sorted(now), q) - percentile(sorted(last), q), percentile(found, tail), percentile(found, 1 - tail))
+    return Interval(
+        percentile(sorted(now), q) - percentile(sorted(last), q),
+        percentile(found, tail),
+        percentile(found, 1 - tail),
+    )
 
 
 def markdown(profile: EndpointProfile, kept: dict[str, list[Record]]) -> list[str]:
     """The table of the last baselines, in ms; what was never measured has dashes."""
-    lines = ["| Endpoint | P50 | P95 | P99 | Mean | Date |", "|----------|-----|-----|-----|------|------|"]
+    lines = [
+        "| Endpoint | P50 | P95 | P99 | Mean | Date |",
+        "|----------|-----|-----|-----|------|------|",
+    ]
     for name, slo in profile.endpoints.items():
         last = kept.get(name, [])[-1:]
         found = summarise(last[0].seconds) if last else None
-        cells = (ms(found.p50), ms(found.p95), ms(found.p99), ms(found.mean)) if found else ("--",) * 4
+        cells = (
+            (ms(found.p50), ms(found.p95), ms(found.p99), ms(found.mean)) if found else ("--",) * 4
+        )
         date = (day(last[0]) + (" (simulated)" if last[0].simulated else "")) if last else "--"
         lines.append(f"| {slo.model} | {' | '.join(cells)} | {date} |")
     return lines
@@ -88,7 +103,9 @@ def _measure(sampler: Sampler, args: argparse.Namespace, profile: EndpointProfil
     return records
 
 
-def _saved(args: argparse.Namespace, profile: EndpointProfile, records: list[Record], sampler: Sampler) -> Result:
+def _saved(
+    args: argparse.Namespace, profile: EndpointProfile, records: list[Record], sampler: Sampler
+) -> Result:
     result = Result("baseline", f"Baseline, profile {profile.name}{title(profile, args)}", _SAVED)
     for each in records:
         found = summarise(each.seconds)
@@ -101,17 +118,37 @@ def _saved(args: argparse.Namespace, profile: EndpointProfile, records: list[Rec
     return result
 
 
-def _compared(args: argparse.Namespace, profile: EndpointProfile, records: list[Record], kept: dict[str, list[Record]]) -> Result:
-    result = Result("baseline", f"Against the last baseline, profile {profile.name}{title(profile, args)}", _COMPARED)
+def _compared(
+    args: argparse.Namespace,
+    profile: EndpointProfile,
+    records: list[Record],
+    kept: dict[str, list[Record]],
+) -> Result:
+    result = Result(
+        "baseline",
+        f"Against the last baseline, profile {profile.name}{title(profile, args)}",
+        _COMPARED,
+    )
     level = 1 - _FALSE_ALARMS / max(1, len(QUANTILES) * len(records))
-    result.notes.append(f"intervals of {100 * level:.2f} %, so that one run in {1 / _FALSE_ALARMS:.0f} is called different by chance")
+    result.notes.append(
+        f"intervals of {100 * level:.2f} %, so that one run in {1 / _FALSE_ALARMS:.0f} is called different by chance"
+    )
     for now in records:
-        last = next((each for each in reversed(kept.get(now.endpoint, [])) if each.simulated == now.simulated), None)
+        last = next(
+            (
+                each
+                for each in reversed(kept.get(now.endpoint, []))
+                if each.simulated == now.simulated
+            ),
+            None,
+        )
         if last is None:
             result.add((now.endpoint, *[NOTHING] * 5, "no baseline yet"))
             continue
         if last.model != now.model:
-            result.notes.append(f"{now.endpoint}: another model than in the last baseline: {last.model} → {now.model}")
+            result.notes.append(
+                f"{now.endpoint}: another model than in the last baseline: {last.model} → {now.model}"
+            )
         for name, q in QUANTILES.items():
             found = difference(last.seconds, now.seconds, q, level=level)
             verdict = "slower" if found.low > 0 else "faster" if found.high < 0 else "the same"
@@ -123,5 +160,7 @@ def _compared(args: argparse.Namespace, profile: EndpointProfile, records: list[
                 quantile=name, difference_s=found, last_date=last.date,
             )  # fmt: skip
             if verdict == "slower":
-                result.broken.append(f"{now.endpoint}: {name} is {ms(found.value)} ms above that of {day(last)}, and not by chance")
+                result.broken.append(
+                    f"{now.endpoint}: {name} is {ms(found.value)} ms above that of {day(last)}, and not by chance"
+                )
     return result

@@ -41,11 +41,17 @@ def threshold_ms(base_ms: float, rtt_ms: float, rule: CalibrationRule) -> float:
 def floor_per_s(measured: float, rule: CalibrationRule) -> float:
     """What a rate may fall to: the margin the other way round. A rate below one step is not rounded: zero would promise nothing."""
     allowed = measured / rule.margin
-    return nearest(allowed, rule.round_embeddings) if allowed >= rule.round_embeddings / 2 else allowed
+    return (
+        nearest(allowed, rule.round_embeddings) if allowed >= rule.round_embeddings / 2 else allowed
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--base", choices=("p95", "p99"), help="what the threshold is made of (default: the profile's)")
+    parser.add_argument(
+        "--base",
+        choices=("p95", "p99"),
+        help="what the threshold is made of (default: the profile's)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="do not keep the result")
 
 
@@ -55,7 +61,9 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     rule = profile.calibration
     base = args.base or rule.base
     samples, warm_up = counts(args, profile)
-    table = Result("calibrate", f"Calibration, profile {profile.name}{title(profile, args)}", _COLUMNS)
+    table = Result(
+        "calibrate", f"Calibration, profile {profile.name}{title(profile, args)}", _COLUMNS
+    )
     table.notes += [
         f"threshold = ({base.upper()} + RTT) × {rule.margin:g}, to the nearest {rule.round_ms:g} ms; both as measured from here",
         f"{warm_up} warm-ups, {samples} iterations",
@@ -77,13 +85,27 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                 timings = subject.baseline(sampler, samples, warm_up)
                 if not timings.values:
                     raise Failure(timings.first_failure or "interrupted")
-                records.append(_row(table, subject, timings.values, rtt, base, rule, simulated=simulated(profile)))
+                records.append(
+                    _row(
+                        table,
+                        subject,
+                        timings.values,
+                        rtt,
+                        base,
+                        rule,
+                        simulated=simulated(profile),
+                    )
+                )
                 if timings.failures:
-                    table.notes.append(f"{name}: {timings.failures} requests failed, the first: {timings.first_failure}")
+                    table.notes.append(
+                        f"{name}: {timings.failures} requests failed, the first: {timings.first_failure}"
+                    )
             except Failure as failure:
                 table.add((name, subject.served, f"failed: {failure}", *[NOTHING] * 9))
     if records and not args.dry_run and not sampler.interrupted:
-        table.notes.append(f"kept in {save(args.store, profile.name, 'calibration', records)}; ./Benchmark due tells when to do it again")
+        table.notes.append(
+            f"kept in {save(args.store, profile.name, 'calibration', records)}; ./Benchmark due tells when to do it again"
+        )
     return [table]
 
 
@@ -93,7 +115,9 @@ def _row(
     found = summarise([t.seconds for t in timings])
     assert found is not None
     threshold = threshold_ms((found.p95 if base == "p95" else found.p99) * 1000, rtt * 1000, rule)
-    each = record(subject, timings, simulated=simulated, rtt_s=rtt, threshold_ms=threshold, base=base)
+    each = record(
+        subject, timings, simulated=simulated, rtt_s=rtt, threshold_ms=threshold, base=base
+    )
     rates = sorted(each.rates) if subject.slo.kind == "embedding" else []
     rate = percentile(rates, 0.5) if rates else None
     floor = floor_per_s(rate, rule) if rate is not None else None

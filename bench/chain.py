@@ -58,7 +58,9 @@ class Chain:
             for name, tier in self.tiers.items()
         }
         routes = {route: {"backends": list(self.tiers)} for route in ("primary", "meta", "enrich")}
-        config = merged({"backends": backends, "routes": routes, "cascade": {"tiers": ["rules"]}}, self._config)
+        config = merged(
+            {"backends": backends, "routes": routes, "cascade": {"tiers": ["rules"]}}, self._config
+        )
         self.router = RouterProcess(self._folder, backends={}, config=config)
         stack.callback(self.router.stop, quick=True)
         self.router.start()
@@ -86,7 +88,9 @@ class Chain:
         """Start a tier, on the port that it had before."""
         tier = self.tiers[name]
         ports = {tier.role: self._ports[name]} if name in self._ports else None
-        simulator = Simulator(roles=(tier.role,), ports=ports, models={tier.role: tier.model}).start()
+        simulator = Simulator(
+            roles=(tier.role,), ports=ports, models={tier.role: tier.model}
+        ).start()
         self._simulators[name] = simulator
         self._ports[name] = simulator.port(tier.role)
         if tier.manners:
@@ -110,7 +114,11 @@ class Chain:
         first = next(iter(self.tiers))
         while time.monotonic() < until:
             backends = self.router.stats()["backends"]
-            cooling = [name for name in self.tiers if backends[name]["breaker"] != "closed" or backends[name]["pause"]]
+            cooling = [
+                name
+                for name in self.tiers
+                if backends[name]["breaker"] != "closed" or backends[name]["pause"]
+            ]
             if not cooling and self.ask("Hello.").headers.get("x-router-backend") == first:
                 return
             for name in cooling:
@@ -128,7 +136,9 @@ class Chain:
     def direct(self, name: str) -> Endpoint:
         return Endpoint.of(self._simulators[name].url(self.tiers[name].role))
 
-    def ask(self, text: str, *, limit: float = 30.0, model: str = "ai-router/primary", **fields: Any) -> Answer:
+    def ask(
+        self, text: str, *, limit: float = 30.0, model: str = "ai-router/primary", **fields: Any
+    ) -> Answer:
         """One request to the router, on a connection of its own."""
         return ask(self.endpoint, body(text, model, **fields), limit)
 
@@ -151,5 +161,9 @@ def chain(tiers: Sequence[Tier], config: Mapping[str, Any]) -> Iterator[Chain]:
         config: laid over what the tiers say and `config/router.yaml`.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-chain-", dir=scratch())))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ai-router-chain-", dir=scratch())
+            )
+        )
         yield Chain(folder, tiers, config).start(stack)

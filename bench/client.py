@@ -42,16 +42,27 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not an http:// or https:// URL")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/").removesuffix("/v1"), api_key)
+        return cls(
+            parts.hostname,
+            parts.port or (443 if tls else 80),
+            tls,
+            parts.path.rstrip("/").removesuffix("/v1"),
+            api_key,
+        )
 
     def below(self, prefix: str) -> "Endpoint":
         """The same server, under a path: the router's pass-throughs."""
-        return Endpoint(self.host, self.port, self.tls, self.prefix + prefix, self.api_key, self.headers)
+        return Endpoint(
+            self.host, self.port, self.tls, self.prefix + prefix, self.api_key, self.headers
+        )
 
     def wire(self, path: str, body: dict[str, Any] | None, *, close: bool = False) -> bytes:
         """A request as bytes; GET without a body."""
         payload = b"" if body is None else orjson.dumps(body)
-        lines = [f"{'GET' if body is None else 'POST'} {self.prefix}{path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
+        lines = [
+            f"{'GET' if body is None else 'POST'} {self.prefix}{path} HTTP/1.1",
+            f"Host: {self.host}:{self.port}",
+        ]
         if self.api_key:
             lines.append(f"Authorization: Bearer {self.api_key}")
         lines += [f"{name}: {value}" for name, value in self.headers]
@@ -156,7 +167,10 @@ class Connection:
             self._started = True
             parser.feed_data(data)
             if streaming is None and headers:
-                streaming = any(name.lower() == b"content-type" and b"event-stream" in value for name, value in headers)
+                streaming = any(
+                    name.lower() == b"content-type" and b"event-stream" in value
+                    for name, value in headers
+                )
             if streaming and first is None and len(pieces) > searched:
                 fresh = tail + b"".join(pieces[searched:])
                 searched = len(pieces)
@@ -170,15 +184,21 @@ class Connection:
         return Reply(parser.get_status_code(), named, b"".join(pieces), seconds, first)
 
     def _connect(self) -> socket.socket:
-        sock = socket.create_connection((self.endpoint.host, self.endpoint.port), timeout=self._timeout)
+        sock = socket.create_connection(
+            (self.endpoint.host, self.endpoint.port), timeout=self._timeout
+        )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.endpoint.tls:
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.endpoint.host)
+            sock = ssl.create_default_context().wrap_socket(
+                sock, server_hostname=self.endpoint.host
+            )
         self._sock = sock
         return sock
 
     def _framed(self) -> bool:
-        return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+        return any(
+            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self._headers
+        )
 
     def _begin(self) -> None:
         self._pieces: list[bytes] = []

@@ -42,7 +42,9 @@ class Subject:
         Failure: it does not answer; or later, a request of it fails.
     """
 
-    def __init__(self, name: str, slo: EndpointSlo, profile: EndpointProfile, endpoint: Endpoint) -> None:
+    def __init__(
+        self, name: str, slo: EndpointSlo, profile: EndpointProfile, endpoint: Endpoint
+    ) -> None:
         self.name, self.slo, self.profile, self.endpoint = name, slo, profile, endpoint
         self.served = reach(endpoint)  # the model's name there
 
@@ -52,13 +54,21 @@ class Subject:
 
     def client(self) -> Connection:
         embedding = self.slo.kind == "embedding"
-        return Connection(self.endpoint, timeout=self.method.embedding_timeout_s if embedding else self.method.chat_timeout_s)
+        return Connection(
+            self.endpoint,
+            timeout=self.method.embedding_timeout_s if embedding else self.method.chat_timeout_s,
+        )
 
     def ask(self, connection: Connection, number: int = 0) -> Timing:
         """One request; `number` makes its text a new one."""
         if self.slo.kind == "embedding":
-            texts = [f"Text number {number}.{i}: the keeper of the lighthouse wrote a letter." for i in range(self.slo.batch)]
-            reply = connection.checked(self.endpoint.wire(EMBEDDINGS, {"model": self.served, "input": texts}))
+            texts = [
+                f"Text number {number}.{i}: the keeper of the lighthouse wrote a letter."
+                for i in range(self.slo.batch)
+            ]
+            reply = connection.checked(
+                self.endpoint.wire(EMBEDDINGS, {"model": self.served, "input": texts})
+            )
             vectors = len(reply.json().get("data") or ())
             if vectors != len(texts):
                 raise Failure(f"{vectors} vectors for {len(texts)} texts")
@@ -89,7 +99,9 @@ class Subject:
             warm = [self.ask(connection, i + 1).seconds for i in range(self.method.cold_against)]
         return first, sum(warm) / len(warm)
 
-    def baseline(self, sampler: Sampler | None = None, count: int | None = None, warm_up: int | None = None) -> Samples[Timing]:
+    def baseline(
+        self, sampler: Sampler | None = None, count: int | None = None, warm_up: int | None = None
+    ) -> Samples[Timing]:
         """One request after the other on one connection, after those that do not count."""
         wanted = count or self.method.sequential
         ignored = self.method.warm_up if warm_up is None else warm_up
@@ -98,8 +110,12 @@ class Subject:
                 for i in range(ignored):
                     self.ask(connection, i)
                 return Samples([self.ask(connection, ignored + i) for i in range(wanted)])
-            sampler.collect(lambda i: self.ask(connection, i), ignored, name=f"{self.name}: warm-up", budget=300)
-            return sampler.collect(lambda i: self.ask(connection, ignored + i), wanted, name=self.name, budget=600)
+            sampler.collect(
+                lambda i: self.ask(connection, i), ignored, name=f"{self.name}: warm-up", budget=300
+            )
+            return sampler.collect(
+                lambda i: self.ask(connection, ignored + i), wanted, name=self.name, budget=600
+            )
 
     def sweep(self) -> dict[int, list[float]]:
         """Seconds of each request by the number of clients at a time; each client sends its requests one after the other."""
@@ -119,7 +135,9 @@ class Subject:
                 except Failure as failure:
                     failures.append(failure)
 
-        workers = [threading.Thread(target=work, args=(client,), daemon=True) for client in range(level)]
+        workers = [
+            threading.Thread(target=work, args=(client,), daemon=True) for client in range(level)
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -146,7 +164,9 @@ def _streamed(reply: Reply) -> Timing:
     if reply.first_content is None:
         raise Failure("a stream without content")
     told = _USAGE.findall(reply.body)
-    tokens = int(told[-1]) if told else reply.body.count(b'"delta"') - 2  # but for the role and the end
+    tokens = (
+        int(told[-1]) if told else reply.body.count(b'"delta"') - 2
+    )  # but for the role and the end
     over = reply.seconds - reply.first_content
     return Timing(reply.first_content, (tokens - 1) / over if tokens > 2 and over > 0 else None)
 
@@ -183,10 +203,16 @@ Subjects = list[tuple[str, EndpointSlo, Subject | str]]  # the sentence is why i
 
 
 @contextmanager
-def subjects(profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ) -> Iterator[Subjects]:
+def subjects(
+    profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Iterator[Subjects]:
     """All endpoints of a profile. Where none is configured the simulator stands in for each of them."""
     with ExitStack() as stack:
-        stand_in = stack.enter_context(Simulator(profile="homelab", roles=ROLES)) if simulated(profile, environ) else None
+        stand_in = (
+            stack.enter_context(Simulator(profile="homelab", roles=ROLES))
+            if simulated(profile, environ)
+            else None
+        )
         found: Subjects = []
         for name, slo in profile.endpoints.items():
             url = stand_in.url(STAND_INS[slo.kind]) if stand_in else slo.address(environ)

@@ -11,9 +11,18 @@ from bench.sampling import Sampler
 
 EndpointRun = Callable[[Sampler, argparse.Namespace], list[Result]]
 ENDPOINTS: dict[str, tuple[EndpointRun, str]] = {
-    "endpoint-profile": (endpoint_profile.run, "every LLM_*_URL against its service levels: cold, one by one, several at a time"),
-    "calibrate": (calibrate.run, "service levels of the endpoints from measurement: (base + RTT) × margin"),
-    "baseline": (baseline.run, "keep the endpoints' figures, compare with the last ones, show them as Markdown"),
+    "endpoint-profile": (
+        endpoint_profile.run,
+        "every LLM_*_URL against its service levels: cold, one by one, several at a time",
+    ),
+    "calibrate": (
+        calibrate.run,
+        "service levels of the endpoints from measurement: (base + RTT) × margin",
+    ),
+    "baseline": (
+        baseline.run,
+        "keep the endpoints' figures, compare with the last ones, show them as Markdown",
+    ),
     "due": (due.run, "must the endpoints' service levels be calibrated again, and why?"),
 }
 _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {

@@ -16,16 +16,57 @@ QUICK = (5, 1)
 def options() -> argparse.ArgumentParser:
     """A parser to inherit from."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--slo", default=DEFAULT_ENDPOINTS, metavar="NAME", help="the profile: 000, 001 or a file (default: 001)")
-    common.add_argument("--endpoint", action="append", metavar="NAME", help="only this endpoint of the profile; may be repeated")
-    common.add_argument("--samples", type=_positive, metavar="N", help="requests to measure (default: the profile's)")
-    common.add_argument("--warm-up", type=_count, metavar="N", help="requests before them that do not count (default: the profile's)")
-    common.add_argument("--quick", action="store_true", help="five samples: does it work, not how well")
-    common.add_argument("--json", type=Path, metavar="OUT", help="write the results to this file as well")
-    common.add_argument("--api-key", default=os.environ.get("API_KEY") or None, help="the endpoints' key (better: API_KEY)")
-    environment = os.environ.get("SLO_ENVIRONMENT") or ("ci" if os.environ.get("CI") else "development")
-    common.add_argument("--environment", default=environment, metavar="NAME", help=f"adjusts the levels; here: {environment}")
-    common.add_argument("--store", type=Path, default=STORE, metavar="DIR", help="where measurements are kept (default logs/slo)")
+    common.add_argument(
+        "--slo",
+        default=DEFAULT_ENDPOINTS,
+        metavar="NAME",
+        help="the profile: 000, 001 or a file (default: 001)",
+    )
+    common.add_argument(
+        "--endpoint",
+        action="append",
+        metavar="NAME",
+        help="only this endpoint of the profile; may be repeated",
+    )
+    common.add_argument(
+        "--samples",
+        type=_positive,
+        metavar="N",
+        help="requests to measure (default: the profile's)",
+    )
+    common.add_argument(
+        "--warm-up",
+        type=_count,
+        metavar="N",
+        help="requests before them that do not count (default: the profile's)",
+    )
+    common.add_argument(
+        "--quick", action="store_true", help="five samples: does it work, not how well"
+    )
+    common.add_argument(
+        "--json", type=Path, metavar="OUT", help="write the results to this file as well"
+    )
+    common.add_argument(
+        "--api-key",
+        default=os.environ.get("API_KEY") or None,
+        help="the endpoints' key (better: API_KEY)",
+    )
+    environment = os.environ.get("SLO_ENVIRONMENT") or (
+        "ci" if os.environ.get("CI") else "development"
+    )
+    common.add_argument(
+        "--environment",
+        default=environment,
+        metavar="NAME",
+        help=f"adjusts the levels; here: {environment}",
+    )
+    common.add_argument(
+        "--store",
+        type=Path,
+        default=STORE,
+        metavar="DIR",
+        help="where measurements are kept (default logs/slo)",
+    )
     common.set_defaults(workers=1, url=None)
     return common
 
@@ -43,7 +84,9 @@ def chosen(args: argparse.Namespace) -> tuple[EndpointProfile, float | None]:
         raise Unavailable(str(error)) from None
     for name in args.endpoint or ():
         if name not in profile.endpoints:
-            raise Unavailable(f"There is no endpoint {name!r} in profile {profile.name}; there are {', '.join(profile.endpoints)}.")
+            raise Unavailable(
+                f"There is no endpoint {name!r} in profile {profile.name}; there are {', '.join(profile.endpoints)}."
+            )
     return profile, factor
 
 

@@ -31,7 +31,11 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     """Two tables; a level that is not kept is a promise not kept."""
     profile, factor = chosen(args)
     what = "whole answer of one token" if profile.measures == "answer" else "first token"
-    levels = Result("endpoint-profile", f"Endpoints, profile {profile.name}: {what}{title(profile, args)}", _LEVELS)
+    levels = Result(
+        "endpoint-profile",
+        f"Endpoints, profile {profile.name}: {what}{title(profile, args)}",
+        _LEVELS,
+    )
     sweep = Result("endpoint-profile", "Several clients at a time (shown, not asserted)", _SWEEP)
     samples, warm_up = counts(args, profile)
     with subjects(profile, api_key=args.api_key) as found:
@@ -55,7 +59,14 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     return [result for result in (levels, sweep) if result.rows]
 
 
-def _one(subject: Subject, sampler: Sampler, table: Result, samples: int, warm_up: int, factor: float | None) -> None:
+def _one(
+    subject: Subject,
+    sampler: Sampler,
+    table: Result,
+    samples: int,
+    warm_up: int,
+    factor: float | None,
+) -> None:
     cold, warm = subject.cold()
     timings = subject.baseline(sampler, samples, warm_up)
     found = summarise([t.seconds for t in timings.values])
@@ -102,7 +113,15 @@ def _at_once(subject: Subject, table: Result) -> None:
         base = base or found.p95
         times = found.p95 / base
         low, high = expected.get(clients, (1.0, 1.0))
-        said = "" if clients == 1 else "better" if times < low else "as expected" if times <= high else "worse"
+        said = (
+            ""
+            if clients == 1
+            else "better"
+            if times < low
+            else "as expected"
+            if times <= high
+            else "worse"
+        )
         table.add(
             (
                 subject.name, str(clients), ms(found.p50), ms(found.p95), number(times, 2),

@@ -22,7 +22,9 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "load": [round(value, 2) for value in os.getloadavg()],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "gpu": gpu(),
@@ -33,12 +35,20 @@ def gpu() -> str:
     """One line per GPU as nvidia-smi gives it, or "no GPU"."""
     if shutil.which("nvidia-smi") is None:
         return "no GPU"
-    query = ["nvidia-smi", "--query-gpu=name,memory.used,memory.total,utilization.gpu,temperature.gpu", "--format=csv,noheader"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.used,memory.total,utilization.gpu,temperature.gpu",
+        "--format=csv,noheader",
+    ]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "no GPU"
-    return "; ".join(done.stdout.strip().splitlines()) if done.returncode == 0 and done.stdout.strip() else "no GPU"
+    return (
+        "; ".join(done.stdout.strip().splitlines())
+        if done.returncode == 0 and done.stdout.strip()
+        else "no GPU"
+    )
 
 
 def children(pid: int) -> list[int]:

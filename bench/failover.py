@@ -35,16 +35,32 @@ COLUMNS = (
     "p95 ms",
     "back after s",
 )
-_LIMITS = {"connect_timeout": 1, "first_byte_timeout": FIRST_BYTE_S, "idle_timeout": 1, "total_timeout": TOTAL_S, "allowed_fails": 1}
+_LIMITS = {
+    "connect_timeout": 1,
+    "first_byte_timeout": FIRST_BYTE_S,
+    "idle_timeout": 1,
+    "total_timeout": TOTAL_S,
+    "allowed_fails": 1,
+}
 CONFIG = {"probes": {"interval": PROBE_S, "timeout": 0.5}, "queue": {"hold_wait": 1}}
 
 
 def tiers(cooldown: float) -> tuple[Tier, ...]:
     """vLLM, Ollama and a cloud, each slower than the one before it."""
     config = {**_LIMITS, "cooldown": cooldown, "breaker_reset": cooldown}
-    named = (("vllm", "primary", "vllm-qwen", 20), ("ollama", "ollama", "ollama-qwen", 80), ("cloud", "xai", "gpt-4o", 200))
+    named = (
+        ("vllm", "primary", "vllm-qwen", 20),
+        ("ollama", "ollama", "ollama-qwen", 80),
+        ("cloud", "xai", "gpt-4o", 200),
+    )
     return tuple(
-        Tier(name, role, model, config, {"answer_short": 20, "ttft_ms": first, "ttft_nonstream_ms": first, "tps": 1000})
+        Tier(
+            name,
+            role,
+            model,
+            config,
+            {"answer_short": 20, "ttft_ms": first, "ttft_nonstream_ms": first, "tps": 1000},
+        )
         for name, role, model, first in named
     )
 
@@ -61,20 +77,34 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
             bench.promises.check("every request is answered", "yes", str(failure), False)
         except KeyboardInterrupt:
             sampler.interrupted = True
-        return [result for result in (*bench.results, bench.table, bench.promises.result) if result.rows]
+        return [
+            result for result in (*bench.results, bench.table, bench.promises.result) if result.rows
+        ]
 
 
 class _Failover:
-    def __init__(self, where: Chain, sampler: Sampler, rounds: int, cooldown: float, quick: bool) -> None:
-        self._chain, self._sampler, self._rounds, self._cooldown, self._quick = where, sampler, rounds, cooldown, quick
+    def __init__(
+        self, where: Chain, sampler: Sampler, rounds: int, cooldown: float, quick: bool
+    ) -> None:
+        self._chain, self._sampler, self._rounds, self._cooldown, self._quick = (
+            where,
+            sampler,
+            rounds,
+            cooldown,
+            quick,
+        )
         self.results: list[Result] = []
-        self.table = Result("failover", f"The first tier fails, {rounds} times in each way", COLUMNS)
+        self.table = Result(
+            "failover", f"The first tier fails, {rounds} times in each way", COLUMNS
+        )
         self.table.notes.append(
             f"cooldown {cooldown:g} s, probes every {PROBE_S:g} s, first-byte limit {FIRST_BYTE_S:g} s, total {TOTAL_S:g} s per tier;"
             " medians; a silent tier's stream fails over at the first-byte limit, its whole answer only at the total limit;"
             " while it stays silent, one request in each cooldown tries it again and pays that once more"
         )
-        self.promises = Promises("failover", "Acceptance criteria, and what is promised beyond them")
+        self.promises = Promises(
+            "failover", "Acceptance criteria, and what is promised beyond them"
+        )
 
     def run(self) -> None:
         self._overhead()
@@ -85,7 +115,13 @@ class _Failover:
         hang = partial(self._chain.fault, "vllm", "hang")
         self._fails("it falls silent, streaming", hang, clear, stream=True, limit=FIRST_BYTE_S)
         if not self._quick:
-            self._fails("it refuses connections", partial(self._chain.fault, "vllm", "refuse"), clear, stream=False, limit=0.0)
+            self._fails(
+                "it refuses connections",
+                partial(self._chain.fault, "vllm", "refuse"),
+                clear,
+                stream=False,
+                limit=0.0,
+            )
             self._fails("it falls silent, whole answer", hang, clear, stream=False, limit=TOTAL_S)
         self._one_probe()
         self._classification()
@@ -99,7 +135,15 @@ class _Failover:
         where = self._chain
         where.simulator("vllm").configure("primary", ttft_ms=0, ttft_nonstream_ms=0, tps=0)
         assert where.router is not None
-        stand = Stand(where.endpoint, where.direct("vllm"), "fast", "ai-router", "vllm-qwen", None, where.router.pid)
+        stand = Stand(
+            where.endpoint,
+            where.direct("vllm"),
+            "fast",
+            "ai-router",
+            "vllm-qwen",
+            None,
+            where.router.pid,
+        )
         found = overhead.run(stand, self._sampler, None if not self._quick else 60, self._quick)
         where.reset()
         self.results += found
@@ -114,7 +158,15 @@ class _Failover:
 
     # NFR65 ----------------------------------------------------------------------------------------------------------
 
-    def _fails(self, what: str, fail: Callable[[], None], mend: Callable[[], None], *, stream: bool, limit: float) -> None:
+    def _fails(
+        self,
+        what: str,
+        fail: Callable[[], None],
+        mend: Callable[[], None],
+        *,
+        stream: bool,
+        limit: float,
+    ) -> None:
         """`limit`: the seconds that the failure's own nature costs the first request."""
         where = self._chain
         firsts: list[float] = []
@@ -148,12 +200,33 @@ class _Failover:
             added_following_p95_s=worst, back_s=backs, first_s=firsts,
         )  # fmt: skip
         check = self.promises.check
-        check(f"NFR65 first request, {what}", "< 5 s", f"{slowest:.2f} s at most", slowest < NFR65_S, seconds=slowest)
+        check(
+            f"NFR65 first request, {what}",
+            "< 5 s",
+            f"{slowest:.2f} s at most",
+            slowest < NFR65_S,
+            seconds=slowest,
+        )
         target = f"≤ {ms(ADDED_FIRST_S)} ms" + (f" + the limit of {limit:g} s" if limit else "")
-        check(f"first request, {what}: added to the next tier's answer", target, _interval(first), first.value <= limit + ADDED_FIRST_S)
-        check(f"following requests, {what}", f"≤ {ms(ADDED_FOLLOWING_S)} ms", f"p95 {_interval(worst)}", worst.value <= ADDED_FOLLOWING_S)
+        check(
+            f"first request, {what}: added to the next tier's answer",
+            target,
+            _interval(first),
+            first.value <= limit + ADDED_FIRST_S,
+        )
+        check(
+            f"following requests, {what}",
+            f"≤ {ms(ADDED_FOLLOWING_S)} ms",
+            f"p95 {_interval(worst)}",
+            worst.value <= ADDED_FOLLOWING_S,
+        )
         allowed = self._cooldown + 2 * PROBE_S
-        check(f"traffic is back, {what}", f"≤ {allowed:g} s (cooldown + 2 probes)", f"{longest:.2f} s at most", longest <= allowed)
+        check(
+            f"traffic is back, {what}",
+            f"≤ {allowed:g} s (cooldown + 2 probes)",
+            f"{longest:.2f} s at most",
+            longest <= allowed,
+        )
 
     def _next_tier_alone(self, stream: bool) -> float:
         found = ask(self._chain.direct("ollama"), body(TEXT, "ollama-qwen", stream=stream), 10)
@@ -164,7 +237,9 @@ class _Failover:
     def _answered(self, stream: bool, by: str) -> Answer:
         found = self._chain.ask(TEXT, stream=stream)
         if found.status != 200 or found.headers.get("x-router-backend") != by:
-            raise Failure(f"status {found.status} by {found.headers.get('x-router-backend')}, not by {by}: {found.body[:160]!r}")
+            raise Failure(
+                f"status {found.status} by {found.headers.get('x-router-backend')}, not by {by}: {found.body[:160]!r}"
+            )
         return found
 
     def _back(self, stream: bool) -> float:
@@ -188,14 +263,22 @@ class _Failover:
             where.reset()
             where.simulator("vllm").configure("primary", ttft_nonstream_ms=700)
             time.sleep(self._cooldown + 0.1)
-            crowd = [threading.Thread(target=where.ask, args=(TEXT,), daemon=True) for _ in range(AT_ONCE)]
+            crowd = [
+                threading.Thread(target=where.ask, args=(TEXT,), daemon=True)
+                for _ in range(AT_ONCE)
+            ]
             for one in crowd:
                 one.start()
             for one in crowd:
                 one.join(30)
             most = max(most, where.simulator("vllm").stats("primary")["max_running"])
         where.reset()
-        self.promises.check(f"probes at a time when {AT_ONCE} requests come to a half-open tier", "1", str(most), most == 1)
+        self.promises.check(
+            f"probes at a time when {AT_ONCE} requests come to a half-open tier",
+            "1",
+            str(most),
+            most == 1,
+        )
 
     # NFR67 ----------------------------------------------------------------------------------------------------------
 
@@ -208,16 +291,34 @@ class _Failover:
         where.fault("vllm", "refuse")
         valid = 0
         for i in range(wanted):
-            answer = {"title": f"Invoice {i} – Müller & Söhne", "tags": ["invoice", "2026"], "correspondent": "Müller", "confidence": 0.9}
-            told = json.dumps({"ollama": {"text": json.dumps(answer, ensure_ascii=False)}, "primary": {"text": "not JSON"}})
-            found = where.ask(f"Classify this document. [[sim {told}]]", response_format={"type": "json_object"})
+            answer = {
+                "title": f"Invoice {i} – Müller & Söhne",
+                "tags": ["invoice", "2026"],
+                "correspondent": "Müller",
+                "confidence": 0.9,
+            }
+            told = json.dumps(
+                {
+                    "ollama": {"text": json.dumps(answer, ensure_ascii=False)},
+                    "primary": {"text": "not JSON"},
+                }
+            )
+            found = where.ask(
+                f"Classify this document. [[sim {told}]]", response_format={"type": "json_object"}
+            )
             try:
-                valid += found.headers.get("x-router-backend") == "ollama" and json.loads(found.text) == answer
+                valid += (
+                    found.headers.get("x-router-backend") == "ollama"
+                    and json.loads(found.text) == answer
+                )
             except ValueError:
                 continue
         where.reset()
         self.promises.check(
-            "NFR67 classification JSON valid on the second tier", f"{wanted} of {wanted}", f"{valid} of {wanted}", valid == wanted
+            "NFR67 classification JSON valid on the second tier",
+            f"{wanted} of {wanted}",
+            f"{valid} of {wanted}",
+            valid == wanted,
         )
 
     # NFR68 ----------------------------------------------------------------------------------------------------------
@@ -254,15 +355,25 @@ class _Failover:
         early["all up again"] = where.seen("cloud")
         spent = sum(early.values())
         said = ", ".join(f"{phase}: {count}" for phase, count in early.items())
-        self.promises.check("NFR68 calls of the cloud while a local tier is up", "0", said, spent == 0, calls=early)
-        self.promises.check("NFR68 answered by the cloud when both are down", f"{n} of {n}", f"{served} of {n}", served == n)
+        self.promises.check(
+            "NFR68 calls of the cloud while a local tier is up", "0", said, spent == 0, calls=early
+        )
+        self.promises.check(
+            "NFR68 answered by the cloud when both are down",
+            f"{n} of {n}",
+            f"{served} of {n}",
+            served == n,
+        )
 
     # NFR69 ----------------------------------------------------------------------------------------------------------
 
     def _readiness(self) -> None:
         self._sampler.meter.row("readiness", 1)
         with Connection(self._chain.endpoint, timeout=10) as connection:
-            samples = [connection.get("/health/readiness").seconds for _ in range(30 if self._quick else 300)]
+            samples = [
+                connection.get("/health/readiness").seconds
+                for _ in range(30 if self._quick else 300)
+            ]
         median, p95 = bootstrap(samples, (0.5, 0.95))
         self.promises.check(
             "NFR69 /health/readiness, median", "2–3 ms (reference figure)", f"{_interval(median)}, p95 {ms(p95.value)}",

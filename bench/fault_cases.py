@@ -35,12 +35,25 @@ def _status(status: int, expected: str = WHOLE, name: str = "", **more: Any) -> 
     quick = more.pop("quick", False)
     untouched = expected == ERROR
     return Case(
-        name or f"status {status}", "error_status", {"status": status, **more}, expected, expected, second_untouched=untouched, quick=quick
+        name or f"status {status}",
+        "error_status",
+        {"status": status, **more},
+        expected,
+        expected,
+        second_untouched=untouched,
+        quick=quick,
     )
 
 
 def _openai_error(code: str) -> dict[str, Any]:
-    return {"error": {"message": f"Simulated: {code}", "type": "invalid_request_error", "param": None, "code": code}}
+    return {
+        "error": {
+            "message": f"Simulated: {code}",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": code,
+        }
+    }
 
 
 CASES: tuple[Case, ...] = (
@@ -102,8 +115,21 @@ CASES: tuple[Case, ...] = (
     Case("refuse, then ollama", "refuse", second="ollama"),
     Case("stall, then ollama", "stall", {"after_chunks": MIDDLE}, streamed=ERROR, second="ollama"),
     Case("cut, then ollama", "cut", {"after_chunks": MIDDLE}, streamed=EITHER, second="ollama"),
-    Case("error event, then ollama", "error_event", {"after_chunks": MIDDLE}, streamed=EITHER, second="ollama", only="stream"),
-    Case("no finish_reason, then ollama", "no_finish_reason_with_done", streamed=EITHER, second="ollama", only="stream"),
+    Case(
+        "error event, then ollama",
+        "error_event",
+        {"after_chunks": MIDDLE},
+        streamed=EITHER,
+        second="ollama",
+        only="stream",
+    ),
+    Case(
+        "no finish_reason, then ollama",
+        "no_finish_reason_with_done",
+        streamed=EITHER,
+        second="ollama",
+        only="stream",
+    ),
     # the chain is exhausted
     Case("refuse everywhere", "refuse", streamed=ERROR, plain=ERROR, everywhere=True),
     Case("500 everywhere", "error_status", {"status": 500}, ERROR, ERROR, everywhere=True),

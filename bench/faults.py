@@ -16,7 +16,17 @@ from bench.sampling import Sampler
 WORDS = TOKENS - 8  # an answer's first eight tokens are its heading
 LIMIT_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs
 GAP_S = 1.0
-COLUMNS = ("fault of the first tier", "mode", "outcome", "promised", "1st saw", "2nd saw", "s", "gap ms", "ok")
+COLUMNS = (
+    "fault of the first tier",
+    "mode",
+    "outcome",
+    "promised",
+    "1st saw",
+    "2nd saw",
+    "s",
+    "gap ms",
+    "ok",
+)
 
 # Short limits, so that a run takes a minute; what is compared is what comes out, not how long the limits are.
 _LIMITS = {"connect_timeout": 1, "first_byte_timeout": 0.6, "idle_timeout": 0.6, "total_timeout": 2}
@@ -34,7 +44,9 @@ def tiers(second: str) -> tuple[Tier, Tier]:
     limits = {**_LIMITS, **_RESILIENCE}
     first = Tier("first", "primary", "first-model", {**limits, "context_window": 32_768}, _MANNERS)
     role = "primary" if second == "vllm" else "ollama"
-    return first, Tier("second", role, "second-model", {**limits, "context_window": 131_072}, _MANNERS)
+    return first, Tier(
+        "second", role, "second-model", {**limits, "context_window": 131_072}, _MANNERS
+    )
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
@@ -52,14 +64,18 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                 for case in cases:
                     if case.second == second:
                         for stream in (True, False):
-                            sampler.meter.row(f"{case.name}, {'streaming' if stream else 'whole'}", 1.6)
+                            sampler.meter.row(
+                                f"{case.name}, {'streaming' if stream else 'whole'}", 1.6
+                            )
                             card.add(case, stream, *_one(where, case, stream))
                 card.left_behind += where.slots_in_use()
     except Failure as failure:
         card.stopped = str(failure)
     except KeyboardInterrupt:
         sampler.interrupted = True
-    table.notes.append("1st, 2nd saw: generation requests that reached the tier (a refused or reset connection brings none)")
+    table.notes.append(
+        "1st, 2nd saw: generation requests that reached the tier (a refused or reset connection brings none)"
+    )
     table.notes.append("gap: the longest silence between two pieces of a stream")
     return [table, card.promises().result]
 
@@ -100,7 +116,11 @@ class _Card:
         if not kept and outcome not in UNBEARABLE:
             self._missed.append(f"{case.name} ({mode})")
         # A pause that the fault itself is long enough to explain is not the router's.
-        if stream and outcome is Outcome.WHOLE and case.fault in ("cut", "cut_clean", "error_event"):
+        if (
+            stream
+            and outcome is Outcome.WHOLE
+            and case.fault in ("cut", "cut_clean", "error_event")
+        ):
             self._gaps[case.name] = answer.gap
         gap = answer.gap if stream and answer.arrivals else None
         self._table.add(
@@ -118,7 +138,12 @@ class _Card:
         found = Promises("faults", "What was promised")
         total = sum(self._outcomes.values())
         for outcome in (Outcome.HUNG, Outcome.TRUNCATED, Outcome.DUPLICATED, Outcome.BROKEN):
-            found.check(str(outcome), "0", f"{self._outcomes[outcome]} of {total}", self._outcomes[outcome] == 0)
+            found.check(
+                str(outcome),
+                "0",
+                f"{self._outcomes[outcome]} of {total}",
+                self._outcomes[outcome] == 0,
+            )
         found.check(
             "not rescued though the next tier can, or not as promised", "0", ", ".join(self._missed) or "0", not self._missed
         )  # fmt: skip
@@ -131,7 +156,10 @@ class _Card:
         if self.stopped:
             found.check("every tier recovers between two faults", "yes", self.stopped[:300], False)
         found.check("slots in use afterwards", "0", str(self.left_behind), self.left_behind == 0)
-        found.note("rescued whole / clean error", f"{self._outcomes[Outcome.WHOLE]} / {self._outcomes[Outcome.ERROR]}")
+        found.note(
+            "rescued whole / clean error",
+            f"{self._outcomes[Outcome.WHOLE]} / {self._outcomes[Outcome.ERROR]}",
+        )
         return found
 
 

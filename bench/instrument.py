@@ -25,17 +25,32 @@ STAGES: dict[str, tuple[str, ...]] = {
     "gunicorn: parse request": ("gunicorn.http.parser:Parser.__next__",),
     "gunicorn: environ, response object": ("gunicorn.http.wsgi:create",),
     "gunicorn: start_response": ("gunicorn.http.wsgi:Response.start_response",),
-    "gunicorn: send response": ("gunicorn.http.wsgi:Response.write", "airouter.web.worker:Response.close"),
+    "gunicorn: send response": (
+        "gunicorn.http.wsgi:Response.write",
+        "airouter.web.worker:Response.close",
+    ),
     "gunicorn: event loop, before": ("gunicorn.workers.gthread:ThreadWorker.enqueue_req",),
     "gunicorn: event loop, after": ("gunicorn.workers.gthread:ThreadWorker.finish_request",),
-    "edge: begin exchange": ("airouter.web.edge:Edge.__call__", "airouter.web.edge:Exchange.__init__"),
-    "edge: end exchange": ("airouter.web.edge:Body.close", "airouter.exchange.exchange:Exchange.close"),
+    "edge: begin exchange": (
+        "airouter.web.edge:Edge.__call__",
+        "airouter.web.edge:Exchange.__init__",
+    ),
+    "edge: end exchange": (
+        "airouter.web.edge:Body.close",
+        "airouter.exchange.exchange:Exchange.close",
+    ),
     "record": ("airouter.telemetry.record:RecordBuilder.freeze",),
     "edge: dispatch": ("airouter.web.express:Express.__call__",),
     "edge: authorise": ("airouter.web.express:authorise",),
     "request: read body": ("airouter.web.inference:read_body",),
-    "request: parse, check": ("airouter.web.inference:parse_json", "airouter.web.inference:parse_request"),
-    "request: features, date": ("airouter.execution.executor:features_of", "airouter.execution.executor:date_line"),
+    "request: parse, check": (
+        "airouter.web.inference:parse_json",
+        "airouter.web.inference:parse_request",
+    ),
+    "request: features, date": (
+        "airouter.execution.executor:features_of",
+        "airouter.execution.executor:date_line",
+    ),
     "executor: rest": ("airouter.web.inference:respond",),
     "executor: plan": ("airouter.routing.plan:Planner.plan",),
     "executor: compose": ("airouter.execution.answering:compose",),
@@ -44,8 +59,14 @@ STAGES: dict[str, tuple[str, ...]] = {
     "upstream: connection, send": ("airouter.upstream.call:Call.start",),
     "upstream: wait for the backend": ("airouter.upstream.poller:Poller.wait",),
     "upstream: receive, parse": ("airouter.upstream.call:Call.advance",),
-    "upstream: judge answer": ("airouter.execution.attempt:Attempt.problem", "airouter.execution.attempt:Attempt.record_step"),
-    "upstream: give back": ("airouter.execution.attempt:Attempt.close", "airouter.upstream.pool:Origin.give"),
+    "upstream: judge answer": (
+        "airouter.execution.attempt:Attempt.problem",
+        "airouter.execution.attempt:Attempt.record_step",
+    ),
+    "upstream: give back": (
+        "airouter.execution.attempt:Attempt.close",
+        "airouter.upstream.pool:Origin.give",
+    ),
     "sink: log line": ("airouter.telemetry.lines:RequestLines.emit",),
     "sink: metrics": ("airouter.telemetry.metrics:Metrics.emit",),
     "sink: stats": ("airouter.telemetry.stats:Stats.emit",),
@@ -176,7 +197,9 @@ class Instrumented:
         self._missing = missing
         self.extensions = app.extensions  # gunicorn's worker_exit hook looks for the runtime there
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/_bench/reset":
             WATCH.reset()
@@ -184,14 +207,19 @@ class Instrumented:
             _profile.clear()
             return _answer(start_response, {})
         if path == "/_bench/report":
-            return _answer(start_response, {"stages": WATCH.totals(), "missing": self._missing, "functions": _functions()})
+            return _answer(
+                start_response,
+                {"stages": WATCH.totals(), "missing": self._missing, "functions": _functions()},
+            )
         found: Iterable[bytes] = self._app(environ, start_response)
         return found
 
 
 def _answer(start_response: Callable[..., Any], payload: dict[str, Any]) -> list[bytes]:
     body = orjson.dumps(payload)
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    start_response(
+        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    )
     return [body]
 
 

@@ -81,7 +81,9 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
     return uvloop.run(_drive(endpoint, wire, users, seconds, warm_up))
 
 
-async def _drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: float) -> Load:
+async def _drive(
+    endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: float
+) -> Load:
     loop = asyncio.get_running_loop()
     load = Load()
     crowd: list[_User] = []
@@ -91,7 +93,10 @@ async def _drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, wa
         while True:
             try:
                 _transport, user = await loop.create_connection(
-                    lambda: _User(wire, load), endpoint.host, endpoint.port, ssl=True if endpoint.tls else None
+                    lambda: _User(wire, load),
+                    endpoint.host,
+                    endpoint.port,
+                    ssl=True if endpoint.tls else None,
                 )
             except OSError as error:
                 load.failures += 1

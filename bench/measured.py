@@ -75,7 +75,12 @@ def save(store: Path, profile: str, kind: Kind, records: list[Record]) -> Path:
     path = _path(store, profile, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_bytes(orjson.dumps({name: [asdict(each) for each in rows] for name, rows in found.items()}, option=orjson.OPT_INDENT_2))
+    draft.write_bytes(
+        orjson.dumps(
+            {name: [asdict(each) for each in rows] for name, rows in found.items()},
+            option=orjson.OPT_INDENT_2,
+        )
+    )
     draft.replace(path)
     return path
 

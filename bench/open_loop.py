@@ -68,7 +68,13 @@ class _Connection(asyncio.Protocol):
 
 
 def offer(
-    endpoint: Endpoint, wire: bytes, rate: float, seconds: float, *, limit: float, progress: Callable[[float], None] | None = None
+    endpoint: Endpoint,
+    wire: bytes,
+    rate: float,
+    seconds: float,
+    *,
+    limit: float,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Reply]:
     """Offer `rate` requests a second for so many seconds, evenly spaced; wait for the last answers, each at most `limit` seconds.
 
@@ -79,7 +85,12 @@ def offer(
 
 
 async def _offer(
-    endpoint: Endpoint, wire: bytes, rate: float, seconds: float, limit: float, progress: Callable[[float], None] | None
+    endpoint: Endpoint,
+    wire: bytes,
+    rate: float,
+    seconds: float,
+    limit: float,
+    progress: Callable[[float], None] | None,
 ) -> list[Reply]:
     loop = asyncio.get_running_loop()
     idle: list[_Connection] = []
@@ -122,13 +133,17 @@ async def _offer(
     return replies
 
 
-async def _exchange(loop: asyncio.AbstractEventLoop, endpoint: Endpoint, wire: bytes, idle: list[_Connection]) -> bytes:
+async def _exchange(
+    loop: asyncio.AbstractEventLoop, endpoint: Endpoint, wire: bytes, idle: list[_Connection]
+) -> bytes:
     connection: _Connection | None = None
     while idle and connection is None:
         candidate = idle.pop()
         connection = candidate if candidate.open else None
     if connection is not None:
-        with contextlib.suppress(ConnectionError):  # the server had closed it while it was idle: once more, on a new one
+        with contextlib.suppress(
+            ConnectionError
+        ):  # the server had closed it while it was idle: once more, on a new one
             answer = await _carry(connection, wire)
             if connection.open:
                 idle.append(connection)

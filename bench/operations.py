@@ -66,7 +66,12 @@ def _reload(where: Chain, reloads: int, promises: Promises) -> None:
         f"{len(failed)} of {len(answers)}",
         not failed and len(answers) > reloads,
     )
-    promises.check("a broken file changes nothing and says why; a good one is taken up", "all", f"{sum(kept)} of {len(kept)}", all(kept))
+    promises.check(
+        "a broken file changes nothing and says why; a good one is taken up",
+        "all",
+        f"{sum(kept)} of {len(kept)}",
+        all(kept),
+    )
 
 
 def _ask_until(where: Chain, over: Event) -> list[Answer]:
@@ -86,7 +91,11 @@ def _reload_once(router: Any, file: Path, good: dict[str, Any], number: int) -> 
     slots = router.stats()["backends"]["primary"]["slots"]
     time.sleep(0.05)
     if broken:
-        return bool(answer.status_code == 400 and "Nothing was changed" in answer.text and slots == 200 + (number - 1) // 2)
+        return bool(
+            answer.status_code == 400
+            and "Nothing was changed" in answer.text
+            and slots == 200 + (number - 1) // 2
+        )
     return bool(answer.status_code == 200 and slots == 200 + number // 2)
 
 
@@ -94,7 +103,10 @@ def _stop(where: Chain, streams: int, promises: Promises) -> None:
     router = where.router
     assert router is not None
     with ThreadPoolExecutor(streams) as pool:
-        asked: list[Future[Answer]] = [pool.submit(where.ask, f"Stream {i} {_SLOWLY}", limit=LIMIT_S, stream=True) for i in range(streams)]
+        asked: list[Future[Answer]] = [
+            pool.submit(where.ask, f"Stream {i} {_SLOWLY}", limit=LIMIT_S, stream=True)
+            for i in range(streams)
+        ]
         until = time.monotonic() + 20
         while where.slots_in_use() < streams and time.monotonic() < until:
             time.sleep(0.05)
@@ -104,10 +116,27 @@ def _stop(where: Chain, streams: int, promises: Promises) -> None:
         os.kill(router.pid, signal.SIGTERM)
         answers = [future.result() for future in asked]
     status = router.stop()
-    whole = sum(1 for a in answers if a.status == 200 and a.whole and a.events()[-1:] == ["[DONE]"] and len(answer_numbers(a.text)) > 0)
+    whole = sum(
+        1
+        for a in answers
+        if a.status == 200
+        and a.whole
+        and a.events()[-1:] == ["[DONE]"]
+        and len(answer_numbers(a.text)) > 0
+    )
     files = (json.loads(path.read_bytes()) for path in (router.log_dir / "sessions").glob("*.json"))
     written = sum(1 for record in files if record["stream"] and record["outcome"] == "ok")
-    promises.check("drain: readiness while requests are still served", "503", f"{ready} (drain {drained})", ready == 503)
-    promises.check(f"SIGTERM with {under_way} streams under way: complete", str(streams), str(whole), whole == streams == under_way)
+    promises.check(
+        "drain: readiness while requests are still served",
+        "503",
+        f"{ready} (drain {drained})",
+        ready == 503,
+    )
+    promises.check(
+        f"SIGTERM with {under_way} streams under way: complete",
+        str(streams),
+        str(whole),
+        whole == streams == under_way,
+    )
     promises.check("exit status", "0", str(status), status == 0)
     promises.check("records of them", str(streams), str(written), written == streams)

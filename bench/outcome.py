@@ -43,11 +43,19 @@ def outcome_of(answer: Answer, words: int) -> Outcome:
     done = "[DONE]" in events
     if any(is_error(event) for event in events):
         # Said to be over and broken at once: a client that looks at the end only takes it for complete.
-        return Outcome.ERROR if not done and is_error(events[-1]) and text_is_prefix(text) else Outcome.TRUNCATED
+        return (
+            Outcome.ERROR
+            if not done and is_error(events[-1]) and text_is_prefix(text)
+            else Outcome.TRUNCATED
+        )
     if any(isinstance(event, bytes) for event in events):
         return Outcome.BROKEN
     finished = any(_finished(event) for event in events)
-    return Outcome.WHOLE if complete and done and events[-1] == "[DONE]" and finished else Outcome.TRUNCATED
+    return (
+        Outcome.WHOLE
+        if complete and done and events[-1] == "[DONE]" and finished
+        else Outcome.TRUNCATED
+    )
 
 
 def repeats(text: str) -> bool:
@@ -63,15 +71,23 @@ def text_is_whole(text: str, words: int) -> bool:
 def text_is_prefix(text: str) -> bool:
     """Whether nothing is missing as far as it goes; its last word may be half a word."""
     numbers = answer_numbers(text)
-    return numbers == list(range(1, len(numbers) + 1)) or numbers[:-1] == list(range(1, len(numbers)))
+    return numbers == list(range(1, len(numbers) + 1)) or numbers[:-1] == list(
+        range(1, len(numbers))
+    )
 
 
 def is_error(payload: Any) -> bool:
     """Whether it is an error in the shape that OpenAI's clients read."""
     error = payload.get("error") if isinstance(payload, dict) else None
-    return isinstance(error, dict) and {"message", "type", "param", "code"} <= set(error) and isinstance(error["message"], str)
+    return (
+        isinstance(error, dict)
+        and {"message", "type", "param", "code"} <= set(error)
+        and isinstance(error["message"], str)
+    )
 
 
 def _finished(payload: Any) -> bool:
     choices = payload.get("choices") if isinstance(payload, dict) else None
-    return bool(choices) and all(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices or [])
+    return bool(choices) and all(
+        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices or []
+    )

@@ -19,10 +19,14 @@ COLUMNS = ("", "n", "p50 ms", "p95 ms", "p99 ms")
 TARGETS = "targets: p50 0.9 ms, p99 2 ms (stretch 0.6 ms); first content 1.2 ms (stretch 0.6 ms)"
 
 
-def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False) -> list[Result]:
+def run(
+    stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
+) -> list[Result]:
     """Added latency at concurrency 1, explicit route, kept-alive connections on both sides."""
     pairs = samples or (60 if quick else PAIRS)
-    result = Result("overhead", "Added latency, one request at a time (explicit route, keep-alive)", COLUMNS)
+    result = Result(
+        "overhead", "Added latency, one request at a time (explicit route, keep-alive)", COLUMNS
+    )
     direct_endpoint = stand.need_direct()
     with Connection(direct_endpoint) as direct, Connection(stand.router) as routed:
         text = "Say something short about rivers."
@@ -33,11 +37,33 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
         sampler.meter.start("overhead", BUDGET_S)
         for what, extra, wanted, share in plans:
             wires = (
-                (direct, direct_endpoint.wire("/v1/chat/completions", body(text, stand.primary_model, **extra))),
-                (routed, stand.router.wire("/v1/chat/completions", body(text, f"{stand.virtual_model}/primary", **extra))),
+                (
+                    direct,
+                    direct_endpoint.wire(
+                        "/v1/chat/completions", body(text, stand.primary_model, **extra)
+                    ),
+                ),
+                (
+                    routed,
+                    stand.router.wire(
+                        "/v1/chat/completions",
+                        body(text, f"{stand.virtual_model}/primary", **extra),
+                    ),
+                ),
             )
-            _measure(result, what, wires, wanted, BUDGET_S * share, sampler, min(WARM_UP, wanted), bool(extra))
-    result.notes.append("added: the difference within each pair, with its 95 % bootstrap interval; the order within a pair is random")
+            _measure(
+                result,
+                what,
+                wires,
+                wanted,
+                BUDGET_S * share,
+                sampler,
+                min(WARM_UP, wanted),
+                bool(extra),
+            )
+    result.notes.append(
+        "added: the difference within each pair, with its 95 % bootstrap interval; the order within a pair is random"
+    )
     result.notes.append(TARGETS)
     return [result]
 
@@ -78,16 +104,28 @@ def _measure(
         gc.enable()
     if not found.values:
         if found.failures:
-            result.add((what, counted(0, found.failures), "–", "–", "–"), failures=found.failures, first_failure=found.first_failure)
+            result.add(
+                (what, counted(0, found.failures), "–", "–", "–"),
+                failures=found.failures,
+                first_failure=found.first_failure,
+            )
         return
-    direct, routed = summarise([d for d, _ in found.values]), summarise([r for _, r in found.values])
+    direct, routed = (
+        summarise([d for d, _ in found.values]),
+        summarise([r for _, r in found.values]),
+    )
     intervals = bootstrap([r - d for d, r in found.values])
     n = counted(len(found.values), found.failures)
     result.add((f"{what}: direct", n, *spread(direct)), summary_s=direct)
     result.add((f"{what}: routed", n, *spread(routed)), summary_s=routed)
     cells = tuple(_with_interval(interval) for interval in intervals)
     names = ("p50_s", "p95_s", "p99_s")
-    result.add((f"{what}: added", n, *cells), n=len(found.values), failures=found.failures, **dict(zip(names, intervals, strict=True)))
+    result.add(
+        (f"{what}: added", n, *cells),
+        n=len(found.values),
+        failures=found.failures,
+        **dict(zip(names, intervals, strict=True)),
+    )
 
 
 def _with_interval(interval: Interval) -> str:

@@ -19,22 +19,43 @@ SECONDS, FULL_SECONDS = 15.0, 60.0
 REST_S, QUICK_REST_S = 30.0, 10.0
 REJECTED_S = 5.1
 LIMIT_S = 30.0
-COLUMNS = ("load", "offered/s", "served/s", "served p50 ms", "p95 ms", "429/503 %", "their p95 ms", "longest", "Retry-After", "no answer")
+COLUMNS = (
+    "load",
+    "offered/s",
+    "served/s",
+    "served p50 ms",
+    "p95 ms",
+    "429/503 %",
+    "their p95 ms",
+    "longest",
+    "Retry-After",
+    "no answer",
+)
 TIERS = (
     Tier(
         "primary",
         "primary",
         "the-model",
         {"slots": SLOTS},
-        {"slots": SLOTS, "answer_short": 20, "ttft_ms": SERVICE_MS, "ttft_nonstream_ms": SERVICE_MS, "tps": 0},
+        {
+            "slots": SLOTS,
+            "answer_short": 20,
+            "ttft_ms": SERVICE_MS,
+            "ttft_nonstream_ms": SERVICE_MS,
+            "tps": 0,
+        },
     ),
 )
 CONFIG = {"queue": {"length": QUEUE, "wait": WAIT_S}}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, metavar="S", help=f"seconds per level (default {SECONDS:g})")
-    parser.add_argument("--full", action="store_true", help=f"10 times the capacity for {FULL_SECONDS:g} seconds")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help=f"seconds per level (default {SECONDS:g})"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help=f"10 times the capacity for {FULL_SECONDS:g} seconds"
+    )
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
@@ -60,9 +81,15 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
 class _Overload:
     def __init__(self, where: Chain, sampler: Sampler) -> None:
         self._chain, self._sampler = where, sampler
-        self._wire = where.endpoint.wire(CHAT, body("Say something short about rivers.", "ai-router/primary"))
+        self._wire = where.endpoint.wire(
+            CHAT, body("Say something short about rivers.", "ai-router/primary")
+        )
         self._p50 = self._p95 = SERVICE_MS / 1000
-        self.table = Result("overload", f"{SLOTS} slots, answers of {SERVICE_MS} ms, a queue of {QUEUE} and at most {WAIT_S:g} s", COLUMNS)
+        self.table = Result(
+            "overload",
+            f"{SLOTS} slots, answers of {SERVICE_MS} ms, a queue of {QUEUE} and at most {WAIT_S:g} s",
+            COLUMNS,
+        )
         self.promises = Promises("overload", "What is promised under overload")
 
     def unloaded(self, n: int) -> None:
@@ -71,7 +98,9 @@ class _Overload:
         self.table.notes.append(
             f"capacity: {SLOTS} slots / {ms(self._p50)} ms (the unloaded median) = {self.capacity:.1f} requests a second, evenly spaced"
         )
-        self.table.notes.append("latency counts from when a request was due, so that a client that falls behind does not hide it")
+        self.table.notes.append(
+            "latency counts from when a request was due, so that a client that falls behind does not hide it"
+        )
 
     @property
     def capacity(self) -> float:
@@ -82,7 +111,9 @@ class _Overload:
         meter = self._sampler.meter
         meter.row(f"{level} times the capacity, {seconds:g} s", seconds)
         rate = level * self.capacity
-        replies = offer(self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S, progress=meter.at)
+        replies = offer(
+            self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S, progress=meter.at
+        )
         self._add(f"{level}×", rate, seconds, replies)
         self._judge(level, replies, enough=seconds >= 5)
 
@@ -94,7 +125,13 @@ class _Overload:
             time.sleep(0.1)
         samples = self._one_by_one(f"{rest:g} s later", n)
         p95, limit = percentile(samples, 0.95), 1.5 * self._p95
-        self.promises.check(f"p95 {rest:g} s later", f"≤ 1.5 × unloaded = {ms(limit)} ms", f"{ms(p95)} ms", p95 <= limit, p95_s=p95)
+        self.promises.check(
+            f"p95 {rest:g} s later",
+            f"≤ 1.5 × unloaded = {ms(limit)} ms",
+            f"{ms(p95)} ms",
+            p95 <= limit,
+            p95_s=p95,
+        )
         left = self._chain.slots_in_use()
         self.promises.check("slots in use afterwards", "0", str(left), left == 0)
 
@@ -127,7 +164,9 @@ class _Overload:
             refused_s=no, with_retry_after=told,
         )  # fmt: skip
         for reply in lost[:1]:
-            self.table.notes.append(f"{name}: the first without an answer: status {reply.status} {reply.problem}")
+            self.table.notes.append(
+                f"{name}: the first without an answer: status {reply.status} {reply.problem}"
+            )
 
     def _judge(self, level: int, replies: list[Reply], *, enough: bool) -> None:
         served, refused, lost = sorted_out(replies)
@@ -139,13 +178,23 @@ class _Overload:
         if refused:
             longest = max(r.seconds for r in refused)
             told = sum(r.retry_after is not None for r in refused)
-            check(f"{level}×: the rest is told", f"≤ {REJECTED_S:g} s", f"{ms(longest)} ms at most", longest <= REJECTED_S)
+            check(
+                f"{level}×: the rest is told",
+                f"≤ {REJECTED_S:g} s",
+                f"{ms(longest)} ms at most",
+                longest <= REJECTED_S,
+            )
             check(f"{level}×: with Retry-After", f"{len(refused)}", f"{told}", told == len(refused))
         check(f"{level}×: neither served nor told", "0", str(len(lost)), not lost)
         rate = len(served) / max(1e-9, max(r.due + r.seconds for r in replies))
         if level > 1 and enough:
             share = 100 * rate / self.capacity
-            self.promises.note(f"{level}×: served of what the slots could serve", f"{rate:.1f}/s, {share:.0f} %", per_s=rate, share=share)
+            self.promises.note(
+                f"{level}×: served of what the slots could serve",
+                f"{rate:.1f}/s, {share:.0f} %",
+                per_s=rate,
+                share=share,
+            )
 
 
 def sorted_out(replies: list[Reply]) -> tuple[list[Reply], list[Reply], list[Reply]]:

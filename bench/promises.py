@@ -14,7 +14,13 @@ class Promises:
         self.result = Result(benchmark, title, COLUMNS)
 
     def check(self, promise: str, target: str, measured: str, kept: bool, **data: Any) -> None:
-        self.result.add((promise, target, measured, "yes" if kept else "NO"), kept=kept, target=target, measured=measured, **data)
+        self.result.add(
+            (promise, target, measured, "yes" if kept else "NO"),
+            kept=kept,
+            target=target,
+            measured=measured,
+            **data,
+        )
         if not kept:
             self.result.broken.append(f"{promise}: {measured}, promised {target}")
 

@@ -35,7 +35,9 @@ def complex_(i: int) -> str:
 
 def enrich(i: int) -> str:
     """ENRICH: needs fresh facts."""
-    return f"What is the latest news today about {_thing(i)} and the people who restore such things?"
+    return (
+        f"What is the latest news today about {_thing(i)} and the people who restore such things?"
+    )
 
 
 def meta(i: int) -> str:

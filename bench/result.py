@@ -32,7 +32,9 @@ class Result:
     columns: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)  # promises that were not kept: the exit status is 1 then
+    broken: list[str] = field(
+        default_factory=list
+    )  # promises that were not kept: the exit status is 1 then
 
     def add(self, cells: Sequence[str], **data: Any) -> None:
         if len(cells) != len(self.columns):
@@ -53,7 +55,9 @@ class Result:
         console.print()
 
 
-def write_json(path: Path, results: Sequence[Result], environment: Mapping[str, Any], *, complete: bool) -> None:
+def write_json(
+    path: Path, results: Sequence[Result], environment: Mapping[str, Any], *, complete: bool
+) -> None:
     """Everything of a run in one file."""
     tables = [
         {
@@ -68,12 +72,17 @@ def write_json(path: Path, results: Sequence[Result], environment: Mapping[str, 
         for r in results
     ]
     document = {"environment": environment, "complete": complete, "results": tables}
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8"
+    )
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Summary | Interval):
-        return {name: round(number, 6) if isinstance(number, float) else number for name, number in asdict(value).items()}
+        return {
+            name: round(number, 6) if isinstance(number, float) else number
+            for name, number in asdict(value).items()
+        }
     return str(value)
 
 

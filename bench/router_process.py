@@ -37,7 +37,11 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for name, value in changes.items():
         below = result.get(name)
-        result[name] = merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        result[name] = (
+            merged(below, value)
+            if isinstance(value, Mapping) and isinstance(below, Mapping)
+            else value
+        )
     return result
 
 
@@ -85,7 +89,9 @@ class RouterProcess:
                 return self
             except RuntimeError:
                 self.stop()
-                if last or "ddress already in use" not in self.printed():  # somebody else took the port meanwhile
+                if (
+                    last or "ddress already in use" not in self.printed()
+                ):  # somebody else took the port meanwhile
                     raise
         raise AssertionError
 
@@ -95,7 +101,13 @@ class RouterProcess:
         config.write_text(yaml.safe_dump(self._config), encoding="utf-8")
         self.port = free_port()
         environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environ |= {"ROUTER_CONFIG": str(config), "LOG_DIR": str(self.log_dir), "HOST": "127.0.0.1", "PORT": str(self.port), **self._env}
+        environ |= {
+            "ROUTER_CONFIG": str(config),
+            "LOG_DIR": str(self.log_dir),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **self._env,
+        }
         command = [sys.executable, "-m", "gunicorn", "-c", str(self.gunicorn_conf)]
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -113,12 +125,16 @@ class RouterProcess:
         deadline = time.monotonic() + _START_LIMIT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise RuntimeError(f"the router ended with status {self._process.returncode}: {self.printed()[-2000:]}")
+                raise RuntimeError(
+                    f"the router ended with status {self._process.returncode}: {self.printed()[-2000:]}"
+                )
             with contextlib.suppress(requests.RequestException):
                 if self._http.get(f"{self.url}/health/liveness", timeout=5).status_code == 200:
                     return
             time.sleep(0.02)
-        raise RuntimeError(f"the router did not start in {_START_LIMIT_S:g} s: {self.printed()[-2000:]}")
+        raise RuntimeError(
+            f"the router did not start in {_START_LIMIT_S:g} s: {self.printed()[-2000:]}"
+        )
 
     def stop(self, *, quick: bool = False) -> int | None:
         """End it in good order, by force if it does not (`quick`: at once); the exit status."""
@@ -143,7 +159,12 @@ class RouterProcess:
     def __enter__(self) -> RouterProcess:
         return self if self._process is not None else self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     # What it is -----------------------------------------------------------------------------------------------------
@@ -163,7 +184,11 @@ class RouterProcess:
 
     def printed(self) -> str:
         """What it wrote to stdout and stderr."""
-        return self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
+        return (
+            self.output.read_text(encoding="utf-8", errors="replace")
+            if self.output.exists()
+            else ""
+        )
 
     # What it says ---------------------------------------------------------------------------------------------------
 
@@ -171,7 +196,9 @@ class RouterProcess:
         return self._http.get(self.url + path, timeout=options.pop("timeout", 30), **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
-        return self._http.post(self.url + path, json=body, timeout=options.pop("timeout", 30), **options)
+        return self._http.post(
+            self.url + path, json=body, timeout=options.pop("timeout", 30), **options
+        )
 
     def stats(self) -> dict[str, Any]:
         result: dict[str, Any] = self.get("/stats").json()
@@ -186,7 +213,9 @@ class RouterProcess:
         total = 0.0
         for line in self.get("/metrics").text.splitlines():
             sample, _, value = line.rpartition(" ")
-            if sample.partition("{")[0] == name and all(f'{key}="{text}"' in sample for key, text in labels.items()):
+            if sample.partition("{")[0] == name and all(
+                f'{key}="{text}"' in sample for key, text in labels.items()
+            ):
                 total += float(value)
         return total
 
@@ -199,7 +228,9 @@ class RouterProcess:
 def children(pid: int) -> list[int]:
     """The processes whose parent is this one."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
 

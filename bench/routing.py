@@ -13,7 +13,16 @@ import orjson
 from bench import prompts
 from bench.client import Connection, Endpoint, Failure, Reply
 from bench.prompts import body
-from bench.reference import BASELINE, CONCURRENT, FIRST_TOKEN, LONG_CONTEXT, OVERHEAD, ROUTES, SPEED, RouteRow
+from bench.reference import (
+    BASELINE,
+    CONCURRENT,
+    FIRST_TOKEN,
+    LONG_CONTEXT,
+    OVERHEAD,
+    ROUTES,
+    SPEED,
+    RouteRow,
+)
 from bench.result import NOTHING, Result, counted, ms, number, spread
 from bench.sampling import Sampler, Samples
 from bench.stand import Stand
@@ -25,13 +34,26 @@ SAMPLES, AT_LEAST, BUDGET_S = 20, 5, 60.0
 AT_ONCE = 10
 
 
-def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False) -> list[Result]:
+def run(
+    stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
+) -> list[Result]:
     """`samples` per row: 20, or what fits into 60 s, but at least 5."""
-    bench = _Routing(stand, sampler, samples or (2 if quick else SAMPLES), min(samples or AT_LEAST, 2 if quick else AT_LEAST))
+    bench = _Routing(
+        stand,
+        sampler,
+        samples or (2 if quick else SAMPLES),
+        min(samples or AT_LEAST, 2 if quick else AT_LEAST),
+    )
     sampler.meter.start("routing", bench.expected())
     with Connection(stand.router) as router:
         bench.warm_up(router)
-        results = [bench.latency(router), bench.speed(router), bench.concurrent(), bench.first_token(router), bench.price(router)]
+        results = [
+            bench.latency(router),
+            bench.speed(router),
+            bench.concurrent(),
+            bench.first_token(router),
+            bench.price(router),
+        ]
     return [result for result in results if result.rows]
 
 
@@ -51,16 +73,39 @@ class _Routing:
     def _collect(self, measure: Callable[[int], Any], name: str, each: float = 1.0) -> Samples[Any]:
         """`each`: about how many seconds a sample takes on the homelab profile."""
         expected = self._time_for(each * self._slow)
-        return self._sampler.collect(measure, self._wanted, budget=BUDGET_S, at_least=self._at_least, name=name, expected=expected)
+        return self._sampler.collect(
+            measure,
+            self._wanted,
+            budget=BUDGET_S,
+            at_least=self._at_least,
+            name=name,
+            expected=expected,
+        )
 
     def warm_up(self, router: Connection) -> None:
         """Connections, prefix caches, the first request's costs."""
-        self._sampler.collect(lambda i: router.chat(body(prompts.short(i + 50), self._auto)), 2, budget=10, at_least=1, name="warm-up")
+        self._sampler.collect(
+            lambda i: router.chat(body(prompts.short(i + 50), self._auto)),
+            2,
+            budget=10,
+            at_least=1,
+            name="warm-up",
+        )
 
     # 1. Per-route latency -------------------------------------------------------------------------------------------
 
     def latency(self, router: Connection) -> Result:
-        columns = ("1. route", "n", "classify ms", "enrich ms", "inference ms", "p50 ms", "p95 ms", "p99 ms", "classify %")
+        columns = (
+            "1. route",
+            "n",
+            "classify ms",
+            "enrich ms",
+            "inference ms",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "classify %",
+        )
         result = Result("routing", "1. Latency per route, whole answers", columns)
         for row in ROUTES:
 
@@ -74,9 +119,16 @@ class _Routing:
             samples: Samples[tuple[float, str]] = self._collect(one, row.name, row.expected_s)
             if not samples.values and not samples.failures:
                 continue
-            sessions = [found for _, id8 in samples.values if (found := self._stand.session(id8)) is not None]
+            sessions = [
+                found
+                for _, id8 in samples.values
+                if (found := self._stand.session(id8)) is not None
+            ]
             total = summarise([seconds for seconds, _ in samples.values])
-            classify, enrich, inference = (_stage(sessions, f"{name}_ms") for name in ("classification", "enrichment", "inference"))
+            classify, enrich, inference = (
+                _stage(sessions, f"{name}_ms")
+                for name in ("classification", "enrichment", "inference")
+            )
             share = 100 * classify / total.p50 if classify is not None and total else None
             n = counted(len(samples.values), samples.failures)
             result.add(
@@ -85,23 +137,51 @@ class _Routing:
                 inference_p50_s=inference, reference=row.reference, classify_percent=share,
             )  # fmt: skip
             published = row.reference
-            result.add(("  reference", "1–3", published[0], published[1], published[2], published[3], "", "", published[4]))
+            result.add(
+                (
+                    "  reference",
+                    "1–3",
+                    published[0],
+                    published[1],
+                    published[2],
+                    published[3],
+                    "",
+                    "",
+                    published[4],
+                )
+            )
             _note_failure(result, row.name, samples)
-        result.notes += [BASELINE, "stages: p50 of the session files; the answer is begun while the route is decided, so total < sum"]
+        result.notes += [
+            BASELINE,
+            "stages: p50 of the session files; the answer is begun while the route is decided, so total < sum",
+        ]
         return result
 
     # 2. and 3. Speed of the models, long context --------------------------------------------------------------------
 
     def speed(self, router: Connection) -> Result:
-        result = Result("routing", "2. Speed of the models, and 3. long context", ("2., 3.", "n", "p50", "p95", "p99", "unit", "reference"))
+        result = Result(
+            "routing",
+            "2. Speed of the models, and 3. long context",
+            ("2., 3.", "n", "p50", "p95", "p99", "unit", "reference"),
+        )
         for role, published in SPEED.items():
             endpoint = self._stand.router.below(f"/{role}")
-            samples = self._collect(partial(_tokens_per_second, router, endpoint), f"speed: {role} model")
+            samples = self._collect(
+                partial(_tokens_per_second, router, endpoint), f"speed: {role} model"
+            )
             if samples.values or samples.failures:
                 found = summarise(samples.values)
-                cells = tuple(number(getattr(found, q) if found else None, 0) for q in ("p50", "p95", "p99"))
+                cells = tuple(
+                    number(getattr(found, q) if found else None, 0) for q in ("p50", "p95", "p99")
+                )
                 n = counted(len(samples.values), samples.failures)
-                result.add((f"{role} model", n, *cells, "tok/s", published), n=len(samples.values), failures=samples.failures, tok_s=found)
+                result.add(
+                    (f"{role} model", n, *cells, "tok/s", published),
+                    n=len(samples.values),
+                    failures=samples.failures,
+                    tok_s=found,
+                )
                 _note_failure(result, f"{role} model", samples)
         prompt_tokens: list[int] = []
 
@@ -109,7 +189,11 @@ class _Routing:
             reply = router.chat(body(prompts.eight_thousand_tokens(i), f"{self._auto}/primary"))
             answer = reply.json()
             message = answer["choices"][0]["message"]
-            if not (message.get("content") or message.get("reasoning_content") or message.get("reasoning")):
+            if not (
+                message.get("content")
+                or message.get("reasoning_content")
+                or message.get("reasoning")
+            ):
                 raise Failure("an empty answer")
             prompt_tokens.append((answer.get("usage") or {}).get("prompt_tokens") or 0)
             return reply.seconds
@@ -129,8 +213,18 @@ class _Routing:
     # 4. Concurrent requests -----------------------------------------------------------------------------------------
 
     def concurrent(self) -> Result:
-        columns = ("4. at the same time", "rounds", "answered", "p50 ms", "p95 ms", "p99 ms", "reference")
-        result = Result("routing", f"4. {AT_ONCE} concurrent requests: until the last is answered", columns)
+        columns = (
+            "4. at the same time",
+            "rounds",
+            "answered",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "reference",
+        )
+        result = Result(
+            "routing", f"4. {AT_ONCE} concurrent requests: until the last is answered", columns
+        )
         answered: list[int] = []
         for name, endpoint, model, limit, published in (
             ("router model, 10 tokens", self._stand.router.below("/router"), None, 10, CONCURRENT),
@@ -157,7 +251,11 @@ class _Routing:
     # 5. Streaming ---------------------------------------------------------------------------------------------------
 
     def first_token(self, router: Connection) -> Result:
-        result = Result("routing", "5. Streaming: time to the first token", ("5.", "n", "p50 ms", "p95 ms", "p99 ms", "reference"))
+        result = Result(
+            "routing",
+            "5. Streaming: time to the first token",
+            ("5.", "n", "p50 ms", "p95 ms", "p99 ms", "reference"),
+        )
         legs = self._legs(router, stream=True, max_tokens=16)
         self._alternating(result, legs, FIRST_TOKEN, lambda reply: reply.first_content, "streaming")
         return result
@@ -213,7 +311,10 @@ class _Routing:
         if not samples.values:
             if samples.failures:
                 _note_failure(result, name, samples)
-                result.add((name, counted(0, samples.failures), *(NOTHING,) * 3, ""), failures=samples.failures)
+                result.add(
+                    (name, counted(0, samples.failures), *(NOTHING,) * 3, ""),
+                    failures=samples.failures,
+                )
             return
         n = counted(len(samples.values), samples.failures)
         label = {
@@ -223,24 +324,41 @@ class _Routing:
         }
         for leg in legs:
             found = summarise([value[leg] for value in samples.values])
-            result.add((label[leg], n, *spread(found), published[leg]), n=len(samples.values), failures=samples.failures, seconds=found)
+            result.add(
+                (label[leg], n, *spread(found), published[leg]),
+                n=len(samples.values),
+                failures=samples.failures,
+                seconds=found,
+            )
         for leg in ("explicit", "decided"):
             p50, p95, p99 = bootstrap([value[leg] - value["direct"] for value in samples.values])
-            cells = (f"{ms(p50.value)} [{ms(p50.low)}, {ms(p50.high)}]", ms(p95.value), ms(p99.value))
+            cells = (
+                f"{ms(p50.value)} [{ms(p50.low)}, {ms(p50.high)}]",
+                ms(p95.value),
+                ms(p99.value),
+            )
             reference = published.get("added", NOTHING) if leg == "decided" else NOTHING
-            result.add((f"added: {label[leg]}", n, *cells, reference), p50_s=p50, p95_s=p95, p99_s=p99)
+            result.add(
+                (f"added: {label[leg]}", n, *cells, reference), p50_s=p50, p95_s=p95, p99_s=p99
+            )
         _note_failure(result, name, samples)
 
 
 def _stage(sessions: list[Mapping[str, Any]], name: str) -> float | None:
     """The p50 of a stage in seconds, from the sessions that have it."""
-    found = summarise([session[name] / 1000 for session in sessions if session.get(name) is not None])
+    found = summarise(
+        [session[name] / 1000 for session in sessions if session.get(name) is not None]
+    )
     return found.p50 if found else None
 
 
 def _tokens_per_second(connection: Connection, endpoint: Endpoint, i: int) -> float:
     """Tokens of a streamed answer per second between its first and its last."""
-    ask = {"messages": [{"role": "user", "content": prompts.long(i)}], "stream": True, "stream_options": {"include_usage": True}}
+    ask = {
+        "messages": [{"role": "user", "content": prompts.long(i)}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     reply = connection.checked(endpoint.wire("/v1/chat/completions", ask))
     tokens = _completion_tokens(reply.body)
     if tokens < 2 or reply.first_content is None or reply.seconds <= reply.first_content:
@@ -258,21 +376,31 @@ def _completion_tokens(stream: bytes) -> int:
     return 0
 
 
-def _burst(connections: list[Connection], model: str | None, limit: int, answered: list[int], i: int) -> float:
+def _burst(
+    connections: list[Connection], model: str | None, limit: int, answered: list[int], i: int
+) -> float:
     """One request on every connection at once; seconds until the last is answered."""
     failures: list[Failure] = []
     start = threading.Barrier(len(connections) + 1)
 
     def ask(connection: Connection, j: int) -> None:
-        request = {"messages": [{"role": "user", "content": prompts.short(10 * i + j)}], "max_tokens": limit}
-        wire = connection.endpoint.wire("/v1/chat/completions", request | ({"model": model} if model else {}))
+        request = {
+            "messages": [{"role": "user", "content": prompts.short(10 * i + j)}],
+            "max_tokens": limit,
+        }
+        wire = connection.endpoint.wire(
+            "/v1/chat/completions", request | ({"model": model} if model else {})
+        )
         start.wait()
         try:
             connection.checked(wire)
         except Failure as failure:
             failures.append(failure)
 
-    threads = [threading.Thread(target=ask, args=(connection, j)) for j, connection in enumerate(connections)]
+    threads = [
+        threading.Thread(target=ask, args=(connection, j))
+        for j, connection in enumerate(connections)
+    ]
     for thread in threads:
         thread.start()
     start.wait()

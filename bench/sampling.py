@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from bench.client import Failure
 
@@ -28,8 +35,16 @@ class Meter:
     measured along with them."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, transient=True, auto_refresh=False, speed_estimate_period=120)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(
+            *columns, console=console, transient=True, auto_refresh=False, speed_estimate_period=120
+        )
         self._task: TaskID | None = None
         self._done = self._row = 0.0
         self._drawn = 0.0
@@ -57,7 +72,9 @@ class Meter:
         now = time.perf_counter()
         if self._task is not None and now - self._drawn > _REFRESH_S:
             self._drawn = now
-            self._progress.update(self._task, completed=self._done + self._row * min(1.0, fraction), refresh=True)
+            self._progress.update(
+                self._task, completed=self._done + self._row * min(1.0, fraction), refresh=True
+            )
 
     def stop(self) -> None:
         if self._task is not None:

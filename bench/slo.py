@@ -34,7 +34,11 @@ class Percentiles(_Levels):
     p99: Positive | None = None
 
     def limits(self) -> dict[str, float]:
-        return {name: value for name in ("p50", "p95", "p99") if (value := getattr(self, name)) is not None}
+        return {
+            name: value
+            for name in ("p50", "p95", "p99")
+            if (value := getattr(self, name)) is not None
+        }
 
     @model_validator(mode="after")
     def _ascending(self) -> "Percentiles":
@@ -111,7 +115,9 @@ class EndpointProfile(_Levels):
             SloError: there is no such environment.
         """
         if environment not in self.environments:
-            raise SloError(f"there is no environment {environment!r} in profile {self.name}; there are {', '.join(self.environments)}")
+            raise SloError(
+                f"there is no environment {environment!r} in profile {self.name}; there are {', '.join(self.environments)}"
+            )
         return self.environments[environment]
 
 
@@ -167,7 +173,9 @@ def endpoint_profile(which: str = DEFAULT_ENDPOINTS) -> EndpointProfile:
     Raises:
         SloError: it cannot be used.
     """
-    return _read(FOLDER / f"endpoints-{which}.yaml" if _is_name(which) else Path(which), EndpointProfile)
+    return _read(
+        FOLDER / f"endpoints-{which}.yaml" if _is_name(which) else Path(which), EndpointProfile
+    )
 
 
 def router_slo(which: str = "router") -> RouterSlo:

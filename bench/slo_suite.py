@@ -12,7 +12,13 @@ from bench.slo import endpoint_profile
 from simulator.testing import Simulator
 
 _TESTS = "tests/performance/test_llm_endpoint_slo.py"
-_ROLES = {"coder-14b": "primary", "gte-qwen2": "embedding", "qwen-72b": "primary", "qwen2-vl": "primary", "qwen-14b": "ollama"}
+_ROLES = {
+    "coder-14b": "primary",
+    "gte-qwen2": "embedding",
+    "qwen-72b": "primary",
+    "qwen2-vl": "primary",
+    "qwen-14b": "ollama",
+}
 # Slow enough that the machine's own hiccups are small beside it.
 _EMBEDDING = {"ttft_ms": [25, 30], "ttft_nonstream_ms": [25, 30]}
 
@@ -24,9 +30,13 @@ def main(arguments: list[str]) -> int:
     environ = {name: value for name, value in os.environ.items() if name != "CI"}
     with ExitStack() as stack:
         if simulated(profile):
-            simulator = stack.enter_context(Simulator(profile="homelab", roles=tuple(dict.fromkeys(_ROLES.values()))))
+            simulator = stack.enter_context(
+                Simulator(profile="homelab", roles=tuple(dict.fromkeys(_ROLES.values())))
+            )
             simulator.configure("embedding", **_EMBEDDING)
-            environ |= {profile.endpoints[name].env: simulator.url(role) for name, role in _ROLES.items()}
+            environ |= {
+                profile.endpoints[name].env: simulator.url(role) for name, role in _ROLES.items()
+            }
         return _pytest(arguments, environ)
 
 

@@ -25,7 +25,10 @@ from simulator.testing import Simulator, answer_numbers
 
 CLOUD_MODEL = "grok-4-1-fast-reasoning"
 ROLES = ("router", "primary", "xai", "embedding")
-SETTLE_S, OWN_THREADS = 20.0, 16  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
+SETTLE_S, OWN_THREADS = (
+    20.0,
+    16,
+)  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
 
 FAULTS: tuple[Any, ...] = (
     "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers", "wrong_content_type", "oversized_header",
@@ -45,7 +48,9 @@ _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown"
 def configuration(concurrency: int) -> dict[str, Any]:
     """Short limits, and fewer slots than clients, so that the queue is used too."""
     slots = max(2, concurrency * 2 // 3)
-    backends: dict[str, dict[str, Any]] = {name: {"slots": slots, **_FORGIVING, **_SHORT} for name in ROLES}
+    backends: dict[str, dict[str, Any]] = {
+        name: {"slots": slots, **_FORGIVING, **_SHORT} for name in ROLES
+    }
     backends["embedding"]["kind"] = "vllm"
     return {
         "backends": backends,
@@ -95,9 +100,20 @@ def draw(rng: random.Random) -> Job:
     leaves = rng.choice(LEAVES) if rng.random() < 0.3 else None
     faulty = rng.random() < 0.3
     steering: dict[str, dict[str, Any]] = {
-        "router": {"label": rng.choice(("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")), "ttft_ms": rng.choice((0, 0, 20, 60))},
-        "primary": {"ttft_ms": rng.choice((0, 0, 30, 90)), "tokens": rng.choice((5, 20, 200)), "tps": rng.choice((0, 0, 1000))},
-        "xai": {"ttft_ms": rng.choice((0, 20)), "search_ms": rng.choice((0, 40)), "tokens": rng.choice((5, 60))},
+        "router": {
+            "label": rng.choice(("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")),
+            "ttft_ms": rng.choice((0, 0, 20, 60)),
+        },
+        "primary": {
+            "ttft_ms": rng.choice((0, 0, 30, 90)),
+            "tokens": rng.choice((5, 20, 200)),
+            "tps": rng.choice((0, 0, 1000)),
+        },
+        "xai": {
+            "ttft_ms": rng.choice((0, 20)),
+            "search_ms": rng.choice((0, 40)),
+            "tokens": rng.choice((5, 60)),
+        },
         "embedding": {"ttft_ms": rng.choice((0, 20))},
     }
     if faulty:
@@ -110,7 +126,12 @@ def draw(rng: random.Random) -> Job:
     if kind < 0.1:
         payload = {**chat, "metadata": {"task": "title_generation"}}
     elif kind < 0.2:
-        payload = {**chat, "model": rng.choice(("ai-router/primary", "ai-router/xai", "ai-router/enrich", CLOUD_MODEL))}
+        payload = {
+            **chat,
+            "model": rng.choice(
+                ("ai-router/primary", "ai-router/xai", "ai-router/enrich", CLOUD_MODEL)
+            ),
+        }
     elif kind < 0.25:
         path, payload = "/v1/completions", {"prompt": text, "stream": stream}
     elif kind < 0.3:
@@ -118,9 +139,20 @@ def draw(rng: random.Random) -> Job:
     elif kind < 0.35:
         path = "/primary/v1/chat/completions"
     elif kind < 0.4:
-        payload = rng.choice(({"messages": "no list"}, {**chat, "model": "gpt-17"}, {**chat, "max_tokens": "many"}, {}))
+        payload = rng.choice(
+            (
+                {"messages": "no list"},
+                {**chat, "model": "gpt-17"},
+                {**chat, "max_tokens": "many"},
+                {},
+            )
+        )
     elif kind < 0.45:
-        payload = {**chat, "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "n": rng.choice((1, 2))}
+        payload = {
+            **chat,
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+            "n": rng.choice((1, 2)),
+        }
     return Job(path, payload, leaves, not faulty)
 
 
@@ -163,7 +195,11 @@ class Client:
             data = response.read()
         except http.client.HTTPException as error:
             # A pass-through that breaks off is cut; anything else ends in good order.
-            wrong = None if job.path.startswith("/primary/") and not job.flawless else f"{job.path}: {type(error).__name__}"
+            wrong = (
+                None
+                if job.path.startswith("/primary/") and not job.flawless
+                else f"{job.path}: {type(error).__name__}"
+            )
             self._tally.note("cut", wrong)
             self._hang_up()
             return
@@ -193,10 +229,20 @@ def _objection(job: Job, status: int, data: bytes) -> str | None:
     if not job.flawless or status != 200 or job.path == "/v1/embeddings":
         return None
     if job.payload.get("stream"):
-        return None if b"data: [DONE]" in data else f"{job.path}: a stream without its end: {data[-300:]!r}"
+        return (
+            None
+            if b"data: [DONE]" in data
+            else f"{job.path}: a stream without its end: {data[-300:]!r}"
+        )
     choice = json.loads(data)["choices"][0]
-    numbers = answer_numbers((choice.get("message") or {}).get("content") or choice.get("text") or "")
-    return None if numbers == list(range(1, len(numbers) + 1)) else f"{job.path}: an answer with gaps: {data[:300]!r}"
+    numbers = answer_numbers(
+        (choice.get("message") or {}).get("content") or choice.get("text") or ""
+    )
+    return (
+        None
+        if numbers == list(range(1, len(numbers) + 1))
+        else f"{job.path}: an answer with gaps: {data[:300]!r}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +256,16 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Process:
         folder = Path(f"/proc/{pid}")
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
-        return cls(len(list((folder / "fd").iterdir())), int(status["Threads"]), int(status["VmRSS"].split()[0]) / 1024)
+        status = dict(
+            line.split(":", 1)
+            for line in (folder / "status").read_text().splitlines()
+            if ":" in line
+        )
+        return cls(
+            len(list((folder / "fd").iterdir())),
+            int(status["Threads"]),
+            int(status["VmRSS"].split()[0]) / 1024,
+        )
 
     def __str__(self) -> str:
         return f"{self.fds} descriptors, {self.threads} threads, {self.rss_mb:.1f} MB"
@@ -219,9 +273,13 @@ class Process:
 
 def load(port: int, requests: int, concurrency: int, seed: int, tally: Tally) -> None:
     """Send that many requests from that many clients."""
-    shares = [requests // concurrency + (number < requests % concurrency) for number in range(concurrency)]
+    shares = [
+        requests // concurrency + (number < requests % concurrency) for number in range(concurrency)
+    ]
     clients = [
-        threading.Thread(target=Client(port, seed * 10_000 + number, tally).run, args=(share,), daemon=True)
+        threading.Thread(
+            target=Client(port, seed * 10_000 + number, tally).run, args=(share,), daemon=True
+        )
         for number, share in enumerate(shares)
     ]
     for client in clients:
@@ -235,7 +293,12 @@ def settled(router: RouterProcess, simulator: Simulator, records: float) -> list
     until = time.monotonic() + SETTLE_S
     while True:
         backends = router.stats()["backends"]
-        left = {f"{name}.{what}": b[what] for name, b in backends.items() for what in ("in_use", "waiting") if b[what]}
+        left = {
+            f"{name}.{what}": b[what]
+            for name, b in backends.items()
+            for what in ("in_use", "waiting")
+            if b[what]
+        }
         problems = [f"slots not given back: {left}"] if left else []
         if in_flight := router.metric("airouter_in_flight"):
             problems.append(f"{in_flight:g} exchanges still in flight")
@@ -272,21 +335,34 @@ def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
             if worker not in router.workers:
                 violations.append("the worker process died")
             outcomes = router.stats()["routes"]
-        violations += [f"printed: {line}" for line in router.printed().splitlines() if "Traceback" in line or "Error" in line][:5]
+        violations += [
+            f"printed: {line}"
+            for line in router.printed().splitlines()
+            if "Traceback" in line or "Error" in line
+        ][:5]
         violations += [f"logged: {line}" for line in router.log() if " - ERROR - " in line][:5]
     print(f"{tally.sent} requests from {concurrency} clients in {seconds:.1f} s after the warm-up")
     print("seen:    " + ", ".join(f"{what} {count}" for what, count in sorted(tally.seen.items())))
     for route, told in sorted(outcomes.items()):
-        print(f"{route:>12}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(told["outcomes"].items())))
+        print(
+            f"{route:>12}: "
+            + ", ".join(f"{outcome} {count}" for outcome, count in sorted(told["outcomes"].items()))
+        )
     print(f"before:  {before}\nafter:   {after}")
     return violations
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--requests", type=int, default=10_000, metavar="N")
-    parser.add_argument("--concurrency", type=int, default=32, metavar="N", help="clients at a time (default 32)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed draws the same requests")
+    parser.add_argument(
+        "--concurrency", type=int, default=32, metavar="N", help="clients at a time (default 32)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="the same seed draws the same requests"
+    )
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="ai-router-soak-") as folder:
         violations = soak(args.requests, args.concurrency, args.seed, Path(folder))

@@ -63,7 +63,9 @@ class Stand:
 
     def need_direct(self) -> Endpoint:
         if self.direct is None:
-            raise Unavailable("This compares with the primary itself: name it by --direct http://host:port (or PRIMARY_URL).")
+            raise Unavailable(
+                "This compares with the primary itself: name it by --direct http://host:port (or PRIMARY_URL)."
+            )
         return self.direct
 
     def session(self, id8: str) -> Mapping[str, Any] | None:
@@ -81,7 +83,11 @@ class Stand:
 
 @contextmanager
 def stand(
-    options: Options, default_profile: str, *, gunicorn_conf: Path | None = None, env: Mapping[str, str] | None = None
+    options: Options,
+    default_profile: str,
+    *,
+    gunicorn_conf: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Stand]:
     """The stand for one benchmark; whatever was started for it is stopped at the end.
 
@@ -93,7 +99,11 @@ def stand(
         return
     profile = options.profile or default_profile
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-bench-", dir=scratch())))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ai-router-bench-", dir=scratch())
+            )
+        )
         simulator = stack.enter_context(Simulator(profile=profile, roles=ROLES))
         key = options.api_key or secrets.token_hex(16)
         slots = SLOTS[profile]

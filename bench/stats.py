@@ -40,7 +40,9 @@ def summarise(values: Sequence[float]) -> Summary | None:
         return None
     ordered = sorted(values)
     p50, p95, p99 = (percentile(ordered, q) for q in QUANTILES)
-    return Summary(len(ordered), sum(ordered) / len(ordered), p50, p95, p99, ordered[0], ordered[-1])
+    return Summary(
+        len(ordered), sum(ordered) / len(ordered), p50, p95, p99, ordered[0], ordered[-1]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,12 @@ class Interval:
 
 
 def bootstrap(
-    values: Sequence[float], quantiles: Sequence[float] = QUANTILES, *, level: float = 0.95, rounds: int = 1000, seed: int = 1
+    values: Sequence[float],
+    quantiles: Sequence[float] = QUANTILES,
+    *,
+    level: float = 0.95,
+    rounds: int = 1000,
+    seed: int = 1,
 ) -> list[Interval]:
     """Percentile-bootstrap intervals of these quantiles, all from the same resamples; the same values give the same interval."""
     source = random.Random(seed)
@@ -68,5 +75,7 @@ def bootstrap(
     intervals = []
     for column, q in zip(found, quantiles, strict=True):
         column.sort()
-        intervals.append(Interval(percentile(ordered, q), percentile(column, tail), percentile(column, 1 - tail)))
+        intervals.append(
+            Interval(percentile(ordered, q), percentile(column, tail), percentile(column, 1 - tail))
+        )
     return intervals

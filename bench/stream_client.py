@@ -30,7 +30,10 @@ class Stream:
         return self.done and self.status == 200 and len(self.arrivals) == chunks
 
     def gaps(self) -> list[float]:
-        return [later - earlier for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False)]
+        return [
+            later - earlier
+            for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False)
+        ]
 
     def lateness(self, interval: float) -> list[float]:
         """How much later than a steady beat each chunk came; the beat is set by the stream's most punctual chunk."""
@@ -69,12 +72,16 @@ class _Receiver(asyncio.Protocol):
             self._transport.close()
 
 
-def receive(endpoint: Endpoint, wire: bytes, count: int, limit: float, stagger: float = 0.0) -> list[Stream]:
+def receive(
+    endpoint: Endpoint, wire: bytes, count: int, limit: float, stagger: float = 0.0
+) -> list[Stream]:
     """Open `count` streams, `stagger` seconds apart, and wait until all have ended, at most `limit` seconds."""
     return uvloop.run(_receive(endpoint, wire, count, limit, stagger))
 
 
-async def _receive(endpoint: Endpoint, wire: bytes, count: int, limit: float, stagger: float) -> list[Stream]:
+async def _receive(
+    endpoint: Endpoint, wire: bytes, count: int, limit: float, stagger: float
+) -> list[Stream]:
     loop = asyncio.get_running_loop()
     receivers: list[_Receiver | str] = []
     endings = []
@@ -83,7 +90,10 @@ async def _receive(endpoint: Endpoint, wire: bytes, count: int, limit: float, st
         finished: asyncio.Future[None] = loop.create_future()
         try:
             _transport, receiver = await loop.create_connection(
-                lambda: _Receiver(wire, finished), endpoint.host, endpoint.port, ssl=True if endpoint.tls else None
+                lambda: _Receiver(wire, finished),
+                endpoint.host,
+                endpoint.port,
+                ssl=True if endpoint.tls else None,
             )
         except OSError as error:
             receivers.append(f"{type(error).__name__}: {error}")
@@ -99,7 +109,10 @@ async def _receive(endpoint: Endpoint, wire: bytes, count: int, limit: float, st
     await asyncio.gather(*openings)
     if endings:
         await asyncio.wait(endings, timeout=limit)
-    return [Stream(error=receiver) if isinstance(receiver, str) else _taken_apart(receiver) for receiver in receivers]
+    return [
+        Stream(error=receiver) if isinstance(receiver, str) else _taken_apart(receiver)
+        for receiver in receivers
+    ]
 
 
 class _Taker:

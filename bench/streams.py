@@ -16,15 +16,36 @@ PROFILE = "fast"
 STREAMS, CHUNKS, INTERVAL_S = 200, 100, 0.010
 STALL = 10  # intervals without a chunk
 _LIMIT_S = 40.0
-COLUMNS = ("", "streams", "complete", "first p50 ms", "first p99 ms", "late p50 ms", "late p99 ms", "gap p99 ms", "stalls", "seconds")
+COLUMNS = (
+    "",
+    "streams",
+    "complete",
+    "first p50 ms",
+    "first p99 ms",
+    "late p50 ms",
+    "late p99 ms",
+    "gap p99 ms",
+    "stalls",
+    "seconds",
+)
 
 
-def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False) -> list[Result]:
+def run(
+    stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
+) -> list[Result]:
     """`samples` streams of 100 chunks, one every 10 ms; directly first, as the measure of this machine and this client."""
     count = samples or (10 if quick else STREAMS)
     chunks = 20 if quick else CHUNKS
-    table = Result("streams", f"{count} streams at once, {chunks} chunks each, one every {INTERVAL_S * 1000:g} ms", COLUMNS)
-    cost = Result("streams", "What the streams cost", ("process", "CPU s", "cores", "µs per chunk", "PSS MB before", "PSS MB while"))
+    table = Result(
+        "streams",
+        f"{count} streams at once, {chunks} chunks each, one every {INTERVAL_S * 1000:g} ms",
+        COLUMNS,
+    )
+    cost = Result(
+        "streams",
+        "What the streams cost",
+        ("process", "CPU s", "cores", "µs per chunk", "PSS MB before", "PSS MB while"),
+    )
     text = f'Count. [[sim {{"tokens": {chunks}, "tps": {1 / INTERVAL_S:g}, "ttft_ms": 0}}]]'
     sampler.meter.start("streams", 3 * chunks * INTERVAL_S + 4)
     targets: list[tuple[str, Endpoint | None, str]] = [
@@ -36,8 +57,13 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
             continue
         sampler.meter.row(name, 1.5 * chunks * INTERVAL_S + 2)
         # `sim` in the text, because it gets through any router; a configured backend answers as it likes.
-        wire = endpoint.wire("/v1/chat/completions", body(text, model, stream=True, max_tokens=chunks), close=True)
-        pids = {"router": stand.router_pids, "simulator": [stand.simulator_pid] if stand.simulator_pid else []}
+        wire = endpoint.wire(
+            "/v1/chat/completions", body(text, model, stream=True, max_tokens=chunks), close=True
+        )
+        pids = {
+            "router": stand.router_pids,
+            "simulator": [stand.simulator_pid] if stand.simulator_pid else [],
+        }
         before = {process: (cpu_seconds(ids), pss_mb(ids)) for process, ids in pids.items()}
         peak = Peak(pids)
         try:
@@ -48,9 +74,19 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
             break
         _add(table, name, found, chunks)
         if name == "routed":
-            _add_cost(cost, before, {process: cpu_seconds(ids) for process, ids in pids.items()}, peak, found)
-    table.notes.append("first: request sent to first chunk. late: against a steady beat set by the stream's most punctual chunk;")
-    table.notes.append(f"routed minus direct is what the router adds. A stall is a gap of more than {STALL} intervals.")
+            _add_cost(
+                cost,
+                before,
+                {process: cpu_seconds(ids) for process, ids in pids.items()},
+                peak,
+                found,
+            )
+    table.notes.append(
+        "first: request sent to first chunk. late: against a steady beat set by the stream's most punctual chunk;"
+    )
+    table.notes.append(
+        f"routed minus direct is what the router adds. A stall is a gap of more than {STALL} intervals."
+    )
     return [table, cost] if cost.rows else [table]
 
 
@@ -93,8 +129,13 @@ def _add(table: Result, name: str, found: list[Stream], chunks: int) -> None:
     )  # fmt: skip
     for stream in found:
         if not stream.complete(chunks):
-            what = stream.error or f"{len(stream.arrivals)} chunks, {'with' if stream.done else 'without'} [DONE]"
-            table.notes.append(f"{name}, the first that is not complete: status {stream.status}, {what}")
+            what = (
+                stream.error
+                or f"{len(stream.arrivals)} chunks, {'with' if stream.done else 'without'} [DONE]"
+            )
+            table.notes.append(
+                f"{name}, the first that is not complete: status {stream.status}, {what}"
+            )
             break
 
 
@@ -104,7 +145,11 @@ def _ends(summary: Summary | None) -> tuple[str, str]:
 
 
 def _add_cost(
-    cost: Result, before: dict[str, tuple[float | None, float | None]], after: dict[str, float | None], peak: Peak, found: list[Stream]
+    cost: Result,
+    before: dict[str, tuple[float | None, float | None]],
+    after: dict[str, float | None],
+    peak: Peak,
+    found: list[Stream],
 ) -> None:
     chunks = sum(len(stream.arrivals) for stream in found)
     seconds = max((stream.arrivals[-1] for stream in found if stream.arrivals), default=0.0)

@@ -12,10 +12,21 @@ from bench.stats import summarise
 PROFILE = "fast"
 LEVELS = (16, 64, 256)
 SECONDS, WARM_UP_S = 5, 1.5
-COLUMNS = ("at a time", "requests/s", "failures", "p50 ms", "p95 ms", "p99 ms", "router CPU µs/request", "router cores")
+COLUMNS = (
+    "at a time",
+    "requests/s",
+    "failures",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "router CPU µs/request",
+    "router cores",
+)
 
 
-def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False) -> list[Result]:
+def run(
+    stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
+) -> list[Result]:
     """Closed loop: every user sends its next request when it has its answer. `samples`: seconds per level."""
     seconds = float(samples or (1 if quick else SECONDS))
     warm_up = 0.3 if quick else WARM_UP_S
@@ -26,7 +37,9 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
     targets.append(("routed", stand.router, f"{stand.virtual_model}/primary"))
     sampler.meter.start("throughput", len(LEVELS) * len(targets) * (seconds + warm_up))
     for name, endpoint, model in targets:
-        wire = endpoint.wire("/v1/chat/completions", body("Say something short about rivers.", model))
+        wire = endpoint.wire(
+            "/v1/chat/completions", body("Say something short about rivers.", model)
+        )
         for users in LEVELS:
             if sampler.interrupted:
                 break
@@ -41,7 +54,11 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
             after = cpu_seconds(pids)
             # The CPU of the warm-up is in it, so its requests are as well: both in proportion to time.
             rate = len(load.latencies) / load.seconds
-            cores = (after - before) / (load.seconds + warm_up) if before is not None and after is not None else None
+            cores = (
+                (after - before) / (load.seconds + warm_up)
+                if before is not None and after is not None
+                else None
+            )
             cost = cores / rate if cores is not None and rate else None
             result.add(
                 (
@@ -56,5 +73,7 @@ def run(stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool 
                 cpu_us_per_request=cost and cost * 1e6, cores=cores,
             )  # fmt: skip
             if load.first_failure:
-                result.notes.append(f"{name}, {users}: the first failure: {load.first_failure[:160]}")
+                result.notes.append(
+                    f"{name}, {users}: the first failure: {load.first_failure[:160]}"
+                )
     return [result]

@@ -18,7 +18,15 @@ from learn.fit import Recipe
 from learn.measure import Bools, Floats, Truth, figures, right
 from learn.tried import TRIED
 
-_COLUMNS = ("n", "coverage", "accuracy", "harmful_upper", "cloud_instead_of_local", "ece", "accuracy_if_all")
+_COLUMNS = (
+    "n",
+    "coverage",
+    "accuracy",
+    "harmful_upper",
+    "cloud_instead_of_local",
+    "ece",
+    "accuracy_if_all",
+)
 _LIMITS = (
     "It abstains on short follow-ups that lean on the turns before, on asks longer than it was trained on, on text whose n-grams it has "
     "hardly seen, and on text that names a label.",
@@ -28,13 +36,24 @@ _LIMITS = (
 )
 
 
-def write(out: Path, *, prompts: Sequence[Prompt], p: Floats, decided: Bools, truth: Truth, model: Model, recipe: Recipe) -> str:
+def write(
+    out: Path,
+    *,
+    prompts: Sequence[Prompt],
+    p: Floats,
+    decided: Bools,
+    truth: Truth,
+    model: Model,
+    recipe: Recipe,
+) -> str:
     """Write card.json and card.md; returns the table that is also printed.
 
     Args:
         p, decided: per prompt, from models, calibrations and thresholds that were made without its origin.
     """
-    card = contents(out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe)
+    card = contents(
+        out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+    )
     (out / "card.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
     text = markdown(card)
     (out / "card.md").write_text(text, "utf-8")
@@ -42,10 +61,21 @@ def write(out: Path, *, prompts: Sequence[Prompt], p: Floats, decided: Bools, tr
 
 
 def contents(
-    out: Path, *, prompts: Sequence[Prompt], p: Floats, decided: Bools, truth: Truth, model: Model, recipe: Recipe
+    out: Path,
+    *,
+    prompts: Sequence[Prompt],
+    p: Floats,
+    decided: Bools,
+    truth: Truth,
+    model: Model,
+    recipe: Recipe,
 ) -> dict[str, Any]:
     predicted = p.argmax(1)
-    by_origin = {name: figures(p[rows], decided[rows], truth.at(rows)) for name in origins_of(prompts) for rows in [truth.origin == name]}
+    by_origin = {
+        name: figures(p[rows], decided[rows], truth.at(rows))
+        for name in origins_of(prompts)
+        for rows in [truth.origin == name]
+    }
     ordinary = truth.label != CLASSES.index("META")
     per_class = {}
     for label, name in enumerate(CLASSES):
@@ -53,7 +83,9 @@ def contents(
         per_class[name] = {
             "decided": int(mine.sum()),
             "precision": float(right(predicted, truth)[mine].mean()) if mine.any() else None,
-            "share_of_class_decided_so": float((mine & (truth.label == label)).sum() / max(1, (truth.label == label).sum())),
+            "share_of_class_decided_so": float(
+                (mine & (truth.label == label)).sum() / max(1, (truth.label == label).sum())
+            ),
         }
     return {
         "version": model.version,
@@ -113,13 +145,24 @@ def markdown(card: dict[str, Any]) -> str:
     ]
     rows = {"**all**": held["all"], "**all but META**": held["without_meta"], **held["by_origin"]}
     lines += [f"| {name} | {_row(row)} |" for name, row in rows.items()]
-    lines += ["", "| decides | how often | right | share of the class it decides so |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "| decides | how often | right | share of the class it decides so |",
+        "|---|---|---|---|",
+    ]
     for name, row in held["by_class"].items():
         precision = "-" if row["precision"] is None else f"{row['precision']:.1%}"
-        lines.append(f"| {name} | {row['decided']} | {precision} | {row['share_of_class_decided_so']:.1%} |")
+        lines.append(
+            f"| {name} | {row['decided']} | {precision} | {row['share_of_class_decided_so']:.1%} |"
+        )
     lines += ["", "## Thresholds", ""]
-    lines += [f"- {name}: {value:g}" if value <= 1 else f"- {name}: never" for name, value in card["thresholds"].items()]
-    lines += [f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and {card['limits']['max_chars']:.0f} characters"]
+    lines += [
+        f"- {name}: {value:g}" if value <= 1 else f"- {name}: never"
+        for name, value in card["thresholds"].items()
+    ]
+    lines += [
+        f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and {card['limits']['max_chars']:.0f} characters"
+    ]
     lines += [
         "",
         "## What was tried",
@@ -128,7 +171,10 @@ def markdown(card: dict[str, Any]) -> str:
         "Log loss before calibration.",
         "",
     ]
-    lines += ["| recipe | held out | all | surest 50 % | surest 70 % | log loss |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| recipe | held out | all | surest 50 % | surest 70 % | log loss |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| {one['recipe']} | {one['held_out']} | {one['all']:.1%} | {one['at_50']:.1%} | {one['at_70']:.1%} | {one['log_loss']:.3f} |"
         for one in card["tried"]

@@ -35,7 +35,9 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
-def duplicates(prompts: Sequence[Prompt], threshold: float = SIMILAR) -> list[tuple[int, int, float]]:
+def duplicates(
+    prompts: Sequence[Prompt], threshold: float = SIMILAR
+) -> list[tuple[int, int, float]]:
     """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the normalised texts are equal."""
     texts = [normalised(prompt.text) for prompt in prompts]
     sets = [grams(text) for text in texts]
@@ -69,7 +71,9 @@ def table(prompts: Sequence[Prompt]) -> str:
     total = [sum(counts[origin, name] for origin in origins_of(prompts)) for name in CLASSES]
     lines.append(f"{'all':18s}" + "".join(f"{n:9d}" for n in total) + f"{sum(total):9d}")
     languages = Counter(prompt.lang for prompt in prompts).most_common()
-    lines.append(f"{len(languages)} languages: " + ", ".join(f"{lang} {n}" for lang, n in languages))
+    lines.append(
+        f"{len(languages)} languages: " + ", ".join(f"{lang} {n}" for lang, n in languages)
+    )
     turns = sum(len(prompt.messages) > 1 for prompt in prompts)
     also = sum(len(prompt.accepted) > 1 for prompt in prompts)
     lines.append(f"{turns} with more than one message, {also} with a second acceptable label")
@@ -79,10 +83,17 @@ def table(prompts: Sequence[Prompt]) -> str:
 def missing(prompts: Sequence[Prompt]) -> list[str]:
     """What the data lacks in breadth."""
     counts = Counter(prompt.label for prompt in prompts)
-    lacks = [f"{name}: {counts[name]} of at least {least}" for name, least in _LEAST_PER_CLASS.items() if counts[name] < least]
+    lacks = [
+        f"{name}: {counts[name]} of at least {least}"
+        for name, least in _LEAST_PER_CLASS.items()
+        if counts[name] < least
+    ]
     if len(prompts) < _LEAST:
         lacks.append(f"{len(prompts)} prompts of at least {_LEAST}")
-    for what, least, have in (("origins", 8, len(origins_of(prompts))), ("languages", 12, len({prompt.lang for prompt in prompts}))):
+    for what, least, have in (
+        ("origins", 8, len(origins_of(prompts))),
+        ("languages", 12, len({prompt.lang for prompt in prompts})),
+    ):
         if have < least:
             lacks.append(f"{have} {what} of at least {least}")
     return lacks
@@ -104,7 +115,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"duplicate  {kind:5s} {a.where} {b.where}{note}  {b.last[:60]!r}")
     for lack in missing(prompts):
         print(f"too few    {lack}")
-    print(f"{len(faults)} malformed, {len(pairs)} duplicates, {leaks} of them leaks between origins")
+    print(
+        f"{len(faults)} malformed, {len(pairs)} duplicates, {leaks} of them leaks between origins"
+    )
     return 1 if faults or pairs else 0
 
 

@@ -27,7 +27,9 @@ NETWORKS: dict[str, Recipe] = {
     "small table (2^18)": replace(CHOSEN, spec=replace(CHOSEN.spec, bits=18)),
     "32 hidden units": replace(CHOSEN, training=replace(CHOSEN.training, hidden=32)),
     "three members": replace(CHOSEN, training=replace(CHOSEN.training, members=3)),
-    "input dropout": replace(CHOSEN, training=replace(CHOSEN.training, input_dropout=0.3, epochs=12)),
+    "input dropout": replace(
+        CHOSEN, training=replace(CHOSEN.training, input_dropout=0.3, epochs=12)
+    ),
     "n-grams of two prompts": replace(CHOSEN, least=2),
 }
 
@@ -38,7 +40,9 @@ def linear(spec: Spec, truth: Truth, workers: int) -> Floats:
     matrix = matrix_of([encode(prompt.features, spec) for prompt in prompts], spec)
     scores = np.zeros((len(prompts), 4))
     names = np.unique(truth.origin)
-    with ProcessPoolExecutor(workers, initializer=share, initargs=(matrix, truth, replace(CHOSEN, spec=spec))) as pool:
+    with ProcessPoolExecutor(
+        workers, initializer=share, initargs=(matrix, truth, replace(CHOSEN, spec=spec))
+    ) as pool:
         for name, held in zip(names, pool.map(_linear_without, names), strict=True):
             scores[truth.origin == name] = held
     return scores
@@ -57,8 +61,16 @@ def row(name: str, p: Floats, truth: Truth) -> dict[str, float | str]:
     hits = right(p.argmax(1), truth)[np.argsort(-p.max(1), kind="stable")]
     n = len(hits)
     loss = -float(np.log(np.maximum((p * truth.accepted).max(1), 1e-9)).mean())
-    shares = {"all": hits.mean(), "at_50": hits[: n // 2].mean(), "at_70": hits[: n * 7 // 10].mean()}
-    return {"recipe": name, **{key: round(float(value), 4) for key, value in shares.items()}, "log_loss": round(loss, 4)}
+    shares = {
+        "all": hits.mean(),
+        "at_50": hits[: n // 2].mean(),
+        "at_70": hits[: n * 7 // 10].mean(),
+    }
+    return {
+        "recipe": name,
+        **{key: round(float(value), 4) for key, value in shares.items()},
+        "log_loss": round(loss, 4),
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,7 +81,9 @@ def main(arguments: Sequence[str]) -> int:
             scores = linear(CHOSEN.spec, truth, workers)
         else:
             recipe = NETWORKS[name]
-            matrix = matrix_of([encode(prompt.features, recipe.spec) for prompt in prompts], recipe.spec)
+            matrix = matrix_of(
+                [encode(prompt.features, recipe.spec) for prompt in prompts], recipe.spec
+            )
             scores = leave_origins_out(matrix, truth, recipe, workers).scores.astype(np.float64)
         print(row(name, softmax(scores.astype(np.float32)).astype(np.float64), truth), flush=True)
     return 0

@@ -62,12 +62,23 @@ def parse_line(line: str, where: str) -> Prompt:
         ValueError: with what is wrong about it.
     """
     record = json.loads(line)
-    if not isinstance(record, dict) or not {"messages", "label", "lang", "origin"} <= set(record) <= _KEYS:
+    if (
+        not isinstance(record, dict)
+        or not {"messages", "label", "lang", "origin"} <= set(record) <= _KEYS
+    ):
         raise ValueError("needs messages, label, lang and origin, and knows also_ok besides")
     also = record.get("also_ok", [])
-    if record["label"] not in CLASSES or not isinstance(also, list) or not set(also) <= set(CLASSES):
+    if (
+        record["label"] not in CLASSES
+        or not isinstance(also, list)
+        or not set(also) <= set(CLASSES)
+    ):
         raise ValueError(f"labels are {', '.join(CLASSES)}")
-    if not isinstance(record["lang"], str) or not 2 <= len(record["lang"]) <= 3 or not isinstance(record["origin"], str):
+    if (
+        not isinstance(record["lang"], str)
+        or not 2 <= len(record["lang"]) <= 3
+        or not isinstance(record["origin"], str)
+    ):
         raise ValueError("lang is a code of two or three letters, origin a name")
     try:
         request = parse_request("chat", {"messages": record["messages"]})
@@ -75,9 +86,19 @@ def parse_line(line: str, where: str) -> Prompt:
         raise ValueError(error.message) from None
     if not any(message["role"] == "user" for message in request.messages):
         raise ValueError("nobody asks: there is no user message")
-    if not all(isinstance(message.get("content"), str) and message["content"].strip() for message in request.messages):
+    if not all(
+        isinstance(message.get("content"), str) and message["content"].strip()
+        for message in request.messages
+    ):
         raise ValueError("every message needs a text")
-    return Prompt(record["messages"], record["label"], frozenset({record["label"], *also}), record["lang"], record["origin"], where)
+    return Prompt(
+        record["messages"],
+        record["label"],
+        frozenset({record["label"], *also}),
+        record["lang"],
+        record["origin"],
+        where,
+    )
 
 
 def origins_of(prompts: Iterable[Prompt]) -> list[str]:

@@ -69,14 +69,31 @@ def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Fitted:
     table, table_scale = quantised(network.embed[: len(kept)])
     dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
-    return Fitted(kept.astype(np.int32), table, table_scale, dense, mean, scale, network.bias, network.out, network.out_bias, seen)
+    return Fitted(
+        kept.astype(np.int32),
+        table,
+        table_scale,
+        dense,
+        mean,
+        scale,
+        network.bias,
+        network.out,
+        network.out_bias,
+        seen,
+    )
 
 
-def inputs(matrix: Matrix, rows: Rows, dense_weight: float, least: int) -> tuple[Any, NDArray[np.int64], F32, F32]:
+def inputs(
+    matrix: Matrix, rows: Rows, dense_weight: float, least: int
+) -> tuple[Any, NDArray[np.int64], F32, F32]:
     """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted on `rows` alone."""
     dense, mean, scale = standardised(matrix.dense, rows)
-    kept = np.flatnonzero(np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least)
-    both = sparse.hstack([matrix.grams[:, kept], sparse.csr_matrix(dense * np.float32(dense_weight))])
+    kept = np.flatnonzero(
+        np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
+    )
+    both = sparse.hstack(
+        [matrix.grams[:, kept], sparse.csr_matrix(dense * np.float32(dense_weight))]
+    )
     return both.tocsr().astype(np.float32), kept, mean, scale
 
 
@@ -89,7 +106,9 @@ def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
 def scores_of(fitted: Fitted, matrix: Matrix, rows: Rows) -> F32:
     """(len(rows), 4), as `Model.scores`."""
     dense = np.clip((matrix.dense[rows] - fitted.mean) * fitted.scale, -DENSE_LIMIT, DENSE_LIMIT)
-    summed = matrix.grams[rows][:, fitted.kept] @ (fitted.table.astype(np.float32) * fitted.table_scale)
+    summed = matrix.grams[rows][:, fitted.kept] @ (
+        fitted.table.astype(np.float32) * fitted.table_scale
+    )
     hidden = np.maximum(summed + dense @ fitted.dense + fitted.bias, 0)
     return np.asarray(hidden @ fitted.out + fitted.out_bias, np.float32)
 
@@ -97,7 +116,11 @@ def scores_of(fitted: Fitted, matrix: Matrix, rows: Rows) -> F32:
 def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:
     mean = dense[rows].mean(0).astype(np.float32)
     scale = (1 / (dense[rows].std(0) + 1e-3)).astype(np.float32)
-    return np.clip((dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32), mean, scale
+    return (
+        np.clip((dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32),
+        mean,
+        scale,
+    )
 
 
 def seen_map(hashes: Sequence[NDArray[np.uint64]], bits: int) -> NDArray[np.uint8]:
@@ -117,9 +140,19 @@ def multinomial(x: Any, targets: F32, c: float, iterations: int) -> tuple[F32, F
         weights = flat[: d * k].reshape(d, k).astype(np.float32)
         scores = x @ weights + flat[d * k :].astype(np.float32)
         p = softmax(scores)
-        cost = -float((targets * np.log(np.maximum(p, 1e-12))).sum()) * c + 0.5 * float((weights * weights).sum())
+        cost = -float((targets * np.log(np.maximum(p, 1e-12))).sum()) * c + 0.5 * float(
+            (weights * weights).sum()
+        )
         rest = (p - targets) * np.float32(c)
-        return cost, np.concatenate(((back @ rest + weights).ravel(), rest.sum(0))).astype(np.float64)
+        return cost, np.concatenate(((back @ rest + weights).ravel(), rest.sum(0))).astype(
+            np.float64
+        )
 
-    flat = minimize(loss, np.zeros(d * k + k), jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 8}).x
+    flat = minimize(
+        loss,
+        np.zeros(d * k + k),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxcor": 8},
+    ).x
     return flat[: d * k].reshape(d, k).astype(np.float32), flat[d * k :].astype(np.float32)

@@ -23,10 +23,16 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
     """One sentence per reason why not; none: it may. Both are the `held_out.all` of a card."""
     faults = []
     if new["accuracy"] < old["accuracy"] - _ROUNDING:
-        faults.append(f"accuracy of what it covers is {new['accuracy']:.2%}, below {old['accuracy']:.2%}")
+        faults.append(
+            f"accuracy of what it covers is {new['accuracy']:.2%}, below {old['accuracy']:.2%}"
+        )
     if new["coverage"] < old["coverage"] - _ROUNDING:
         faults.append(f"coverage is {new['coverage']:.2%}, below {old['coverage']:.2%}")
-    for name, budget in (("harmful_upper", HARMFUL_BUDGET), ("cloud_instead_of_local", CLOUD_BUDGET), ("ece", ECE_BUDGET)):
+    for name, budget in (
+        ("harmful_upper", HARMFUL_BUDGET),
+        ("cloud_instead_of_local", CLOUD_BUDGET),
+        ("ece", ECE_BUDGET),
+    ):
         if new[name] > budget:
             faults.append(f"{name} is {new[name]:.2%}, above its budget of {budget:.0%}")
     return faults
@@ -41,9 +47,14 @@ def held_out(folder: Path) -> dict[str, Any]:
     load_model(folder)
     try:
         figures = orjson.loads((folder / "card.json").read_bytes())["held_out"]["all"]
-        return {name: float(figures[name]) for name in ("accuracy", "coverage", "harmful_upper", "cloud_instead_of_local", "ece")}
+        return {
+            name: float(figures[name])
+            for name in ("accuracy", "coverage", "harmful_upper", "cloud_instead_of_local", "ece")
+        }
     except (OSError, KeyError, TypeError, ValueError):
-        raise ConfigError(f"{folder / 'card.json'}: the card is missing or damaged; run `make train`.") from None
+        raise ConfigError(
+            f"{folder / 'card.json'}: the card is missing or damaged; run `make train`."
+        ) from None
 
 
 def main(arguments: Sequence[str]) -> int:

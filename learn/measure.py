@@ -39,7 +39,12 @@ def harmful(predicted: Ints, truth: Truth) -> Bools:
 
 def to_cloud(predicted: Ints, truth: Truth) -> Bools:
     """PRIMARY (or META) sent to the cloud as COMPLEX."""
-    return np.asarray((predicted == COMPLEX) & ((truth.label == PRIMARY) | (truth.label == META)) & ~truth.accepted[:, COMPLEX], np.bool_)
+    return np.asarray(
+        (predicted == COMPLEX)
+        & ((truth.label == PRIMARY) | (truth.label == META))
+        & ~truth.accepted[:, COMPLEX],
+        np.bool_,
+    )
 
 
 def figures(probabilities: Floats, decided: Bools, truth: Truth) -> dict[str, float]:

@@ -81,13 +81,19 @@ def _member(x: Any, targets: F32, training: Training, seed: int) -> Network:
     return Network(*weights)
 
 
-def _gradients(x: Any, targets: F32, weights: list[F32], training: Training, rng: np.random.Generator) -> list[F32]:
+def _gradients(
+    x: Any, targets: F32, weights: list[F32], training: Training, rng: np.random.Generator
+) -> list[F32]:
     embed, bias, out, out_bias = weights
     if training.input_dropout:
         x = x.copy()
-        x.data *= (rng.random(len(x.data)) >= training.input_dropout).astype(np.float32) / np.float32(1 - training.input_dropout)
+        x.data *= (rng.random(len(x.data)) >= training.input_dropout).astype(
+            np.float32
+        ) / np.float32(1 - training.input_dropout)
     before = x @ embed + bias
-    kept = (rng.random(before.shape) >= training.dropout).astype(np.float32) / np.float32(1 - training.dropout)
+    kept = (rng.random(before.shape) >= training.dropout).astype(np.float32) / np.float32(
+        1 - training.dropout
+    )
     hidden = np.maximum(before, 0) * kept
     rest = (softmax(hidden @ out + out_bias) - targets) / np.float32(len(targets))
     inner = (rest @ out.T) * kept * (before > 0)

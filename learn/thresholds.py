@@ -10,10 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn.data import CLASSES
-from learn.measure import COMPLEX, ENRICH, META, PRIMARY, Bools, Floats, Truth, harmful, right, to_cloud
+from learn.measure import (
+    COMPLEX,
+    ENRICH,
+    META,
+    PRIMARY,
+    Bools,
+    Floats,
+    Truth,
+    harmful,
+    right,
+    to_cloud,
+)
 
 _GRID = np.unique(
-    np.round(np.concatenate((np.arange(0.50, 0.90, 0.02), np.arange(0.90, 0.985, 0.005), np.arange(0.985, 0.9985, 0.001))), 4)
+    np.round(
+        np.concatenate(
+            (
+                np.arange(0.50, 0.90, 0.02),
+                np.arange(0.90, 0.985, 0.005),
+                np.arange(0.985, 0.9985, 0.001),
+            )
+        ),
+        4,
+    )
 )
 NEVER = 1.01  # a threshold that nothing reaches
 
@@ -33,7 +53,9 @@ class Budgets:
     )  # precision
 
 
-def choose(probabilities: Floats, open_to_decide: Bools, truth: Truth, budgets: Budgets) -> dict[str, float]:
+def choose(
+    probabilities: Floats, open_to_decide: Bools, truth: Truth, budgets: Budgets
+) -> dict[str, float]:
     """Thresholds by label.
 
     Args:
@@ -42,10 +64,19 @@ def choose(probabilities: Floats, open_to_decide: Bools, truth: Truth, budgets: 
     """
     predicted = probabilities.argmax(1)
     p = probabilities.max(1)
-    hits, bad, cloud = right(predicted, truth), harmful(predicted, truth), to_cloud(predicted, truth)
+    hits, bad, cloud = (
+        right(predicted, truth),
+        harmful(predicted, truth),
+        to_cloud(predicted, truth),
+    )
     origins = np.unique(truth.origin)
-    tables = [_table(label, predicted, p, open_to_decide, (hits, bad, cloud), truth.origin, origins) for label in range(len(CLASSES))]
-    allowed = [_allowed(tables[label], budgets.least[CLASSES[label]]) for label in range(len(CLASSES))]
+    tables = [
+        _table(label, predicted, p, open_to_decide, (hits, bad, cloud), truth.origin, origins)
+        for label in range(len(CLASSES))
+    ]
+    allowed = [
+        _allowed(tables[label], budgets.least[CLASSES[label]]) for label in range(len(CLASSES))
+    ]
     meta = allowed[META][0] if allowed[META] else len(_GRID)
     best, chosen = -1.0, (len(_GRID),) * 3
     for i in allowed[PRIMARY]:
@@ -58,7 +89,10 @@ def choose(probabilities: Floats, open_to_decide: Bools, truth: Truth, budgets: 
             if covered[at] > best:
                 best, chosen = float(covered[at]), (i, j, int(ks[at]))
     steps = [*_GRID.tolist(), NEVER]
-    return {CLASSES[label]: steps[step] for label, step in zip((PRIMARY, COMPLEX, ENRICH, META), (*chosen, meta), strict=True)}
+    return {
+        CLASSES[label]: steps[step]
+        for label, step in zip((PRIMARY, COMPLEX, ENRICH, META), (*chosen, meta), strict=True)
+    }
 
 
 def _table(
@@ -91,12 +125,19 @@ def _fits(sums: Floats, budgets: Budgets) -> Bools:
     decided, hits, bad, cloud = (sums[:, m] for m in range(4))
     n = np.maximum(decided.sum(1), 1)
     upper = _upper(bad.sum(1), n)
-    fits = (upper <= budgets.harmful_upper) & (hits.sum(1) / n >= budgets.accuracy) & (cloud.sum(1) / n <= budgets.cloud)
+    fits = (
+        (upper <= budgets.harmful_upper)
+        & (hits.sum(1) / n >= budgets.accuracy)
+        & (cloud.sum(1) / n <= budgets.cloud)
+    )
     shrunk = decided + 20  # a rate of few cases is drawn towards none
     worst_bad = np.sort(bad / shrunk, axis=1)[:, -3:].mean(1)
     worst_wrong = np.sort((decided - hits) / shrunk, axis=1)[:, -3:].mean(1)
     fits &= (cloud / shrunk).max(1) <= budgets.worst_cloud
-    return np.asarray(fits & (worst_bad <= budgets.worst_harmful) & (1 - worst_wrong >= budgets.worst_accuracy), np.bool_)
+    return np.asarray(
+        fits & (worst_bad <= budgets.worst_harmful) & (1 - worst_wrong >= budgets.worst_accuracy),
+        np.bool_,
+    )
 
 
 def _upper(bad: Floats, n: Floats) -> Floats:
@@ -104,4 +145,6 @@ def _upper(bad: Floats, n: Floats) -> Floats:
     z = 1.6449
     p = bad / n
     centre = p + z * z / (2 * n)
-    return np.asarray((centre + z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), np.float64)
+    return np.asarray(
+        (centre + z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), np.float64
+    )

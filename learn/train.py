@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from airouter.routing.dense_features import leans
 from airouter.routing.text_features import encode
-from airouter.routing.text_model import Model, calibration_rows, rows_of, save_model, softmax, unseen
+from airouter.routing.text_model import (
+    Model,
+    calibration_rows,
+    rows_of,
+    save_model,
+    softmax,
+    unseen,
+)
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
 from learn.fit import Fitted, Matrix, Recipe, fit, matrix_of, multinomial, scores_of
@@ -30,7 +37,9 @@ from learn.thresholds import Budgets, choose
 
 OUT = ROOT / "data" / "model"
 MAX_CHARS = 4000  # nothing longer was trained on
-MAX_STRANGE = 0.55  # share of n-grams never seen; above it harmful errors are several times as frequent
+MAX_STRANGE = (
+    0.55  # share of n-grams never seen; above it harmful errors are several times as frequent
+)
 _CALIBRATION_C = 1.0
 
 
@@ -59,9 +68,14 @@ def targets_of(truth: Truth) -> NDArray[np.float32]:
 
 def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int) -> Scored:
     names = np.unique(truth.origin)
-    scores, strange = np.zeros((len(truth.label), len(CLASSES)), np.float32), np.zeros(len(truth.label), np.float32)
+    scores, strange = (
+        np.zeros((len(truth.label), len(CLASSES)), np.float32),
+        np.zeros(len(truth.label), np.float32),
+    )
     with ProcessPoolExecutor(workers, initializer=share, initargs=(matrix, truth, recipe)) as pool:
-        for name, (rows, held_scores, held_strange) in zip(names, pool.map(_held_out, names), strict=True):
+        for name, (rows, held_scores, held_strange) in zip(
+            names, pool.map(_held_out, names), strict=True
+        ):
             scores[rows], strange[rows] = held_scores, held_strange
             print(f"  without {name}: {len(rows)} prompts scored", flush=True)
     return Scored(scores, strange, matrix.dense[:, 0])
@@ -104,13 +118,21 @@ def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tupl
     for name in np.unique(truth.origin):
         inside, outside = np.flatnonzero(truth.origin == name), np.flatnonzero(truth.origin != name)
         calibration = calibrate(scored, truth, outside)
-        thresholds = choose(calibrated(scored, calibration, outside), open_[outside], truth.at(outside), budgets)
+        thresholds = choose(
+            calibrated(scored, calibration, outside), open_[outside], truth.at(outside), budgets
+        )
         p[inside] = calibrated(scored, calibration, inside)
         decided[inside] = decides(p[inside], open_[inside], thresholds)
     return p, decided
 
 
-def build(fitted: Fitted, calibration: NDArray[np.float32], thresholds: dict[str, float], recipe: Recipe, version: str) -> Model:
+def build(
+    fitted: Fitted,
+    calibration: NDArray[np.float32],
+    thresholds: dict[str, float],
+    recipe: Recipe,
+    version: str,
+) -> Model:
     table = np.concatenate((np.zeros((1, fitted.table.shape[1]), np.int8), fitted.table))
     return Model(
         recipe.spec, rows_of(fitted.kept, recipe.spec.bits), table, fitted.table_scale, fitted.dense, fitted.mean, fitted.scale,
@@ -122,13 +144,19 @@ def build(fitted: Fitted, calibration: NDArray[np.float32], thresholds: dict[str
 def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     prompts, faults = read_prompts()
     if faults or not prompts:
-        print(f"The data cannot be used: {faults[0] if faults else 'there is none'} (python -m learn.check_data).", file=sys.stderr)
+        print(
+            f"The data cannot be used: {faults[0] if faults else 'there is none'} (python -m learn.check_data).",
+            file=sys.stderr,
+        )
         return 1
     started = time.perf_counter()
     features = [prompt.features for prompt in prompts]
     truth, budgets = truth_of(prompts), Budgets()
     matrix = matrix_of([encode(one, recipe.spec) for one in features], recipe.spec)
-    print(f"{len(prompts)} prompts, {matrix.grams.nnz:,} n-grams; leaving out one origin at a time", flush=True)
+    print(
+        f"{len(prompts)} prompts, {matrix.grams.nnz:,} n-grams; leaving out one origin at a time",
+        flush=True,
+    )
     scored = leave_origins_out(matrix, truth, recipe, workers)
     open_ = np.array([not leans(one) for one in features]) & (scored.strange <= MAX_STRANGE)
     p, decided = honest(scored, truth, open_, budgets)
@@ -136,18 +164,26 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     calibration = calibrate(scored, truth, everything)
     thresholds = choose(calibrated(scored, calibration, everything), open_, truth, budgets)
     print("training on everything", flush=True)
-    model = build(fit(matrix, targets_of(truth), everything, recipe), calibration, thresholds, recipe, version)
+    model = build(
+        fit(matrix, targets_of(truth), everything, recipe), calibration, thresholds, recipe, version
+    )
     save_model(model, out)
-    written = card.write(out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe)
+    written = card.write(
+        out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+    )
     print(written)
     print(f"written to {out} in {time.perf_counter() - started:.0f} s")
     return 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="learn.train", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="learn.train", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the model")
-    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes")
+    parser.add_argument(
+        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes"
+    )
     parser.add_argument("--version", default="1", help="name of the model in verdicts and the card")
     chosen = parser.parse_args(arguments)
     return train(chosen.out, CHOSEN, chosen.workers, chosen.version)

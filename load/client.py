@@ -85,7 +85,9 @@ class Client:
         reused = self._sock is not None
         reading = _Reading(time.perf_counter(), abort_after)
         self._exchange(wire, reading, limit, pause)
-        if reused and reading.broken and not reading.began:  # the server had closed it while it was idle
+        if (
+            reused and reading.broken and not reading.began
+        ):  # the server had closed it while it was idle
             reading = _Reading(time.perf_counter(), abort_after)
             self._exchange(wire, reading, limit, pause)
         answer = reading.finished(bool(body.get("stream")))
@@ -121,7 +123,9 @@ class Client:
         sock = socket.create_connection((self._endpoint.host, self._endpoint.port), timeout=limit)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._endpoint.tls:
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._endpoint.host)
+            sock = ssl.create_default_context().wrap_socket(
+                sock, server_hostname=self._endpoint.host
+            )
         self._sock = sock
         return sock
 
@@ -153,12 +157,18 @@ class _Reading:
         if self.broken:
             answer.problem = self.broken
         elif answer.status != 200:
-            answer.problem = f"status {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
+            answer.problem = (
+                f"status {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
+            )
         elif self._error:
-            answer.problem = f"an error within the stream: {self._rest[:200].decode('utf-8', 'replace')}"
+            answer.problem = (
+                f"an error within the stream: {self._rest[:200].decode('utf-8', 'replace')}"
+            )
         elif streaming and not (self._streamed and self._done):
             answer.problem = "the stream ended without [DONE]"
-        elif not streaming and b'"choices"' not in answer.body and b'"embedding"' not in answer.body:
+        elif (
+            not streaming and b'"choices"' not in answer.body and b'"embedding"' not in answer.body
+        ):
             answer.problem = "neither choices nor vectors in the answer"
         return answer
 

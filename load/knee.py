@@ -8,7 +8,10 @@ from bench.slo import RouterSlo
 from bench.stats import percentile
 from load.verdict import LOCAL, OWN_PACE, Stretch, routes, shares
 
-_HOLDING = ("primary", "meta")  # whose time is all the primary's: an ENRICH answer searches first, and holds no slot while it does
+_HOLDING = (
+    "primary",
+    "meta",
+)  # whose time is all the primary's: an ENRICH answer searches first, and holds no slot while it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class Step:
 def steps(found: Sequence[Stretch], slo: RouterSlo) -> list[Step]:
     """The holds and steps of a run, by their load."""
     result = []
-    for stretch in sorted((s for s in found if s.phase.name in ("hold", "step")), key=lambda s: s.phase.load):
+    for stretch in sorted(
+        (s for s in found if s.phase.name in ("hold", "step")), key=lambda s: s.phase.load
+    ):
         lines = [*routes(stretch, slo), *shares(stretch, slo)]
         breach = next((f"{line.slo} {line.measured}" for line in lines if line.kept is False), "")
         everything, local = _totals(stretch), _totals(stretch, *_HOLDING)
@@ -62,7 +67,9 @@ def knee(found: Sequence[Step]) -> Step | None:
     return best
 
 
-def sizing(step: Step, slots: int | None = None, queue: int | None = None, threads: int | None = None) -> list[str]:
+def sizing(
+    step: Step, slots: int | None = None, queue: int | None = None, threads: int | None = None
+) -> list[str]:
     """What this load takes: concurrency = requests per second × p95, as sentences with the figures in them."""
     local = step.local_per_s * step.local_p95
     everything = step.per_s * step.p95

@@ -7,9 +7,28 @@ from locust import events
 
 from load.samples import Writer
 from load.shapes import PlannedShape
-from load.users import SETUP, BatchJob, ChatUser, FrontendUser, Impatient, Indexer, NewsReader, Researcher, SlowReader
+from load.users import (
+    SETUP,
+    BatchJob,
+    ChatUser,
+    FrontendUser,
+    Impatient,
+    Indexer,
+    NewsReader,
+    Researcher,
+    SlowReader,
+)
 
-__all__ = ["BatchJob", "ChatUser", "FrontendUser", "Impatient", "Indexer", "NewsReader", "Researcher", "SlowReader"]
+__all__ = [
+    "BatchJob",
+    "ChatUser",
+    "FrontendUser",
+    "Impatient",
+    "Indexer",
+    "NewsReader",
+    "Researcher",
+    "SlowReader",
+]
 
 if SETUP.phases:
 

@@ -55,14 +55,21 @@ def plan(shape: str, seconds: float | None = None) -> list[Phase]:
 def _held(load: float, seconds: float, name: str) -> list[Phase]:
     rising = min(6.0, 0.25 * seconds)
     settling = min(3.0, 0.1 * seconds)
-    return [Phase("ramp", load, rising, ramp=True), Phase("settle", load, settling), Phase(name, load, seconds - rising - settling, True)]
+    return [
+        Phase("ramp", load, rising, ramp=True),
+        Phase("settle", load, settling),
+        Phase(name, load, seconds - rising - settling, True),
+    ]
 
 
 def _steps(seconds: float, steps: tuple[float, ...]) -> list[Phase]:
     each = seconds / len(steps)
     found = []
     for load in steps:
-        found += [Phase("settle", load, _SETTLE * each), Phase("step", load, (1 - _SETTLE) * each, True)]
+        found += [
+            Phase("settle", load, _SETTLE * each),
+            Phase("step", load, (1 - _SETTLE) * each, True),
+        ]
     return found
 
 

@@ -49,14 +49,22 @@ class Probe:
         target = self.target
         with ExitStack() as stack:
             router = stack.enter_context(Connection(target.endpoint, timeout=_LIMIT_S))
-            direct = stack.enter_context(Connection(target.direct, timeout=_LIMIT_S)) if target.direct else None
-            routed_wire = target.endpoint.wire(CHAT, body(_TINY, f"{target.virtual_model}/primary", max_tokens=1))
+            direct = (
+                stack.enter_context(Connection(target.direct, timeout=_LIMIT_S))
+                if target.direct
+                else None
+            )
+            routed_wire = target.endpoint.wire(
+                CHAT, body(_TINY, f"{target.virtual_model}/primary", max_tokens=1)
+            )
             while not self._stop.wait(_PAUSE_S):
                 at, added = time.monotonic(), None
                 in_use = waiting = None
                 try:
                     if direct is not None and target.direct is not None:
-                        wire = target.direct.wire(CHAT, body(_TINY, target.primary_model or "", max_tokens=1))
+                        wire = target.direct.wire(
+                            CHAT, body(_TINY, target.primary_model or "", max_tokens=1)
+                        )
                         straight = direct.checked(wire).seconds
                         added = router.checked(routed_wire).seconds - straight
                     backend = _primary(router.get("/stats").json())

@@ -11,7 +11,17 @@ from bench.router_process import ROOT, free_port
 
 _STOP_S = 10
 _DRAIN_S = 15  # users may finish what they are at
-_COMMAND = (sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--loglevel", "WARNING", "--stop-timeout", str(_DRAIN_S))
+_COMMAND = (
+    sys.executable,
+    "-m",
+    "locust",
+    "-f",
+    "load/locustfile.py",
+    "--loglevel",
+    "WARNING",
+    "--stop-timeout",
+    str(_DRAIN_S),
+)
 
 
 class Generator:
@@ -25,7 +35,12 @@ class Generator:
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         with self.output.open("ab") as output:
             process = subprocess.Popen(
-                [*_COMMAND, *options], cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                [*_COMMAND, *options],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         self._started.append(process)
         return process
@@ -60,7 +75,11 @@ class Generator:
                 process.wait(_STOP_S)
 
     def printed(self) -> str:
-        return self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
+        return (
+            self.output.read_text(encoding="utf-8", errors="replace")
+            if self.output.exists()
+            else ""
+        )
 
 
 @contextmanager
@@ -81,7 +100,15 @@ def headless(folder: Path, environ: Mapping[str, str], workers: int) -> Iterator
         if workers:
             port = str(free_port())
             crowd = ("--expect-workers", str(workers), "--expect-workers-max-wait", "30")
-            generator.start(*reports, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, *crowd)
+            generator.start(
+                *reports,
+                "--master",
+                "--master-bind-host",
+                "127.0.0.1",
+                "--master-bind-port",
+                port,
+                *crowd,
+            )
             for _ in range(workers):
                 generator.start("--worker", "--master-host", "127.0.0.1", "--master-port", port)
         else:

@@ -30,13 +30,24 @@ _STEPS = ("load", "answers/s", "p95 ms", "on the primary/s", "p95 ms", "slots bu
 
 def traffic(stretch: Stretch) -> Result:
     """What each kind of user asked for and got."""
-    result = Result("load", f"Traffic at {stretch.phase.load:g}× ({stretch.phase.name}, {stretch.seconds:.0f} s)", _TRAFFIC)
+    result = Result(
+        "load",
+        f"Traffic at {stretch.phase.load:g}× ({stretch.phase.name}, {stretch.seconds:.0f} s)",
+        _TRAFFIC,
+    )
     keys = sorted({(s.user, s.route) for s in stretch.samples})
     for user, route in keys:
-        result.add(_traffic_row(f"{user} → {route}", [s for s in stretch.samples if (s.user, s.route) == (user, route)]))
+        result.add(
+            _traffic_row(
+                f"{user} → {route}",
+                [s for s in stretch.samples if (s.user, s.route) == (user, route)],
+            )
+        )
     result.add(_traffic_row("all", stretch.samples))
     problems = Counter(s.problem for s in stretch.samples if s.outcome is Outcome.FAILED)
-    result.notes += [f"failed {count} times: {problem[:160]}" for problem, count in problems.most_common(3)]
+    result.notes += [
+        f"failed {count} times: {problem[:160]}" for problem, count in problems.most_common(3)
+    ]
     busy = [look.in_use for look in stretch.looks if look.in_use is not None]
     waiting = [look.waiting for look in stretch.looks if look.waiting is not None]
     if busy:
@@ -78,7 +89,9 @@ def verdict(title: str, lines: Sequence[Line]) -> Result:
     return result
 
 
-def knee_table(steps: Sequence[Step], slots: int | None, queue: int | None, threads: int | None) -> Result:
+def knee_table(
+    steps: Sequence[Step], slots: int | None, queue: int | None, threads: int | None
+) -> Result:
     """The steps, the knee, and the sizing that follows from it."""
     result = Result("load", "The knee: the highest load inside the service levels", _STEPS)
     for step in steps:

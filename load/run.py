@@ -49,7 +49,12 @@ def headless_run(target: Target, slo: RouterSlo, options: Options, console: Cons
         highlight=False,
     )
     interrupted, over = 0.0, False
-    with headless(folder, _environ(target, options, folder, phases), options.distributed) as generator, Probe(target) as probe:
+    with (
+        headless(
+            folder, _environ(target, options, folder, phases), options.distributed
+        ) as generator,
+        Probe(target) as probe,
+    ):
         try:
             over = generator.wait(seconds + _SLACK_S)
         except KeyboardInterrupt:
@@ -57,12 +62,21 @@ def headless_run(target: Target, slo: RouterSlo, options: Options, console: Cons
         printed = generator.printed
     if not over and not interrupted:
         console.print("load: Locust did not end in time; it was stopped.", highlight=False)
-    found = stretches(phases, _marks(folder, interrupted), read(sorted(folder.glob("samples-*.jsonl"))), probe.looks)
+    found = stretches(
+        phases,
+        _marks(folder, interrupted),
+        read(sorted(folder.glob("samples-*.jsonl"))),
+        probe.looks,
+    )
     if not found and interrupted:
         console.print("load: interrupted before anything was measured.", highlight=False)
         return 130
     if not found:
-        console.print(f"load: no phase was measured. Locust said:\n{printed()[-2000:]}", highlight=False, markup=False)
+        console.print(
+            f"load: no phase was measured. Locust said:\n{printed()[-2000:]}",
+            highlight=False,
+            markup=False,
+        )
         return 2
     tables = judge(found, slo)
     results = [report.traffic(stretch) for stretch in found if stretch.phase.name != "step"]
@@ -72,7 +86,12 @@ def headless_run(target: Target, slo: RouterSlo, options: Options, console: Cons
         results.append(report.knee_table(steps(found, slo), *known))
     for result in results:
         result.print(console)
-    about = environment() | {"shape": options.shape, "users": options.users, "period": options.period, "slo": slo.name}
+    about = environment() | {
+        "shape": options.shape,
+        "users": options.users,
+        "period": options.period,
+        "slo": slo.name,
+    }
     write_json(folder / "verdict.json", results, about, complete=over)
     if interrupted:
         console.print("Interrupted: the tables hold what was measured until then.")
@@ -93,7 +112,10 @@ def _close(results: list[Result], console: Console) -> int:
 def interface(target: Target, options: Options, port: int, console: Console) -> int:
     """Until Ctrl-C."""
     folder = _folder(options.out, "ui")
-    console.print(f"Locust: http://127.0.0.1:{port} (1× is {options.users:.0f} users; Ctrl-C ends it)", highlight=False)
+    console.print(
+        f"Locust: http://127.0.0.1:{port} (1× is {options.users:.0f} users; Ctrl-C ends it)",
+        highlight=False,
+    )
     with web_interface(folder, _environ(target, options, folder, []), port) as generator:
         try:
             generator.first.wait()
@@ -103,11 +125,15 @@ def interface(target: Target, options: Options, port: int, console: Console) -> 
     return 1
 
 
-def _environ(target: Target, options: Options, folder: Path, phases: list[Phase]) -> Mapping[str, str]:
+def _environ(
+    target: Target, options: Options, folder: Path, phases: list[Phase]
+) -> Mapping[str, str]:
     setup = Setup(
         target.url, folder, target.virtual_model, target.embedding_model, options.users, options.period, phases=tuple(phases)
     )  # fmt: skip
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")
+    }
     return inherited | setup.environ(target.api_key)
 
 
@@ -122,7 +148,9 @@ def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
 def _folder(out: Path, shape: str) -> Path:
     """A new one for this run; of older ones the last few stay."""
     out.mkdir(parents=True, exist_ok=True)
-    older = sorted(path for path in out.iterdir() if path.is_dir() and (path / PHASES_FILE).exists())
+    older = sorted(
+        path for path in out.iterdir() if path.is_dir() and (path / PHASES_FILE).exists()
+    )
     for path in older[: max(0, len(older) - _KEPT_RUNS + 1)]:
         for file in path.iterdir():
             file.unlink()

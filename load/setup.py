@@ -36,7 +36,10 @@ class Setup:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Setup":
         """As `environ` wrote it; started by hand, the variable AI_ROUTER_LOAD may be missing: then the usual local address."""
-        row = orjson.loads(environ.get(_VARIABLE) or b'{"url": "http://127.0.0.1:8002", "folder": "logs/load/by-hand"}')
+        row = orjson.loads(
+            environ.get(_VARIABLE)
+            or b'{"url": "http://127.0.0.1:8002", "folder": "logs/load/by-hand"}'
+        )
         phases = tuple(Phase(**phase) for phase in row.pop("phases", ()))
         return cls(**{**row, "folder": Path(row["folder"])}, phases=phases)
 

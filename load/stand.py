@@ -66,31 +66,55 @@ def rated_users(utilisation: float, period: float) -> float:
 def embedded(utilisation: float, period: float, workers: int = 1) -> Iterator[Target]:
     """The simulator and a router with the shipped settings, stopped at the end."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-load-", dir=scratch())))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ai-router-load-", dir=scratch())
+            )
+        )
         simulator = stack.enter_context(Simulator(roles=ROLES))
         for role, manners in MANNERS.items():
             simulator.configure(role, **manners)
         key = secrets.token_hex(16)
         config = {
             "embeddings": "embedding",
-            "backends": {"primary": {"slots": SLOTS}, "router": {"slots": 64}, "embedding": {"kind": "vllm", "slots": 16}},
+            "backends": {
+                "primary": {"slots": SLOTS},
+                "router": {"slots": 64},
+                "embedding": {"kind": "vllm", "slots": 16},
+            },
             "queue": {"length": QUEUE},
             "server": {"workers": workers},
         }
         urls = {role: simulator.url(role) for role in ROLES}
-        process = RouterProcess(folder, backends=urls, config=config, env={"API_KEY": key, "XAI_MODEL": XAI_MODEL})
+        process = RouterProcess(
+            folder, backends=urls, config=config, env={"API_KEY": key, "XAI_MODEL": XAI_MODEL}
+        )
         router = stack.enter_context(process)
         direct = Endpoint.of(simulator.url("primary"))
         target = Target(
-            router.url, key, "ai-router", "embedding-model", direct, first_model(direct), rated_users(utilisation, period), router.pid
+            router.url,
+            key,
+            "ai-router",
+            "embedding-model",
+            direct,
+            first_model(direct),
+            rated_users(utilisation, period),
+            router.pid,
         )
         with Connection(target.endpoint, timeout=30) as connection:
             for question in ("Hello.", "Explain in one sentence how a kite works."):
-                connection.chat({"model": target.virtual_model, "messages": [{"role": "user", "content": question}]})
+                connection.chat(
+                    {
+                        "model": target.virtual_model,
+                        "messages": [{"role": "user", "content": question}],
+                    }
+                )
         yield target
 
 
-def running(url: str, api_key: str | None, direct: str | None, embedding_model: str | None) -> Target:
+def running(
+    url: str, api_key: str | None, direct: str | None, embedding_model: str | None
+) -> Target:
     """A router that runs already.
 
     Raises:
@@ -100,7 +124,12 @@ def running(url: str, api_key: str | None, direct: str | None, embedding_model: 
     try:
         backend = Endpoint.of(primary) if primary else None
         return Target(
-            url, api_key, first_model(Endpoint.of(url, api_key)), embedding_model, backend, first_model(backend) if backend else None
+            url,
+            api_key,
+            first_model(Endpoint.of(url, api_key)),
+            embedding_model,
+            backend,
+            first_model(backend) if backend else None,
         )
     except (Failure, ValueError) as error:
         raise Unavailable(f"The router at {url} cannot be put under load: {error}.") from None

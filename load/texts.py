@@ -27,7 +27,9 @@ def moderate(chance: random.Random) -> str:
 
 def news(chance: random.Random) -> str:
     """Needs fresh facts."""
-    return f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
+    return (
+        f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
+    )
 
 
 def mixed(chance: random.Random) -> tuple[str, str]:
@@ -48,7 +50,10 @@ def housekeeping(question: str, answer: str) -> list[str]:
         "Generate 1-3 broad tags categorizing the main themes of the chat history, along with 1-3 more specific subtopic tags.",
         "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask next in this conversation.",
     )
-    return [f"### Task:\n{task}\n\n### Output:\nJSON format, and nothing else.\n\n{history}" for task in tasks]
+    return [
+        f"### Task:\n{task}\n\n### Output:\nJSON format, and nothing else.\n\n{history}"
+        for task in tasks
+    ]
 
 
 def documents(chance: random.Random, count: int = 8) -> list[str]:

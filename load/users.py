@@ -52,7 +52,15 @@ class RouterUser(User):
     def turn(self) -> None:
         raise AssertionError("each kind of user says what it asks")
 
-    def ask(self, body: dict[str, Any], route: str, *, client: Client | None = None, path: str = CHAT, **options: Any) -> Answer:
+    def ask(
+        self,
+        body: dict[str, Any],
+        route: str,
+        *,
+        client: Client | None = None,
+        path: str = CHAT,
+        **options: Any,
+    ) -> Answer:
         """One request, recorded; `route` is the one meant, which counts where the answer does not name one."""
         at = time.monotonic()
         answer = (client or self.client).ask(body, path=path, **options)
@@ -63,23 +71,58 @@ class RouterUser(User):
 
     def say(self, text: str, route: str, **options: Any) -> Answer:
         """One question by itself, streamed."""
-        return self.ask(texts.chat([{"role": "user", "content": text}], SETUP.virtual_model, stream=True), route, **options)
+        return self.ask(
+            texts.chat([{"role": "user", "content": text}], SETUP.virtual_model, stream=True),
+            route,
+            **options,
+        )
 
     def _record(self, sample: Sample) -> None:
         fire = self.environment.events.request.fire
         bad = sample.outcome in (Outcome.FAILED, Outcome.REFUSED)
-        error = RuntimeError(f"{sample.outcome}: status {sample.status}" if sample.status else sample.problem[:80]) if bad else None
-        common: dict[str, Any] = {"name": f"{sample.user} → {sample.route}", "response_length": sample.tokens}
-        fire(request_type="total ms", response_time=sample.total * 1000, exception=error, context={"sample": sample}, **common)
+        error = (
+            RuntimeError(
+                f"{sample.outcome}: status {sample.status}"
+                if sample.status
+                else sample.problem[:80]
+            )
+            if bad
+            else None
+        )
+        common: dict[str, Any] = {
+            "name": f"{sample.user} → {sample.route}",
+            "response_length": sample.tokens,
+        }
+        fire(
+            request_type="total ms",
+            response_time=sample.total * 1000,
+            exception=error,
+            context={"sample": sample},
+            **common,
+        )
         # Locust knows one figure per request: these are rows of their own, each in the unit that its type names.
         for kind, value in (("TTFT ms", sample.ttft), ("gap ms", sample.gap)):
             if value is not None:
-                fire(request_type=kind, response_time=value * 1000, exception=None, context={}, **common)
+                fire(
+                    request_type=kind,
+                    response_time=value * 1000,
+                    exception=None,
+                    context={},
+                    **common,
+                )
         if sample.rate is not None:
-            fire(request_type="tokens/s", response_time=sample.rate, exception=None, context={}, **common)
+            fire(
+                request_type="tokens/s",
+                response_time=sample.rate,
+                exception=None,
+                context={},
+                **common,
+            )
 
 
-def _judged(answer: Answer) -> tuple[Outcome, int, float, float | None, int, float | None, float | None, str]:
+def _judged(
+    answer: Answer,
+) -> tuple[Outcome, int, float, float | None, int, float | None, float | None, str]:
     if answer.aborted:
         outcome = Outcome.ABORTED
     elif answer.late:
@@ -91,7 +134,16 @@ def _judged(answer: Answer) -> tuple[Outcome, int, float, float | None, int, flo
     else:
         outcome = Outcome.FAILED
     gap = answer.gap if answer.tokens > 2 else None
-    return outcome, answer.status, answer.seconds, answer.first, answer.tokens, answer.rate, gap, answer.problem
+    return (
+        outcome,
+        answer.status,
+        answer.seconds,
+        answer.first,
+        answer.tokens,
+        answer.rate,
+        gap,
+        answer.problem,
+    )
 
 
 class ChatUser(RouterUser):
@@ -106,11 +158,15 @@ class ChatUser(RouterUser):
 
     def turn(self) -> None:
         question, route = texts.mixed(self.chance)
-        self.converse(question, route, self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None)
+        self.converse(
+            question, route, self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
+        )
 
     def converse(self, question: str, route: str, abort_after: int | None = None) -> Answer:
         asked = [*self.messages, {"role": "user", "content": question}]
-        answer = self.ask(texts.chat(asked, SETUP.virtual_model, stream=True), route, abort_after=abort_after)
+        answer = self.ask(
+            texts.chat(asked, SETUP.virtual_model, stream=True), route, abort_after=abort_after
+        )
         if not answer.problem and not answer.aborted and not answer.late:
             self.messages = [*asked, {"role": "assistant", "content": answer.text}][-_TURNS_KEPT:]
         if self.chance.random() < 0.15:
@@ -142,7 +198,11 @@ class FrontendUser(ChatUser):
         gevent.joinall([gevent.spawn(self._housekeep, client, text) for client, text in tasks])
 
     def _housekeep(self, client: Client, text: str) -> None:
-        self.ask(texts.chat([{"role": "user", "content": text}], SETUP.virtual_model), "meta", client=client)
+        self.ask(
+            texts.chat([{"role": "user", "content": text}], SETUP.virtual_model),
+            "meta",
+            client=client,
+        )
 
 
 class Researcher(RouterUser):
@@ -180,7 +240,11 @@ class BatchJob(RouterUser):
 
     def turn(self) -> None:
         message = {"role": "user", "content": texts.moderate(self.chance)}
-        self.ask(texts.chat([message], SETUP.virtual_model), "primary", headers={"X-Router-Priority": "batch"})
+        self.ask(
+            texts.chat([message], SETUP.virtual_model),
+            "primary",
+            headers={"X-Router-Priority": "batch"},
+        )
 
 
 class SlowReader(RouterUser):

@@ -70,7 +70,9 @@ class Router:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._headers = {"Connection": "close"} | (
+            {"Authorization": f"Bearer {key}"} if key else {}
+        )
 
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "status")
@@ -80,14 +82,20 @@ class Router:
 
     def _ask(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            answer = ask(method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10)
+            answer = ask(
+                method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10
+            )
             told = answer.json()
         except (requests.RequestException, ValueError):
-            raise Failed(f"No router answers at {self._url}; start it, or say where it is by ROUTER_ADMIN_URL.") from None
+            raise Failed(
+                f"No router answers at {self._url}; start it, or say where it is by ROUTER_ADMIN_URL."
+            ) from None
         if answer.status_code != 200:
             error = told.get("error") if isinstance(told, dict) else None
             raise Failed(
-                str(error.get("message")) if isinstance(error, dict) else f"{self._url} answered with status {answer.status_code}."
+                str(error.get("message"))
+                if isinstance(error, dict)
+                else f"{self._url} answered with status {answer.status_code}."
             )
         return dict(told)
 
@@ -95,7 +103,9 @@ class Router:
 def backend_of(status: dict[str, Any], name: str) -> dict[str, Any]:
     found = status["backends"].get(name)
     if found is None:
-        raise Failed(f"The router has no backend {name!r}; it has {', '.join(status['backends']) or 'none'}. See config/gpu-mode.yaml.")
+        raise Failed(
+            f"The router has no backend {name!r}; it has {', '.join(status['backends']) or 'none'}. See config/gpu-mode.yaml."
+        )
     return dict(found)
 
 
@@ -131,7 +141,9 @@ def drain(router: Router, config: Config) -> None:
             idle.discard(status["pid"])
             busy_at = now
             if now - began > config.drain_wait:
-                raise Failed(f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: put back into service.")
+                raise Failed(
+                    f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: put back into service."
+                )
             if now - told_at >= TELL_EVERY:
                 told_at = now
                 print(f"waiting for {left} answers under way on {config.backend} ...", flush=True)
@@ -163,7 +175,9 @@ def wait_for_health(url: str, config: Config) -> None:
                 break
         now = time.monotonic()
         if now - began > config.health_wait:
-            raise Failed(f"{config.backend} is not healthy after {config.health_wait:g} s ({url}); it stays out of service.")
+            raise Failed(
+                f"{config.backend} is not healthy after {config.health_wait:g} s ({url}); it stays out of service."
+            )
         if now - told_at >= TELL_EVERY:
             told_at = now
             print(f"waiting for {config.backend} to be healthy ... {now - began:.0f} s", flush=True)
@@ -187,9 +201,13 @@ def warm_up(url: str, model: str | None) -> None:
     try:
         code = ask("POST", f"{url}/v1/chat/completions", json=body, timeout=120).status_code
     except requests.RequestException as error:
-        raise Failed(f"The warm-up request failed ({type(error).__name__}); the backend stays out of service.") from None
+        raise Failed(
+            f"The warm-up request failed ({type(error).__name__}); the backend stays out of service."
+        ) from None
     if code >= 500:
-        raise Failed(f"The warm-up request was answered with status {code}; the backend stays out of service.")
+        raise Failed(
+            f"The warm-up request was answered with status {code}; the backend stays out of service."
+        )
 
 
 def run(command: str, name: str, limit: float) -> None:
@@ -197,7 +215,9 @@ def run(command: str, name: str, limit: float) -> None:
         return
     print(f"{name}: {command}", flush=True)
     try:
-        done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, timeout=limit, check=False)
+        done = subprocess.run(
+            ["sh", "-c", command], stdin=subprocess.DEVNULL, timeout=limit, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Failed(f"The {name} command took more than {limit:g} s.") from None
     if done.returncode:
@@ -207,15 +227,21 @@ def run(command: str, name: str, limit: float) -> None:
 def show(router: Router, config: Config) -> None:
     status = router.status()
     out = backend_of(status, config.backend)["out"]
-    print(f"mode: {'gaming' if out else 'ml'} ({config.backend} is {'out of' if out else 'in'} service)")
+    print(
+        f"mode: {'gaming' if out else 'ml'} ({config.backend} is {'out of' if out else 'in'} service)"
+    )
     if status["draining"]:
         print("the router is draining")
-    print(f"{'backend':<14} {'service':<8} {'breaker':<10} {'in use':>7} {'waiting':>8}  {'pause':<11} model")
+    print(
+        f"{'backend':<14} {'service':<8} {'breaker':<10} {'in use':>7} {'waiting':>8}  {'pause':<11} model"
+    )
     for name, told in status["backends"].items():
         used = f"{told['in_use']}/{told['slots']}"
         service = "out" if told["out"] else "in"
         pause, model = told["pause"] or "-", told["model"] or "?"
-        print(f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {pause:<11} {model}")
+        print(
+            f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {pause:<11} {model}"
+        )
     for line in gpu_memory():
         print(line)
 
@@ -224,13 +250,26 @@ def gpu_memory() -> list[str]:
     """One line per GPU, where nvidia-smi exists."""
     if shutil.which("nvidia-smi") is None:
         return []
-    command = ["nvidia-smi", "--query-gpu=index,name,memory.used,memory.total", "--format=csv,noheader"]
+    command = [
+        "nvidia-smi",
+        "--query-gpu=index,name,memory.used,memory.total",
+        "--format=csv,noheader",
+    ]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        told = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ["gpu: nvidia-smi does not answer"]
-    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines() if line.count(",") >= 3]
-    return [f"gpu {index}: {used} of {total} used ({name})" for index, name, used, total in (row[:4] for row in rows)]
+    rows = [
+        [part.strip() for part in line.split(",")]
+        for line in told.splitlines()
+        if line.count(",") >= 3
+    ]
+    return [
+        f"gpu {index}: {used} of {total} used ({name})"
+        for index, name, used, total in (row[:4] for row in rows)
+    ]
 
 
 def main(arguments: list[str]) -> int:
@@ -240,7 +279,10 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         config = load_config(Path(os.environ.get("GPU_MODE_CONFIG") or CONFIG))
-        router = Router(os.environ.get("ROUTER_ADMIN_URL") or "http://127.0.0.1:8002", os.environ.get("ADMIN_KEY"))
+        router = Router(
+            os.environ.get("ROUTER_ADMIN_URL") or "http://127.0.0.1:8002",
+            os.environ.get("ADMIN_KEY"),
+        )
         modes[arguments[0]](router, config)
     except Failed as error:
         print(f"gpu-mode: {error}", file=sys.stderr)

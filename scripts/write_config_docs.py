@@ -23,8 +23,13 @@ def settings_tables() -> str:
     """One table per section, in the order in which the settings are declared."""
     rows: dict[str, list[str]] = {}
     for name, default, meaning in describe(Settings):
-        rows.setdefault(_section(name), []).append(f"| `{name}` | {shown(default)} | {_cell(meaning)} |")
-    tables = (f"### `{title}`\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(lines) for title, lines in rows.items())
+        rows.setdefault(_section(name), []).append(
+            f"| `{name}` | {shown(default)} | {_cell(meaning)} |"
+        )
+    tables = (
+        f"### `{title}`\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(lines)
+        for title, lines in rows.items()
+    )
     return "\n\n".join(tables)
 
 

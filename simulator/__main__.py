@@ -22,14 +22,24 @@ _DEFAULT_ROLES = ("router", "primary", "xai")
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simulator", description=sys.modules["simulator"].__doc__)
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="fast", help="how long things take")
+    parser.add_argument(
+        "--profile", choices=sorted(PROFILES), default="fast", help="how long things take"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     for role in ROLES:
-        parser.add_argument(f"--{role}-port", type=int, metavar="N", help=f"serve {role} here; 0 = any free port")
+        parser.add_argument(
+            f"--{role}-port", type=int, metavar="N", help=f"serve {role} here; 0 = any free port"
+        )
         parser.add_argument(f"--{role}-model", metavar="NAME", help=f"the model that {role} serves")
-    parser.add_argument("--control-port", type=int, metavar="N", default=0, help="for /_sim endpoints of all roles")
-    parser.add_argument("--ports-file", type=Path, metavar="PATH", help="write the addresses here as well")
-    parser.add_argument("--die-with-parent", action="store_true", help="exit when the parent process has gone")
+    parser.add_argument(
+        "--control-port", type=int, metavar="N", default=0, help="for /_sim endpoints of all roles"
+    )
+    parser.add_argument(
+        "--ports-file", type=Path, metavar="PATH", help="write the addresses here as well"
+    )
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="exit when the parent process has gone"
+    )
     return parser
 
 

@@ -26,7 +26,9 @@ async def send_body(
     if not faults:
         await wire.send(wire.head(status, kind, len(body), headers), body)
         return Sent(wire.keep_alive)
-    head = wire.head(status, content_type(ex, kind), len(body), {**(headers or {}), **extra_headers(ex)})
+    head = wire.head(
+        status, content_type(ex, kind), len(body), {**(headers or {}), **extra_headers(ex)}
+    )
     if "early_close_after_headers" in faults or "role_only_then_cut" in faults:
         wire.transport.write(head)
         return Sent(keep_alive=False)
@@ -52,7 +54,13 @@ async def send_body(
     return Sent(wire.keep_alive)
 
 
-async def send_error(ex: Exchange, status: int, message: str, headers: dict[str, str] | None = None, code: str | None = None) -> Sent:
+async def send_error(
+    ex: Exchange,
+    status: int,
+    message: str,
+    headers: dict[str, str] | None = None,
+    code: str | None = None,
+) -> Sent:
     body = orjson.dumps({"error": error_object(ex.role.profile.kind, status, message, code=code)})
     return await send_body(ex, status, body, headers=headers)
 

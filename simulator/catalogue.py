@@ -34,24 +34,39 @@ async def answer_get(ex: Exchange) -> Sent | None:
         if path == "/load":
             return await _json(ex, {"server_load": role.slots.running + role.slots.waiting})
         if path == "/metrics":
-            return await send_body(ex, 200, _metrics(role), "text/plain; version=0.0.4; charset=utf-8")
+            return await send_body(
+                ex, 200, _metrics(role), "text/plain; version=0.0.4; charset=utf-8"
+            )
     if kind == "ollama":
         if path == "/":
             return await send_body(ex, 200, b"Ollama is running", "text/plain; charset=utf-8")
         if path == "/api/version":
             return await _json(ex, {"version": role.profile.version})
         if path == "/api/tags":
-            return await _json(ex, {"models": [{"name": model["id"], "model": model["id"]} for model in _models(role)]})
+            return await _json(
+                ex,
+                {
+                    "models": [
+                        {"name": model["id"], "model": model["id"]} for model in _models(role)
+                    ]
+                },
+            )
     return None
 
 
 async def tokenize(ex: Exchange) -> Sent:
     check_model(ex.role, ex.body)
-    prompt = read_messages(ex.body["messages"]) if "messages" in ex.body else read_prompt(ex.body.get("prompt"))
+    prompt = (
+        read_messages(ex.body["messages"])
+        if "messages" in ex.body
+        else read_prompt(ex.body.get("prompt"))
+    )
     tokens = token_ids(prompt.text)
     # A chat template adds tokens that are not in the text.
     tokens += [0] * (prompt.tokens - len(tokens))
-    return await _json(ex, {"count": len(tokens), "max_model_len": ex.role.profile.max_model_len, "tokens": tokens})
+    return await _json(
+        ex, {"count": len(tokens), "max_model_len": ex.role.profile.max_model_len, "tokens": tokens}
+    )
 
 
 async def _json(ex: Exchange, value: Any) -> Sent:

@@ -30,7 +30,9 @@ async def completions(ex: Exchange, prompt: Prompt) -> Sent:
     return await _complete(ex, prompt, model, limit_of(ex.body, "max_tokens"), chat=False)
 
 
-async def _complete(ex: Exchange, prompt: Prompt, model: str, limit: int | None, chat: bool) -> Sent:
+async def _complete(
+    ex: Exchange, prompt: Prompt, model: str, limit: int | None, chat: bool
+) -> Sent:
     check_length(ex.role, prompt, limit)
     count = ex.body.get("n", 1)
     if count is None:
@@ -61,7 +63,9 @@ async def _complete(ex: Exchange, prompt: Prompt, model: str, limit: int | None,
             events, clean = break_events(ex, events_of(ex, shape, generations))
             return await play(ex, events, clean, head, start)
         await _generate(ex, generations, start)
-        return await send_body(ex, 200, shapes.whole(shape, generations, "usage_missing" not in ex.faults))
+        return await send_body(
+            ex, 200, shapes.whole(shape, generations, "usage_missing" not in ex.faults)
+        )
     finally:
         slots.release()
 

@@ -20,11 +20,15 @@ MODELS = {
 LIMIT_S = 10.0
 
 
-def post(sim: Simulator, role: str, path: str, body: Any, key: str = "test-key", **options: Any) -> requests.Response:
+def post(
+    sim: Simulator, role: str, path: str, body: Any, key: str = "test-key", **options: Any
+) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {key}", **options.pop("headers", {})}
-        return session.post(sim.url(role) + path, json=body, headers=headers, timeout=LIMIT_S, **options)
+        return session.post(
+            sim.url(role) + path, json=body, headers=headers, timeout=LIMIT_S, **options
+        )
 
 
 def get(sim: Simulator, role: str, path: str, **headers: str) -> requests.Response:
@@ -56,7 +60,9 @@ def events(response: requests.Response) -> list[dict[str, Any]]:
 
 
 def streamed_text(chunks: list[dict[str, Any]], index: int = 0) -> str:
-    choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+    choices = [
+        choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index
+    ]
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 

@@ -30,21 +30,28 @@ class Control:
         self._roles = roles
         self._set_listening = set_listening
 
-    async def answer(self, method: str, path: str, query: Mapping[str, str], own: str | None, body: Any) -> tuple[int, bytes]:
+    async def answer(
+        self, method: str, path: str, query: Mapping[str, str], own: str | None, body: Any
+    ) -> tuple[int, bytes]:
         """Status and JSON body."""
         wanted = query.get("role", own)
         if wanted is not None and wanted not in self._roles:
             return 404, _error(f"role {wanted!r} is not served")
         roles = [self._roles[wanted]] if wanted else list(self._roles.values())
         try:
-            results = {role.name: await self._one(method, path.removeprefix(PREFIX), query, role, body) for role in roles}
+            results = {
+                role.name: await self._one(method, path.removeprefix(PREFIX), query, role, body)
+                for role in roles
+            }
         except LookupError:
             return 404, _error(f"no control endpoint {method} {path}")
         except (ValueError, TypeError) as error:
             return 400, _error(str(error))
         return 200, orjson.dumps(results[wanted] if wanted else results)
 
-    async def _one(self, method: str, name: str, query: Mapping[str, str], role: Role, body: Any) -> Any:
+    async def _one(
+        self, method: str, name: str, query: Mapping[str, str], role: Role, body: Any
+    ) -> Any:
         if f"{method} {PREFIX}{name}" not in ENDPOINTS:
             raise LookupError(name)
         if name == "stats":

@@ -47,7 +47,9 @@ def _texts(value: Any) -> list[str]:
             return [" ".join(map(str, value))]
         if all(isinstance(item, list) for item in value):
             return [" ".join(map(str, item)) for item in value]
-    raise bad_request("1 validation error: input must be a string, a list of strings or token ids", "input")
+    raise bad_request(
+        "1 validation error: input must be a string, a list of strings or token ids", "input"
+    )
 
 
 async def embeddings(ex: Exchange) -> Sent:
@@ -80,6 +82,8 @@ async def embeddings(ex: Exchange) -> Sent:
                 vector = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
             data.append({"object": "embedding", "index": index, "embedding": vector})
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return await send_body(ex, 200, orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage}))
+        return await send_body(
+            ex, 200, orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage})
+        )
     finally:
         slots.release()

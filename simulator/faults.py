@@ -110,7 +110,10 @@ class FaultTable:
             raise ValueError("path must be a string")
         if not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise ValueError("probability must be between 0 and 1")
-        added = [ActiveFault(name, params, times, path, float(probability)) for name, params in parse(spec)]
+        added = [
+            ActiveFault(name, params, times, path, float(probability))
+            for name, params in parse(spec)
+        ]
         self.active.extend(added)
         return added
 
@@ -131,7 +134,9 @@ class FaultTable:
         return {
             fault.name: fault.params
             for fault in list(self.active)
-            if fault.name not in CONNECTION_FAULTS and fault.covers(path, generates) and self._use(fault)
+            if fault.name not in CONNECTION_FAULTS
+            and fault.covers(path, generates)
+            and self._use(fault)
         }
 
     def for_marker(self, value: Any, source: str) -> Faults:

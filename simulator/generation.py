@@ -22,7 +22,9 @@ from simulator.text import (
     thinking_tokens,
 )
 
-Piece = tuple[str, str]  # the field it goes to ("content", a reasoning field or "tool"), and its text
+Piece = tuple[
+    str, str
+]  # the field it goes to ("content", a reasoning field or "tool"), and its text
 
 _GROUNDED = ("search results", "web search", "sources:")
 
@@ -49,7 +51,11 @@ class Generation:
     def due(self, index: int) -> float:
         """When piece `index` is ready, in seconds from the start; the last index + 1 is the time for all."""
         thinking = min(index, self.thinking)
-        return self.timing.first_s + thinking * self.timing.think_token_s + (index - thinking) * self.timing.token_s
+        return (
+            self.timing.first_s
+            + thinking * self.timing.think_token_s
+            + (index - thinking) * self.timing.token_s
+        )
 
     def ready_by(self, seconds: float) -> int:
         """How many pieces are ready after this time: what an aborted request has cost."""
@@ -59,7 +65,9 @@ class Generation:
         return "".join([text for name, text in self.pieces if name == field])
 
 
-def plan(ex: Exchange, prompt: Prompt, model: str, limit: int | None, index: int, stream: bool) -> Generation:
+def plan(
+    ex: Exchange, prompt: Prompt, model: str, limit: int | None, index: int, stream: bool
+) -> Generation:
     """The answer number `index` to a prompt."""
     body = ex.body
     label, labels = _label(ex, prompt)
@@ -86,14 +94,26 @@ def plan(ex: Exchange, prompt: Prompt, model: str, limit: int | None, index: int
         ex.role.stats.prefix_cache_hits += cached
     cached_tokens = min(count_tokens("x" * BLOCK_CHARS) * cached, prompt.tokens)
     timing = _timing(ex, prompt.tokens - cached_tokens, thinking, prompt, stream)
-    return Generation(pieces, min(thinking, len(pieces)), finish, prompt.tokens, cached_tokens, timing, tool, label, labels)
+    return Generation(
+        pieces,
+        min(thinking, len(pieces)),
+        finish,
+        prompt.tokens,
+        cached_tokens,
+        timing,
+        tool,
+        label,
+        labels,
+    )
 
 
 def _continues(body: dict[str, Any], prompt: Prompt) -> bool:
     if not body.get("continue_final_message"):
         return False
     if body.get("add_generation_prompt", True):
-        raise bad_request("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+        raise bad_request(
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        )
     return prompt.last_role == "assistant"
 
 
@@ -101,8 +121,12 @@ def _label(ex: Exchange, prompt: Prompt) -> tuple[str, tuple[str, ...]]:
     """The label to answer with, and all there are; empty for an answer in free text."""
     constraint = ex.body.get("structured_outputs")
     choices = constraint.get("choice") if isinstance(constraint, dict) else None
-    if choices is not None and not (isinstance(choices, list) and choices and all(isinstance(item, str) for item in choices)):
-        raise bad_request("structured_outputs.choice must be a non-empty list of strings", "structured_outputs")
+    if choices is not None and not (
+        isinstance(choices, list) and choices and all(isinstance(item, str) for item in choices)
+    ):
+        raise bad_request(
+            "structured_outputs.choice must be a non-empty list of strings", "structured_outputs"
+        )
     if not (choices or ex.role.profile.classifier) or "text" in ex.sim:
         return "", ()
     given = ex.sim.get("label")
@@ -133,7 +157,11 @@ def _thinking(ex: Exchange, prompt: Prompt) -> list[Piece]:
     thoughts = thinking_tokens(count)
     if profile.reasoning_field:
         return [(profile.reasoning_field, piece) for piece in thoughts]
-    return [("content", "<think>\n"), *(("content", piece) for piece in thoughts), ("content", "\n</think>\n\n")]
+    return [
+        ("content", "<think>\n"),
+        *(("content", piece) for piece in thoughts),
+        ("content", "\n</think>\n\n"),
+    ]
 
 
 def _think_ms(ex: Exchange, prompt: Prompt) -> float:
@@ -142,7 +170,9 @@ def _think_ms(ex: Exchange, prompt: Prompt) -> float:
     if given is None:
         profile = ex.role.profile
         words = len(rubric.query_of(prompt.last_user).split())
-        given = ex.role.draw(profile.think_ms_long if words > profile.long_query_words else profile.think_ms)
+        given = ex.role.draw(
+            profile.think_ms_long if words > profile.long_query_words else profile.think_ms
+        )
         ex.sim = {**ex.sim, "think_ms": given}
     return given
 
@@ -179,7 +209,11 @@ def _length_range(profile: RoleProfile, prompt: Prompt) -> tuple[float, float]:
         return profile.answer_meta
     if len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED):
         return profile.answer_grounded
-    return profile.answer_long if len(prompt.last_user.split()) > profile.long_query_words else profile.answer_short
+    return (
+        profile.answer_long
+        if len(prompt.last_user.split()) > profile.long_query_words
+        else profile.answer_short
+    )
 
 
 def _until_stop(answer: tuple[str, ...], stop: Any) -> tuple[str, ...]:
@@ -206,7 +240,9 @@ def _tool(body: dict[str, Any], prompt: Prompt) -> str:
     if isinstance(choice, dict):
         function = choice.get("function")
         return str(function.get("name", "")) if isinstance(function, dict) else ""
-    if choice != "required" and (prompt.last_role == "tool" or "use the tool" not in prompt.last_user.lower()):
+    if choice != "required" and (
+        prompt.last_role == "tool" or "use the tool" not in prompt.last_user.lower()
+    ):
         return ""
     function = tools[0].get("function") if isinstance(tools[0], dict) else None
     return str(function.get("name", "")) if isinstance(function, dict) else ""
@@ -222,6 +258,12 @@ def _arguments(body: dict[str, Any], name: str) -> list[str]:
             properties = parameters.get("properties") if isinstance(parameters, dict) else None
             for key, schema in (properties or {}).items():
                 kind = schema.get("type") if isinstance(schema, dict) else "string"
-                values[key] = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}.get(str(kind), "simulated")
+                values[key] = {
+                    "integer": 1,
+                    "number": 1.5,
+                    "boolean": True,
+                    "array": [],
+                    "object": {},
+                }.get(str(kind), "simulated")
     text = orjson.dumps(values).decode()
     return [text[i : i + 6] for i in range(0, len(text), 6)]

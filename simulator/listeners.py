@@ -14,7 +14,9 @@ from simulator.server import Connection, RoleServer
 class Listeners:
     """All roles in one event loop, and a control listener that stays open whatever a role's fault is."""
 
-    def __init__(self, host: str, profiles: Mapping[str, RoleProfile], ports: Mapping[str, int]) -> None:
+    def __init__(
+        self, host: str, profiles: Mapping[str, RoleProfile], ports: Mapping[str, int]
+    ) -> None:
         self._host = host
         self.roles = {name: Role(name, profiles[name]) for name in ports if name != "control"}
         self._ports = {"control": 0, **ports}
@@ -41,7 +43,9 @@ class Listeners:
 
     async def _listen(self, name: str) -> None:
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(self._servers[name], self._host, self._ports[name], backlog=4096)
+        listener = await loop.create_server(
+            self._servers[name], self._host, self._ports[name], backlog=4096
+        )
         self._open[name] = listener
         self._ports[name] = listener.sockets[0].getsockname()[1]
 
@@ -54,5 +58,9 @@ class Listeners:
             listener.close()
             # A server that is down holds no idle connection open either; requests being answered run to their end.
             for connection in self._servers[role.name].connections:
-                if isinstance(connection, Connection) and not connection.busy and connection.transport is not None:
+                if (
+                    isinstance(connection, Connection)
+                    and not connection.busy
+                    and connection.transport is not None
+                ):
                     connection.transport.close()

@@ -27,14 +27,18 @@ class RoleProfile:
     think_ms: Range = (0, 0)
     think_ms_long: Range = (0, 0)  # for queries of more than long_query_words words
     think_tokens: int = 0  # at least this many; 0 with think_ms 0 = no reasoning
-    reasoning_field: str = ""  # "" = a <think> block in content; else "reasoning_content" or "reasoning"
+    reasoning_field: str = (
+        ""  # "" = a <think> block in content; else "reasoning_content" or "reasoning"
+    )
     long_query_words: int = 40
     answer_short: Range = (20, 20)  # tokens of an answer, by the kind of the prompt
     answer_long: Range = (20, 20)
     answer_meta: Range = (20, 20)
     answer_grounded: Range = (20, 20)
     search_ms: Range = (0, 0)  # a whole call of /v1/responses
-    early_headers: bool = False  # send a stream's headers on arrival instead of with its first chunk
+    early_headers: bool = (
+        False  # send a stream's headers on arrival instead of with its first chunk
+    )
     embedding_dim: int = 256
     version: str = "0.12.1"
 
@@ -67,13 +71,21 @@ def _coerce(name: str, value: Any, current: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"{name} must be a number of at least 0")
-    return int(value) if isinstance(current, int) and name not in ("tps", "prefill_tps") else float(value)
+    return (
+        int(value)
+        if isinstance(current, int) and name not in ("tps", "prefill_tps")
+        else float(value)
+    )
 
 
 def as_range(name: str, value: Any) -> Range:
     """A number (exactly that) or [low, high]."""
     pair = value if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2 or not all(isinstance(item, int | float) and item >= 0 for item in pair) or pair[0] > pair[1]:
+    if (
+        len(pair) != 2
+        or not all(isinstance(item, int | float) and item >= 0 for item in pair)
+        or pair[0] > pair[1]
+    ):
         raise ValueError(f"{name} must be a number or [low, high]")
     return (float(pair[0]), float(pair[1]))
 
@@ -109,7 +121,10 @@ HOMELAB: dict[str, RoleProfile] = {
         tps=233,  # primary model: 233 tok/s
         prefill_tps=12_000,
         ttft_ms=(76, 86),  # streaming, time to first token 77-89 ms direct
-        ttft_nonstream_ms=(28, 29),  # a direct call of one token: 33 ms, of which one token is 4.3 ms
+        ttft_nonstream_ms=(
+            28,
+            29,
+        ),  # a direct call of one token: 33 ms, of which one token is 4.3 ms
         answer_short=(41, 84),  # MODERATE short: inference 208-396 ms
         answer_long=(87, 503),  # long: 402-2,204 ms
         answer_meta=(226, 282),  # META: 1,006-1,250 ms
@@ -141,7 +156,9 @@ HOMELAB: dict[str, RoleProfile] = {
         answer_meta=(60, 120),
         answer_grounded=(200, 500),
     ),
-    "embedding": dataclasses.replace(FAST["embedding"], slots=64, prefill_tps=40_000, ttft_ms=(6, 9), ttft_nonstream_ms=(6, 9)),
+    "embedding": dataclasses.replace(
+        FAST["embedding"], slots=64, prefill_tps=40_000, ttft_ms=(6, 9), ttft_nonstream_ms=(6, 9)
+    ),
 }
 
 PROFILES: dict[str, dict[str, RoleProfile]] = {"fast": FAST, "homelab": HOMELAB}

@@ -37,13 +37,21 @@ def content_text(content: Any) -> tuple[str, int]:
     if content is None:
         return "", 0
     if not isinstance(content, list):
-        raise bad_request("1 validation error for ChatCompletionRequest: content must be a string or a list", "content")
+        raise bad_request(
+            "1 validation error for ChatCompletionRequest: content must be a string or a list",
+            "content",
+        )
     texts: list[str] = []
     images = 0
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict) and part.get("type") in ("text", "input_text", "output_text", "refusal"):
+        elif isinstance(part, dict) and part.get("type") in (
+            "text",
+            "input_text",
+            "output_text",
+            "refusal",
+        ):
             text = part.get("text", part.get("refusal"))
             texts.append(text if isinstance(text, str) else "")
         elif isinstance(part, dict) and part.get("type") in ("image_url", "input_image", "image"):
@@ -55,13 +63,19 @@ def content_text(content: Any) -> tuple[str, int]:
 
 def read_messages(messages: Any) -> Prompt:
     if not isinstance(messages, list) or not messages:
-        raise bad_request("1 validation error for ChatCompletionRequest: messages must be a non-empty list", "messages")
+        raise bad_request(
+            "1 validation error for ChatCompletionRequest: messages must be a non-empty list",
+            "messages",
+        )
     parts: list[str] = []
     last_user = last_role = partial = ""
     images = 0
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise bad_request("1 validation error for ChatCompletionRequest: each message needs a role", "messages")
+            raise bad_request(
+                "1 validation error for ChatCompletionRequest: each message needs a role",
+                "messages",
+            )
         last_role = message["role"]
         text, pictures = content_text(message.get("content"))
         images += pictures

@@ -25,7 +25,8 @@ async def responses(ex: Exchange, prompt: Prompt) -> Sent:
     check_length(ex.role, prompt, limit)
     tools = ex.body.get("tools")
     searches = isinstance(tools, list) and any(
-        isinstance(tool, dict) and str(tool.get("type", "")).startswith(_SEARCH_TOOLS) for tool in tools
+        isinstance(tool, dict) and str(tool.get("type", "")).startswith(_SEARCH_TOOLS)
+        for tool in tools
     )
     slots = ex.role.slots
     if not slots.try_acquire():
@@ -49,7 +50,9 @@ async def responses(ex: Exchange, prompt: Prompt) -> Sent:
         slots.release()
 
 
-def _body(ex: Exchange, prompt: Prompt, model: str, limit: int | None, searches: bool) -> dict[str, Any]:
+def _body(
+    ex: Exchange, prompt: Prompt, model: str, limit: int | None, searches: bool
+) -> dict[str, Any]:
     number = next(_ids)
     blocks, cut = _texts(ex, prompt, limit)
     output: list[dict[str, Any]] = []
@@ -63,7 +66,11 @@ def _body(ex: Exchange, prompt: Prompt, model: str, limit: int | None, searches:
             }
         )
     content = [
-        {"type": "output_text", "text": text, "annotations": _citation(text, index) if searches else []}
+        {
+            "type": "output_text",
+            "text": text,
+            "annotations": _citation(text, index) if searches else [],
+        }
         for index, text in enumerate(blocks)
     ]
     output.append(

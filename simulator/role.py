@@ -69,7 +69,19 @@ class Role:
 class Exchange:
     """One request on its way to an answer."""
 
-    __slots__ = ("body", "faults", "loop", "path", "phase", "request", "role", "sim", "started", "tokens", "wire")
+    __slots__ = (
+        "body",
+        "faults",
+        "loop",
+        "path",
+        "phase",
+        "request",
+        "role",
+        "sim",
+        "started",
+        "tokens",
+        "wire",
+    )
 
     def __init__(self, role: Role, request: web.BaseRequest, wire: Wire, path: str) -> None:
         self.role = role
@@ -91,7 +103,9 @@ class Exchange:
     def number(self, name: str) -> float | None:
         """A number among the per-request overrides."""
         value = self.sim.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return (
+            float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        )
 
 
 async def never() -> None:

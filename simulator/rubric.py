@@ -18,7 +18,12 @@ _HARD = re.compile(
     re.IGNORECASE,
 )
 
-_UNRELATED: tuple[tuple[str, float], ...] = (("<think>", 0.05), ("Okay", 0.04), (" The", 0.02), ("\n", 0.01))
+_UNRELATED: tuple[tuple[str, float], ...] = (
+    ("<think>", 0.05),
+    ("Okay", 0.04),
+    (" The", 0.02),
+    ("\n", 0.01),
+)
 _CHOSEN = 0.7
 _OTHERS = 0.15
 
@@ -46,7 +51,9 @@ def choose(label: str, choices: Sequence[str]) -> str:
     return choices[0]
 
 
-def first_token_probabilities(label: str, labels: Sequence[str], given: Any = None) -> dict[str, float]:
+def first_token_probabilities(
+    label: str, labels: Sequence[str], given: Any = None
+) -> dict[str, float]:
     """Log-probabilities of an answer's first token, not masked by a grammar: unrelated tokens are among them.
 
     `given` maps labels to probabilities, to steer a test that looks at confidence.

@@ -25,7 +25,9 @@ from simulator.role import Exchange, Role
 from simulator.stats import Seen
 from simulator.wire import JSON, Sent, Wire, reset_connection
 
-_GENERATES = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"))
+_GENERATES = frozenset(
+    ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
+)
 _BODY_LIMIT = 64 * 1024 * 1024
 _HEADER_LIMIT = 128 * 1024
 _BAD_KEY = "bad-key"
@@ -100,7 +102,9 @@ class RoleServer(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, self._event_loop, client_max_size=_BODY_LIMIT)
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, self._event_loop, client_max_size=_BODY_LIMIT
+        )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -120,7 +124,9 @@ class RoleServer(web.Server):
         finally:
             connection.busy = False
 
-    async def _answer_control(self, request: web.BaseRequest, wire: Wire, path: str, raw: bytes) -> Sent:
+    async def _answer_control(
+        self, request: web.BaseRequest, wire: Wire, path: str, raw: bytes
+    ) -> Sent:
         own = self.role.name if self.role else None
         try:
             body = orjson.loads(raw) if raw else None
@@ -130,7 +136,15 @@ class RoleServer(web.Server):
         await wire.send(wire.head(status, JSON, len(answer)), answer)
         return Sent(wire.keep_alive)
 
-    async def _serve(self, role: Role, request: web.BaseRequest, connection: Connection, wire: Wire, path: str, raw: bytes) -> Sent:
+    async def _serve(
+        self,
+        role: Role,
+        request: web.BaseRequest,
+        connection: Connection,
+        wire: Wire,
+        path: str,
+        raw: bytes,
+    ) -> Sent:
         stats = role.stats
         stats.by_path[path] += 1
         generates = path in _GENERATES and request.method == "POST"
@@ -146,7 +160,9 @@ class RoleServer(web.Server):
             sent = await _answer_generation(ex, raw)
         except asyncio.CancelledError:
             at = connection.lost_at or time.time()
-            stats.abort(ex.phase, (ex.loop.time() - ex.started - (time.time() - at)) * 1000, at, ex.tokens)
+            stats.abort(
+                ex.phase, (ex.loop.time() - ex.started - (time.time() - at)) * 1000, at, ex.tokens
+            )
             raise
         stats.finished += 1
         return sent

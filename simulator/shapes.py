@@ -50,7 +50,9 @@ def new_shape(chat: bool, model: str, body: dict[str, Any], label_probabilities:
     elif not chat and isinstance(wanted, int) and not isinstance(wanted, bool):
         count = wanted
     prefix = "chatcmpl" if chat else "cmpl"
-    return Shape(chat, model, f"{prefix}-sim-{next(_ids):08x}", int(time.time()), count, label_probabilities)
+    return Shape(
+        chat, model, f"{prefix}-sim-{next(_ids):08x}", int(time.time()), count, label_probabilities
+    )
 
 
 def usage(generations: list[Generation]) -> dict[str, Any]:
@@ -73,7 +75,9 @@ def whole(shape: Shape, generations: list[Generation], with_usage: bool = True) 
         "created": shape.created,
         "model": shape.model,
         "system_fingerprint": FINGERPRINT,
-        "choices": [_choice(shape, generation, index) for index, generation in enumerate(generations)],
+        "choices": [
+            _choice(shape, generation, index) for index, generation in enumerate(generations)
+        ],
     }
     if with_usage:
         result["usage"] = usage(generations)
@@ -94,10 +98,14 @@ def _choice(shape: Shape, generation: Generation, index: int) -> dict[str, Any]:
     if generation.tool:
         call = {"name": generation.tool, "arguments": generation.text("tool")}
         message["content"] = None
-        message["tool_calls"] = [{"id": _call_id(shape, index), "type": "function", "function": call}]
+        message["tool_calls"] = [
+            {"id": _call_id(shape, index), "type": "function", "function": call}
+        ]
     choice["message"] = message
     if shape.logprobs is not None:
-        choice["logprobs"] = {"content": [_logprob(shape, generation, i) for i in range(len(generation.pieces))]}
+        choice["logprobs"] = {
+            "content": [_logprob(shape, generation, i) for i in range(len(generation.pieces))]
+        }
     return choice
 
 
@@ -109,14 +117,20 @@ def _alternatives(shape: Shape, generation: Generation, position: int) -> dict[s
     """Log-probabilities of the token at this position, the chosen one among them."""
     token = generation.pieces[position][1]
     if generation.labels and position == generation.thinking:
-        table = first_token_probabilities(generation.label, generation.labels, shape.label_probabilities)
+        table = first_token_probabilities(
+            generation.label, generation.labels, shape.label_probabilities
+        )
         table.setdefault(token, round(math.log(0.01), 4))
         return table
     return {**dict(_GENERIC_ALTERNATIVES), token: round(-0.02 - (position % 7) * 0.01, 4)}
 
 
 def _entry(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "surrogatepass"))}
+    return {
+        "token": token,
+        "logprob": logprob,
+        "bytes": list(token.encode("utf-8", "surrogatepass")),
+    }
 
 
 def _logprob(shape: Shape, generation: Generation, position: int) -> dict[str, Any]:
@@ -133,7 +147,10 @@ def _legacy_logprobs(shape: Shape, generation: Generation) -> dict[str, Any]:
     return {
         "tokens": tokens,
         "token_logprobs": [table[token] for table, token in zip(tables, tokens, strict=True)],
-        "top_logprobs": [dict(sorted(table.items(), key=lambda item: -item[1])[: shape.logprobs or 0]) for table in tables],
+        "top_logprobs": [
+            dict(sorted(table.items(), key=lambda item: -item[1])[: shape.logprobs or 0])
+            for table in tables
+        ],
         "text_offset": offsets,
     }
 
@@ -144,22 +161,32 @@ class Chunks:
     def __init__(self, shape: Shape, role_in_each: bool) -> None:
         self._shape = shape
         name = b"chat.completion.chunk" if shape.chat else b"text_completion"
-        self._head = b'{"id":"%b","object":"%b","created":%d,"model":%b,"system_fingerprint":"simulated","choices":[' % (
-            shape.id.encode(),
-            name,
-            shape.created,
-            orjson.dumps(shape.model),
+        self._head = (
+            b'{"id":"%b","object":"%b","created":%d,"model":%b,"system_fingerprint":"simulated","choices":['
+            % (
+                shape.id.encode(),
+                name,
+                shape.created,
+                orjson.dumps(shape.model),
+            )
         )
         self._delta_head = b'"delta":{"role":"assistant",' if role_in_each else b'"delta":{'
 
     def role(self, index: int) -> bytes:
-        delta = b'{"index":%d,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}' % index
+        delta = (
+            b'{"index":%d,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}'
+            % index
+        )
         return self._head + delta
 
-    def piece(self, generation: Generation, index: int, position: int, finish: str | None = None) -> bytes:
+    def piece(
+        self, generation: Generation, index: int, position: int, finish: str | None = None
+    ) -> bytes:
         field, text = generation.pieces[position]
         if field == "tool":
-            inner = b'"delta":' + orjson.dumps({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
+            inner = b'"delta":' + orjson.dumps(
+                {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
+            )
         elif self._shape.chat:
             inner = b'%b"%b":%b}' % (self._delta_head, field.encode(), orjson.dumps(text))
         else:
@@ -168,14 +195,22 @@ class Chunks:
         if self._shape.logprobs is not None:
             logprobs = self._logprobs(generation, position)
         reason = b"null" if finish is None else b'"%b"' % finish.encode()
-        return b'%b{"index":%d,%b,"logprobs":%b,"finish_reason":%b}]}' % (self._head, index, inner, logprobs, reason)
+        return b'%b{"index":%d,%b,"logprobs":%b,"finish_reason":%b}]}' % (
+            self._head,
+            index,
+            inner,
+            logprobs,
+            reason,
+        )
 
     def _logprobs(self, generation: Generation, position: int) -> bytes:
         if self._shape.chat:
             return orjson.dumps({"content": [_logprob(self._shape, generation, position)]})
         table = _alternatives(self._shape, generation, position)
         token = generation.pieces[position][1]
-        return orjson.dumps({"tokens": [token], "token_logprobs": [table[token]], "top_logprobs": [table]})
+        return orjson.dumps(
+            {"tokens": [token], "token_logprobs": [table[token]], "top_logprobs": [table]}
+        )
 
     def tool_start(self, generation: Generation, index: int) -> bytes:
         call = {
@@ -185,7 +220,11 @@ class Chunks:
             "function": {"name": generation.tool, "arguments": ""},
         }
         delta = orjson.dumps({"tool_calls": [call]})
-        return b'%b{"index":%d,"delta":%b,"logprobs":null,"finish_reason":null}]}' % (self._head, index, delta)
+        return b'%b{"index":%d,"delta":%b,"logprobs":null,"finish_reason":null}]}' % (
+            self._head,
+            index,
+            delta,
+        )
 
     def finish(self, generation: Generation, index: int) -> bytes:
         inner = b'"delta":{"content":""}' if self._shape.chat else b'"text":""'

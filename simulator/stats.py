@@ -41,7 +41,11 @@ class Seen:
         fields = body if isinstance(body, dict) else {}
         messages = fields.get("messages")
         key = self.headers.get("Authorization", "")
-        headers = {str(name): value for name, value in self.headers.items() if name.lower() != "authorization"}
+        headers = {
+            str(name): value
+            for name, value in self.headers.items()
+            if name.lower() != "authorization"
+        }
         return {
             "at": self.at,
             "path": self.path,
@@ -52,7 +56,9 @@ class Seen:
             "stream": bool(fields.get("stream")),
             "body_keys": sorted(fields),
             "messages": len(messages) if isinstance(messages, list) else 0,
-            "params": {name: fields[name] for name in fields if name not in ("messages", "input", "prompt")},
+            "params": {
+                name: fields[name] for name in fields if name not in ("messages", "input", "prompt")
+            },
             "body": self.raw[:BODY_LIMIT].decode("utf-8", "replace"),
         }
 
@@ -76,7 +82,9 @@ class Stats:
     def abort(self, phase: str, after_ms: float, at: float, tokens: int) -> None:
         self.aborted += 1
         self.tokens_wasted += tokens
-        self.aborts.append({"phase": phase, "after_ms": round(after_ms, 3), "at": at, "tokens_generated": tokens})
+        self.aborts.append(
+            {"phase": phase, "after_ms": round(after_ms, 3), "at": at, "tokens_generated": tokens}
+        )
 
     def reset(self) -> None:
         """Back to zero, except for the connections that are open."""

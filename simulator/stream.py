@@ -31,7 +31,11 @@ def events_of(ex: Exchange, shape: Shape, generations: list[Generation]) -> list
     chunks = Chunks(shape, role_in_each=shape.chat and kind == "ollama")
     events: list[Event] = []
     first = generations[0].timing.first_s
-    late = float(ex.faults["slow_first_token"]["ms"]) / 1000 if "slow_first_token" in ex.faults else 0.0
+    late = (
+        float(ex.faults["slow_first_token"]["ms"]) / 1000
+        if "slow_first_token" in ex.faults
+        else 0.0
+    )
     merge_finish = "finish_in_content_chunk" in ex.faults
     for index, generation in enumerate(generations):
         if shape.chat and kind != "ollama":
@@ -44,9 +48,15 @@ def events_of(ex: Exchange, shape: Shape, generations: list[Generation]) -> list
         for position in range(last + 1):
             finish = generation.finish if merge_finish and position == last else None
             due = generation.due(position) + late
-            events.append(_event("content", chunks.piece(generation, index, position, finish), due, 1))
+            events.append(
+                _event("content", chunks.piece(generation, index, position, finish), due, 1)
+            )
         if not merge_finish or last < 0:
-            finished.append(_event("finish", chunks.finish(generation, index), generation.due(max(last, 0)) + late))
+            finished.append(
+                _event(
+                    "finish", chunks.finish(generation, index), generation.due(max(last, 0)) + late
+                )
+            )
     if len(generations) > 1:
         events.sort(key=lambda event: event.due)  # stable: the order within each choice stays
     end = events[-1].due if events else first
@@ -78,7 +88,11 @@ def break_events(ex: Exchange, events: list[Event]) -> tuple[list[Event], bool]:
         at = _after_content(events, faults["error_event"]["after_chunks"])
         due = events[at - 1].due if at else events[0].due
         error = error_object(ex.role.profile.kind, 500, "Simulated error in the middle of a stream")
-        events = [*events[:at], _event("other", orjson.dumps({"error": error}), due), Event("done", _DONE, due)]
+        events = [
+            *events[:at],
+            _event("other", orjson.dumps({"error": error}), due),
+            Event("done", _DONE, due),
+        ]
     for name in ("cut", "cut_clean"):
         if name in faults:
             del events[_after_content(events, faults[name]["after_chunks"]) :]
@@ -140,7 +154,9 @@ async def play(ex: Exchange, events: list[Event], clean: bool, head: bytes, star
             await asyncio.sleep(wait)
         now = loop.time() - start
         end = position + 1
-        while end < total and (events[end].due <= now or (end - position < group and events[end].due < math.inf)):
+        while end < total and (
+            events[end].due <= now or (end - position < group and events[end].due < math.inf)
+        ):
             end += 1
         batch = events[position:end]
         pieces = [event.data + separator for event in batch]

@@ -38,7 +38,14 @@ class Simulator:
         models: Mapping[str, str] | None = None,
     ) -> None:
         chosen = ports or {}
-        self._command = [sys.executable, "-m", "simulator", "--profile", profile, "--die-with-parent"]
+        self._command = [
+            sys.executable,
+            "-m",
+            "simulator",
+            "--profile",
+            profile,
+            "--die-with-parent",
+        ]
         for role in roles:
             self._command += [f"--{role}-port", str(chosen.get(role, 0))]
         if "control" in chosen:
@@ -75,7 +82,12 @@ class Simulator:
     def __enter__(self) -> Simulator:
         return self if self._process is not None else self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -132,7 +144,9 @@ class Simulator:
             if all(stats[name] >= least for name, least in wanted.items()):
                 return stats
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{role}: waited for {wanted}, got { {name: stats[name] for name in wanted} }")
+                raise TimeoutError(
+                    f"{role}: waited for {wanted}, got { {name: stats[name] for name in wanted} }"
+                )
             time.sleep(0.01)
 
     def stop(self) -> int | None:
@@ -172,7 +186,9 @@ class Simulator:
         query: dict[str, str] | None = None,
     ) -> Any:
         params = {**(query or {}), **({"role": role} if role else {})}
-        response = self._http.request(method, f"{self._urls['control']}/_sim/{name}", params=params, json=body, timeout=10)
+        response = self._http.request(
+            method, f"{self._urls['control']}/_sim/{name}", params=params, json=body, timeout=10
+        )
         if response.status_code != 200:
             raise ValueError(response.json()["error"]["message"])
         return response.json()

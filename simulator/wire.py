@@ -58,7 +58,13 @@ class Wire:
     def dribble(self) -> None:
         self._dribble = True
 
-    def head(self, status: int, content_type: str, length: int | None, extra: Mapping[str, str] | None = None) -> bytes:
+    def head(
+        self,
+        status: int,
+        content_type: str,
+        length: int | None,
+        extra: Mapping[str, str] | None = None,
+    ) -> bytes:
         framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         lines = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\nServer: uvicorn\r\n{framing}\r\n"
         if content_type:

@@ -31,13 +31,17 @@ def sim(shared_simulator: Simulator) -> Simulator:
 
 
 @pytest.fixture(scope="session")
-def shared_routers(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RouterProcess]]:
+def shared_routers(
+    shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RouterProcess]]:
     started: dict[str, RouterProcess] = {}
 
     def get(name: str, config: dict[str, Any]) -> RouterProcess:
         if name not in started:
             folder = tmp_path_factory.mktemp(name)
-            started[name] = RouterProcess(folder, backends=backend_urls(shared_simulator), config=config).start()
+            started[name] = RouterProcess(
+                folder, backends=backend_urls(shared_simulator), config=config
+            ).start()
             for model in MODELS.values():  # it learns the models' names
                 started[name].post("/v1/chat/completions", _hello(model))
         recover(started[name])
@@ -83,13 +87,19 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
         urls: dict[str, str] | None = None,
         warm: bool = True,
     ) -> RouterProcess:
-        chosen = {name: url for name, url in backend_urls(sim).items() if name in backends} | (urls or {})
+        chosen = {name: url for name, url in backend_urls(sim).items() if name in backends} | (
+            urls or {}
+        )
         settings = merged({"cascade": SHIPPED["cascade"]}, config or {})
-        router = RouterProcess(tmp_path / f"router{next(numbers)}", backends=chosen, config=settings, env=env)
+        router = RouterProcess(
+            tmp_path / f"router{next(numbers)}", backends=chosen, config=settings, env=env
+        )
         started.append(router)
         router.start()
         if warm:  # it learns the primary's model, without which nothing is speculated
-            headers = {"Authorization": f"Bearer {env['API_KEY']}"} if env and "API_KEY" in env else {}
+            headers = (
+                {"Authorization": f"Bearer {env['API_KEY']}"} if env and "API_KEY" in env else {}
+            )
             router.post("/v1/chat/completions", _hello(MODELS["primary"]), headers=headers)
             sim.reset("primary")
         return router
@@ -102,7 +112,11 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
 def recover(router: RouterProcess) -> None:
     """Let each backend answer once that an earlier test has broken."""
     for _ in range(50):
-        cooling = {name for name, backend in router.stats()["backends"].items() if backend["breaker"] != "closed"}
+        cooling = {
+            name
+            for name, backend in router.stats()["backends"].items()
+            if backend["breaker"] != "closed"
+        }
         if not cooling:
             return
         for name in cooling & set(MODELS):

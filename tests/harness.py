@@ -45,7 +45,13 @@ def body(text: str | list[Any], **fields: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}], **fields}
 
 
-def ask(router: RouterProcess, text: str | list[Any], *, headers: dict[str, str] | None = None, **fields: Any) -> requests.Response:
+def ask(
+    router: RouterProcess,
+    text: str | list[Any],
+    *,
+    headers: dict[str, str] | None = None,
+    **fields: Any,
+) -> requests.Response:
     """A whole answer to one user message."""
     return router.post("/v1/chat/completions", body(text, **fields), headers=headers)
 
@@ -86,12 +92,24 @@ def error_in(payload: Any, shown: str = "") -> dict[str, Any]:
 class Stream:
     """One streamed answer as it comes: comments, events, and when each was there (seconds from the request)."""
 
-    def __init__(self, router: RouterProcess, payload: dict[str, Any], path: str = "/v1/chat/completions", **headers: str) -> None:
+    def __init__(
+        self,
+        router: RouterProcess,
+        payload: dict[str, Any],
+        path: str = "/v1/chat/completions",
+        **headers: str,
+    ) -> None:
         self.started = time.monotonic()
         self._http = requests.Session()
         self._http.trust_env = False
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.response = self._http.post(router.url + path, json={**payload, "stream": True}, headers=names, stream=True, timeout=30)
+        self.response = self._http.post(
+            router.url + path,
+            json={**payload, "stream": True},
+            headers=names,
+            stream=True,
+            timeout=30,
+        )
         self.headers_after = time.monotonic() - self.started
         self.comments: list[str] = []
         self.events: list[dict[str, Any]] = []
@@ -151,7 +169,12 @@ class Stream:
 
     @property
     def finish_reasons(self) -> list[str]:
-        return [c["finish_reason"] for event in self.events for c in event.get("choices", ()) if c.get("finish_reason")]
+        return [
+            c["finish_reason"]
+            for event in self.events
+            for c in event.get("choices", ())
+            if c.get("finish_reason")
+        ]
 
 
 class Wire:
@@ -163,7 +186,10 @@ class Wire:
     def post(self, path: str, payload: Any, **headers: str) -> Wire:
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Length: {len(raw)}"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in {"Content_Type": "application/json", **headers}.items()]
+        lines += [
+            f"{name.replace('_', '-')}: {value}"
+            for name, value in {"Content_Type": "application/json", **headers}.items()
+        ]
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + raw)
         return self
 
@@ -194,7 +220,10 @@ class Wire:
 
 def session_file(router: RouterProcess, id8: str) -> dict[str, Any]:
     """The session file of an exchange, once it is written."""
-    found: list[Path] = eventually(lambda: list((router.log_dir / "sessions").glob(f"*_{id8}.json")), why=f"no session file of {id8}")
+    found: list[Path] = eventually(
+        lambda: list((router.log_dir / "sessions").glob(f"*_{id8}.json")),
+        why=f"no session file of {id8}",
+    )
     assert len(found) == 1
     document: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
     return document
@@ -205,7 +234,9 @@ def counted(router: RouterProcess, requests_sent: int) -> Iterator[list[str]]:
     """Around some requests: exactly so many records (in the metrics and as REQUEST lines) follow; yields those lines."""
 
     def written() -> list[str]:
-        return [line.partition(" - INFO - ")[2] for line in router.log() if " - INFO - REQUEST " in line]
+        return [
+            line.partition(" - INFO - ")[2] for line in router.log() if " - INFO - REQUEST " in line
+        ]
 
     def records() -> float:
         return router.metric("airouter_requests_total")
@@ -224,7 +255,9 @@ def counted(router: RouterProcess, requests_sent: int) -> Iterator[list[str]]:
 
 def all_free(router: RouterProcess) -> None:
     """Every slot is back, nothing is under way."""
-    eventually(lambda: not any(router.in_use().values()), why=f"slots still in use: {router.in_use()}")
+    eventually(
+        lambda: not any(router.in_use().values()), why=f"slots still in use: {router.in_use()}"
+    )
     eventually(lambda: router.metric("airouter_in_flight") == 0, why="still in flight")
 
 

@@ -14,7 +14,11 @@ from bench.router_process import RouterProcess, merged
 
 T = TypeVar("T")
 TIERS = ("primary", "second", "xai")
-MODEL_OF = {"primary": "primary-model", "second": "embedding-model", "xai": "grok-4-1-fast-reasoning"}
+MODEL_OF = {
+    "primary": "primary-model",
+    "second": "embedding-model",
+    "xai": "grok-4-1-fast-reasoning",
+}
 ROLE_OF = {"primary": "primary", "second": "embedding", "xai": "xai", "ollama": "ollama"}
 CHAIN_MODEL = {"model": "ai-router/primary"}
 
@@ -69,7 +73,9 @@ def attempts(response: Any) -> list[str]:
 
 def status(router: RouterProcess, **headers: str) -> dict[str, Any]:
     """/admin/status of one worker, on a connection of its own (so that another worker may answer the next time)."""
-    answer = requests.get(f"{router.url}/admin/status", headers={"Connection": "close", **headers}, timeout=10)
+    answer = requests.get(
+        f"{router.url}/admin/status", headers={"Connection": "close", **headers}, timeout=10
+    )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -80,11 +86,15 @@ def backend(router: RouterProcess, name: str = "primary") -> dict[str, Any]:
     return found
 
 
-def admin(router: RouterProcess, what: str, body: dict[str, Any] | None = None, **headers: str) -> requests.Response:
+def admin(
+    router: RouterProcess, what: str, body: dict[str, Any] | None = None, **headers: str
+) -> requests.Response:
     return requests.post(f"{router.url}/admin/{what}", json=body or {}, headers=headers, timeout=30)
 
 
-def workers_say(router: RouterProcess, look: Callable[[dict[str, Any]], bool], workers: int, limit: float = 10.0) -> None:
+def workers_say(
+    router: RouterProcess, look: Callable[[dict[str, Any]], bool], workers: int, limit: float = 10.0
+) -> None:
     """Wait until every worker process says so in /admin/status."""
     agreed: set[int] = set()
 
@@ -101,9 +111,16 @@ def heal(router: RouterProcess, sim: Any) -> None:
     sim.clear_faults()
 
     def all_well() -> bool:
-        ill = [name for name, told in status(router)["backends"].items() if told["breaker"] != "closed" or told["pause"] or told["fails"]]
+        ill = [
+            name
+            for name, told in status(router)["backends"].items()
+            if told["breaker"] != "closed" or told["pause"] or told["fails"]
+        ]
         for name in ill:
-            router.post("/v1/chat/completions", {"model": MODEL_OF[name], "messages": [{"role": "user", "content": "Hello"}]})
+            router.post(
+                "/v1/chat/completions",
+                {"model": MODEL_OF[name], "messages": [{"role": "user", "content": "Hello"}]},
+            )
         return not ill
 
     eventually(all_well, 10, "the backends do not recover")
@@ -115,7 +132,9 @@ class Running:
     def __init__(self, call: Callable[[], Any], count: int = 1) -> None:
         self.results: list[Any] = []
         self.errors: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._run, args=(call,), daemon=True) for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(call,), daemon=True) for _ in range(count)
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -12,9 +12,16 @@ MODELS = {"router": "router-model", "primary": "ai-router/primary", "xai": "ai-r
 # Tests break backends on purpose: none of them may be shut out for that by the time of the next test.
 _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.05}
 SHIPPED: dict[str, Any] = {
-    "backends": {"router": _FORGIVING, "primary": _FORGIVING, "xai": _FORGIVING, "embedding": {"kind": "vllm", **_FORGIVING}},
+    "backends": {
+        "router": _FORGIVING,
+        "primary": _FORGIVING,
+        "xai": _FORGIVING,
+        "embedding": {"kind": "vllm", **_FORGIVING},
+    },
     "embeddings": "embedding",
-    "cascade": {"tiers": ["rules", "reasoning"]},  # so that what one test asked does not decide what the next one finds
+    "cascade": {
+        "tiers": ["rules", "reasoning"]
+    },  # so that what one test asked does not decide what the next one finds
 }
 _SHORT = {"first_byte_timeout": 1.0, "idle_timeout": 0.7, "total_timeout": 8, "connect_timeout": 1}
 STRICT = merged(

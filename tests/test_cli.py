@@ -52,8 +52,16 @@ class Started:
         self.mark = f"AIROUTER_TEST={uuid.uuid4()}"
         self.port = int(environ.pop("PORT", 0)) or free_port()
         self.output = folder / f"output-{self.port}-{command[-1]}.txt"
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        kept |= {"LOG_DIR": str(folder / "logs"), "PORT": str(self.port), "AIROUTER_TEST": self.mark.partition("=")[2]}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
+        kept |= {
+            "LOG_DIR": str(folder / "logs"),
+            "PORT": str(self.port),
+            "AIROUTER_TEST": self.mark.partition("=")[2],
+        }
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -71,19 +79,29 @@ class Started:
         return found
 
     def until_up(self):
-        self.wait_for(lambda: self.get("/health/liveness") or self.process.poll() is not None, "did not start")
+        self.wait_for(
+            lambda: self.get("/health/liveness") or self.process.poll() is not None, "did not start"
+        )
         assert self.process.poll() is None, self.printed()
         return self
 
     def until_introduced(self):
-        self.wait_for(lambda: "Ctrl-C stops it" in self.printed() or self.process.poll() is not None, "did not start")
+        self.wait_for(
+            lambda: "Ctrl-C stops it" in self.printed() or self.process.poll() is not None,
+            "did not start",
+        )
         assert self.process.poll() is None, self.printed()
         return self
 
     def get(self, path, method="GET", body=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"} | (headers or {}))
+            connection.request(
+                method,
+                path,
+                json.dumps(body) if body else None,
+                {"Content-Type": "application/json"} | (headers or {}),
+            )
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         except OSError:
@@ -157,8 +175,12 @@ def test_check_config_shows_what_is_configured_but_no_secret(bare, capsys):
 )
 def test_check_config_says_in_one_sentence_what_is_wrong(bare, capsys, tmp_path, environ, part):
     text = (ROOT / "config" / "router.yaml").read_text()
-    (tmp_path / "missing-prompt.yaml").write_text(text.replace("{backend: router}", "{backend: router, prompt: classifier/absent}"))
-    configure(bare, **{name: value.replace("{tmp}", str(tmp_path)) for name, value in environ.items()})
+    (tmp_path / "missing-prompt.yaml").write_text(
+        text.replace("{backend: router}", "{backend: router, prompt: classifier/absent}")
+    )
+    configure(
+        bare, **{name: value.replace("{tmp}", str(tmp_path)) for name, value in environ.items()}
+    )
     assert main(["check-config"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -180,7 +202,12 @@ def test_example_is_valid_with_the_environment_that_it_names(bare, capsys, examp
 
 
 def test_there_are_examples():
-    assert {path.stem for path in EXAMPLES} >= {"vllm-vllm-xai", "ollama-only", "one-vllm", "cloud-only"}
+    assert {path.stem for path in EXAMPLES} >= {
+        "vllm-vllm-xai",
+        "ollama-only",
+        "one-vllm",
+        "cloud-only",
+    }
 
 
 @pytest.mark.parametrize(
@@ -220,7 +247,9 @@ def test_a_secret_is_a_configuration(tmp_path):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_a_local_url_in_the_file_is_a_configuration(example, tmp_path):
-    assert nothing_configured({"ROUTER_CONFIG": str(example)}, tmp_path) is (example.stem == "cloud-only")
+    assert nothing_configured({"ROUTER_CONFIG": str(example)}, tmp_path) is (
+        example.stem == "cloud-only"
+    )
 
 
 # Processes -----------------------------------------------------------------------------------------------------------
@@ -231,8 +260,13 @@ def test_run_without_a_backend_answers_and_stops(start):
     printed = run.printed()
     assert "embedded simulator" in printed
     for name in ("router", "primary", "xai"):
-        assert re.search(rf"^{name} +http://127.0.0.1:\d+ +embedded +reachable$", printed, re.M), printed
-    assert f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H 'Authorization: Bearer YOUR_API_KEY'" in printed
+        assert re.search(rf"^{name} +http://127.0.0.1:\d+ +embedded +reachable$", printed, re.M), (
+            printed
+        )
+    assert (
+        f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H 'Authorization: Bearer YOUR_API_KEY'"
+        in printed
+    )
     assert "hidden" not in printed
     status, answer = run.get(
         "/v1/chat/completions", "POST", {"model": "ai-router", "messages": [{"role": "user", "content": "Hello!"}]},
@@ -248,13 +282,17 @@ def test_run_without_a_backend_answers_and_stops(start):
 @pytest.mark.skipif(sys.platform != "linux", reason="gunicorn is found by looking into /proc")
 def test_run_ends_with_gunicorn_and_takes_the_simulator_along(start):
     run = start("airouter", "run").until_introduced()
-    master = min(pid for pid in run.descendants() if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    master = min(
+        pid for pid in run.descendants() if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
     os.kill(master, signal.SIGKILL)
     assert run.process.wait(LIMIT) == 128 + signal.SIGKILL
     run.until_gone()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child that its parent was killed"
+)
 def test_killed_run_leaves_nothing_behind(start):
     run = start("airouter", "run").until_introduced()
     run.end(signal.SIGKILL)
@@ -265,7 +303,9 @@ def test_run_with_a_backend_starts_no_simulator_and_says_what_it_cannot_reach(st
     run = start("airouter", "run", **PRIMARY).until_introduced()
     printed = run.printed()
     assert "simulator" not in printed
-    assert re.search(r"^primary +http://127.0.0.1:9 +configured +not reachable: \S", printed, re.M), printed
+    assert re.search(
+        r"^primary +http://127.0.0.1:9 +configured +not reachable: \S", printed, re.M
+    ), printed
     assert re.search(r"^router +- +not used: no url$", printed, re.M), printed
     assert run.end(signal.SIGINT) == 0
     run.until_gone()
@@ -305,11 +345,17 @@ def test_serve_reloads_a_good_configuration_and_is_spared_a_broken_one(start, tm
     shipped = (ROOT / "config" / "router.yaml").read_text()
     file.write_text(shipped)
     serve = start("airouter", "serve", **PRIMARY, ROUTER_CONFIG=str(file)).until_up()
-    first_model = lambda: (serve.get("/v1/models") or (0, {"data": [{"id": ""}]}))[1]["data"][0]["id"]  # noqa: E731
+
+    def first_model():
+        _, models = serve.get("/v1/models") or (0, {"data": [{"id": ""}]})
+        return models["data"][0]["id"]
+
     assert first_model() == "ai-router"
 
     file.write_text(shipped + "\nvirtual_modle: house\n")
-    reload = start("airouter", "reload", PORT=str(serve.port))  # its own configuration is a good one
+    reload = start(
+        "airouter", "reload", PORT=str(serve.port)
+    )  # its own configuration is a good one
     assert reload.process.wait(LIMIT) == 1
     assert "Nothing was changed" in reload.printed()
     assert "did you mean 'virtual_model'" in reload.printed()
@@ -325,4 +371,6 @@ def test_serve_reloads_a_good_configuration_and_is_spared_a_broken_one(start, tm
 def test_reload_without_a_router(start):
     reload = start("airouter", "reload")
     assert reload.process.wait(LIMIT) == 1
-    assert reload.printed().startswith(f"ai-router: No router answers at http://127.0.0.1:{reload.port};")
+    assert reload.printed().startswith(
+        f"ai-router: No router answers at http://127.0.0.1:{reload.port};"
+    )

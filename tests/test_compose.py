@@ -17,10 +17,20 @@ PROMPTS = {"house": "You are the house's own."}
 USER = {"role": "user", "content": "Hello"}
 
 
-def composed(payload: dict[str, Any], endpoint: Endpoint = "chat", backend: dict[str, Any] | None = None, **options: Any) -> Outgoing:
+def composed(
+    payload: dict[str, Any],
+    endpoint: Endpoint = "chat",
+    backend: dict[str, Any] | None = None,
+    **options: Any,
+) -> Outgoing:
     before = copy.deepcopy(payload)
     outgoing = compose(
-        parse_request(endpoint, payload), BackendSettings.model_validate(backend or {}), "m", prompts=PROMPTS, date=DATE, **options
+        parse_request(endpoint, payload),
+        BackendSettings.model_validate(backend or {}),
+        "m",
+        prompts=PROMPTS,
+        date=DATE,
+        **options,
     )
     assert payload == before, "the client's own payload was edited"
     return outgoing
@@ -32,7 +42,13 @@ def roles(outgoing: Outgoing) -> list[str]:
 
 def test_what_is_not_ours_passes_untouched() -> None:
     """Every field of the client's reaches the backend but for the model's name."""
-    payload = {"messages": [USER], "model": "ai-router", "temperature": 0.1, "extension": {"x": [1]}, "tools": []}
+    payload = {
+        "messages": [USER],
+        "model": "ai-router",
+        "temperature": 0.1,
+        "extension": {"x": [1]},
+        "tools": [],
+    }
     assert composed(payload).body == {**payload, "model": "m"}
     assert composed(payload).body["messages"] is payload["messages"]
 
@@ -42,8 +58,18 @@ def test_what_is_not_ours_passes_untouched() -> None:
     [
         ({}, {"max_tokens": 5}, {"max_tokens": 5}, ()),
         ({"reasoning": True}, {"max_tokens": 5}, {}, ("max_tokens=5 stripped",)),
-        ({"reasoning": True}, {"max_completion_tokens": 5}, {}, ("max_completion_tokens=5 stripped",)),
-        ({"min_max_tokens": 100}, {"max_tokens": 5}, {"max_tokens": 100}, ("max_tokens=5 raised to 100",)),
+        (
+            {"reasoning": True},
+            {"max_completion_tokens": 5},
+            {},
+            ("max_completion_tokens=5 stripped",),
+        ),
+        (
+            {"min_max_tokens": 100},
+            {"max_tokens": 5},
+            {"max_tokens": 100},
+            ("max_tokens=5 raised to 100",),
+        ),
         ({"min_max_tokens": 100}, {"max_tokens": 500}, {"max_tokens": 500}, ()),
         ({"min_max_tokens": 100}, {}, {}, ()),
         ({"min_max_tokens": 100}, {"max_tokens": None}, {"max_tokens": None}, ()),
@@ -64,7 +90,9 @@ def test_max_tokens_follows_the_backends_policy(
 def test_the_date_comes_last_in_the_system_text() -> None:
     """Static text first, the client's own next, what changes last: so a prefix cache survives."""
     backend = {"system_prompt": "house", "date_context": True}
-    outgoing = composed({"messages": [{"role": "system", "content": "Be brief."}, USER]}, backend=backend)
+    outgoing = composed(
+        {"messages": [{"role": "system", "content": "Be brief."}, USER]}, backend=backend
+    )
     assert roles(outgoing) == ["system", "user"]
     assert outgoing.messages[0]["content"] == f"{PROMPTS['house']}\n\nBe brief.\n\n{DATE}"
     outgoing = composed({"messages": [USER]}, backend=backend)
@@ -74,9 +102,15 @@ def test_the_date_comes_last_in_the_system_text() -> None:
 def test_a_system_message_may_consist_of_parts() -> None:
     """Parts stay parts, in the same order; the developer's role stays the developer's."""
     first = {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}
-    outgoing = composed({"messages": [first, USER]}, backend={"system_prompt": "house", "date_context": True})
+    outgoing = composed(
+        {"messages": [first, USER]}, backend={"system_prompt": "house", "date_context": True}
+    )
     assert outgoing.messages[0]["role"] == "developer"
-    assert [part["text"] for part in outgoing.messages[0]["content"]] == [PROMPTS["house"], "Be brief.", DATE]
+    assert [part["text"] for part in outgoing.messages[0]["content"]] == [
+        PROMPTS["house"],
+        "Be brief.",
+        DATE,
+    ]
 
 
 def test_without_a_date_nothing_is_added() -> None:
@@ -87,11 +121,18 @@ def test_without_a_date_nothing_is_added() -> None:
 
 def test_context_stands_before_the_last_user_message() -> None:
     """What a search found is system text right before what it was fetched for, also when tools follow."""
-    turn = [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "News?"}, {"role": "assistant", "content": "Hm"}]
+    turn = [
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "News?"},
+        {"role": "assistant", "content": "Hm"},
+    ]
     outgoing = composed({"messages": [USER, *turn]}, context="FOUND")
     assert roles(outgoing) == ["user", "assistant", "system", "user", "assistant"]
     assert outgoing.messages[2]["content"] == "FOUND"
-    assert roles(composed({"messages": [{"role": "system", "content": "x"}]}, context="FOUND")) == ["system", "system"]
+    assert roles(composed({"messages": [{"role": "system", "content": "x"}]}, context="FOUND")) == [
+        "system",
+        "system",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +140,10 @@ def test_context_stands_before_the_last_user_message() -> None:
     [
         ({"stream": True}, {"include_usage": True}),
         ({"stream": True, "stream_options": None}, {"include_usage": True}),
-        ({"stream": True, "stream_options": {"include_usage": False, "x": 1}}, {"include_usage": True, "x": 1}),
+        (
+            {"stream": True, "stream_options": {"include_usage": False, "x": 1}},
+            {"include_usage": True, "x": 1},
+        ),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"include_usage": True}),
         ({"stream": False}, None),
         ({}, None),
@@ -110,18 +154,31 @@ def test_usage_is_always_asked_for(payload: dict[str, Any], options: dict[str, A
     outgoing = composed({"messages": [USER], **payload})
     assert outgoing.body.get("stream_options") == options
     assert outgoing.keep_usage == bool((payload.get("stream_options") or {}).get("include_usage"))
-    assert composed({"messages": [USER], **payload}, usage=False).body.get("stream_options") == payload.get("stream_options")
+    assert composed({"messages": [USER], **payload}, usage=False).body.get(
+        "stream_options"
+    ) == payload.get("stream_options")
 
 
 def test_a_frontends_note_stays_here() -> None:
     """metadata with a task is a note to a router; metadata without one is the backend's."""
-    assert "metadata" not in composed({"messages": [USER], "metadata": {"task": "title_generation", "chat_id": "1"}}).body
-    assert composed({"messages": [USER], "metadata": {"user": "x"}}).body["metadata"] == {"user": "x"}
+    assert (
+        "metadata"
+        not in composed(
+            {"messages": [USER], "metadata": {"task": "title_generation", "chat_id": "1"}}
+        ).body
+    )
+    assert composed({"messages": [USER], "metadata": {"user": "x"}}).body["metadata"] == {
+        "user": "x"
+    }
 
 
 def test_meta_keeps_its_newest_history() -> None:
     """A housekeeping request over the limit loses its oldest turns, and keeps system text and instruction."""
-    messages = [{"role": "system", "content": "S"}, *({"role": "user", "content": f"{i:04d}" * 25} for i in range(50)), USER]
+    messages = [
+        {"role": "system", "content": "S"},
+        *({"role": "user", "content": f"{i:04d}" * 25} for i in range(50)),
+        USER,
+    ]
     outgoing = composed({"messages": messages}, meta_max_chars=1000)
     kept = [message["content"] for message in outgoing.messages]
     assert (kept[0], kept[-1]) == ("S", "Hello")
@@ -154,5 +211,7 @@ def test_other_endpoints_are_left_alone() -> None:
 
 def test_the_sessions_parameters_hold_no_content() -> None:
     """What is written down as parameters are scalars, without prompt and input."""
-    outgoing = composed({"prompt": "secret", "max_tokens": 5, "stop": ["secret"], "temperature": 0.5}, "completions")
+    outgoing = composed(
+        {"prompt": "secret", "max_tokens": 5, "stop": ["secret"], "temperature": 0.5}, "completions"
+    )
     assert outgoing.params() == {"max_tokens": 5, "temperature": 0.5}

@@ -18,7 +18,14 @@ from records import record
 from airouter.__main__ import _parser as commands
 from airouter.load_settings import ENVIRONMENT, ROOT, SECRETS
 from airouter.routing.assemble import BUILDERS
-from airouter.settings import BackendSettings, Logging, ProbeSettings, RouteSettings, Settings, describe
+from airouter.settings import (
+    BackendSettings,
+    Logging,
+    ProbeSettings,
+    RouteSettings,
+    Settings,
+    describe,
+)
 from airouter.telemetry.lines import request_line, slow_line
 from airouter.types import ROUTES, ExchangeRecord, Step, Verdict
 from airouter.web.status import ENDPOINTS
@@ -32,7 +39,12 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 API = ROOT / "docs" / "api.md"
 LOGS = ROOT / "docs" / "logs-and-metrics.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SOURCES = [*sorted((ROOT / "airouter").rglob("*.py")), ROOT / "app.py", ROOT / "session_logger.py", ROOT / "providers.py"]
+SOURCES = [
+    *sorted((ROOT / "airouter").rglob("*.py")),
+    ROOT / "app.py",
+    ROOT / "session_logger.py",
+    ROOT / "providers.py",
+]
 
 
 def read(path: Path) -> str:
@@ -111,10 +123,20 @@ def test_every_setting_is_explained() -> None:
 def test_every_environment_variable_is_explained() -> None:
     """Those that set a setting, those that code and scripts look up themselves, and those that hold a secret's file."""
     documented = named(cells(CONFIGURATION, "## Environment variables"))
-    code = "\n".join(map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")]))
-    looked_up = set(re.findall(r"""environ(?:\.get\(|\[|\.setdefault\()\s*["']([A-Z][A-Z_]+)["']""", code))
-    looked_up -= {name for name in looked_up if name.startswith(("HTTP_", "REMOTE_", "REQUEST_", "PATH_", "CONTENT_"))}  # of WSGI
-    looked_up |= set(re.findall(r"VARIABLE = \"([A-Z_]+)\"", read(ROOT / "airouter" / "control.py")))
+    code = "\n".join(
+        map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")])
+    )
+    looked_up = set(
+        re.findall(r"""environ(?:\.get\(|\[|\.setdefault\()\s*["']([A-Z][A-Z_]+)["']""", code)
+    )
+    looked_up -= {
+        name
+        for name in looked_up
+        if name.startswith(("HTTP_", "REMOTE_", "REQUEST_", "PATH_", "CONTENT_"))
+    }  # of WSGI
+    looked_up |= set(
+        re.findall(r"VARIABLE = \"([A-Z_]+)\"", read(ROOT / "airouter" / "control.py"))
+    )
     assert {"ROUTER_CONFIG", "AIROUTER_CONTROL"} <= looked_up
     assert set(ENVIRONMENT) | looked_up | {f"{name}_FILE" for name in SECRETS} <= documented
 
@@ -122,7 +144,10 @@ def test_every_environment_variable_is_explained() -> None:
 def test_the_files_that_are_named_are_there() -> None:
     """Whatever looks like a file or folder of the project is one."""
     for page in PAGES:
-        for path in re.findall(r"(?:config|airouter|scripts|learn|bench|simulator|tests|data)/[\w./*-]*\w/?", spoken(page)):
+        for path in re.findall(
+            r"(?:config|airouter|scripts|learn|bench|simulator|tests|data)/[\w./*-]*\w/?",
+            spoken(page),
+        ):
             assert list(ROOT.glob(path.rstrip("/"))), f"{title(page)} names {path}"
 
 
@@ -138,23 +163,41 @@ def endpoints(app: Flask) -> set[str]:
     found = set()
     for rule in app.url_map.iter_rules():
         choice = re.search(r"<any\(([^)]+)\):\w+>", rule.rule)
-        paths = [rule.rule.replace(choice[0], name.strip()) for name in choice[1].split(",")] if choice else [rule.rule]
-        found |= {f"{method} {pattern(path)}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"} for path in paths}
+        paths = (
+            [rule.rule.replace(choice[0], name.strip()) for name in choice[1].split(",")]
+            if choice
+            else [rule.rule]
+        )
+        found |= {
+            f"{method} {pattern(path)}"
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            for path in paths
+        }
     return found
 
 
 def test_every_endpoint_is_documented(app: Flask) -> None:
     """In docs/api.md, and in what `GET /` answers; neither names one that is not there."""
     documented = named(cells(API, "## Endpoints")) - named(cells(API, "## Endpoints"), column=1)
-    assert {f"{entry.split(' ')[0]} {pattern(entry.split(' ')[1])}" for entry in documented} == endpoints(app)
-    answered = {f"{method} {pattern(path)}" for entry in ENDPOINTS for methods, path in [entry.split(" ")] for method in methods.split("|")}
+    assert {
+        f"{entry.split(' ')[0]} {pattern(entry.split(' ')[1])}" for entry in documented
+    } == endpoints(app)
+    answered = {
+        f"{method} {pattern(path)}"
+        for entry in ENDPOINTS
+        for methods, path in [entry.split(" ")]
+        for method in methods.split("|")
+    }
     assert answered | {"GET /"} == endpoints(app)
 
 
 def test_every_header_is_documented() -> None:
     """Those that are read and those that are sent."""
     code = "\n".join(map(read, SOURCES))
-    received = {"X-Router-" + name.replace("_", "-").title() for name in re.findall(r"HTTP_X_ROUTER_([A-Z_]+)", code)}
+    received = {
+        "X-Router-" + name.replace("_", "-").title()
+        for name in re.findall(r"HTTP_X_ROUTER_([A-Z_]+)", code)
+    }
     assert named(cells(API, "## Request headers")) >= received
     assert {row[0].strip("`") for row in cells(API, "## Request headers")} == received
     sent = set(re.findall(r"[\"'](X-Router-[A-Za-z-]+|Retry-After|x-should-retry)[\"']", code))
@@ -163,7 +206,11 @@ def test_every_header_is_documented() -> None:
 
 def test_no_page_names_a_header_that_is_not_there() -> None:
     """A header that was renamed is renamed everywhere."""
-    known = {row[0].strip("`") for heading in ("## Request headers", "## Response headers") for row in cells(API, heading)}
+    known = {
+        row[0].strip("`")
+        for heading in ("## Request headers", "## Response headers")
+        for row in cells(API, heading)
+    }
     for page in PAGES:
         assert set(re.findall(r"X-Router-[A-Za-z][A-Za-z-]*", read(page))) <= known, title(page)
 
@@ -202,14 +249,26 @@ def templates() -> set[str]:
     found: set[str] = set()
     for source in SOURCES:
         for node in ast.walk(ast.parse(read(source))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+            if (
+                not isinstance(node, ast.Call)
+                or not isinstance(node.func, ast.Attribute)
+                or not node.args
+            ):
                 continue
             receiver, method, first = ast.unparse(node.func.value), node.func.attr, node.args[0]
-            if not (re.search(r"(^|[._])log$", receiver) and method in ("info", "warning", "error")) and method != "_failed":
+            if (
+                not (
+                    re.search(r"(^|[._])log$", receiver) and method in ("info", "warning", "error")
+                )
+                and method != "_failed"
+            ):
                 continue
             text = ast.literal_eval(first) if isinstance(first, ast.Constant) else ""
             if isinstance(first, ast.JoinedStr):
-                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "%s" for part in first.values)
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "%s"
+                    for part in first.values
+                )
             if text:
                 found.add(f"{text}: %s" if method == "_failed" else text)
     return found - {"%s", "%s: %s"}
@@ -223,16 +282,23 @@ def test_every_log_line_is_documented() -> None:
     missing = [
         template
         for template in found
-        if not any(re.fullmatch(".*?" + ".*".join(map(re.escape, re.split(r"%[a-z]", template))), line) for line in lines)
+        if not any(
+            re.fullmatch(".*?" + ".*".join(map(re.escape, re.split(r"%[a-z]", template))), line)
+            for line in lines
+        )
     ]
     assert missing == []
 
 
 def test_every_field_of_the_request_lines_is_documented() -> None:
     """And its names for the routes' slow_ms."""
-    full = record(enrichment_ms=1.0, outcome="truncated", backend="primary", tier="rules", total_ms=1e9)
+    full = record(
+        enrichment_ms=1.0, outcome="truncated", backend="primary", tier="rules", total_ms=1e9
+    )
     written = set(re.findall(r"(\w+=)", f"{request_line(full)} {slow_line(full)}"))
-    assert written == {name for name in named(cells(LOGS, "## app.log")) if re.fullmatch(r"\w+=", name)}
+    assert written == {
+        name for name in named(cells(LOGS, "## app.log")) if re.fullmatch(r"\w+=", name)
+    }
     assert {"REQUEST", "SLOW_REQUEST"} <= set(re.findall(r"`(\w+)`", read(LOGS)))
 
 
@@ -252,8 +318,14 @@ def test_every_metric_is_documented(app: Flask) -> None:
     rows = {row[0].strip("`"): row for row in cells(LOGS, "## Metrics")}
     assert {name: row[1] for name, row in rows.items()} == kinds
     registry = app.extensions["airouter"].metrics.registry
-    labels = {name: set(collector._labelnames) for collector, names in registry._collector_to_names.items() for name in names}
-    assert {name: named([row], column=2) for name, row in rows.items()} == {name: labels[name] for name in kinds}
+    labels = {
+        name: set(collector._labelnames)
+        for collector, names in registry._collector_to_names.items()
+        for name in names
+    }
+    assert {name: named([row], column=2) for name, row in rows.items()} == {
+        name: labels[name] for name in kinds
+    }
 
 
 # Commands -----------------------------------------------------------------------------------------------------------
@@ -276,23 +348,39 @@ def test_the_commands_that_are_named_are_there() -> None:
     """Benchmarks, the router's own commands, scripts."""
     for page in PAGES:
         text = spoken(page)
-        assert set(re.findall(r"\./Benchmark ([a-z][a-z-]*)", text)) <= subcommands(benchmarks()), title(page)
-        assert set(re.findall(r"-m airouter ([a-z][a-z-]*)", text)) <= subcommands(commands()), title(page)
-        assert [name for name in re.findall(r"\./([\w-]+)(?= |$)", text) if not (ROOT / name).exists()] == [], title(page)
+        assert set(re.findall(r"\./Benchmark ([a-z][a-z-]*)", text)) <= subcommands(benchmarks()), (
+            title(page)
+        )
+        assert set(re.findall(r"-m airouter ([a-z][a-z-]*)", text)) <= subcommands(commands()), (
+            title(page)
+        )
+        assert [
+            name for name in re.findall(r"\./([\w-]+)(?= |$)", text) if not (ROOT / name).exists()
+        ] == [], title(page)
 
 
 def test_every_room_is_in_the_readme() -> None:
     """A folder that nobody explains is a folder in which nobody looks."""
-    rooms = {f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and re.match(r"[a-z]", path.name)}
+    rooms = {
+        f"{path.name}/"
+        for path in ROOT.iterdir()
+        if path.is_dir() and re.match(r"[a-z]", path.name)
+    }
     rooms |= {f"airouter/{path.parent.name}/" for path in (ROOT / "airouter").glob("*/__init__.py")}
     explained = named(cells(README, "## Where things are"))
     assert rooms - explained - {"airouter/"} == set()
-    assert [room for room in explained if not (ROOT / room).exists() and not (ROOT / "airouter" / "routing" / room).exists()] == []
+    assert [
+        room
+        for room in explained
+        if not (ROOT / room).exists() and not (ROOT / "airouter" / "routing" / room).exists()
+    ] == []
 
 
 def test_every_fault_of_the_simulator_is_documented() -> None:
     """In simulator/README.md; and it explains none that is not there."""
-    assert {row[0].strip("`") for row in cells(ROOT / "simulator" / "README.md", "## Faults")} == set(CATALOGUE)
+    assert {
+        row[0].strip("`") for row in cells(ROOT / "simulator" / "README.md", "## Faults")
+    } == set(CATALOGUE)
 
 
 # The pages themselves -----------------------------------------------------------------------------------------------
@@ -300,7 +388,9 @@ def test_every_fault_of_the_simulator_is_documented() -> None:
 
 def anchors(path: Path) -> set[str]:
     """The names of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", read(path), flags=re.DOTALL), flags=re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", read(path), flags=re.DOTALL), flags=re.MULTILINE
+    )
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

@@ -14,11 +14,28 @@ from airouter.evaluation.report import Outcome, figures, text
 from airouter.types import Decision, Features, Verdict
 
 PROMPTS = [
-    {"messages": [{"role": "user", "content": "Write a polite email to my landlord about the dripping kitchen tap."}], "label": "PRIMARY"},
-    {"messages": [{"role": "user", "content": "weather in Lisbon tomorrow"}], "label": "ENRICH"},
-    {"messages": [{"role": "user", "content": "a deep analysis of this week's bond market"}], "label": "ENRICH", "also_ok": ["COMPLEX"]},
     {
-        "messages": [{"role": "user", "content": "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello"}],
+        "messages": [
+            {
+                "role": "user",
+                "content": "Write a polite email to my landlord about the dripping kitchen tap.",
+            }
+        ],
+        "label": "PRIMARY",
+    },
+    {"messages": [{"role": "user", "content": "weather in Lisbon tomorrow"}], "label": "ENRICH"},
+    {
+        "messages": [{"role": "user", "content": "a deep analysis of this week's bond market"}],
+        "label": "ENRICH",
+        "also_ok": ["COMPLEX"],
+    },
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello",
+            }
+        ],
         "label": "META",
     },
 ]
@@ -37,11 +54,22 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_offline_writes_the_promised_figures(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_offline_writes_the_promised_figures(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(parsed(str(file), "--offline", "--json", str(tmp_path / "out" / "f.json"))) == 0
     found = json.loads((tmp_path / "out" / "f.json").read_text())
     assert found["n"] == 4
-    wanted = {"n", "coverage", "accuracy_on_covered", "harmful_on_covered", "meta_recall", "meta_false_rate", "ece", "decision_ms"}
+    wanted = {
+        "n",
+        "coverage",
+        "accuracy_on_covered",
+        "harmful_on_covered",
+        "meta_recall",
+        "meta_false_rate",
+        "ece",
+        "decision_ms",
+    }
     assert wanted <= set(found)
     assert set(found["decision_ms"]) == {"p50", "p99"}
     assert found["meta_recall"] == 1.0
@@ -103,8 +131,25 @@ def test_an_error_of_the_cascade_is_counted_not_raised() -> None:
     assert figures([one])["errors"] == {"upstream_timeout": 1}
 
 
-def made(label: str, decided: str | None, *, covered: bool = True, p: float = 0.9, also: tuple[str, ...] = ()) -> Outcome:
-    return Outcome(label, frozenset({label, *also}), decided, covered, "learned", p, decided or "PRIMARY", {"learned": 0.2}, 0.2)
+def made(
+    label: str,
+    decided: str | None,
+    *,
+    covered: bool = True,
+    p: float = 0.9,
+    also: tuple[str, ...] = (),
+) -> Outcome:
+    return Outcome(
+        label,
+        frozenset({label, *also}),
+        decided,
+        covered,
+        "learned",
+        p,
+        decided or "PRIMARY",
+        {"learned": 0.2},
+        0.2,
+    )
 
 
 def test_what_counts_as_harmful() -> None:
@@ -136,7 +181,15 @@ def test_nothing_covered_is_no_division() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "n", "bound"), [(0, 100, 0.0295), (0, 300, 0.0099), (3, 300, 0.0256), (10, 1000, 0.0169), (5, 5, 1.0), (0, 0, 1.0)]
+    ("bad", "n", "bound"),
+    [
+        (0, 100, 0.0295),
+        (0, 300, 0.0099),
+        (3, 300, 0.0256),
+        (10, 1000, 0.0169),
+        (5, 5, 1.0),
+        (0, 0, 1.0),
+    ],
 )
 def test_the_exact_upper_bound(bad: int, n: int, bound: float) -> None:
     assert upper_bound(bad, n) == pytest.approx(bound, abs=2e-4)

@@ -26,13 +26,22 @@ class Mode:
         self.calls = folder / "calls"
         self.file = folder / "gpu-mode.yaml"
         commands = {"stop": f"echo stop >> {self.calls}", "start": f"echo start >> {self.calls}"}
-        self.file.write_text(yaml.safe_dump({"backend": "primary", "drain_wait": 10, "health_wait": 10, **commands, **config}))
+        self.file.write_text(
+            yaml.safe_dump(
+                {"backend": "primary", "drain_wait": 10, "health_wait": 10, **commands, **config}
+            )
+        )
         self.env = {"PATH": os.environ["PATH"], "GPU_MODE_CONFIG": str(self.file)}
         self.env["ROUTER_ADMIN_URL"] = router.url if router is not None else REFUSED
 
     def __call__(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(ROOT / "gpu-mode"), *arguments], env={**self.env, **env}, capture_output=True, text=True, timeout=40, check=False
+            [str(ROOT / "gpu-mode"), *arguments],
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
         )
 
     @property
@@ -81,9 +90,15 @@ def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> N
         assert name in shown
 
 
-def test_gaming_waits_for_what_is_under_way(router: RouterProcess, mode: Mode, sim: Simulator) -> None:
+def test_gaming_waits_for_what_is_under_way(
+    router: RouterProcess, mode: Mode, sim: Simulator
+) -> None:
     """The stop command runs when the last answer is out, and that answer is whole."""
-    stream = Running(lambda: Stream(router, body(steer("Slowly", primary={"tokens": 30, "tps": 15}), **PRIMARY)).read())
+    stream = Running(
+        lambda: Stream(
+            router, body(steer("Slowly", primary={"tokens": 30, "tps": 15}), **PRIMARY)
+        ).read()
+    )
     eventually(lambda: sim.stats("primary")["running"] == 1)
     out = mode("gaming")
     assert out.returncode == 0
@@ -94,7 +109,9 @@ def test_gaming_waits_for_what_is_under_way(router: RouterProcess, mode: Mode, s
     assert told.done
 
 
-def test_a_drain_that_takes_too_long_is_undone(router: RouterProcess, sim: Simulator, tmp_path: Path) -> None:
+def test_a_drain_that_takes_too_long_is_undone(
+    router: RouterProcess, sim: Simulator, tmp_path: Path
+) -> None:
     """Nothing is stopped while somebody is answered: the backend goes back into service, and the exit status says so."""
     mode = Mode(router, tmp_path, drain_wait=0.5)
     stream = Stream(router, body(steer("Slowly", primary={"tokens": 400, "tps": 20}), **PRIMARY))

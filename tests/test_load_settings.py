@@ -48,7 +48,11 @@ def load(environ=None, file=None, secrets_dir=NOTHING):
 
 
 def value_at(settings, dotted):
-    return reduce(lambda at, name: at[name] if isinstance(at, dict) else getattr(at, name), dotted.split("."), settings)
+    return reduce(
+        lambda at, name: at[name] if isinstance(at, dict) else getattr(at, name),
+        dotted.split("."),
+        settings,
+    )
 
 
 def sentence(environ=None, text=None, tmp_path=None):
@@ -57,7 +61,11 @@ def sentence(environ=None, text=None, tmp_path=None):
         file = tmp_path / "own.yaml"
         file.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load_settings(MINIMAL | (environ or {}) if text is None else (environ or {}), file=file, secrets_dir=NOTHING)
+        load_settings(
+            MINIMAL | (environ or {}) if text is None else (environ or {}),
+            file=file,
+            secrets_dir=NOTHING,
+        )
     message = caught.value.message
     assert "\n" not in message
     assert message[-1] in ".?"
@@ -80,7 +88,9 @@ def test_variable_sets_its_setting(name):
 
 def test_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path):
     file = tmp_path / "own.yaml"
-    file.write_text("server: {port: 9001, threads: 8}\n" + (ROOT / "config" / "router.yaml").read_text())
+    file.write_text(
+        "server: {port: 9001, threads: 8}\n" + (ROOT / "config" / "router.yaml").read_text()
+    )
     settings = load({"PORT": "9002"}, file=file)
     assert (settings.server.port, settings.server.threads, settings.server.workers) == (9002, 8, 1)
 
@@ -133,7 +143,12 @@ def test_secret_from_the_secrets_folder(name, tmp_path):
 def test_variable_wins_over_its_file(name, tmp_path):
     (tmp_path / name.lower()).write_text("from-folder")
     assert (
-        value_at(load({name: "direct", f"{name}_FILE": str(tmp_path / name.lower())}, secrets_dir=tmp_path), ENVIRONMENT[name][0])
+        value_at(
+            load(
+                {name: "direct", f"{name}_FILE": str(tmp_path / name.lower())}, secrets_dir=tmp_path
+            ),
+            ENVIRONMENT[name][0],
+        )
         == "direct"
     )
 
@@ -168,7 +183,10 @@ def test_secrets_are_not_shown(tmp_path):
         ({"HOST": "0.0.0.0"}, ("server.host", "API_KEY", "ALLOW_OPEN")),
         ({"HOST": "::"}, ("server.host", "API_KEY")),
         ({"PRIMARY_URL": ""}, ("PRIMARY_URL",)),
-        ({"ROUTER_CONFIG": "/nonexistent/router.yaml"}, ("/nonexistent/router.yaml", "ROUTER_CONFIG")),
+        (
+            {"ROUTER_CONFIG": "/nonexistent/router.yaml"},
+            ("/nonexistent/router.yaml", "ROUTER_CONFIG"),
+        ),
     ],
 )
 def test_mistake_in_the_environment(environ, parts):
@@ -179,12 +197,18 @@ def test_mistake_in_the_environment(environ, parts):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("backends: {primary: {urll: http://h}}", ("own.yaml", "backends.primary.urll", "did you mean 'url'")),
+        (
+            "backends: {primary: {urll: http://h}}",
+            ("own.yaml", "backends.primary.urll", "did you mean 'url'"),
+        ),
         ("servre: {port: 1}", ("servre", "did you mean 'server'")),
         ("colour: blue", ("colour", "virtual_model")),
         ("backends: {primary: {url: http://h, zzz: 1}}", ("backends.primary.zzz", "api_key")),
         ("backends: {primary: {url: http://h, kind: magic}}", ("backends.primary.kind", "vllm")),
-        ("backends: {a: {url: http://h}}\nroutes: {primary: {backends: [b]}}", ("routes.primary.backends", "'b'", "backends are a")),
+        (
+            "backends: {a: {url: http://h}}\nroutes: {primary: {backends: [b]}}",
+            ("routes.primary.backends", "'b'", "backends are a"),
+        ),
         ("routes: {fast: {backends: []}}", ("routes.fast", "primary, xai, enrich, meta")),
         ("backends: {a: {url: http://h}}\nembeddings: b", ("embeddings", "'b'")),
         ("{}", ("no backend",)),

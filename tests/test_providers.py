@@ -30,7 +30,11 @@ def test_only_its_own_key_is_sent(kind: str) -> None:
 def test_a_post_is_json_at_our_own_path(kind: str) -> None:
     """A request is made from a path of ours and a body, as UTF-8 JSON."""
     request = KINDS[kind].post("/v1/chat/completions", {"text": "ü🔑"}, {"X": "y"})
-    assert (request.method, request.path, request.headers) == ("POST", "/v1/chat/completions", {"X": "y"})
+    assert (request.method, request.path, request.headers) == (
+        "POST",
+        "/v1/chat/completions",
+        {"X": "y"},
+    )
     assert json.loads(request.body) == {"text": "ü🔑"}
 
 
@@ -68,8 +72,19 @@ def block(*texts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("payload", "text"),
     [
-        ({"output": [{"type": "web_search_call"}, block("one", "two"), block("three")]}, "one\n\ntwo\n\nthree"),
-        ({"output": [{"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}, block("one")]}, "one"),
+        (
+            {"output": [{"type": "web_search_call"}, block("one", "two"), block("three")]},
+            "one\n\ntwo\n\nthree",
+        ),
+        (
+            {
+                "output": [
+                    {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]},
+                    block("one"),
+                ]
+            },
+            "one",
+        ),
         ({"output": [block(None, 5, ["x"], "one")]}, "one"),
         ({"output": []}, ""),
         ({"output": None}, ""),

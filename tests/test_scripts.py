@@ -11,7 +11,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
-TOOLS = ("sh", "bash", "cat", "cksum", "cp", "dirname", "env", "find", "grep", "id", "mkdir", "mktemp", "rm", "tail", "tee", "awk")
+TOOLS = (
+    "sh",
+    "bash",
+    "cat",
+    "cksum",
+    "cp",
+    "dirname",
+    "env",
+    "find",
+    "grep",
+    "id",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "tail",
+    "tee",
+    "awk",
+)
 
 # Answers what the scripts ask a Python for; what it installs or runs goes to calls.txt. `$FAIL` is what fails.
 STAND_IN = f"""#!/bin/sh
@@ -153,7 +170,9 @@ def test_missing_venv_module_is_named(checkout):
 
 
 def test_no_fitting_python(checkout):
-    assert "No Python 3.11, 3.12 or 3.13 was found" in sentence(checkout.script("venv", FAIL="version"))
+    assert "No Python 3.11, 3.12 or 3.13 was found" in sentence(
+        checkout.script("venv", FAIL="version")
+    )
     (checkout.tools / "python3.12").unlink()
     assert "No Python 3.11, 3.12 or 3.13 was found" in sentence(checkout.script("venv"))
 
@@ -165,7 +184,9 @@ def test_python_that_does_not_run_is_passed_over(checkout):
 
 def test_chosen_python_is_used_and_must_fit(checkout):
     old = checkout.add_python("old", "#!/bin/sh\nexit 1\n")
-    assert f"PYTHON={old} is not a Python 3.11, 3.12 or 3.13" in sentence(checkout.script("venv", PYTHON=str(old)))
+    assert f"PYTHON={old} is not a Python 3.11, 3.12 or 3.13" in sentence(
+        checkout.script("venv", PYTHON=str(old))
+    )
     mine = checkout.add_python("mine")
     (checkout.tools / "python3.12").unlink()
     assert checkout.script("venv", PYTHON=str(mine)).returncode == 0
@@ -202,7 +223,11 @@ def test_script_stops_where_the_environment_cannot_be_made(checkout):
 
 def test_script_works_from_any_folder(checkout, tmp_path):
     elsewhere = subprocess.run(
-        ["sh", checkout.root / "scripts" / "serve.sh"], cwd=tmp_path, env={"PATH": str(checkout.tools)}, timeout=60, check=False
+        ["sh", checkout.root / "scripts" / "serve.sh"],
+        cwd=tmp_path,
+        env={"PATH": str(checkout.tools)},
+        timeout=60,
+        check=False,
     )
     assert elsewhere.returncode == 0
     assert checkout.calls()[-1] == "-m airouter serve"
@@ -229,7 +254,12 @@ def test_clean_leaves_logs_and_sources(checkout):
 
 @pytest.mark.parametrize("make", [True, False], ids=["make", "no make"])
 @pytest.mark.parametrize(
-    ("environ", "status"), [({}, 0), ({"FAIL": "-m mypy"}, 1), ({"FAIL": "-m pytest", "CLOSING": "1 failed, 2 passed in 0.34s"}, 1)]
+    ("environ", "status"),
+    [
+        ({}, 0),
+        ({"FAIL": "-m mypy"}, 1),
+        ({"FAIL": "-m pytest", "CLOSING": "1 failed, 2 passed in 0.34s"}, 1),
+    ],
 )
 def test_ci_ends_with_the_closing_line_of_pytest(checkout, make, environ, status):
     found = shutil.which("make")

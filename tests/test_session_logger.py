@@ -18,7 +18,11 @@ def make(tmp_path):
 
     def build(**options):
         events, log = [], Collected()
-        options = {"log": log, "clock": FixedClock(), "on_event": lambda *event: events.append(event)} | options
+        options = {
+            "log": log,
+            "clock": FixedClock(),
+            "on_event": lambda *event: events.append(event),
+        } | options
         logger = SessionLogger(tmp_path / "sessions", **options)
         logger.events, logger.lines = events, log.lines
         made.append(logger)
@@ -97,7 +101,9 @@ def test_a_record_that_must_not_be_saved_is_not(make, tmp_path):
     assert logger.dropped == 0
 
 
-def test_a_full_disk_costs_the_session_a_warning_a_minute_and_nothing_else(make, tmp_path, monkeypatch):
+def test_a_full_disk_costs_the_session_a_warning_a_minute_and_nothing_else(
+    make, tmp_path, monkeypatch
+):
     clock = FixedClock()
     logger = make(clock=clock)
     real = os.open

@@ -8,7 +8,9 @@ from airouter.cli.summary import connect_host
 from airouter.settings import Server
 
 
-def ask(server: Server, path: str, timeout: float, method: str = "GET", key: str | None = None) -> tuple[int, dict[str, Any]] | None:
+def ask(
+    server: Server, path: str, timeout: float, method: str = "GET", key: str | None = None
+) -> tuple[int, dict[str, Any]] | None:
     """Status and JSON of the answer; None when nothing answers, or something that is not the router."""
     connection = http.client.HTTPConnection(connect_host(server.host), server.port, timeout=timeout)
     try:

@@ -22,7 +22,9 @@ _SETTINGS = ("PRIMARY_URL", "ROUTER_URL", "XAI_API_KEY", "XAI_API_KEY_FILE")
 _MODELS = {"router": "simulated-router", "primary": "simulated-primary", "xai": "simulated-cloud"}
 
 
-def nothing_configured(environ: Mapping[str, str], secrets_dir: Path = Path("/run/secrets")) -> bool:
+def nothing_configured(
+    environ: Mapping[str, str], secrets_dir: Path = Path("/run/secrets")
+) -> bool:
     """Whether nobody has named a backend anywhere: neither in the environment, nor as a secret, nor in the YAML file.
 
     A half-made configuration is no reason for a simulator: made-up answers would hide the mistake.
@@ -35,7 +37,12 @@ def nothing_configured(environ: Mapping[str, str], secrets_dir: Path = Path("/ru
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
         return path.exists()  # what is wrong with it is said where it is loaded
     # The cloud's public address is no sign of a choice; its key would be.
-    named = [spec for spec in backends if isinstance(spec, dict) and (spec.get("api_key") or (spec.get("url") and spec.get("local", True)))]
+    named = [
+        spec
+        for spec in backends
+        if isinstance(spec, dict)
+        and (spec.get("api_key") or (spec.get("url") and spec.get("local", True)))
+    ]
     return not named
 
 
@@ -85,7 +92,9 @@ class EmbeddedSimulator:
         try:
             return dict(json.loads(line))
         except ValueError:
-            raise ConfigError("The embedded simulator did not start (its reason is above); set PRIMARY_URL to do without it.") from None
+            raise ConfigError(
+                "The embedded simulator did not start (its reason is above); set PRIMARY_URL to do without it."
+            ) from None
 
     @property
     def ended(self) -> bool:
@@ -105,5 +114,10 @@ class EmbeddedSimulator:
     def __enter__(self) -> "EmbeddedSimulator":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()

@@ -36,7 +36,9 @@ def try_address(server: Server) -> None:
         ConfigError: with what to do about it.
     """
     if server.port == 0:
-        raise ConfigError("PORT=0 (any free port) is not supported, because nobody would know which it is; name a port.")
+        raise ConfigError(
+            "PORT=0 (any free port) is not supported, because nobody would know which it is; name a port."
+        )
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:

@@ -18,15 +18,25 @@ def reload() -> int:
         ConfigError: no router answers, or it did not take up the configuration.
     """
     environ = dict(os.environ)
-    if nothing_configured(environ):  # as `run` does, whose simulator's addresses only the running router knows
+    if nothing_configured(
+        environ
+    ):  # as `run` does, whose simulator's addresses only the running router knows
         environ |= placeholders()
     settings = load_settings(environ)
     answer = ask(settings.server, "/admin/reload", _LIMIT, "POST", settings.server.admin_key)
     if answer is None:
-        raise ConfigError(f"No router answers at {base_url(settings)}; start it, or say where it is by HOST and PORT.")
+        raise ConfigError(
+            f"No router answers at {base_url(settings)}; start it, or say where it is by HOST and PORT."
+        )
     status, body = answer
     if status != 200:
         error = body.get("error")
-        raise ConfigError(str(error.get("message")) if isinstance(error, dict) else f"{base_url(settings)} answered with status {status}.")
-    print("The router has taken up the configuration; answers under way are finished by the old one.")
+        raise ConfigError(
+            str(error.get("message"))
+            if isinstance(error, dict)
+            else f"{base_url(settings)} answered with status {status}."
+        )
+    print(
+        "The router has taken up the configuration; answers under way are finished by the old one."
+    )
     return 0

@@ -42,7 +42,9 @@ def run(check: Check) -> int:
     with contextlib.ExitStack() as stack:
         simulator = None
         if embedded:
-            print("No backend is configured: starting the embedded simulator. Its answers are made up; set PRIMARY_URL for real ones.")
+            print(
+                "No backend is configured: starting the embedded simulator. Its answers are made up; set PRIMARY_URL for real ones."
+            )
             print("Starting …", flush=True)
             simulator = stack.enter_context(EmbeddedSimulator())
             environ |= environment(simulator.urls)
@@ -54,7 +56,9 @@ def _collect_signals() -> Signals:
     """Signals as a queue: waiting for a child, for a deadline and for a Ctrl-C is then one wait."""
     signals: Signals = SimpleQueue()  # its put() may interrupt its get()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:  # nohup's choice stands
+        if (
+            number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN
+        ):  # nohup's choice stands
             signal.signal(number, lambda got, _frame: signals.put(got))
     return signals
 
@@ -62,7 +66,13 @@ def _collect_signals() -> Signals:
 class _Router:
     """gunicorn as a child process, from start to end."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], signals: Signals, simulator: EmbeddedSimulator | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        signals: Signals,
+        simulator: EmbeddedSimulator | None,
+    ) -> None:
         self._settings = settings
         self._signals = signals
         self._simulator = simulator
@@ -70,7 +80,12 @@ class _Router:
         self._stop_wanted = False
         # A session of its own, so that a terminal's Ctrl-C comes from here, once, as the gentle SIGTERM.
         self._process = subprocess.Popen(
-            COMMAND, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent(os.getpid())
+            COMMAND,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=end_with_parent(os.getpid()),
         )
 
     def run(self) -> int:
@@ -102,7 +117,10 @@ class _Router:
             if ask(self._settings.server, "/health/liveness", 1) is not None:
                 return True
             if self._clock.monotonic() > until:
-                print(f"The router does not answer after {_START_LIMIT:g} s; still waiting. app.log may say why.", flush=True)
+                print(
+                    f"The router does not answer after {_START_LIMIT:g} s; still waiting. app.log may say why.",
+                    flush=True,
+                )
                 return False
             self._next_signal(0.1)
         return False
@@ -114,19 +132,33 @@ class _Router:
         rows = [("BACKEND", "URL", "", "")]
         rows += [self._backend_line(name, health.get(name)) for name in self._settings.backends]
         url = base_url(self._settings)
-        print(f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}\n\nCtrl-C stops it.", flush=True)
+        print(
+            f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}\n\nCtrl-C stops it.",
+            flush=True,
+        )
 
-    def _backend_line(self, name: str, found: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+    def _backend_line(
+        self, name: str, found: Mapping[str, Any] | None
+    ) -> tuple[str, str, str, str]:
         usable = self._settings.usable(name)
         how = "embedded" if usable and self._simulator is not None else state(self._settings, name)
         reach = ""
         if usable:
             healthy = bool(found and found.get("healthy"))
-            reach = "reachable" if healthy else f"not reachable: {(found or {}).get('problem') or 'no answer'}"
+            reach = (
+                "reachable"
+                if healthy
+                else f"not reachable: {(found or {}).get('problem') or 'no answer'}"
+            )
         return name, shown_url(self._settings.backends[name].url), how, reach
 
     def _curl(self, url: str) -> str:
-        body = json.dumps({"model": self._settings.virtual_model, "messages": [{"role": "user", "content": "Hello!"}]})
+        body = json.dumps(
+            {
+                "model": self._settings.virtual_model,
+                "messages": [{"role": "user", "content": "Hello!"}],
+            }
+        )
         key = "-H 'Authorization: Bearer YOUR_API_KEY' " if self._settings.server.api_key else ""
         return f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' -d {shlex.quote(body)}"
 

@@ -19,7 +19,11 @@ def summary(settings: Settings) -> str:
 def base_url(settings: Settings) -> str:
     """The router's own address; for a wildcard address the loopback one, which reaches it from this machine."""
     host = connect_host(settings.server.host)
-    return f"http://[{host}]:{settings.server.port}" if ":" in host else f"http://{host}:{settings.server.port}"
+    return (
+        f"http://[{host}]:{settings.server.port}"
+        if ":" in host
+        else f"http://{host}:{settings.server.port}"
+    )
 
 
 def connect_host(host: str) -> str:
@@ -44,18 +48,29 @@ def state(settings: Settings, name: str) -> str:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows in columns; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _backends(settings: Settings) -> str:
     rows = [("BACKEND", "KIND", "URL", "MODEL", "SLOTS", "KEY", "STATE")]
-    rows += [(name, *_backend(spec), state(settings, name)) for name, spec in settings.backends.items()]
+    rows += [
+        (name, *_backend(spec), state(settings, name)) for name, spec in settings.backends.items()
+    ]
     return table(rows)
 
 
 def _backend(spec: BackendSettings) -> tuple[str, str, str, str, str]:
     where = spec.kind if spec.local else f"{spec.kind} (cloud)"
-    return where, shown_url(spec.url), spec.model or "first listed", str(spec.slots), "yes" if spec.api_key else "no"
+    return (
+        where,
+        shown_url(spec.url),
+        spec.model or "first listed",
+        str(spec.slots),
+        "yes" if spec.api_key else "no",
+    )
 
 
 def _routes(settings: Settings) -> str:
@@ -67,7 +82,11 @@ def _routes(settings: Settings) -> str:
         chain = ", then ".join(serving)
         if route == "enrich":
             search = settings.enrichment.backend
-            chain = f"web search by {search}, answer by {chain}" if settings.usable(search) else f"{chain} (no web search)"
+            chain = (
+                f"web search by {search}, answer by {chain}"
+                if settings.usable(search)
+                else f"{chain} (no web search)"
+            )
         rows.append((route, labels, chain))
     return table(rows)
 
@@ -85,4 +104,8 @@ def _tiers(settings: Settings) -> str:
 
 
 def _asking(settings: Settings, backend: str, timeout: float) -> str:
-    return f"asks {backend}, at most {timeout:g} s" if settings.usable(backend) else f"left out: {backend} is not configured"
+    return (
+        f"asks {backend}, at most {timeout:g} s"
+        if settings.usable(backend)
+        else f"left out: {backend} is not configured"
+    )

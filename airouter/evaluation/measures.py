@@ -32,7 +32,10 @@ def _at_most(k: int, n: int, p: float) -> float:
     if p >= 1:
         return 0.0
     log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(n + 1)
-    terms = (math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q) for i in range(k + 1))
+    terms = (
+        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        for i in range(k + 1)
+    )
     return min(1.0, math.fsum(terms))
 
 
@@ -43,7 +46,13 @@ def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int =
         return 0.0
     order = np.argsort(confidence, kind="stable")
     parts = np.array_split(order, min(bins, n))
-    return float(sum(len(part) * abs(float(right[part].mean()) - float(confidence[part].mean())) for part in parts) / n)
+    return float(
+        sum(
+            len(part) * abs(float(right[part].mean()) - float(confidence[part].mean()))
+            for part in parts
+        )
+        / n
+    )
 
 
 def curve(confidence: NDArray[Any], right: NDArray[Any]) -> list[tuple[float, float]]:
@@ -58,4 +67,8 @@ def curve(confidence: NDArray[Any], right: NDArray[Any]) -> list[tuple[float, fl
 def percentile(values: Sequence[float], share: float) -> float:
     """Nearest-rank percentile; 0.0 of nothing."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))] if ordered else 0.0
+    return (
+        ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
+        if ordered
+        else 0.0
+    )

@@ -17,16 +17,34 @@ def draw(found: dict[str, Any], path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("The picture needs matplotlib; install requirements-dev.txt, or leave --png out.") from None
+        raise ConfigError(
+            "The picture needs matplotlib; install requirements-dev.txt, or leave --png out."
+        ) from None
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     if found["curve"]:
-        left.plot([100 * x for x, _ in found["curve"]], [100 * y for _, y in found["curve"]], marker=".", label="surest first")
+        left.plot(
+            [100 * x for x, _ in found["curve"]],
+            [100 * y for _, y in found["curve"]],
+            marker=".",
+            label="surest first",
+        )
     if found["covered"]:
-        left.plot([100 * found["coverage"]], [100 * found["accuracy_on_covered"]], "o", markersize=9, label="at the thresholds")
+        left.plot(
+            [100 * found["coverage"]],
+            [100 * found["accuracy_on_covered"]],
+            "o",
+            markersize=9,
+            label="at the thresholds",
+        )
     left.axhline(95, linewidth=0.8, linestyle="--", color="grey")
-    left.set(xlabel="covered, %", ylabel="right of what is covered, %", title=f"Coverage and accuracy, {found['n']} prompts", xlim=(0, 100))
+    left.set(
+        xlabel="covered, %",
+        ylabel="right of what is covered, %",
+        title=f"Coverage and accuracy, {found['n']} prompts",
+        xlim=(0, 100),
+    )
     left.legend(loc="lower left")
     heads = (*CLASSES, "abstained")
     counts = [[found["confusion"][label][name] for name in heads] for label in CLASSES]
@@ -37,6 +55,13 @@ def draw(found: dict[str, Any], path: Path) -> None:
     right.set(xlabel="decided", ylabel="label", title="Confusion")
     for i, row in enumerate(counts):
         for j, n in enumerate(row):
-            right.text(j, i, str(n), ha="center", va="center", color="white" if shares[i][j] > 0.6 else "black")
+            right.text(
+                j,
+                i,
+                str(n),
+                ha="center",
+                va="center",
+                color="white" if shares[i][j] > 0.6 else "black",
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -45,7 +45,10 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     covered = [one for one in outcomes if one.covered]
     k = len(covered)
     bad = sum(one.harmful for one in covered)
-    cloud = sum(one.decided == "COMPLEX" and one.label in ("PRIMARY", "META") and not one.right for one in covered)
+    cloud = sum(
+        one.decided == "COMPLEX" and one.label in ("PRIMARY", "META") and not one.right
+        for one in covered
+    )
     meta = [one for one in outcomes if one.label == "META"]
     others = [one for one in outcomes if one.label != "META"]
     judged = [one for one in outcomes if one.p is not None and one.guess is not None]
@@ -60,7 +63,10 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "harmful_upper_95": upper_bound(bad, k),
         "cloud_instead_of_local": cloud / k if k else 0.0,
         "meta_recall": sum(one.decided == "META" for one in meta) / len(meta) if meta else None,
-        "meta_false_rate": sum(one.decided == "META" and not one.right for one in others) / len(others) if others else None,
+        "meta_false_rate": sum(one.decided == "META" and not one.right for one in others)
+        / len(others)
+        if others
+        else None,
         "ece": calibration_error(confidence, hits) if judged else None,
         "judged": len(judged),
         "decision_ms": {
@@ -78,7 +84,9 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
     """True label → decision (or "abstained") → how many."""
     counts = Counter((one.label, one.decided or "abstained") for one in outcomes)
-    return {label: {name: counts[label, name] for name in (*CLASSES, "abstained")} for label in CLASSES}
+    return {
+        label: {name: counts[label, name] for name in (*CLASSES, "abstained")} for label in CLASSES
+    }
 
 
 def _class(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -98,7 +106,12 @@ def _tiers(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     for name in names:
         times = [one.ms[name] for one in outcomes if name in one.ms]
         decided = sum(one.tier == name for one in outcomes)
-        out[name] = {"asked": len(times), "decided": decided, "p50_ms": percentile(times, 0.5), "p99_ms": percentile(times, 0.99)}
+        out[name] = {
+            "asked": len(times),
+            "decided": decided,
+            "p50_ms": percentile(times, 0.5),
+            "p99_ms": percentile(times, 0.99),
+        }
     return out
 
 
@@ -116,17 +129,34 @@ def text(found: dict[str, Any]) -> str:
         f"{'class':10s}{'prompts':>9s}{'decided':>9s}{'precision':>11s}{'recall':>9s}",
     ]
     for name, row in found["classes"].items():
-        lines.append(f"{name:10s}{row['n']:9d}{row['decided']:9d}{share(row['precision']):>11s}{share(row['recall']):>9s}")
+        lines.append(
+            f"{name:10s}{row['n']:9d}{row['decided']:9d}{share(row['precision']):>11s}{share(row['recall']):>9s}"
+        )
     lines += ["", f"{'tier':12s}{'asked':>8s}{'decided':>9s}{'p50 ms':>10s}{'p99 ms':>10s}"]
     for name, row in found["tiers"].items():
-        lines.append(f"{name:12s}{row['asked']:8d}{row['decided']:9d}{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}")
+        lines.append(
+            f"{name:12s}{row['asked']:8d}{row['decided']:9d}{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}"
+        )
     heads = (*CLASSES, "abstained")
-    lines += ["", "true label, what it was decided:", f"{'':10s}" + "".join(f"{name:>11s}" for name in heads)]
-    lines += [f"{label:10s}" + "".join(f"{row[name]:11d}" for name in heads) for label, row in found["confusion"].items()]
+    lines += [
+        "",
+        "true label, what it was decided:",
+        f"{'':10s}" + "".join(f"{name:>11s}" for name in heads),
+    ]
+    lines += [
+        f"{label:10s}" + "".join(f"{row[name]:11d}" for name in heads)
+        for label, row in found["confusion"].items()
+    ]
     if found["curve"]:
         lines += ["", "accuracy if only the surest are decided (share: accuracy):"]
-        lines.append("  ".join(f"{covered:.0%}: {accuracy:.1%}" for covered, accuracy in found["curve"][1::2]))
-    lines += [f"not decided because of an error: {error} ({n})" for error, n in found["errors"].items()]
+        lines.append(
+            "  ".join(
+                f"{covered:.0%}: {accuracy:.1%}" for covered, accuracy in found["curve"][1::2]
+            )
+        )
+    lines += [
+        f"not decided because of an error: {error} ({n})" for error, n in found["errors"].items()
+    ]
     return "\n".join(lines)
 
 

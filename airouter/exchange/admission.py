@@ -7,7 +7,9 @@ from airouter.resilience.limiter import Slot
 from airouter.upstream.backend import Backend
 
 
-def admit(exchange: Exchange, backend: Backend, priority: str, wait: float) -> Generator[Keepalive, None, Slot]:
+def admit(
+    exchange: Exchange, backend: Backend, priority: str, wait: float
+) -> Generator[Keepalive, None, Slot]:
     """A slot; the exchange holds it until it is released. Only the waiting for it is limited, not what follows.
 
     Args:
@@ -23,14 +25,18 @@ def admit(exchange: Exchange, backend: Backend, priority: str, wait: float) -> G
     return slot
 
 
-def _stand_in_line(exchange: Exchange, backend: Backend, priority: str, wait: float) -> Generator[Keepalive, None, Slot]:
+def _stand_in_line(
+    exchange: Exchange, backend: Backend, priority: str, wait: float
+) -> Generator[Keepalive, None, Slot]:
     ticket = backend.limiter.queue_up(priority)
     exchange.hold(ticket.leave)
     until = exchange.clock.monotonic() + wait
     try:
         while ticket.slot is None:
             if exchange.clock.monotonic() >= until:
-                raise backend.limiter.busy(f"no slot of {backend.name!r} became free within {wait:g} s")
+                raise backend.limiter.busy(
+                    f"no slot of {backend.name!r} became free within {wait:g} s"
+                )
             yield from exchange.pause(until, ticket.wake)
         return ticket.fetch()
     finally:

@@ -16,7 +16,9 @@ from airouter.telemetry.record import RecordBuilder
 from airouter.upstream.poller import Poller
 
 INFINITY = float("inf")
-_LOOK = 5.0  # seconds at most between two looks at the limits, one of which a shutdown may have moved
+_LOOK = (
+    5.0  # seconds at most between two looks at the limits, one of which a shutdown may have moved
+)
 
 
 class Shutdown:
@@ -118,8 +120,15 @@ class Exchange:
 
     def _too_late(self, now: float) -> DeadlineExceeded:
         if now >= self._shutdown.at:
-            return DeadlineExceeded("The router is shutting down; repeat the request.", status=503, code="shutting_down", retry_after=5)
-        once = {"x-should-retry": "false"}  # a client library would otherwise spend the same time again, unasked
+            return DeadlineExceeded(
+                "The router is shutting down; repeat the request.",
+                status=503,
+                code="shutting_down",
+                retry_after=5,
+            )
+        once = {
+            "x-should-retry": "false"
+        }  # a client library would otherwise spend the same time again, unasked
         if now >= self.client_deadline:
             return DeadlineExceeded(
                 "The time that the request's X-Router-Timeout allows is over.",
@@ -127,7 +136,9 @@ class Exchange:
                 headers=once,
                 blame="client",
             )
-        return DeadlineExceeded("The request took longer than the router allows (timeouts.total).", headers=once)
+        return DeadlineExceeded(
+            "The request took longer than the router allows (timeouts.total).", headers=once
+        )
 
     def settle(self, outcome: str, status: int, error: str | None = None) -> None:
         """How the exchange ended; the first one to say so is believed."""
@@ -137,7 +148,9 @@ class Exchange:
 
     def fail(self, error: RouterError) -> None:
         """End with an error of ours."""
-        outcome = {"client": "client_error", "us": "router_error", "upstream": "upstream_error"}[error.blame]
+        outcome = {"client": "client_error", "us": "router_error", "upstream": "upstream_error"}[
+            error.blame
+        ]
         self.settle(outcome, error.status, f"{error.code}: {error.message}")
 
     def gone(self) -> None:

@@ -9,7 +9,9 @@ from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
 
 
-def fetch(exchange: Any, backend: Backend, request: HttpRequest, *, timeout: float) -> Generator[Any, None, tuple[int, bytes]]:
+def fetch(
+    exchange: Any, backend: Backend, request: HttpRequest, *, timeout: float
+) -> Generator[Any, None, tuple[int, bytes]]:
     """Send one request and wait for all of its answer: (status, body).
 
     Args:
@@ -43,9 +45,13 @@ def fetch_model(exchange: Any, backend: Backend) -> Generator[Any, None, str]:
     """
     if backend.model is not None and backend.model_known:
         return backend.model
-    status, body = yield from fetch(exchange, backend, backend.models_request(), timeout=backend.settings.connect_timeout)
+    status, body = yield from fetch(
+        exchange, backend, backend.models_request(), timeout=backend.settings.connect_timeout
+    )
     if status != 200:
-        raise UpstreamError(f"The backend {backend.name!r} answered /v1/models with status {status}; set its model in the configuration.")
+        raise UpstreamError(
+            f"The backend {backend.name!r} answered /v1/models with status {status}; set its model in the configuration."
+        )
     return backend.learn_model(body)
 
 

@@ -10,7 +10,9 @@ from airouter.upstream.backend import Backend
 T = TypeVar("T")
 
 
-def guarded(exchange: Any, backend: Backend, work: Generator[Any, None, T], *, silence_counts: bool = True) -> Generator[Any, None, T]:
+def guarded(
+    exchange: Any, backend: Backend, work: Generator[Any, None, T], *, silence_counts: bool = True
+) -> Generator[Any, None, T]:
     """Run `work` and tell the breaker how it went.
 
     Args:
@@ -23,14 +25,17 @@ def guarded(exchange: Any, backend: Backend, work: Generator[Any, None, T], *, s
     if permit is None:
         work.close()
         raise NoBackend(
-            f"The backend {backend.name!r} is not asked now: it is out of service or failed lately.", code="backend_unavailable"
+            f"The backend {backend.name!r} is not asked now: it is out of service or failed lately.",
+            code="backend_unavailable",
         )
     exchange.hold(permit.forgotten)
     try:
         result = yield from work
     except UpstreamError as error:
         kind = failure_of(error)
-        if isinstance(error, UpstreamTimeout) and (kind == "other" or (kind == "silent" and not silence_counts)):
+        if isinstance(error, UpstreamTimeout) and (
+            kind == "other" or (kind == "silent" and not silence_counts)
+        ):
             kind = None  # slower than this call may be, but alive
         if kind is not None:
             permit.failed(kind)

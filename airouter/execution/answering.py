@@ -10,7 +10,15 @@ from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
 from airouter.execution.attempt import Attempt
-from airouter.execution.chain import in_order, more_telling, permit_for, remaining, says_when, settle, somebody_else
+from airouter.execution.chain import (
+    in_order,
+    more_telling,
+    permit_for,
+    remaining,
+    says_when,
+    settle,
+    somebody_else,
+)
 from airouter.execution.compose import Outgoing, compose
 from airouter.execution.headers import answer_headers
 from airouter.execution.judge import Move, next_move, retry_after_of
@@ -83,7 +91,9 @@ class Answerer:
             except RouterError as error:
                 last = more_telling(last, error)
                 work.exchange.record.attempts.append(f"{backend.name}: {error.code}")
-                candidates = in_order(remaining(candidates, backend, error))  # some may have fallen ill meanwhile
+                candidates = in_order(
+                    remaining(candidates, backend, error)
+                )  # some may have fallen ill meanwhile
             started = None
             if held is not None:
                 yield from self._commit(work, *held)
@@ -96,7 +106,9 @@ class Answerer:
 
     # One backend ----------------------------------------------------------------------------------------------------
 
-    def _try(self, work: Work, backend: Backend, started: Attempt | None, others: list[Backend]) -> Generator[Keepalive, None, Tried]:
+    def _try(
+        self, work: Work, backend: Backend, started: Attempt | None, others: list[Backend]
+    ) -> Generator[Keepalive, None, Tried]:
         """An attempt that is ready and good, with its unsettled permit. `others` are those that would be asked next.
 
         Raises:
@@ -142,10 +154,14 @@ class Answerer:
             settle(permit, backend, problem, self._log)
             raise problem
 
-    def _start(self, work: Work, backend: Backend, hold_until: float) -> Generator[Keepalive, None, Attempt]:
+    def _start(
+        self, work: Work, backend: Backend, hold_until: float
+    ) -> Generator[Keepalive, None, Attempt]:
         assert work.plan is not None
         exchange = work.exchange
-        while backend.pause.reason is not None and self._clock.monotonic() < hold_until:  # it swaps or loads a model
+        while (
+            backend.pause.reason is not None and self._clock.monotonic() < hold_until
+        ):  # it swaps or loads a model
             yield from self._idle(work, _PAUSE_LOOK)
         slot = yield from admit(exchange, backend, work.priority, self._settings.queue.wait)
         try:
@@ -162,19 +178,31 @@ class Answerer:
         if next_move(problem) is Move.AGAIN or (isinstance(problem, UpstreamBroken) and not others):
             return jitter
         wait = retry_after_of(problem)
-        return wait + jitter if wait is not None and wait <= self._settings.timeouts.retry_after else None
+        return (
+            wait + jitter
+            if wait is not None and wait <= self._settings.timeouts.retry_after
+            else None
+        )
 
     def _idle(self, work: Work, seconds: float) -> Generator[Keepalive, None, None]:
         until = self._clock.monotonic() + seconds
         while self._clock.monotonic() < until:
             yield from work.exchange.pause(until)
 
-    def _is_loading(self, work: Work, backend: Backend, problem: RouterError) -> Generator[Keepalive, None, bool]:
+    def _is_loading(
+        self, work: Work, backend: Backend, problem: RouterError
+    ) -> Generator[Keepalive, None, bool]:
         """A 503 from a server whose health check is 503 as well: it is starting, not failing."""
-        if not (isinstance(problem, UpstreamStatus) and problem.upstream_status == 503 and backend.provider.health_path):
+        if not (
+            isinstance(problem, UpstreamStatus)
+            and problem.upstream_status == 503
+            and backend.provider.health_path
+        ):
             return False
         try:
-            status, _ = yield from fetch(work.exchange, backend, backend.health_request(), timeout=_HEALTH_CHECK)
+            status, _ = yield from fetch(
+                work.exchange, backend, backend.health_request(), timeout=_HEALTH_CHECK
+            )
         except UpstreamError:
             return False
         return status == 503
@@ -203,13 +231,22 @@ class Answerer:
                 suffix,
             )
             yield Head(200, answer_headers(work, attempt), None)
-            yield from relay(exchange, attempt, Recovery(work, attempt.reader.state.id, self._settings, self._backends, self._log))
+            yield from relay(
+                exchange,
+                attempt,
+                Recovery(work, attempt.reader.state.id, self._settings, self._backends, self._log),
+            )
             return
         record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
         attempt.record_step()
         duration, reason = round(attempt.inference_ms), attempt.finish_reason
         self._log.info(
-            "Provider response: %s status=%d duration_ms=%d finish_reason=%s stream=false%s", name, status, duration, reason, suffix
+            "Provider response: %s status=%d duration_ms=%d finish_reason=%s stream=false%s",
+            name,
+            status,
+            duration,
+            reason,
+            suffix,
         )
         body = attempt.body
         attempt.close()

@@ -14,10 +14,16 @@ from airouter.types import Endpoint, Step
 from airouter.upstream.backend import Backend
 from airouter.upstream.sse import Rewrite, SseReader
 
-PATHS: dict[Endpoint, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
+PATHS: dict[Endpoint, str] = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+}
 _MAX_ANSWER = 256 * 1024 * 1024
 _KEPT = 2000
-_TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, so that a cut answer can be continued
+_TEXT_KEPT = (
+    4_000_000  # characters of a stream that are remembered, so that a cut answer can be continued
+)
 
 
 class Attempt:
@@ -45,7 +51,12 @@ class Attempt:
         self.step = "provider_call"
         self.speculative = False
         self.payload: dict[str, Any] | None = None  # of a whole answer
-        self.reader = SseReader(keep_usage=outgoing.keep_usage, keep_text=_TEXT_KEPT, choices=request.choices, rewrite=rewrite)
+        self.reader = SseReader(
+            keep_usage=outgoing.keep_usage,
+            keep_text=_TEXT_KEPT,
+            choices=request.choices,
+            rewrite=rewrite,
+        )
         self._slot = slot
         self._buffer = buffer
         self._pending: list[bytes] = []
@@ -83,7 +94,10 @@ class Attempt:
             call.paused = True
 
     def _feed(self, data: bytes) -> None:
-        if not self.reader.state.events and "text/event-stream" not in self.call.headers.get("content-type", "").lower():
+        if (
+            not self.reader.state.events
+            and "text/event-stream" not in self.call.headers.get("content-type", "").lower()
+        ):
             self._bad_stream = f"{self.call.headers.get('content-type', 'an answer without a type')[:60]} instead of an event stream"
             self.call.close()
             return
@@ -128,7 +142,9 @@ class Attempt:
     @property
     def ready(self) -> bool:
         """The first content of a stream is there, or the whole answer, or its failure."""
-        return self.ended or (self.stream and (self.reader.state.started or self.reader.state.error is not None))
+        return self.ended or (
+            self.stream and (self.reader.state.started or self.reader.state.error is not None)
+        )
 
     def problem(self) -> RouterError | None:
         """Why this answer cannot be passed on, or None. Call it when `ready`."""
@@ -145,7 +161,9 @@ class Attempt:
                 headers=call.headers,
             )
         if call.status != 200:
-            return UpstreamBroken(f"The backend {name} answered with status {call.status}, which is neither an answer nor an error.")
+            return UpstreamBroken(
+                f"The backend {name} answered with status {call.status}, which is neither an answer nor an error."
+            )
         return self._stream_problem(name) if self.stream else self._whole_problem(name)
 
     def _stream_problem(self, name: str) -> RouterError | None:
@@ -165,11 +183,17 @@ class Attempt:
         try:
             payload = orjson.loads(bytes(self._raw))
         except orjson.JSONDecodeError:
-            return UpstreamBroken(f"The backend {name} answered with {'nothing' if not self._raw else 'something that is not JSON'}.")
+            return UpstreamBroken(
+                f"The backend {name} answered with {'nothing' if not self._raw else 'something that is not JSON'}."
+            )
         if not isinstance(payload, dict):
             return UpstreamBroken(f"The backend {name} answered with JSON that is not an object.")
         if payload.get("error") and not payload.get("choices"):
-            error = payload["error"] if isinstance(payload["error"], dict) else {"message": str(payload["error"])}
+            error = (
+                payload["error"]
+                if isinstance(payload["error"], dict)
+                else {"message": str(payload["error"])}
+            )
             return UpstreamStatus(
                 f"The backend {name} answered with an error.",
                 upstream_status=_status_in(error),
@@ -181,7 +205,11 @@ class Attempt:
             return None
         choices = payload.get("choices")
         # An answer is complete only with a reason to finish for every choice.
-        if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) and c.get("finish_reason") for c in choices):
+        if (
+            not isinstance(choices, list)
+            or not choices
+            or not all(isinstance(c, dict) and c.get("finish_reason") for c in choices)
+        ):
             return UpstreamBroken(f"The backend {name} sent an answer that is not complete.")
         return None
 
@@ -216,7 +244,11 @@ class Attempt:
         if self.stream:
             return self.reader.state.text[:_KEPT]
         choices = (self.payload or {}).get("choices")
-        first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        first = (
+            choices[0]
+            if isinstance(choices, list) and choices and isinstance(choices[0], dict)
+            else {}
+        )
         message = first.get("message")
         text = message.get("content") if isinstance(message, dict) else first.get("text")
         return text[:_KEPT] if isinstance(text, str) else ""

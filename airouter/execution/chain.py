@@ -48,7 +48,10 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
 
 def somebody_else(backend: Backend, others: Sequence[Backend]) -> bool:
     """Whether a request need not wait for a backend that loads its model: another can answer now. A cloud does not count."""
-    return any(_can_answer(o) and not o.pause.reason and (o.settings.local or not backend.settings.local) for o in others)
+    return any(
+        _can_answer(o) and not o.pause.reason and (o.settings.local or not backend.settings.local)
+        for o in others
+    )
 
 
 def remaining(candidates: list[Backend], backend: Backend, error: RouterError) -> list[Backend]:
@@ -58,7 +61,9 @@ def remaining(candidates: list[Backend], backend: Backend, error: RouterError) -
         RouterError: the error itself, when nobody may.
     """
     if isinstance(error, Busy):
-        return [b for b in candidates if b.settings.local]  # busy is not failed: no reason to go to a cloud
+        return [
+            b for b in candidates if b.settings.local
+        ]  # busy is not failed: no reason to go to a cloud
     move = next_move(error)
     if move is Move.FINAL:
         raise error
@@ -80,7 +85,9 @@ def more_telling(last: RouterError | None, error: RouterError) -> RouterError:
 
 def says_when(error: RouterError) -> bool:
     """Whether the client is told when to come back: repeating the request then multiplies nothing."""
-    return error.retry_after is not None or (isinstance(error, UpstreamStatus) and "retry-after" in error.upstream_headers)
+    return error.retry_after is not None or (
+        isinstance(error, UpstreamStatus) and "retry-after" in error.upstream_headers
+    )
 
 
 def settle(permit: Permit, backend: Backend, error: RouterError, log: Log) -> None:
@@ -90,7 +97,9 @@ def settle(permit: Permit, backend: Backend, error: RouterError, log: Log) -> No
         before = backend.breaker.state
         permit.failed(kind)
         if backend.breaker.state != before:
-            log.warning("Backend %s is %s after: %s", backend.name, backend.breaker.state, error.message)
+            log.warning(
+                "Backend %s is %s after: %s", backend.name, backend.breaker.state, error.message
+            )
     elif isinstance(error, UpstreamStatus):
         permit.answered()
         if error.upstream_status == 404:

@@ -26,7 +26,8 @@ class Outgoing:
         return {
             key: value
             for key, value in self.body.items()
-            if isinstance(value, str | int | float | bool) and key not in ("model", "prompt", "input")
+            if isinstance(value, str | int | float | bool)
+            and key not in ("model", "prompt", "input")
         }
 
 
@@ -52,20 +53,29 @@ def compose(
     adjusted: list[str] = []
     body = {**request.payload, "model": model}
     if "task" in (body.get("metadata") or ()):
-        del body["metadata"]  # a frontend's note to a router; OpenAI's servers refuse what is not theirs
+        del body[
+            "metadata"
+        ]  # a frontend's note to a router; OpenAI's servers refuse what is not theirs
     if request.endpoint == "chat":
         messages = request.messages
         if meta_max_chars is not None:
             messages = _newest(messages, meta_max_chars, adjusted)
         else:
-            messages = _with_system(messages, prompts.get(backend.system_prompt or ""), date if backend.date_context else None)
+            messages = _with_system(
+                messages,
+                prompts.get(backend.system_prompt or ""),
+                date if backend.date_context else None,
+            )
         if context:
             messages = _with_context(messages, context)
         body["messages"] = messages
     if request.endpoint != "embeddings":
         _fit_max_tokens(body, backend, adjusted)
         if request.stream and usage and not request.wants_usage:
-            body["stream_options"] = {**(request.payload.get("stream_options") or {}), "include_usage": True}
+            body["stream_options"] = {
+                **(request.payload.get("stream_options") or {}),
+                "include_usage": True,
+            }
     return Outgoing(body, tuple(adjusted), request.wants_usage)
 
 
@@ -89,7 +99,10 @@ def _with_system(messages: list[Any], static: str | None, date: str | None) -> l
         return messages
     first = messages[0]
     if first["role"] not in ("system", "developer"):
-        return [{"role": "system", "content": "\n\n".join(part for part in (static, date) if part)}, *messages]
+        return [
+            {"role": "system", "content": "\n\n".join(part for part in (static, date) if part)},
+            *messages,
+        ]
     if isinstance(first.get("content"), list):
         parts = first["content"]
         before = [{"type": "text", "text": static}] if static else []
@@ -100,7 +113,10 @@ def _with_system(messages: list[Any], static: str | None, date: str | None) -> l
 
 
 def _with_context(messages: list[Any], context: str) -> list[Any]:
-    at = next((i for i in range(len(messages) - 1, -1, -1) if messages[i]["role"] == "user"), len(messages))
+    at = next(
+        (i for i in range(len(messages) - 1, -1, -1) if messages[i]["role"] == "user"),
+        len(messages),
+    )
     return [*messages[:at], {"role": "system", "content": context}, *messages[at:]]
 
 

@@ -26,7 +26,11 @@ _UNSOUND = (
 def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
     """Whether the answer so far may be given to a backend as the beginning of its own."""
     state = attempt.reader.state
-    if request.endpoint != "chat" or request.choices != 1 or any(request.payload.get(name) for name in _UNSOUND):
+    if (
+        request.endpoint != "chat"
+        or request.choices != 1
+        or any(request.payload.get(name) for name in _UNSOUND)
+    ):
         return False
     if request.messages[-1].get("role") == "assistant":
         return False  # the client already continues something
@@ -35,7 +39,9 @@ def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
     # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to go on with. Behind an
     # error event [DONE] means nothing: vLLM sends it there as well.
     ended = state.done and state.error is None
-    return bool(text) and state.whole and not state.thinking and not state.finish_reasons and not ended
+    return (
+        bool(text) and state.whole and not state.thinking and not state.finish_reasons and not ended
+    )
 
 
 def same_backend_first(error: RouterError) -> bool:
@@ -45,7 +51,9 @@ def same_backend_first(error: RouterError) -> bool:
 
 def continued(outgoing: Outgoing, text: str, model: str, max_tokens_left: int | None) -> Outgoing:
     """The body that lets a backend go on after `text`."""
-    body: dict[str, Any] = {key: value for key, value in outgoing.body.items() if key != "stream_options"}
+    body: dict[str, Any] = {
+        key: value for key, value in outgoing.body.items() if key != "stream_options"
+    }
     body["model"] = model
     body["messages"] = [*outgoing.messages, {"role": "assistant", "content": text}]
     body["add_generation_prompt"], body["continue_final_message"] = False, True
@@ -62,7 +70,9 @@ def asked_max_tokens(outgoing: Outgoing) -> int | None:
 
 def count_request(backend: Backend, model: str, text: str) -> HttpRequest:
     """vLLM's `/tokenize`, for how many tokens the beginning has used up."""
-    return backend.provider.post("/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}, backend.headers)
+    return backend.provider.post(
+        "/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}, backend.headers
+    )
 
 
 def read_count(body: bytes) -> int | None:

@@ -20,7 +20,12 @@ _KEPT = 2000
 
 
 def enrich(
-    exchange: Exchange, backend: Backend, settings: EnrichmentSettings, features: Features, date: str, prompts: Mapping[str, str]
+    exchange: Exchange,
+    backend: Backend,
+    settings: EnrichmentSettings,
+    features: Features,
+    date: str,
+    prompts: Mapping[str, str],
 ) -> Generator[Any, None, str | None]:
     """The system text with the fetched context, or None when the search failed (noted in the record)."""
     clock, record = exchange.clock, exchange.record
@@ -28,7 +33,9 @@ def enrich(
     query = _query(features, date, prompts["enrich/query"])
     model, status, text, problem = backend.model or "", None, "", None
     try:
-        model, status, body = yield from guarded(exchange, backend, _search(exchange, backend, settings, query))
+        model, status, body = yield from guarded(
+            exchange, backend, _search(exchange, backend, settings, query)
+        )
         text = _read(backend, status, body)
     except DeadlineExceeded:
         raise
@@ -36,21 +43,41 @@ def enrich(
         problem = error.message
         record.notes.append(f"answered without fresh context: {error.message}")
     record.enrichment_ms = (clock.monotonic() - started) * 1000
-    params = {"tools": ",".join(settings.tools), "max_output_tokens": settings.max_output_tokens, "temperature": 0}
+    params = {
+        "tools": ",".join(settings.tools),
+        "max_output_tokens": settings.max_output_tokens,
+        "temperature": 0,
+    }
     sent = [{"role": "user", "content": query}]
     record.steps.append(
-        Step("enrichment", backend.name, backend.url, model, sent, params, record.enrichment_ms, status, None, text[:_KEPT], problem)
+        Step(
+            "enrichment",
+            backend.name,
+            backend.url,
+            model,
+            sent,
+            params,
+            record.enrichment_ms,
+            status,
+            None,
+            text[:_KEPT],
+            problem,
+        )
     )
     return f"{prompts['enrich/context']}\n\n{text}" if text else None
 
 
-def _search(exchange: Exchange, backend: Backend, settings: EnrichmentSettings, query: str) -> Generator[Any, None, tuple[str, int, bytes]]:
+def _search(
+    exchange: Exchange, backend: Backend, settings: EnrichmentSettings, query: str
+) -> Generator[Any, None, tuple[str, int, bytes]]:
     """Model, status and body of the search."""
     started = exchange.clock.monotonic()
     slot = yield from admit(exchange, backend, "interactive", settings.timeout)
     try:
         model = yield from fetch_model(exchange, backend)
-        request = backend.provider.search(query, model, settings.tools, settings.max_output_tokens, backend.headers)
+        request = backend.provider.search(
+            query, model, settings.tools, settings.max_output_tokens, backend.headers
+        )
         left = max(0.001, settings.timeout - (exchange.clock.monotonic() - started))
         status, body = yield from fetch(exchange, backend, request, timeout=left)
         return model, status, body
@@ -61,7 +88,12 @@ def _search(exchange: Exchange, backend: Backend, settings: EnrichmentSettings, 
 
 def _read(backend: Backend, status: int, body: bytes) -> str:
     if status != 200:
-        raise UpstreamStatus(f"the search answered with status {status}", upstream_status=status, body=body, headers={})
+        raise UpstreamStatus(
+            f"the search answered with status {status}",
+            upstream_status=status,
+            body=body,
+            headers={},
+        )
     try:
         text = backend.provider.search_text(orjson.loads(body))
     except orjson.JSONDecodeError:

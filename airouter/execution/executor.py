@@ -86,7 +86,9 @@ class Executor:
 
     def plain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
         """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
-        work = Work(exchange, request, features_of(request), wish, date_line(exchange.record.timestamp))
+        work = Work(
+            exchange, request, features_of(request), wish, date_line(exchange.record.timestamp)
+        )
         self._note_request(work)
         settled = self._settled(work)
         if settled is None:
@@ -98,7 +100,9 @@ class Executor:
 
     # Deciding -------------------------------------------------------------------------------------------------------
 
-    def explain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Generator[Keepalive, None, tuple[Decision, Plan, Features]]:
+    def explain(
+        self, exchange: Exchange, request: ChatRequest, wish: Wish
+    ) -> Generator[Keepalive, None, tuple[Decision, Plan, Features]]:
         """Decide and plan, and do nothing."""
         features = features_of(request)
         work = Work(exchange, request, features, wish, date_line(exchange.record.timestamp))
@@ -107,17 +111,27 @@ class Executor:
             return (*settled, features)
         deliberation = self.cascade.deliberate(features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
-        return decision, self.planner.plan(decision, needs=lambda name: self._can_serve(name, features)), features
+        return (
+            decision,
+            self.planner.plan(decision, needs=lambda name: self._can_serve(name, features)),
+            features,
+        )
 
     def _settled(self, work: Work) -> tuple[Decision, Plan] | None:
         """What needs no deciding: a backend's own model, a forced route, a tool conversation that began somewhere."""
         wish, request = work.wish, work.request
         if wish.backend is not None:
             plan = self.planner.for_backend(wish.backend, self._route_of(wish.backend))
-            return Decision(LABEL_OF_ROUTE[plan.route], "explicit", None, None, 0.0, (), forced=True), plan
+            return Decision(
+                LABEL_OF_ROUTE[plan.route], "explicit", None, None, 0.0, (), forced=True
+            ), plan
         if wish.route is not None:
-            decision = Decision(LABEL_OF_ROUTE[wish.route], "explicit", None, None, 0.0, (), forced=True)
-            return decision, self.planner.plan(decision, needs=lambda name: self._can_serve(name, work.features))
+            decision = Decision(
+                LABEL_OF_ROUTE[wish.route], "explicit", None, None, 0.0, (), forced=True
+            )
+            return decision, self.planner.plan(
+                decision, needs=lambda name: self._can_serve(name, work.features)
+            )
         if work.features.last_role in ("tool", "function"):
             recalled = self._memory.recall(request.messages)
             if recalled is not None and recalled[1] in self.backends:
@@ -126,9 +140,17 @@ class Executor:
                 others = tuple(name for name in self.settings.serving(route) if name != backend)
                 plan = Plan(route, LABEL_OF_ROUTE[route], (backend, *others), False, (reason,))
             else:
-                plan = Plan("primary", "MODERATE", self.settings.serving("primary"), False, ("a tool result is not classified",))
+                plan = Plan(
+                    "primary",
+                    "MODERATE",
+                    self.settings.serving("primary"),
+                    False,
+                    ("a tool result is not classified",),
+                )
             verdict = Verdict("conversation", plan.label, reason=plan.reasons[0])
-            return Decision(plan.label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
+            return Decision(
+                plan.label, "conversation", None, None, 0.0, (verdict,), forced=True
+            ), plan
         return None
 
     def _log_decision(self, decision: Decision) -> None:
@@ -148,11 +170,17 @@ class Executor:
         )
 
     def _route_of(self, backend: str) -> str:
-        return next((route for route in ("primary", "xai") if backend in self.settings.serving(route)), "primary")
+        return next(
+            (route for route in ("primary", "xai") if backend in self.settings.serving(route)),
+            "primary",
+        )
 
     def _can_serve(self, name: str, features: Features) -> bool:
         spec = self.backends[name].settings
-        too_long = spec.context_window is not None and features.total_chars / _CHARS_PER_TOKEN > spec.context_window
+        too_long = (
+            spec.context_window is not None
+            and features.total_chars / _CHARS_PER_TOKEN > spec.context_window
+        )
         return not too_long and not (features.has_images and spec.vision is False)
 
     # Beginning ------------------------------------------------------------------------------------------------------
@@ -167,14 +195,25 @@ class Executor:
             return None
         work.exchange.hold(slot.release)
         outgoing = self._answerer.compose(work, backend, backend.model or "", "primary")
-        return speculate(work.exchange, backend, slot, outgoing, work.request, self.settings.speculation)
+        return speculate(
+            work.exchange, backend, slot, outgoing, work.request, self.settings.speculation
+        )
 
     def _enrich(self, work: Work) -> Generator[Keepalive, None, None]:
         settings = self.settings.enrichment
-        work.context = yield from enrich(work.exchange, self.backends[settings.backend], settings, work.features, work.date, self._prompts)
+        work.context = yield from enrich(
+            work.exchange,
+            self.backends[settings.backend],
+            settings,
+            work.features,
+            work.date,
+            self._prompts,
+        )
         if work.context is not None:
             self._log.info(
-                "Enrichment context retrieved: %d chars in %dms", len(work.context), round(work.exchange.record.enrichment_ms or 0)
+                "Enrichment context retrieved: %d chars in %dms",
+                len(work.context),
+                round(work.exchange.record.enrichment_ms or 0),
             )
 
     # Noting ---------------------------------------------------------------------------------------------------------
@@ -184,7 +223,10 @@ class Executor:
         record.asked(request.endpoint, request.stream, work.features, request.messages)
         record.requested_route = work.wish.backend or work.wish.route or "auto"
         self._log.info(
-            "Incoming request: messages=%d total_chars=%d stream=%s", work.features.n_messages, work.features.total_chars, request.stream
+            "Incoming request: messages=%d total_chars=%d stream=%s",
+            work.features.n_messages,
+            work.features.total_chars,
+            request.stream,
         )
 
     def _note_decision(self, work: Work, decision: Decision, plan: Plan) -> None:
@@ -203,5 +245,7 @@ def find_backend(backends: Mapping[str, Backend], model: str) -> str:
         if backend.model == model:
             return name
     raise NotFound(
-        f"The model {model[:80]!r} does not exist here; GET /v1/models lists those that do.", param="model", code="model_not_found"
+        f"The model {model[:80]!r} does not exist here; GET /v1/models lists those that do.",
+        param="model",
+        code="model_not_found",
     )

@@ -12,7 +12,10 @@ def answer_headers(work: Work, attempt: Attempt) -> list[tuple[str, str]]:
     assert decision is not None
     assert plan is not None
     headers = [
-        ("Content-Type", "text/event-stream; charset=utf-8" if work.request.stream else "application/json"),
+        (
+            "Content-Type",
+            "text/event-stream; charset=utf-8" if work.request.stream else "application/json",
+        ),
         ("X-Router-Session", work.exchange.id8),
         ("X-Router-Route", plan.route),
         ("X-Router-Label", decision.label),

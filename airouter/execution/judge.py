@@ -2,7 +2,14 @@
 
 from enum import Enum
 
-from airouter.errors import Busy, NoBackend, RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
+from airouter.errors import (
+    Busy,
+    NoBackend,
+    RouterError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamStatus,
+)
 
 
 class Move(Enum):
@@ -14,7 +21,12 @@ class Move(Enum):
     WIDER = "ask a backend with a larger context window"
 
 
-_CONTEXT_MARKS = (b"context_length_exceeded", b"maximum context length", b"context length", b"exceeds the available context")
+_CONTEXT_MARKS = (
+    b"context_length_exceeded",
+    b"maximum context length",
+    b"context length",
+    b"exceeds the available context",
+)
 _POLICY_MARKS = (b"content_policy", b"content_filter", b"content policy")
 
 
@@ -44,7 +56,11 @@ def _for_status(error: UpstreamStatus) -> Move:
 
 def retry_after_of(error: RouterError) -> float | None:
     """The seconds after which a backend that was not willing said it would be; None when it did not say."""
-    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (429, 503) or next_move(error) is not Move.NEXT:
+    if (
+        not isinstance(error, UpstreamStatus)
+        or error.upstream_status not in (429, 503)
+        or next_move(error) is not Move.NEXT
+    ):
         return None
     said = error.upstream_headers.get("retry-after", "").strip()
     return float(said) if said.isascii() and said.isdigit() else None

@@ -22,7 +22,14 @@ _COUNT_LIMIT = 1.0  # seconds for asking how many tokens a text has
 class Recovery:
     """Of one stream. What `relay` calls when it breaks off; it remembers what the client has been sent."""
 
-    def __init__(self, work: Work, id: str | None, settings: Settings, backends: Mapping[str, Backend], log: Log) -> None:
+    def __init__(
+        self,
+        work: Work,
+        id: str | None,
+        settings: Settings,
+        backends: Mapping[str, Backend],
+        log: Log,
+    ) -> None:
         self._work = work
         self._id = id  # of the stream, which its continuations take over
         self._settings = settings
@@ -31,7 +38,9 @@ class Recovery:
         self._sent: list[str] = []
         self._first: Outgoing | None = None
 
-    def __call__(self, broken: Attempt, error: RouterError) -> Generator[Keepalive, None, Attempt | None]:
+    def __call__(
+        self, broken: Attempt, error: RouterError
+    ) -> Generator[Keepalive, None, Attempt | None]:
         """The attempt that goes on where `broken` ended, ready to be relayed; None when that is not sound or not possible."""
         kind = failure_of(error)
         if kind is not None:
@@ -39,7 +48,9 @@ class Recovery:
         self._first = self._first or broken.outgoing
         self._sent.append(broken.reader.state.text)
         text = "".join(self._sent)
-        if len(self._sent) > continuation.MOST or not continuation.can_continue(self._work.request, broken, text):
+        if len(self._sent) > continuation.MOST or not continuation.can_continue(
+            self._work.request, broken, text
+        ):
             return None
         successor = yield from self._continue(broken, error, text)
         record = self._work.exchange.record
@@ -50,10 +61,16 @@ class Recovery:
         )
         return successor
 
-    def _continue(self, broken: Attempt, error: RouterError, text: str) -> Generator[Keepalive, None, Attempt | None]:
+    def _continue(
+        self, broken: Attempt, error: RouterError, text: str
+    ) -> Generator[Keepalive, None, Attempt | None]:
         assert self._work.plan is not None
-        others = [self._backends[name] for name in self._work.plan.backends if name != broken.backend.name]
-        for backend in in_order([broken.backend, *others] if continuation.same_backend_first(error) else others):
+        others = [
+            self._backends[name] for name in self._work.plan.backends if name != broken.backend.name
+        ]
+        for backend in in_order(
+            [broken.backend, *others] if continuation.same_backend_first(error) else others
+        ):
             usable = backend.provider.continues and not backend.out and not backend.pause.reason
             permit = backend.breaker.allow(last_resort=True) if usable else None
             if permit is None:
@@ -88,20 +105,35 @@ class Recovery:
             slot.release()
             raise
         body = continuation.continued(self._first, text, model, left)
-        attempt = Attempt(exchange, backend, slot, body, self._work.request, buffer=0, rewrite=continuation.rewriter(self._id))
+        attempt = Attempt(
+            exchange,
+            backend,
+            slot,
+            body,
+            self._work.request,
+            buffer=0,
+            rewrite=continuation.rewriter(self._id),
+        )
         while not attempt.ready:
             yield from exchange.pause()
         return attempt
 
-    def _tokens_left(self, backend: Backend, model: str, text: str) -> Generator[Keepalive, None, int | None]:
+    def _tokens_left(
+        self, backend: Backend, model: str, text: str
+    ) -> Generator[Keepalive, None, int | None]:
         assert self._first is not None
         limit = continuation.asked_max_tokens(self._first)
         if limit is None:
             return None
         status, body = yield from fetch(
-            self._work.exchange, backend, continuation.count_request(backend, model, text), timeout=_COUNT_LIMIT
+            self._work.exchange,
+            backend,
+            continuation.count_request(backend, model, text),
+            timeout=_COUNT_LIMIT,
         )
         used = continuation.read_count(body) if status == 200 else None
         if used is None or used >= limit:
-            raise NoBackend(f"The backend {backend.name!r} cannot tell how many tokens are left for the answer.")
+            raise NoBackend(
+                f"The backend {backend.name!r} cannot tell how many tokens are left for the answer."
+            )
         return limit - used

@@ -11,7 +11,9 @@ DONE = b"data: [DONE]\n\n"
 Recover = Callable[[Attempt, RouterError], Generator[Keepalive, None, Attempt | None]]
 
 
-def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[Keepalive | bytes, None, None]:
+def relay(
+    exchange: Exchange, attempt: Attempt, recover: Recover
+) -> Generator[Keepalive | bytes, None, None]:
     """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after any other.
 
     Args:
@@ -28,7 +30,9 @@ def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[K
         record.inference_ms += attempt.inference_ms
         record.usage = None if continued else attempt.usage  # of a part: not the answer's
         if attempt.reader.state.garbage:
-            record.notes.append(f"{attempt.reader.state.garbage} unreadable events of {attempt.backend.name} dropped")
+            record.notes.append(
+                f"{attempt.reader.state.garbage} unreadable events of {attempt.backend.name} dropped"
+            )
         attempt.record_step(error.message if error else None)
         attempt.close()
         if error is None:
@@ -36,7 +40,9 @@ def relay(exchange: Exchange, attempt: Attempt, recover: Recover) -> Generator[K
             exchange.settle("ok", 200)
             yield DONE
             return
-        successor = None if isinstance(error, DeadlineExceeded) else (yield from recover(attempt, error))
+        successor = (
+            None if isinstance(error, DeadlineExceeded) else (yield from recover(attempt, error))
+        )
         if successor is None:
             exchange.settle("truncated", 200, f"{error.code}: {error.message}")
             yield error_event(error.body())
@@ -60,9 +66,13 @@ def _why_incomplete(attempt: Attempt) -> RouterError | None:
     state, call = attempt.reader.state, attempt.call
     if state.error is not None:
         message = state.error.get("message")
-        return UpstreamBroken(f"The backend {attempt.backend.name!r} broke off with an error: {str(message)[:300]}.")
+        return UpstreamBroken(
+            f"The backend {attempt.backend.name!r} broke off with an error: {str(message)[:300]}."
+        )
     if state.complete:
         return None
     if call.error is not None:
         return call.error
-    return attempt.problem() or UpstreamBroken(f"The backend {attempt.backend.name!r} ended its stream before the answer was complete.")
+    return attempt.problem() or UpstreamBroken(
+        f"The backend {attempt.backend.name!r} ended its stream before the answer was complete."
+    )

@@ -12,7 +12,12 @@ from airouter.upstream.backend import Backend
 def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
     """A slot for a speculation, if it can pay: switched on, a local backend (a cloud's discarded answer is paid
     for), its model known, in good health, a slot free and nobody waiting for it. So it never queues, and is never a half-open probe."""
-    if not settings.enabled or not backend.settings.local or backend.model is None or not backend.in_good_health:
+    if (
+        not settings.enabled
+        or not backend.settings.local
+        or backend.model is None
+        or not backend.in_good_health
+    ):
         return None
     return backend.limiter.try_acquire()
 
@@ -27,7 +32,9 @@ class Speculation:
 
     def adopt(self) -> Attempt:
         """The route is confirmed: the attempt is the exchange's own from here."""
-        self._exchange.record.speculation = "failed" if self.attempt.ready and self.attempt.problem() else "won"
+        self._exchange.record.speculation = (
+            "failed" if self.attempt.ready and self.attempt.problem() else "won"
+        )
         self.attempt.unbound()
         return self.attempt
 
@@ -43,7 +50,12 @@ class Speculation:
 
 
 def speculate(
-    exchange: Exchange, backend: Backend, slot: Slot, outgoing: Outgoing, request: ChatRequest, settings: SpeculationSettings
+    exchange: Exchange,
+    backend: Backend,
+    slot: Slot,
+    outgoing: Outgoing,
+    request: ChatRequest,
+    settings: SpeculationSettings,
 ) -> Speculation:
     """Start the answer; its reading pauses when the buffer is full."""
     attempt = Attempt(exchange, backend, slot, outgoing, request, buffer=settings.buffer_kb * 1024)

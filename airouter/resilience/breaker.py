@@ -58,7 +58,15 @@ class Breaker:
     Mutable state: the state, since when, the failures in a row, the probe that is out; guarded by one lock.
     """
 
-    def __init__(self, clock: Clock, *, threshold: int = 5, reset: float = 60, allowed_fails: int = 1, cooldown: float = 30) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        threshold: int = 5,
+        reset: float = 60,
+        allowed_fails: int = 1,
+        cooldown: float = 30,
+    ) -> None:
         self._clock = clock
         self._threshold = threshold
         self._reset = reset
@@ -69,8 +77,12 @@ class Breaker:
         self._cause: Failure | None = None
         self._until = 0.0
         self._fails = 0
-        self._probe: Permit | None = None  # the one that is out; a permit of an earlier half-open time is not it
-        self._epoch = 0  # grows with each change for the worse: what began before it does not undo it
+        self._probe: Permit | None = (
+            None  # the one that is out; a permit of an earlier half-open time is not it
+        )
+        self._epoch = (
+            0  # grows with each change for the worse: what began before it does not undo it
+        )
         self.opened = 0  # times, for the metrics
 
     @property
@@ -124,7 +136,11 @@ class Breaker:
         """A background health check passed. It ends a cooldown that a *refused connection* began: a server that hangs
         still answers its health check, so after silence the half-open request decides."""
         with self._lock:
-            if self._state in ("cooling", "open") and self._cause == "connect" and self._probe is None:
+            if (
+                self._state in ("cooling", "open")
+                and self._cause == "connect"
+                and self._probe is None
+            ):
                 self._close()
 
     def probe_refused(self) -> None:
@@ -134,7 +150,9 @@ class Breaker:
                 self._worsen("cooling", "connect", self._cooldown)
 
     def _now(self) -> State:
-        if self._state in ("cooling", "open") and (self._probe is not None or self._clock.monotonic() >= self._until):
+        if self._state in ("cooling", "open") and (
+            self._probe is not None or self._clock.monotonic() >= self._until
+        ):
             return "half_open"
         return self._state
 

@@ -1,6 +1,12 @@
 """How a failed call counts against the backend that was asked. Pure."""
 
-from airouter.errors import ConnectFailed, RouterError, UpstreamError, UpstreamStatus, UpstreamTimeout
+from airouter.errors import (
+    ConnectFailed,
+    RouterError,
+    UpstreamError,
+    UpstreamStatus,
+    UpstreamTimeout,
+)
 from airouter.resilience.breaker import Failure
 
 

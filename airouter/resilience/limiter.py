@@ -124,7 +124,9 @@ class Limiter:
 
     def expected_wait(self) -> float:
         """Seconds until who joins now would be served, from the observed service time (1 s while nothing was observed)."""
-        return (self.waiting + 1) * (self._service if self._service is not None else 1.0) / self.slots
+        return (
+            (self.waiting + 1) * (self._service if self._service is not None else 1.0) / self.slots
+        )
 
     def _release(self, slot: Slot) -> None:
         held = self.clock.monotonic() - slot.taken_at

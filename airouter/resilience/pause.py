@@ -35,4 +35,6 @@ class Pause:
 
     def seconds_left(self) -> float:
         with self._lock:
-            return max(0.0, self._until - self._clock.monotonic()) if self._reason is not None else 0.0
+            return (
+                max(0.0, self._until - self._clock.monotonic()) if self._reason is not None else 0.0
+            )

@@ -47,7 +47,11 @@ def _learned(parts: Parts) -> Tier | None:
 def _one_token(parts: Parts) -> Tier | None:
     spec = parts.settings.one_token
     backend = parts.backends.get(spec.backend)
-    return OneTokenTier(backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log) if backend else None
+    return (
+        OneTokenTier(backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log)
+        if backend
+        else None
+    )
 
 
 def _reasoning(parts: Parts) -> Tier | None:
@@ -55,7 +59,8 @@ def _reasoning(parts: Parts) -> Tier | None:
     backend = parts.backends.get(spec.backend)
     if backend is None:
         parts.log.warning(
-            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides goes to the primary", spec.backend
+            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides goes to the primary",
+            spec.backend,
         )
         return None
     return ReasoningTier(backend, spec, parts.prompts[spec.prompt], parts.clock)
@@ -71,7 +76,11 @@ BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
 
 
 def build_tiers(
-    settings: CascadeSettings, backends: Mapping[str, Backend], prompts: Mapping[str, str], log: Log, clock: Clock
+    settings: CascadeSettings,
+    backends: Mapping[str, Backend],
+    prompts: Mapping[str, str],
+    log: Log,
+    clock: Clock,
 ) -> list[Tier]:
     """The cascade in the configured order; a tier whose backend does not exist is left out.
 
@@ -82,7 +91,9 @@ def build_tiers(
     tiers = []
     for name in settings.tiers:
         if name not in BUILDERS:
-            raise ConfigError(f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; the tiers are {', '.join(BUILDERS)}.")
+            raise ConfigError(
+                f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; the tiers are {', '.join(BUILDERS)}."
+            )
         tier = BUILDERS[name](parts)
         if tier is not None:
             tiers.append(tier)
@@ -93,5 +104,9 @@ def prompt_names(settings: Settings) -> set[str]:
     """The prompts that the configuration needs."""
     cascade = settings.cascade
     names = {"enrich/context", "enrich/query"}
-    names |= {spec.prompt for name, spec in (("reasoning", cascade.reasoning), ("one_token", cascade.one_token)) if name in cascade.tiers}
+    names |= {
+        spec.prompt
+        for name, spec in (("reasoning", cascade.reasoning), ("one_token", cascade.one_token))
+        if name in cascade.tiers
+    }
     return names | {spec.system_prompt for spec in settings.backends.values() if spec.system_prompt}

@@ -29,7 +29,9 @@ class CallingTier(Protocol):
     name: str
     instant: bool
 
-    def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]: ...
+    def ask(
+        self, exchange: Exchange, features: Features
+    ) -> Generator[Keepalive, None, Verdict]: ...
 
 
 class Cascade:
@@ -39,7 +41,9 @@ class Cascade:
         fallback_min_p: how probable the best guess must be to decide when the last tier could not be asked.
     """
 
-    def __init__(self, tiers: Sequence[InstantTier | CallingTier], clock: Clock, fallback_min_p: float = 1.0) -> None:
+    def __init__(
+        self, tiers: Sequence[InstantTier | CallingTier], clock: Clock, fallback_min_p: float = 1.0
+    ) -> None:
         self.tiers = tuple(tiers)
         self.fallback_min_p = fallback_min_p
         self.clock = clock
@@ -69,7 +73,9 @@ class Deliberation:
     @property
     def p_primary(self) -> float | None:
         """How probable the primary route is, as far as a tier has said."""
-        return next((v.p_primary for v in reversed(self._verdicts) if v.p_primary is not None), None)
+        return next(
+            (v.p_primary for v in reversed(self._verdicts) if v.p_primary is not None), None
+        )
 
     def run(self, exchange: Exchange) -> Generator[Keepalive, None, Decision]:
         """Ask the remaining tiers, or wait for the same question to be answered for another request."""
@@ -77,7 +83,11 @@ class Deliberation:
         try:
             while self.decision is None and self._rest:
                 tier = self._rest.pop(0)
-                self._weigh(tier.vote(self._features) if tier.instant else (yield from tier.ask(exchange, self._features)))  # type: ignore[union-attr]
+                if tier.instant:
+                    self._weigh(tier.vote(self._features))  # type: ignore[union-attr]
+                else:
+                    verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
+                    self._weigh(verdict)
             if self.decision is None:
                 self._fall_back()
             assert self.decision is not None
@@ -101,7 +111,11 @@ class Deliberation:
                 yield from exchange.pause(wake=seat.wake)
             if seat.decision is not None:
                 shared = seat.decision
-                self._verdicts += [replace(v, reason="decided for an equal request at the same time") for v in shared.verdicts if v.label]
+                self._verdicts += [
+                    replace(v, reason="decided for an equal request at the same time")
+                    for v in shared.verdicts
+                    if v.label
+                ]
                 self._decide(shared.label, shared.tier, shared.p, shared.threshold)
                 return seat
             seat.leave()

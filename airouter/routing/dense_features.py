@@ -24,7 +24,11 @@ _SCRIPTS = (
 )  # fmt: skip
 _LOWS = np.array([low for low, _ in _SCRIPTS], np.uint32)
 _HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
-_ASCII = (bytes(range(0x41, 0x5B)), bytes(range(0x30, 0x3A)), bytes(range(_SCRIPTS[0][0], 0x80)))  # upper case, digits, Latin
+_ASCII = (
+    bytes(range(0x41, 0x5B)),
+    bytes(range(0x30, 0x3A)),
+    bytes(range(_SCRIPTS[0][0], 0x80)),
+)  # upper case, digits, Latin
 _NO_OTHERS = [0] * (len(_SCRIPTS) - 1)
 _LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
 
@@ -49,8 +53,16 @@ def dense_of(features: Features) -> NDArray[np.float32]:
     years = [int(year) for year in _YEAR.findall(text)] if digits >= 4 or not ascii_only else []
     questions = text.count("?") + text.count(";") if ascii_only else len(_QUESTION.findall(text))
     quoted = text.count('"') if ascii_only else len(_QUOTED.findall(text))
-    latex = len(_LATEX.findall(text)) if not ascii_only or "\\" in text or "$" in text or "{" in text else 0
-    symbolic = len(_SYMBOLIC.findall(text)) if not ascii_only or any(mark in text for mark in "^=+*<>") else 0
+    latex = (
+        len(_LATEX.findall(text))
+        if not ascii_only or "\\" in text or "$" in text or "{" in text
+        else 0
+    )
+    symbolic = (
+        len(_SYMBOLIC.findall(text))
+        if not ascii_only or any(mark in text for mark in "^=+*<>")
+        else 0
+    )
     roles = len(_ROLES.findall(text)) if ":" in text else 0
     values = [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
@@ -66,7 +78,14 @@ def dense_of(features: Features) -> NDArray[np.float32]:
         float(text.lstrip().startswith("#")), min(roles, 6) / 6,
         float("</" in text), float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
     ]  # fmt: skip
-    return np.array([*values, *(count / length for count in scripts), *(float(len(ask) > bound) for bound in _LENGTHS)], np.float32)
+    return np.array(
+        [
+            *values,
+            *(count / length for count in scripts),
+            *(float(len(ask) > bound) for bound in _LENGTHS),
+        ],
+        np.float32,
+    )
 
 
 def _counts(text: str) -> tuple[int, int, list[int]]:

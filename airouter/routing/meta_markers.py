@@ -21,7 +21,9 @@ _AT = 60  # the same for a message, which a frontend begins with its instruction
 _AT_END = 400  # characters at the end within which the first phrase of an instruction stands that comes last
 _QUOTES = frozenset('"`“”„«»「『')
 _LAST_CHARS = 900  # an instruction as the last message is no longer than this
-_AFTER_TRANSCRIPT = 60  # characters that may follow a transcript; more is a person's own question about it
+_AFTER_TRANSCRIPT = (
+    60  # characters that may follow a transcript; more is a person's own question about it
+)
 _BESIDE = 400  # characters of instruction beside a transcript
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
 _TURN = re.compile(
@@ -33,7 +35,9 @@ _REPLY = re.compile(
     r"مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)\s*[\])>\"]?\s?[:：]"
 )
 _COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
-_TRANSCRIPT_TAG = re.compile(r"(?i)<(?:chat_history|conversation|messages|chat|transcript|dialogue?)>")
+_TRANSCRIPT_TAG = re.compile(
+    r"(?i)<(?:chat_history|conversation|messages|chat|transcript|dialogue?)>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,16 @@ class MetaMarkers:
         The instruction is all that stands beside the transcript; a long one is a person's, who has more to say.
         """
         ask = features.ask
-        if features.n_user != 1 or features.previous or features.last_role != "user" or len(ask) > _HEAD + _TAIL:
+        if (
+            features.n_user != 1
+            or features.previous
+            or features.last_role != "user"
+            or len(ask) > _HEAD + _TAIL
+        ):
             return False
-        if not any(mark in ask for mark in ":：<"):  # no transcript is without; spares the searches below
+        if not any(
+            mark in ask for mark in ":：<"
+        ):  # no transcript is without; spares the searches below
             return False
         first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
         if not (tag or (first and reply)) or _person_follows(fold(ask)):
@@ -73,7 +84,9 @@ class MetaMarkers:
         beside = fold(f"{ask[:begins]} {ask[begins:].rpartition(chr(10))[2][-_BESIDE:]}")
         if len(beside) > 2 * _BESIDE or any(mark in beside for mark in self.retrieval):
             return False
-        return _names(self.products, beside) and bool(_COUNTED.search(beside) or _names(self.handovers, beside))
+        return _names(self.products, beside) and bool(
+            _COUNTED.search(beside) or _names(self.handovers, beside)
+        )
 
     def find(self, features: Features) -> Marker | None:
         """The marker that fits, or None. A retrieval template or a person who quotes a marker fits none."""
@@ -87,7 +100,9 @@ class MetaMarkers:
             if marker.phrases[0] not in everything:  # as nearly always
                 continue
             places = ("ask", "last", "system") if marker.where == "any" else (marker.where,)
-            if any(_stands(marker.phrases, texts[place], place) for place in places if place in texts):
+            if any(
+                _stands(marker.phrases, texts[place], place) for place in places if place in texts
+            ):
                 return marker
         return None
 
@@ -101,7 +116,9 @@ def load_markers(path: Path = PATH) -> MetaMarkers:
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: the markers of housekeeping prompts cannot be read ({error.strerror}).") from None
+        raise ConfigError(
+            f"{path}: the markers of housekeeping prompts cannot be read ({error.strerror})."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError(f"{path}: this is not valid YAML.") from None
     if not isinstance(data, dict) or not isinstance(data.get("markers"), list):
@@ -117,12 +134,18 @@ def load_markers(path: Path = PATH) -> MetaMarkers:
 
 
 def _marker(path: Path, i: int, entry: Any) -> Marker:
-    if not isinstance(entry, dict) or not {"frontend", "version", "task", "where", "all"} <= set(entry):
+    if not isinstance(entry, dict) or not {"frontend", "version", "task", "where", "all"} <= set(
+        entry
+    ):
         raise ConfigError(f"{path}: markers[{i}] needs frontend, version, task, where and all.")
     phrases = _phrases(entry["all"])
     if entry["where"] not in PLACES or not phrases:
-        raise ConfigError(f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of phrases.")
-    return Marker(str(entry["frontend"]), str(entry["version"]), str(entry["task"]), entry["where"], phrases)
+        raise ConfigError(
+            f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of phrases."
+        )
+    return Marker(
+        str(entry["frontend"]), str(entry["version"]), str(entry["task"]), entry["where"], phrases
+    )
 
 
 def _phrases(values: Any) -> tuple[str, ...]:

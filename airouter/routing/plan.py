@@ -13,7 +13,9 @@ class Planner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def plan(self, decision: Decision, *, needs: Callable[[str], bool] = lambda _name: True) -> Plan:
+    def plan(
+        self, decision: Decision, *, needs: Callable[[str], bool] = lambda _name: True
+    ) -> Plan:
         """The plan for a decision. `needs(backend)` says whether a backend can serve this request at all.
 
         COMPLEX and ENRICH without a usable cloud fall back to the primary and say so; a forced route that cannot be
@@ -26,17 +28,23 @@ class Planner:
         enrich = route == "enrich"
         if enrich and not settings.usable(settings.enrichment.backend):
             if decision.forced:
-                raise NoBackend("The route 'enrich' needs a search backend; set XAI_API_KEY, or choose another route.")
+                raise NoBackend(
+                    "The route 'enrich' needs a search backend; set XAI_API_KEY, or choose another route."
+                )
             enrich, route = False, "primary"
             reasons.append("no search backend is configured: answered without fresh context")
         if route == "xai" and not settings.serving("xai"):
             if decision.forced:
-                raise NoBackend("The route 'xai' has no usable backend; set XAI_API_KEY, or choose another route.")
+                raise NoBackend(
+                    "The route 'xai' has no usable backend; set XAI_API_KEY, or choose another route."
+                )
             route = "primary"
             reasons.append("no cloud is configured: answered by the primary")
         backends = settings.serving(route)
         if not backends:
-            raise NoBackend(f"No backend of the route {route!r} has a URL (and, for a cloud, a key).")
+            raise NoBackend(
+                f"No backend of the route {route!r} has a URL (and, for a cloud, a key)."
+            )
         able = tuple(name for name in backends if needs(name))
         if not able:  # a local backend of another route rather than none
             able = tuple(name for name in settings.local_backends() if needs(name))
@@ -63,6 +71,8 @@ def forced_route(model: str | None, header: str | None, virtual_model: str) -> s
     if wanted not in ROUTES:
         where = "header X-Router-Route" if header else "model"
         raise BadRequest(
-            f"The route {wanted[:40]!r} in the {where} does not exist; use auto, {', '.join(ROUTES)}.", param="model", code="unknown_route"
+            f"The route {wanted[:40]!r} in the {where} does not exist; use auto, {', '.join(ROUTES)}.",
+            param="model",
+            code="unknown_route",
         )
     return wanted

@@ -25,7 +25,9 @@ _DIGIT = re.compile(r"\d")
 _SPACE = re.compile(r"\s+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
-_SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 6))
+_SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (
+    np.uint64(k * 0xA0761D6478BD642F % 2**64) for k in range(1, 6)
+)
 _SHIFT = np.uint64(32)
 _NONE = np.empty(0, np.uint64)
 _ONE, _SEVEN, _ODD = np.uint64(1), np.uint64(7), np.array([1, 3, 5], np.uint64)
@@ -96,11 +98,21 @@ def encode(features: Features, spec: Spec) -> Encoded:
     if features.previous:
         earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
         before = code_points(fold(earlier, spec.before, spec.before))
-        blocks.append((np.concatenate((word_hashes(before), char_grams(before, (4,))[0])) ^ _SALT_BEFORE, spec.before_weight))
+        blocks.append(
+            (
+                np.concatenate((word_hashes(before), char_grams(before, (4,))[0])) ^ _SALT_BEFORE,
+                spec.before_weight,
+            )
+        )
     frame = f"{features.system[: spec.before]} {features.last_text[: spec.before] if features.last_role != 'user' else ''}"
     if frame.strip():
         around = code_points(fold(frame, 2 * spec.before, 0))
-        blocks.append((np.concatenate((word_hashes(around), char_grams(around, (4,))[0])) ^ _SALT_SYSTEM, spec.system_weight))
+        blocks.append(
+            (
+                np.concatenate((word_hashes(around), char_grams(around, (4,))[0])) ^ _SALT_SYSTEM,
+                spec.system_weight,
+            )
+        )
     index, value = distinct_buckets(blocks, spec.bits)
     return Encoded(index, value, dense_of(features), np.concatenate((fours, salted)))
 
@@ -115,7 +127,9 @@ def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
     size, longest = len(codes), max(lengths)
     padded = np.zeros(size + longest - 1, np.uint64)
     padded[:size] = codes
-    windows: U64 = np.ndarray((longest, size), np.uint64, padded, 0, (8, 8))  # column i: the characters from i on
+    windows: U64 = np.ndarray(
+        (longest, size), np.uint64, padded, 0, (8, 8)
+    )  # column i: the characters from i on
     # All at once: for a short text numpy's calls cost more than its work.
     hashes = _mixed((_powers(lengths) @ windows) ^ np.array(lengths, np.uint64)[:, None])
     whole = [hashes[k, : size - n + 1] for k, n in enumerate(lengths) if n <= size]
@@ -147,7 +161,11 @@ def word_hashes(codes: U64) -> U64:
 
 def pair_hashes(words: U64) -> U64:
     """Hashes of neighbouring words."""
-    return _mixed((words[:-1] * _BASE + words[1:]) ^ _SALT_PAIR) if len(words) > 1 else np.empty(0, np.uint64)
+    return (
+        _mixed((words[:-1] * _BASE + words[1:]) ^ _SALT_PAIR)
+        if len(words) > 1
+        else np.empty(0, np.uint64)
+    )
 
 
 def head_hashes(words: U64) -> U64:
@@ -160,19 +178,28 @@ def head_hashes(words: U64) -> U64:
     return _mixed(hashes ^ _SALT_HEAD)
 
 
-def distinct_buckets(blocks: Sequence[tuple[U64, float]], bits: int) -> tuple[NDArray[np.int64], F32]:
+def distinct_buckets(
+    blocks: Sequence[tuple[U64, float]], bits: int
+) -> tuple[NDArray[np.int64], F32]:
     """The table's rows of the blocks' hashes (their top bits), block by block, ascending, each once; and each row's value,
     its block's weight made unit length. All blocks are sorted in one go, as uint32, which numpy does fastest."""
     sizes = [len(hashes) for hashes, _ in blocks]
-    rows = (np.concatenate([hashes for hashes, _ in blocks]) >> np.uint64(64 - bits)).astype(np.uint32)
+    rows = (np.concatenate([hashes for hashes, _ in blocks]) >> np.uint64(64 - bits)).astype(
+        np.uint32
+    )
     if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.float32)
     rows += np.repeat(np.arange(len(sizes), dtype=np.uint32) << np.uint32(bits), sizes)
     rows.sort()
     rows = rows[np.concatenate((_TRUE, rows[1:] != rows[:-1]))]
     counts = np.bincount(rows >> np.uint32(bits), minlength=len(sizes))
-    lengths = [weight / math.sqrt(count or 1) for (_, weight), count in zip(blocks, counts.tolist(), strict=True)]
-    return (rows & np.uint32(2**bits - 1)).astype(np.int64), np.repeat(np.array(lengths, np.float32), counts)
+    lengths = [
+        weight / math.sqrt(count or 1)
+        for (_, weight), count in zip(blocks, counts.tolist(), strict=True)
+    ]
+    return (rows & np.uint32(2**bits - 1)).astype(np.int64), np.repeat(
+        np.array(lengths, np.float32), counts
+    )
 
 
 def _mixed(hashes: U64) -> U64:

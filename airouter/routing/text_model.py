@@ -34,7 +34,19 @@ FORMAT = 2
 DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut
 CALIBRATION_ROWS = 16
 _BIT = (1 << np.arange(8)).astype(np.uint8)
-_WEIGHTS = ("kept", "table", "table_scale", "dense", "mean", "scale", "bias", "out", "out_bias", "calibration", "seen")
+_WEIGHTS = (
+    "kept",
+    "table",
+    "table_scale",
+    "dense",
+    "mean",
+    "scale",
+    "bias",
+    "out",
+    "out_bias",
+    "calibration",
+    "seen",
+)
 
 F32 = NDArray[np.float32]
 
@@ -66,7 +78,9 @@ class Model:
     thresholds: dict[str, float]
     limits: dict[str, float]  # max_strange (share), max_chars
     version: str
-    columns: tuple[tuple[float, ...], ...] = field(init=False, repr=False)  # of the calibration, as `judge` reads them
+    columns: tuple[tuple[float, ...], ...] = field(
+        init=False, repr=False
+    )  # of the calibration, as `judge` reads them
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(map(tuple, self.calibration.T.tolist())))
@@ -81,9 +95,14 @@ class Model:
 
     def judge(self, encoded: Encoded) -> Opinion:
         strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
-        return Opinion(self.calibrated(self.scores(encoded).tolist(), strange, float(encoded.dense[0])), strange)
+        return Opinion(
+            self.calibrated(self.scores(encoded).tolist(), strange, float(encoded.dense[0])),
+            strange,
+        )
 
-    def calibrated(self, scores: Sequence[float], strange: float, log_chars: float) -> tuple[float, ...]:
+    def calibrated(
+        self, scores: Sequence[float], strange: float, log_chars: float
+    ) -> tuple[float, ...]:
         """`softmax(calibration_rows(…) @ calibration)` for one request, without numpy: of four numbers it would make forty calls."""
         mean = sum(scores) / 4
         centred = [score - mean for score in scores]
@@ -140,9 +159,15 @@ def save_model(model: Model, folder: Path) -> None:
         "thresholds": model.thresholds, "limits": model.limits,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {name: getattr(model, name) for name in _WEIGHTS if name not in ("kept", "table")}
+    arrays: dict[str, Any] = {
+        name: getattr(model, name) for name in _WEIGHTS if name not in ("kept", "table")
+    }
     kept = np.flatnonzero(model.row_of).astype(np.int32)
-    arrays |= {"kept": kept, "table": model.table[model.row_of[kept]], "about": np.frombuffer(orjson.dumps(about), np.uint8)}
+    arrays |= {
+        "kept": kept,
+        "table": model.table[model.row_of[kept]],
+        "about": np.frombuffer(orjson.dumps(about), np.uint8),
+    }
     np.savez(folder / FILE, **arrays)
 
 
@@ -157,14 +182,27 @@ def load_model(path: Path) -> Model:
         with np.load(file, allow_pickle=False) as arrays:
             missing = {*_WEIGHTS, "about"} - set(arrays.files)
             if missing:
-                raise ConfigError(f"{file}: this is not a model of this router ({', '.join(sorted(missing))} missing); run `make train`.")
+                raise ConfigError(
+                    f"{file}: this is not a model of this router ({', '.join(sorted(missing))} missing); run `make train`."
+                )
             return _built(file, {name: arrays[name] for name in (*_WEIGHTS, "about")})
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no learned model; run `make train`, or leave the tier 'learned' out of cascade.tiers."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise ConfigError(f"{file}: the learned model cannot be read; it is damaged or not a model. Run `make train`.") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
+        raise ConfigError(
+            f"{file}: the learned model cannot be read; it is damaged or not a model. Run `make train`."
+        ) from None
 
 
 def rows_of(kept: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
@@ -177,9 +215,16 @@ def rows_of(kept: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
 def _built(file: Path, arrays: dict[str, Any]) -> Model:
     about = orjson.loads(arrays["about"].tobytes())
     if about.get("format") != FORMAT or about.get("dense_names") != list(NAMES):
-        raise ConfigError(f"{file}: the model was made for another version of the router; run `make train`.")
+        raise ConfigError(
+            f"{file}: the model was made for another version of the router; run `make train`."
+        )
     spec = Spec(**{**about["spec"], "ngrams": tuple(about["spec"]["ngrams"])})
-    rows, hidden, columns, width = len(arrays["kept"]), len(arrays["bias"]), len(CLASSES), len(NAMES)
+    rows, hidden, columns, width = (
+        len(arrays["kept"]),
+        len(arrays["bias"]),
+        len(CLASSES),
+        len(NAMES),
+    )
     shapes = {
         "table": (rows, hidden), "table_scale": (hidden,), "dense": (width, hidden), "mean": (width,), "scale": (width,),
         "bias": (hidden,), "out": (hidden, columns), "out_bias": (columns,), "calibration": (CALIBRATION_ROWS, columns),
@@ -187,9 +232,13 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
     }  # fmt: skip
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise ConfigError(f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`.")
+            raise ConfigError(
+                f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`."
+            )
     if set(about["thresholds"]) != set(CLASSES):
-        raise ConfigError(f"{file}: the learned model has no threshold for every label. Run `make train`.")
+        raise ConfigError(
+            f"{file}: the learned model has no threshold for every label. Run `make train`."
+        )
     table = np.concatenate((np.zeros((1, hidden), np.int8), arrays["table"]))
     return Model(
         spec=spec, row_of=rows_of(arrays["kept"], spec.bits), table=table, **{name: arrays[name] for name in _WEIGHTS[2:]},

@@ -86,7 +86,9 @@ class Background(Generic[T]):
         with self._lock:
             if self._thread is None and not self._closed:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                with suppress(RuntimeError):  # no thread can start while the interpreter shuts down: close() empties
+                with suppress(
+                    RuntimeError
+                ):  # no thread can start while the interpreter shuts down: close() empties
                     thread.start()
                     self._thread = thread
 

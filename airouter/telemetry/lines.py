@@ -19,7 +19,11 @@ def request_line(record: ExchangeRecord) -> str:
     )
 
 
-def slow_line(record: ExchangeRecord, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS) -> str | None:
+def slow_line(
+    record: ExchangeRecord,
+    thresholds: Mapping[str, float] = SLOW_MS,
+    default: float = SLOW_DEFAULT_MS,
+) -> str | None:
     """The SLOW_REQUEST line when the exchange took longer than its route's threshold (ms), else None."""
     if record.total_ms <= thresholds.get(record.route, default):
         return None
@@ -30,7 +34,9 @@ def slow_line(record: ExchangeRecord, thresholds: Mapping[str, float] = SLOW_MS,
 class RequestLines:
     """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) where it took too long."""
 
-    def __init__(self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS) -> None:
+    def __init__(
+        self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS
+    ) -> None:
         self._log, self._thresholds, self._default = log, thresholds, default
 
     def emit(self, record: ExchangeRecord) -> None:
@@ -41,12 +47,18 @@ class RequestLines:
             slow = slow_line(record, self._thresholds, self._default)
             if slow is not None:
                 self._log.warning("%s", slow)
-        except Exception as error:  # a sink must not raise: the client's answer is already on its way
-            self._log.error("no REQUEST line for session=%s: %s", str(record.id), type(error).__name__)
+        except (
+            Exception
+        ) as error:  # a sink must not raise: the client's answer is already on its way
+            self._log.error(
+                "no REQUEST line for session=%s: %s", str(record.id), type(error).__name__
+            )
 
 
 def _stages(record: ExchangeRecord) -> str:
-    enrichment = "" if record.enrichment_ms is None else f" enrichment_ms={round(record.enrichment_ms)}"
+    enrichment = (
+        "" if record.enrichment_ms is None else f" enrichment_ms={round(record.enrichment_ms)}"
+    )
     return f"classification_ms={round(record.classification_ms)}{enrichment} inference_ms={round(record.inference_ms)}"
 
 

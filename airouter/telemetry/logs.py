@@ -149,7 +149,10 @@ class _TextLines:
         millis = round(created * 1e6) // 1000
         second = (millis // 1000, zone)
         if second != self._second:
-            self._second, self._stamp = second, datetime.fromtimestamp(second[0], zone).strftime("%Y-%m-%d %H:%M:%S")
+            self._second, self._stamp = (
+                second,
+                datetime.fromtimestamp(second[0], zone).strftime("%Y-%m-%d %H:%M:%S"),
+            )
         text = f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - {_message(template, args)}"
         return _escape(text).encode("utf-8", "backslashreplace") + b"\n"
 
@@ -186,9 +189,13 @@ class AppLog:
         self._json: logging.Formatter | None = None
         if fmt == "json":
             fields = ["timestamp", "levelname", "name", "message"]
-            self._json = JsonFormatter(fields, rename_fields={"levelname": "level"}, json_default=str)
+            self._json = JsonFormatter(
+                fields, rename_fields={"levelname": "level"}, json_default=str
+            )
         self._warned: float | None = None
-        self._background = Background[_Entry](self._write, name="app-log", limit=WAITING, batch=1000, linger=LINGER)
+        self._background = Background[_Entry](
+            self._write, name="app-log", limit=WAITING, batch=1000, linger=LINGER
+        )
         self._put = self._background.put
 
     def debug(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
@@ -237,7 +244,10 @@ class AppLog:
         except OSError as error:
             self._failed(len(batch), f"{self.path}: {error.strerror or error}")
         if self._json is not None:
-            lines = [_encode(self._json, _record(entry, entry[0] + offset, now.tzinfo)) for entry in batch]
+            lines = [
+                _encode(self._json, _record(entry, entry[0] + offset, now.tzinfo))
+                for entry in batch
+            ]
         if self._stdout or self._json is not None:
             try:
                 # One write a line: several processes share this pipe, and only small writes to it stay whole.
@@ -252,7 +262,10 @@ class AppLog:
         if self._warned is None or now - self._warned >= WARN_EVERY:
             self._warned = now
             with suppress(Exception):
-                print(f"WARNING: cannot write the log ({_escape(why)}); {self.dropped} lines lost", file=sys.stderr)
+                print(
+                    f"WARNING: cannot write the log ({_escape(why)}); {self.dropped} lines lost",
+                    file=sys.stderr,
+                )
 
 
 def _message(template: str, args: tuple[object, ...]) -> str:
@@ -267,7 +280,9 @@ def _record(entry: _Entry, created: float, zone: tzinfo | None) -> logging.LogRe
     record = logging.LogRecord(name, level, "", 0, _message(template, args), None, None)
     micros = round(created * 1e6)
     record.created, record.msecs = micros / 1e6, micros // 1000 % 1000
-    record.timestamp = datetime.fromtimestamp(record.created, zone).isoformat(timespec="milliseconds")
+    record.timestamp = datetime.fromtimestamp(record.created, zone).isoformat(
+        timespec="milliseconds"
+    )
     for key, value in (extra or {}).items():
         record.__dict__.setdefault(key, value)
     return record
@@ -288,7 +303,9 @@ class _StdlibHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))  # adds a traceback where there is one
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "in_app_log", None) is self:  # a logger of ours that also passes its records to its parent
+        if (
+            getattr(record, "in_app_log", None) is self
+        ):  # a logger of ours that also passes its records to its parent
             return
         record.in_app_log = self
         with suppress(Exception):

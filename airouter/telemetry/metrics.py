@@ -22,7 +22,25 @@ from prometheus_client.exposition import choose_encoder
 
 from airouter.types import ExchangeRecord
 
-STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
+STAGE_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    20,
+    30,
+    60,
+    120,
+)
 DECISION_BUCKETS = (
     1e-5,
     2.5e-5,
@@ -94,20 +112,47 @@ class Metrics:
         def counter(name: str, documentation: str, *labels: str) -> Counter:
             return Counter(name, documentation, labels, **self._where)
 
-        def histogram(name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        def histogram(
+            name: str, documentation: str, buckets: Sequence[float], *labels: str
+        ) -> Histogram:
             return Histogram(name, documentation, labels, buckets=buckets, **self._where)
 
         labels = ("route", "tier", "backend", "outcome", "stream")
         self._requests = _Children(counter("requests_total", "Finished exchanges.", *labels))
-        self._stages = _Children(histogram("stage_duration_seconds", "Time per stage.", STAGE_BUCKETS, "stage", "route"))
-        self._decision = _Children(histogram("decision_seconds", "Time to a decision, by the tier that gave it.", DECISION_BUCKETS, "tier"))
-        self._ttft = _Children(histogram("ttft_seconds", "Request to first content.", STAGE_BUCKETS, "route"))
-        self._speculation = _Children(counter("speculation_total", "Speculative starts, by how they ended.", "result"))
-        self._sessions = _Children(counter("sessions_total", "Session files: written, dropped, failed.", "event"))
-        self._abort = histogram("speculation_abort_seconds", "Decision to the speculative call's socket shut.", ABORT_BUCKETS)
-        self._freed = histogram("client_gone_freed_seconds", "Client gone to the backend's socket shut.", FREED_BUCKETS)
-        self._wasted = counter("speculation_wasted_tokens_total", "Tokens that cancelled speculation produced.")
-        in_flight = Gauge("in_flight", "Exchanges under way.", multiprocess_mode="livesum", **self._where)
+        self._stages = _Children(
+            histogram("stage_duration_seconds", "Time per stage.", STAGE_BUCKETS, "stage", "route")
+        )
+        self._decision = _Children(
+            histogram(
+                "decision_seconds",
+                "Time to a decision, by the tier that gave it.",
+                DECISION_BUCKETS,
+                "tier",
+            )
+        )
+        self._ttft = _Children(
+            histogram("ttft_seconds", "Request to first content.", STAGE_BUCKETS, "route")
+        )
+        self._speculation = _Children(
+            counter("speculation_total", "Speculative starts, by how they ended.", "result")
+        )
+        self._sessions = _Children(
+            counter("sessions_total", "Session files: written, dropped, failed.", "event")
+        )
+        self._abort = histogram(
+            "speculation_abort_seconds",
+            "Decision to the speculative call's socket shut.",
+            ABORT_BUCKETS,
+        )
+        self._freed = histogram(
+            "client_gone_freed_seconds", "Client gone to the backend's socket shut.", FREED_BUCKETS
+        )
+        self._wasted = counter(
+            "speculation_wasted_tokens_total", "Tokens that cancelled speculation produced."
+        )
+        in_flight = Gauge(
+            "in_flight", "Exchanges under way.", multiprocess_mode="livesum", **self._where
+        )
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
 
@@ -171,13 +216,17 @@ class Metrics:
                 gauge.set(value)
                 return
             known.update(dict.fromkeys(known, 0.0))
-            known.update({key if isinstance(key, tuple) else (key,): number for key, number in value.items()})
+            known.update(
+                {key if isinstance(key, tuple) else (key,): number for key, number in value.items()}
+            )
             for labels, number in known.items():
                 gauge.labels(*labels).set(number)
 
         self._readers.append(read)
 
-    def register_counter(self, name: str, documentation: str, callback: Callable[[], float]) -> None:
+    def register_counter(
+        self, name: str, documentation: str, callback: Callable[[], float]
+    ) -> None:
         """A count kept elsewhere that only grows, such as the log's dropped lines (`log_dropped_total`)."""
         counter = Counter(name, documentation, **self._where)
         last = 0.0
@@ -185,7 +234,9 @@ class Metrics:
         def read() -> None:
             nonlocal last
             value = float(callback())
-            counter.inc(value - last if value >= last else value)  # smaller: a forked worker's count began anew
+            counter.inc(
+                value - last if value >= last else value
+            )  # smaller: a forked worker's count began anew
             last = value
 
         self._readers.append(read)

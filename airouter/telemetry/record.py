@@ -37,7 +37,9 @@ class RecordBuilder:
     wasted_tokens = 0
     client_gone_ms: float | None = None
     save = False
-    wanted = False  # whether this exchange is recorded at all: inference requests are, /health is not
+    wanted = (
+        False  # whether this exchange is recorded at all: inference requests are, /health is not
+    )
 
     def __init__(self, id: str, timestamp: datetime, client_ip: str) -> None:
         self.id = id
@@ -48,7 +50,9 @@ class RecordBuilder:
         self.notes: list[str] = []
         self.attempts: list[str] = []
 
-    def asked(self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]) -> None:
+    def asked(
+        self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]
+    ) -> None:
         self.endpoint = endpoint
         self.stream = stream
         self.client_messages = messages
@@ -59,7 +63,9 @@ class RecordBuilder:
     def decided(self, decision: Decision) -> None:
         self.label, self.tier, self.p = decision.label, decision.tier, decision.p
         self.verdicts = decision.verdicts
-        self.classification_ms = decision.ms if decision.label != "META" and not decision.forced else 0.0
+        self.classification_ms = (
+            decision.ms if decision.label != "META" and not decision.forced else 0.0
+        )
         self.classification_raw = next((v.raw for v in reversed(decision.verdicts) if v.raw), "")
 
     def planned(self, plan: Plan) -> None:

@@ -15,15 +15,32 @@ from airouter.types import ExchangeRecord, Step, Verdict
 
 Content = Literal["full", "off"]
 MAX_QUERY, MAX_RESPONSE = 500, 2_000  # characters
-CHUNK = 1 << 18  # characters decoded at a time, a multiple of 4: other threads get their turn in between
+CHUNK = (
+    1 << 18
+)  # characters decoded at a time, a multiple of 4: other threads get their turn in between
 
 _REMOVED = "[removed]"
-_SECRET_KEY = re.compile(r"authorization|api_?key|(^|_)(key|auth)$|secret|passw|credential|cookie|bearer|token$")
-_SECRET_TEXT = re.compile(r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|\b(?:sk|xai|gsk)-[\w-]{8,}")
+_SECRET_KEY = re.compile(
+    r"authorization|api_?key|(^|_)(key|auth)$|secret|passw|credential|cookie|bearer|token$"
+)
+_SECRET_TEXT = re.compile(
+    r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|\b(?:sk|xai|gsk)-[\w-]{8,}"
+)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Parts of a message that hold data, and the fields in which they hold it: as a `data:` URL or as plain base64.
-_HOLDERS = ("image_url", "video_url", "audio_url", "input_audio", "audio", "file", "source", "file_data")
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (ExchangeRecord, Step, Verdict)}
+_HOLDERS = (
+    "image_url",
+    "video_url",
+    "audio_url",
+    "input_audio",
+    "audio",
+    "file",
+    "source",
+    "file_data",
+)
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (ExchangeRecord, Step, Verdict)
+}
 _URL_FIELDS, _DATA_FIELDS = ("url", "image_url"), ("data", "file_data")
 
 
@@ -39,7 +56,9 @@ def document(record: ExchangeRecord, content: Content = "full") -> bytes:
     values = _fields(record) | {
         "timestamp": record.timestamp.isoformat(),
         "user_query": record.user_query[:MAX_QUERY] if full else "",
-        "client_messages": [_json(message, _slim) for message in record.client_messages] if full else [],
+        "client_messages": [_json(message, _slim) for message in record.client_messages]
+        if full
+        else [],
         "classification_raw": record.classification_raw if full else "",
         "verdicts": [_json(verdict if full else verdict | {"raw": ""}) for verdict in verdicts],
         "steps": [orjson.Fragment(_step(step, known, full)) for step in record.steps],
@@ -53,10 +72,19 @@ def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
     sent = step.messages_sent if full else []
     params = step.params
     if not full:  # a tool's description or a search's query is content too
-        params = {key: value for key, value in params.items() if value is None or isinstance(value, bool | int | float)}
+        params = {
+            key: value
+            for key, value in params.items()
+            if value is None or isinstance(value, bool | int | float)
+        }
     values = _fields(step) | {
         "url": _clean_url(step.url),
-        "messages_sent": [{"client_message": known[id(message)]} if id(message) in known else _json(message, _slim) for message in sent],
+        "messages_sent": [
+            {"client_message": known[id(message)]}
+            if id(message) in known
+            else _json(message, _slim)
+            for message in sent
+        ],
         "params": _json(params, _clean),
         "response_content": step.response_content[:MAX_RESPONSE] if full else "",
         "error": _without_secrets(step.error),
@@ -76,7 +104,9 @@ def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fra
         try:
             return orjson.Fragment(_dumps(value))
         except Exception:
-            return orjson.Fragment(json.dumps(value, default=str, skipkeys=True, allow_nan=False).encode())
+            return orjson.Fragment(
+                json.dumps(value, default=str, skipkeys=True, allow_nan=False).encode()
+            )
     except Exception:  # nested too deeply, for instance
         return orjson.Fragment(_dumps({"unserialisable": type(value).__name__}))
 
@@ -134,7 +164,11 @@ def _slim(message: Any) -> Any:
     if not isinstance(parts, list):
         return message
     slim = [_slim_part(part) for part in parts]
-    return message if all(a is b for a, b in zip(slim, parts, strict=True)) else {**message, "content": slim}
+    return (
+        message
+        if all(a is b for a, b in zip(slim, parts, strict=True))
+        else {**message, "content": slim}
+    )
 
 
 def _slim_part(part: Any) -> Any:
@@ -149,13 +183,16 @@ def _slim_part(part: Any) -> Any:
 def _slim_holder(key: str, value: Any) -> Any:
     if isinstance(value, str):
         return _described(value, "") if key in _DATA_FIELDS or _is_data_url(value) else value
-    if not isinstance(value, dict) or value.get("type") == "text":  # a document in plain words is no attachment
+    if (
+        not isinstance(value, dict) or value.get("type") == "text"
+    ):  # a document in plain words is no attachment
         return value
     kind = str(value.get("media_type") or value.get("format") or "")
     changed = {
         name: _described(item, kind)
         for name, item in value.items()
-        if isinstance(item, str) and (name in _DATA_FIELDS or (name in _URL_FIELDS and _is_data_url(item)))
+        if isinstance(item, str)
+        and (name in _DATA_FIELDS or (name in _URL_FIELDS and _is_data_url(item)))
     }
     return {**value, **changed} if changed else value
 

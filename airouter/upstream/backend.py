@@ -21,7 +21,16 @@ class Backend:
     """One configured server. Mutable state: whether it is out of service (the operator's to set), and the model name it was
     found to serve, with whether that is to be read again; under a lock."""
 
-    def __init__(self, name: str, settings: BackendSettings, provider: Provider, clock: Clock, *, queue: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: BackendSettings,
+        provider: Provider,
+        clock: Clock,
+        *,
+        queue: int,
+        workers: int = 1,
+    ) -> None:
         assert settings.url is not None
         self.name = name
         self.settings = settings
@@ -87,7 +96,11 @@ class Backend:
 
     def health_request(self) -> HttpRequest:
         """The cheapest request that tells whether the backend is up; it never costs money."""
-        return HttpRequest("GET", self.provider.health_path, self.headers) if self.provider.health_path else self.models_request()
+        return (
+            HttpRequest("GET", self.provider.health_path, self.headers)
+            if self.provider.health_path
+            else self.models_request()
+        )
 
     def learn_model(self, body: bytes) -> str:
         """Take the first model of a /v1/models answer.
@@ -97,7 +110,9 @@ class Backend:
         """
         names = model_names(body)
         if not names:
-            raise UpstreamBroken(f"The backend {self.name!r} lists no model at /v1/models; set its model in the configuration.")
+            raise UpstreamBroken(
+                f"The backend {self.name!r} lists no model at /v1/models; set its model in the configuration."
+            )
         with self._lock:
             if not self._known or self._model is None:
                 self._model, self._known = names[0], True

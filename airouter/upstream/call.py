@@ -21,7 +21,9 @@ from airouter.upstream.pool import Address, Origin, open_socket
 
 _RECV = 65_536
 _MAX_HEADER_BYTES = 256 * 1024
-_STALE_WITHIN = 1.0  # seconds; a server that closes later than this after the request was sent has worked on it
+_STALE_WITHIN = (
+    1.0  # seconds; a server that closes later than this after the request was sent has worked on it
+)
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -31,7 +33,9 @@ class Call:
     Phases: connect → handshake (https) → send → head → body → done. Times are monotonic seconds.
     """
 
-    def __init__(self, origin: Origin, request: HttpRequest, limits: Limits, clock: Clock, name: str) -> None:
+    def __init__(
+        self, origin: Origin, request: HttpRequest, limits: Limits, clock: Clock, name: str
+    ) -> None:
         self.origin = origin
         self.name = name  # of the backend, for messages
         self.clock = clock
@@ -174,11 +178,19 @@ class Call:
         except _AGAIN:
             pass
         except ssl.SSLCertVerificationError as error:
-            self._fail(ConnectFailed(f"The certificate of backend {self.name!r} is not trusted ({error.verify_message}); set ca_file."))
+            self._fail(
+                ConnectFailed(
+                    f"The certificate of backend {self.name!r} is not trusted ({error.verify_message}); set ca_file."
+                )
+            )
         except OSError as error:
             self._broken(error)
         except httptools.HttpParserError:
-            self._fail(UpstreamBroken(f"The backend {self.name!r} answered with something that is not HTTP."))
+            self._fail(
+                UpstreamBroken(
+                    f"The backend {self.name!r} answered with something that is not HTTP."
+                )
+            )
         if self.on_progress is not None:
             self.on_progress()
 
@@ -261,7 +273,11 @@ class Call:
             if self.head_at is None:
                 self._header_bytes += len(data)
                 if self._header_bytes > _MAX_HEADER_BYTES:
-                    self._fail(UpstreamBroken(f"The backend {self.name!r} sent more than 256 kB of headers."))
+                    self._fail(
+                        UpstreamBroken(
+                            f"The backend {self.name!r} sent more than 256 kB of headers."
+                        )
+                    )
                     return
             self._parser.feed_data(data)
             if self._streaming_since is not None:
@@ -287,7 +303,10 @@ class Call:
             return
         self.status = status
         self.head_at = self.clock.monotonic()
-        self._had_length = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
+        self._had_length = (
+            "content-length" in self.headers
+            or "chunked" in self.headers.get("transfer-encoding", "").lower()
+        )
 
     def on_body(self, data: bytes) -> None:
         if self.first_body_at is None:
@@ -323,7 +342,11 @@ class Call:
 
     def _broken(self, error: OSError) -> None:
         received = self._header_bytes > 0
-        if self._reused and not received and (self.sent_at is None or self.clock.monotonic() - self.sent_at < _STALE_WITHIN):
+        if (
+            self._reused
+            and not received
+            and (self.sent_at is None or self.clock.monotonic() - self.sent_at < _STALE_WITHIN)
+        ):
             # The server had closed the kept-alive connection just before it was used again: nothing was answered on it,
             # so the request goes out once more on a new one.
             self._drop_socket()
@@ -337,11 +360,19 @@ class Call:
             self._fail(self._unreachable(error))
             return
         when = "in the middle of its answer" if received else "before it answered"
-        self._fail(UpstreamBroken(f"The backend {self.name!r} closed the connection {when}.", received=received, resent=self._resent))
+        self._fail(
+            UpstreamBroken(
+                f"The backend {self.name!r} closed the connection {when}.",
+                received=received,
+                resent=self._resent,
+            )
+        )
 
     def _unreachable(self, error: OSError) -> ConnectFailed:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        return ConnectFailed(f"The backend {self.name!r} cannot be reached at {self.origin.authority} ({reason}).")
+        return ConnectFailed(
+            f"The backend {self.name!r} cannot be reached at {self.origin.authority} ({reason})."
+        )
 
     def _limit_name(self) -> str:
         if self._phase in ("connect", "handshake"):
@@ -351,7 +382,11 @@ class Call:
 
 def _wire(origin: Origin, request: HttpRequest) -> bytes:
     """The request as bytes. Header values come from configuration and this code, never from a client."""
-    lines = [f"{request.method} {origin.base_path}{request.path} HTTP/1.1", f"Host: {origin.authority}", "Accept-Encoding: identity"]
+    lines = [
+        f"{request.method} {origin.base_path}{request.path} HTTP/1.1",
+        f"Host: {origin.authority}",
+        "Accept-Encoding: identity",
+    ]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     if request.body or request.method not in ("GET", "HEAD"):
         lines.append(f"Content-Length: {len(request.body)}")

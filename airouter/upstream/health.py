@@ -82,7 +82,9 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
 def _read(call: Call, started: float) -> Health:
     elapsed = ((call.ended_at or call.clock.monotonic()) - started) * 1000
     if call.error is not None:
-        return Health(False, elapsed, call.error.message, refused=isinstance(call.error, ConnectFailed))
+        return Health(
+            False, elapsed, call.error.message, refused=isinstance(call.error, ConnectFailed)
+        )
     if not call.complete:
         return Health(False, elapsed, "no answer in time")
     if call.status != 200:

@@ -29,7 +29,9 @@ class Origin:
 
     _resolver = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolver")
 
-    def __init__(self, base_url: str, clock: Clock, *, ca_file: str | None = None, max_idle: int = 512) -> None:
+    def __init__(
+        self, base_url: str, clock: Clock, *, ca_file: str | None = None, max_idle: int = 512
+    ) -> None:
         parts = urlsplit(base_url)
         self.tls = parts.scheme == "https"
         self.host = parts.hostname or ""
@@ -94,7 +96,9 @@ class Origin:
             with self._lock:
                 if self._addresses:  # better a stale address than none
                     return list(self._addresses)
-            raise ConnectFailed(f"The host name {self.host!r} of a backend cannot be resolved.") from None
+            raise ConnectFailed(
+                f"The host name {self.host!r} of a backend cannot be resolved."
+            ) from None
         with self._lock:
             self._addresses, self._resolved_at = found, self._clock.monotonic()
         return list(found)
@@ -113,7 +117,9 @@ class Origin:
         """The TLS side of a connected socket (its handshake still to be done), or None for plain http."""
         if self._context is None:
             return None
-        return self._context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
+        return self._context.wrap_socket(
+            sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
 
 
 def open_socket(address: Address) -> socket.socket:

@@ -11,7 +11,11 @@ import orjson
 
 _MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000
-_BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r")  # an empty line, by whatever line ends the server writes
+_BOUNDARIES = (
+    b"\n\n",
+    b"\n\r\n",
+    b"\r\r",
+)  # an empty line, by whatever line ends the server writes
 
 
 @dataclass(slots=True)
@@ -55,7 +59,14 @@ class SseReader:
     and counted; `[DONE]` is held back: the relay writes it when the answer is complete.
     """
 
-    def __init__(self, *, keep_usage: bool, keep_text: int = _CONTENT_KEPT, choices: int = 0, rewrite: Rewrite | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        keep_usage: bool,
+        keep_text: int = _CONTENT_KEPT,
+        choices: int = 0,
+        rewrite: Rewrite | None = None,
+    ) -> None:
         self.state = StreamState(choices=choices)
         self._rewrite = rewrite  # for a continuation: its events are made to fit those already sent
         self._keep_usage = keep_usage
@@ -170,7 +181,11 @@ def _payload(event: bytes) -> bytes | None:
     """The data of an event (several data lines joined by newlines), or None for a comment or an empty event."""
     if event.startswith(b"data:") and event.count(b"\n") <= 2 and b"\r" not in event:
         return event[5:].strip()
-    lines = [line[5:].strip() for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n") if line.startswith(b"data:")]
+    lines = [
+        line[5:].strip()
+        for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        if line.startswith(b"data:")
+    ]
     return b"\n".join(lines) if lines else None
 
 

@@ -26,19 +26,27 @@ def blueprint(runtime: Runtime) -> Blueprint:
         if key is None:
             if not _on_this_machine():
                 raise Unauthorized(
-                    "/admin is open to this machine only; set ADMIN_KEY to use it from elsewhere.", status=403, code="forbidden"
+                    "/admin is open to this machine only; set ADMIN_KEY to use it from elsewhere.",
+                    status=403,
+                    code="forbidden",
                 )
             return
         scheme, _, sent = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode("latin-1", "replace"), key.encode()):
-            raise Unauthorized("The admin key is needed: send 'Authorization: Bearer <ADMIN_KEY of this router>'.")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            sent.strip().encode("latin-1", "replace"), key.encode()
+        ):
+            raise Unauthorized(
+                "The admin key is needed: send 'Authorization: Bearer <ADMIN_KEY of this router>'."
+            )
 
     @bp.post("/drain")
     def drain() -> Response:
         """`{"draining": true}` (the default) takes this server out of rotation, false puts it back."""
         on = _payload(runtime).get("draining", True)
         if not isinstance(on, bool):
-            raise BadRequest("'draining' must be true or false.", param="draining", code="invalid_type")
+            raise BadRequest(
+                "'draining' must be true or false.", param="draining", code="invalid_type"
+            )
         runtime.drain(on)
         return jsonify({"draining": on})
 
@@ -47,7 +55,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
         try:
             runtime.reload()
         except RouterError as error:
-            raise BadRequest(f"Nothing was changed: {error.message}", code="invalid_configuration") from None
+            raise BadRequest(
+                f"Nothing was changed: {error.message}", code="invalid_configuration"
+            ) from None
         return jsonify({"reloaded": True})
 
     @bp.post("/events")
@@ -102,7 +112,10 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
 
 def _on_this_machine() -> bool:
     """A loopback peer that speaks for itself: a proxy on this machine forwards for anybody, a browser for any page."""
-    if any(name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in request.environ):
+    if any(
+        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_")
+        for name in request.environ
+    ):
         return False
     try:
         return ipaddress.ip_address(request.environ.get("REMOTE_ADDR", "")).is_loopback

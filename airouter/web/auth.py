@@ -25,7 +25,10 @@ def authorise(environ: Mapping[str, Any], key: str | None) -> None:
         return
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     # Bytes, in constant time: a header may hold anything, and compare_digest refuses text that is not ASCII.
-    if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode("latin-1", "replace"), key.encode()):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(
+        sent.strip().encode("latin-1", "replace"), key.encode()
+    ):
         raise Unauthorized(
-            "A valid key is needed: send 'Authorization: Bearer <API_KEY of this router>'.", headers={"WWW-Authenticate": "Bearer"}
+            "A valid key is needed: send 'Authorization: Bearer <API_KEY of this router>'.",
+            headers={"WWW-Authenticate": "Bearer"},
         )

@@ -38,9 +38,13 @@ def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes
             if clock.monotonic() - started > limits.body_timeout + size / _SLOWEST:
                 raise TimeoutError
     except TimeoutError:
-        raise RequestTimeout(f"The body did not arrive within {limits.body_timeout:g} s; send it in one go.") from None
+        raise RequestTimeout(
+            f"The body did not arrive within {limits.body_timeout:g} s; send it in one go."
+        ) from None
     except OSError:
-        raise BadRequest("The connection broke while the body was sent.", code="incomplete_body") from None
+        raise BadRequest(
+            "The connection broke while the body was sent.", code="incomplete_body"
+        ) from None
     except ParseException:
         raise BadRequest("The body's chunks are not valid.", code="invalid_body") from None
     if length is not None and size < length:

@@ -73,7 +73,9 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
     address: str = environ.get("REMOTE_ADDR", "")
     if not trusted:
         return address
-    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    hops = [
+        hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()
+    ]
     while hops and _within(address, trusted):
         candidate = hops.pop()
         if not _is_address(candidate):
@@ -91,4 +93,6 @@ def _is_address(text: str) -> bool:
 
 
 def _within(address: str, trusted: tuple[str, ...]) -> bool:
-    return _is_address(address) and any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in trusted)
+    return _is_address(address) and any(
+        ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in trusted
+    )

@@ -23,7 +23,9 @@ class Express:
         self._runtime = runtime
         self._inference = Inference(runtime)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
         try:
@@ -31,7 +33,11 @@ class Express:
             answer = self._inference.chat(environ)
         except Exception as error:
             return answer_to(error, environ)(environ, start_response)
-        status, headers, body = f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers, answer.body
+        status, headers, body = (
+            f"{answer.status} {HTTPStatus(answer.status).phrase}",
+            answer.headers,
+            answer.body,
+        )
         if isinstance(body, bytes):
             start_response(status, [*headers, ("Content-Length", str(len(body)))])
             return (body,)

@@ -22,10 +22,27 @@ Environ = Mapping[str, Any]
 
 def blueprint(runtime: Runtime) -> Blueprint:
     bp, inference = Blueprint("inference", __name__), Inference(runtime)
-    bp.add_url_rule("/v1/chat/completions", "chat", lambda: inference.chat(request.environ).response(), methods=["POST"])
-    bp.add_url_rule("/v1/completions", "completions", lambda: inference.completions(request.environ).response(), methods=["POST"])
-    bp.add_url_rule("/v1/embeddings", "embeddings", lambda: inference.embeddings(request.environ).response(), methods=["POST"])
-    bp.add_url_rule("/api/route", "route", lambda: inference.route(request.environ), methods=["POST"])
+    bp.add_url_rule(
+        "/v1/chat/completions",
+        "chat",
+        lambda: inference.chat(request.environ).response(),
+        methods=["POST"],
+    )
+    bp.add_url_rule(
+        "/v1/completions",
+        "completions",
+        lambda: inference.completions(request.environ).response(),
+        methods=["POST"],
+    )
+    bp.add_url_rule(
+        "/v1/embeddings",
+        "embeddings",
+        lambda: inference.embeddings(request.environ).response(),
+        methods=["POST"],
+    )
+    bp.add_url_rule(
+        "/api/route", "route", lambda: inference.route(request.environ), methods=["POST"]
+    )
     return bp
 
 
@@ -37,11 +54,15 @@ class Inference:
 
     def chat(self, environ: Environ) -> Answer:
         state, exchange, incoming = self._receive(environ, "chat")
-        return respond(exchange, state.executor.chat(exchange, incoming, self._wish(environ, incoming)))
+        return respond(
+            exchange, state.executor.chat(exchange, incoming, self._wish(environ, incoming))
+        )
 
     def completions(self, environ: Environ) -> Answer:
         state, exchange, incoming = self._receive(environ, "completions")
-        return respond(exchange, state.executor.plain(exchange, incoming, self._wish(environ, incoming)))
+        return respond(
+            exchange, state.executor.plain(exchange, incoming, self._wish(environ, incoming))
+        )
 
     def embeddings(self, environ: Environ) -> Answer:
         state, exchange, incoming = self._receive(environ, "embeddings")
@@ -51,19 +72,34 @@ class Inference:
                 "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
                 code="no_embeddings_backend",
             )
-        return respond(exchange, state.executor.plain(exchange, incoming, Wish(backend=name, priority=_priority(environ))))
+        return respond(
+            exchange,
+            state.executor.plain(
+                exchange, incoming, Wish(backend=name, priority=_priority(environ))
+            ),
+        )
 
     def route(self, environ: Environ) -> Response:
         """Explain a decision without running it; with `"execute": true` run it, by `route` if that is given."""
         payload = dict(self._payload(environ))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
         if forced not in (*ROUTES, "auto"):
-            raise BadRequest(f"'route' must be one of auto, {', '.join(ROUTES)}.", param="route", code="unknown_route")
+            raise BadRequest(
+                f"'route' must be one of auto, {', '.join(ROUTES)}.",
+                param="route",
+                code="unknown_route",
+            )
         if execute not in (True, False):
-            raise BadRequest("'execute' must be true or false.", param="execute", code="invalid_type")
+            raise BadRequest(
+                "'execute' must be true or false.", param="execute", code="invalid_type"
+            )
         state, exchange = self._runtime.state, environ[EXCHANGE]
         incoming = parse_request("chat", payload)
-        wish = self._wish(environ, incoming) if forced == "auto" else Wish(route=forced, priority=_priority(environ))
+        wish = (
+            self._wish(environ, incoming)
+            if forced == "auto"
+            else Wish(route=forced, priority=_priority(environ))
+        )
         if execute:
             self._begin(environ, exchange, "chat", incoming)
             return respond(exchange, state.executor.chat(exchange, incoming, wish)).response()
@@ -81,7 +117,9 @@ class Inference:
         self._begin(environ, exchange, endpoint, incoming)
         return self._runtime.state, exchange, incoming
 
-    def _begin(self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest) -> None:
+    def _begin(
+        self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
+    ) -> None:
         exchange.record.wanted = True
         exchange.record.endpoint = endpoint
         if incoming.stream:
@@ -99,7 +137,11 @@ class Inference:
         virtual = self._runtime.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
         priority = _priority(environ)
-        if route is not None or incoming.model in (None, virtual) or str(incoming.model).startswith(f"{virtual}/"):
+        if (
+            route is not None
+            or incoming.model in (None, virtual)
+            or str(incoming.model).startswith(f"{virtual}/")
+        ):
             return Wish(route=route, priority=priority)
         return Wish(backend=self._backend_of(str(incoming.model)), priority=priority)
 
@@ -122,7 +164,10 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise BadRequest("The header X-Router-Timeout must be a number of seconds, such as 30.", code="invalid_timeout")
+        raise BadRequest(
+            "The header X-Router-Timeout must be a number of seconds, such as 30.",
+            code="invalid_timeout",
+        )
     return seconds
 
 
@@ -134,11 +179,15 @@ def _priority(environ: Environ) -> str:
     """
     wanted = environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() or "interactive"
     if wanted not in ("interactive", "batch"):
-        raise BadRequest("The header X-Router-Priority must be interactive or batch.", code="unknown_priority")
+        raise BadRequest(
+            "The header X-Router-Priority must be interactive or batch.", code="unknown_priority"
+        )
     return wanted
 
 
-def _explanation(executor: Executor, exchange: Exchange, incoming: ChatRequest, wish: Wish) -> dict[str, Any]:
+def _explanation(
+    executor: Executor, exchange: Exchange, incoming: ChatRequest, wish: Wish
+) -> dict[str, Any]:
     flow = executor.explain(exchange, incoming, wish)
     while True:
         try:
@@ -157,7 +206,14 @@ def _explanation(executor: Executor, exchange: Exchange, incoming: ChatRequest, 
         "enrich": plan.enrich,
         "reasons": list(plan.reasons),
         "verdicts": [
-            {"tier": v.tier, "label": v.label, "p": v.p, "threshold": v.threshold, "ms": round(v.ms, 3), "reason": v.reason}
+            {
+                "tier": v.tier,
+                "label": v.label,
+                "p": v.p,
+                "threshold": v.threshold,
+                "ms": round(v.ms, 3),
+                "reason": v.reason,
+            }
             for v in decision.verdicts
         ],
         "features": {

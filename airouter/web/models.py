@@ -22,7 +22,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
             if model["id"] == name:
                 return jsonify(model)
         raise NotFound(
-            f"The model {name[:80]!r} does not exist here; GET /v1/models lists those that do.", param="model", code="model_not_found"
+            f"The model {name[:80]!r} does not exist here; GET /v1/models lists those that do.",
+            param="model",
+            code="model_not_found",
         )
 
     return bp
@@ -38,4 +40,6 @@ def _models(state: State) -> list[dict[str, Any]]:
         if backend.model and backend.model not in seen and settings.usable(backend.name):
             seen.add(backend.model)
             names.append((backend.model, backend.name))
-    return [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names]
+    return [
+        {"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names
+    ]

@@ -29,7 +29,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         allowed = POSTS if request.method == "POST" else GETS
         if path not in allowed:
             raise NotFound(
-                f"{request.method} /{name}/{path[:60]} is not passed through; these are: {', '.join(sorted(allowed))}.", code="unknown_url"
+                f"{request.method} /{name}/{path[:60]} is not passed through; these are: {', '.join(sorted(allowed))}.",
+                code="unknown_url",
             )
         backend = runtime.state.backends.get(name)
         if backend is None:
@@ -38,7 +39,11 @@ def blueprint(runtime: Runtime) -> Blueprint:
         body = b""
         if request.method == "POST":
             exchange.record.wanted = True
-            exchange.record.endpoint, exchange.record.route, exchange.record.backend = f"{name}/{path}", "passthrough", name
+            exchange.record.endpoint, exchange.record.route, exchange.record.backend = (
+                f"{name}/{path}",
+                "passthrough",
+                name,
+            )
             body = read_body(request.environ, runtime.state.settings.server, runtime.clock)
             _run(admit(exchange, backend, "interactive", runtime.state.settings.queue.wait))
         call = backend.call(HttpRequest(request.method, f"/{path}", backend.headers, body))

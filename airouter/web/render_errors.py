@@ -31,7 +31,9 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             exchange.gone()
         return Response(b"", 499)  # nobody reads it; the status is for the access log
     if not isinstance(error, RouterError):
-        logging.getLogger(__name__).error("unhandled error on %s", environ.get("PATH_INFO"), exc_info=error)
+        logging.getLogger(__name__).error(
+            "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
+        )
         error = RouterError("The router failed on this request; its log says why.")
     return render(error, exchange)
 
@@ -52,14 +54,20 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
         if record.attempts:
             headers["X-Router-Attempts"] = printable(", ".join(record.attempts))
         exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.settle(
-            "client_error" if status in (400, 404, 413, 422) else "upstream_error", status, error.message
+            "client_error" if status in (400, 404, 413, 422) else "upstream_error",
+            status,
+            error.message,
         )
     return Response(body, status, headers, content_type="application/json")
 
 
 def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in that shape."""
-    headers = {ours: error.upstream_headers[name] for name, ours in _KEPT_HEADERS if name in error.upstream_headers}
+    headers = {
+        ours: error.upstream_headers[name]
+        for name, ours in _KEPT_HEADERS
+        if name in error.upstream_headers
+    }
     if error.upstream_status not in _PASSED_ON:
         refused = RouterError(
             f"{error.message} The router's key for it is wrong or missing; this is not about your key.",
@@ -87,7 +95,9 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
     return {
         "error": {
             **{k: v for k, v in inner.items() if k not in ("object", "detail")},
-            "message": message if isinstance(message, str) else (str(message)[:500] if message else error.message),
+            "message": message
+            if isinstance(message, str)
+            else (str(message)[:500] if message else error.message),
             "type": inner.get("type") or kind,
             "param": inner.get("param"),
             "code": None if inner.get("code") is None else str(inner["code"]),
@@ -101,18 +111,33 @@ def _exchange() -> Exchange | None:
 
 def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
-        return render(NotFound(f"There is no {request.path[:100]!r} here; GET / lists the endpoints.", code="unknown_url"), _exchange())
+        return render(
+            NotFound(
+                f"There is no {request.path[:100]!r} here; GET / lists the endpoints.",
+                code="unknown_url",
+            ),
+            _exchange(),
+        )
     if error.code == 413:
         return render(TooLarge("The body is too large."), _exchange())
     if error.code == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         response = render(
-            BadRequest(f"{request.method} is not allowed here; use {allowed}.", status=405, code="method_not_allowed"), _exchange()
+            BadRequest(
+                f"{request.method} is not allowed here; use {allowed}.",
+                status=405,
+                code="method_not_allowed",
+            ),
+            _exchange(),
         )
         response.headers["Allow"] = allowed
         return response
     if error.code is not None and 300 <= error.code < 400:
         return Response(b"", error.code, error.get_headers())
     return render(
-        BadRequest("The request cannot be understood.", status=error.code if error.code and error.code < 500 else 400), _exchange()
+        BadRequest(
+            "The request cannot be understood.",
+            status=error.code if error.code and error.code < 500 else 400,
+        ),
+        _exchange(),
     )

@@ -41,7 +41,10 @@ def respond(exchange: Exchange, flow: Flow) -> Answer:
         return Answer(first.status, first.headers, first.body)
     if isinstance(first, Head):
         return Answer(first.status, first.headers, _rest(exchange, flow))
-    headers = [("Content-Type", "text/event-stream; charset=utf-8"), ("X-Router-Session", exchange.id8)]
+    headers = [
+        ("Content-Type", "text/event-stream; charset=utf-8"),
+        ("X-Router-Session", exchange.id8),
+    ]
     return Answer(200, [*headers, *STREAM_HEADERS], _opened(exchange, flow))
 
 

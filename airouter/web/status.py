@@ -37,7 +37,14 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/")
     def index() -> Response:
-        return jsonify({"name": "ai-router", "version": __version__, "model": runtime.state.settings.virtual_model, "endpoints": ENDPOINTS})
+        return jsonify(
+            {
+                "name": "ai-router",
+                "version": __version__,
+                "model": runtime.state.settings.virtual_model,
+                "endpoints": ENDPOINTS,
+            }
+        )
 
     @bp.get("/health")
     def health() -> tuple[Response, int]:
@@ -47,7 +54,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
         status = overall(state, results)
         duration = runtime.clock.monotonic() - started
         runtime.log.info("Health check: status=%s duration_ms=%d", status, ms(duration))
-        return jsonify(_health_body(state, status, results, duration)), 503 if status == "unhealthy" else 200
+        return jsonify(
+            _health_body(state, status, results, duration)
+        ), 503 if status == "unhealthy" else 200
 
     @bp.get("/health/liveness")
     def liveness() -> Response:
@@ -65,7 +74,10 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @bp.get("/stats")
     def stats() -> Response:
         return jsonify(
-            {"routes": runtime.stats.snapshot(), "backends": {name: backend_status(b) for name, b in runtime.state.backends.items()}}
+            {
+                "routes": runtime.stats.snapshot(),
+                "backends": {name: backend_status(b) for name, b in runtime.state.backends.items()},
+            }
         )
 
     @bp.get("/metrics")
@@ -85,17 +97,26 @@ def overall(state: State, results: dict[str, Health]) -> str:
     return "healthy" if all(result.healthy for result in results.values()) else "degraded"
 
 
-def _health_body(state: State, status: str, results: dict[str, Health], duration: float) -> dict[str, Any]:
+def _health_body(
+    state: State, status: str, results: dict[str, Health], duration: float
+) -> dict[str, Any]:
     body: dict[str, Any] = {"status": status, "duration_ms": ms(duration)}
     for name in ("router", "primary", "xai"):
         if name in results:
             body[f"{name}_model"] = "healthy" if results[name].healthy else "unhealthy"
     body["backends"] = {
-        name: {"healthy": result.healthy, "ms": round(result.ms, 1), "model": state.backends[name].model, "problem": result.problem}
+        name: {
+            "healthy": result.healthy,
+            "ms": round(result.ms, 1),
+            "model": state.backends[name].model,
+            "problem": result.problem,
+        }
         for name, result in results.items()
     }
     return body
 
 
 def _believed_up(backend: Backend) -> bool:
-    return not backend.out and backend.breaker.state != "open" and backend.breaker.cause != "connect"
+    return (
+        not backend.out and backend.breaker.state != "open" and backend.breaker.cause != "connect"
+    )

@@ -18,7 +18,11 @@ class Response(wsgi.Response):  # type: ignore[misc]
 
     def send_headers(self) -> None:
         if not self.headers_sent:
-            lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
+            lines = [
+                *self.default_headers(),
+                *(f"{name}: {value}\r\n" for name, value in self.headers),
+                "\r\n",
+            ]
             self._head = "".join(lines).encode("latin-1")
             self.headers_sent = True
 
@@ -43,7 +47,9 @@ class Snapshot:
     some thirty of them up for each request, each through two calls."""
 
     def __init__(self, cfg: Any) -> None:
-        self.__dict__.update({name: getattr(cfg, name) for name in cfg.settings}, is_ssl=cfg.is_ssl, _cfg=cfg)
+        self.__dict__.update(
+            {name: getattr(cfg, name) for name in cfg.settings}, is_ssl=cfg.is_ssl, _cfg=cfg
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cfg, name)
@@ -74,7 +80,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """One request on an HTTP/1 connection; whether the connection can be used again."""
-        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
+        response, environ = wsgi.create(
+            req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response
+        )
         environ["wsgi.multithread"] = True
         self.nr += 1
         if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:

@@ -94,7 +94,12 @@ class Program(Contender):
         """Start the program with an environment of its own: nothing of ours gets in but PATH, its home is `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "output.txt"
-        environ = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(folder), "LANG": "C.UTF-8", **env}
+        environ = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            **env,
+        }
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
@@ -109,7 +114,9 @@ class Program(Contender):
     def _ended(self) -> str | None:
         if self._process is None or self._process.poll() is None:
             return None
-        return last_line(self._log) if self._log is not None else f"status {self._process.returncode}"
+        return (
+            last_line(self._log) if self._log is not None else f"status {self._process.returncode}"
+        )
 
     @property
     def pids(self) -> list[int]:
@@ -124,7 +131,12 @@ class Program(Contender):
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_LIMIT_S)
-        for pid, born in known.items():  # workers that did not follow; never a stranger who got the number since
+        for (
+            pid,
+            born,
+        ) in (
+            known.items()
+        ):  # workers that did not follow; never a stranger who got the number since
             if born is not None and _born(pid) == born:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

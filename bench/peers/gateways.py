@@ -85,9 +85,19 @@ class Nginx(Program):
         folder.mkdir(parents=True, exist_ok=True)
         conf = folder / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""
-        text = _NGINX.format(folder=folder, port=port, backend=self._simulator.port("primary"), workers=self.workers, user=user)
+        text = _NGINX.format(
+            folder=folder,
+            port=port,
+            backend=self._simulator.port("primary"),
+            workers=self.workers,
+            user=user,
+        )
         conf.write_text(text, encoding="utf-8")
-        self.run([self._installed.program, "-p", folder, "-c", conf, "-e", folder / "error.log"], folder, {})
+        self.run(
+            [self._installed.program, "-p", folder, "-c", conf, "-e", folder / "error.log"],
+            folder,
+            {},
+        )
         return Endpoint.of(f"http://127.0.0.1:{port}")
 
 
@@ -98,7 +108,9 @@ class Portkey(Program):
         super().__init__()
         self._simulator, self._installed = simulator, installed
         self.model, self.version = MODEL, installed.version
-        self.settings = "one process, as it is made; NODE_ENV=production, --headless; it has no auth of its own"
+        self.settings = (
+            "one process, as it is made; NODE_ENV=production, --headless; it has no auth of its own"
+        )
 
     def _launch(self, folder: Path) -> Endpoint:
         node = shutil.which("node")
@@ -108,9 +120,19 @@ class Portkey(Program):
         folder.mkdir(parents=True, exist_ok=True)
         loopback = folder / "loopback.cjs"
         loopback.write_text(_LOOPBACK_JS, encoding="utf-8")
-        command: list[str | Path] = [node, "--require", loopback, self._installed.program, f"--port={port}", "--headless"]
+        command: list[str | Path] = [
+            node,
+            "--require",
+            loopback,
+            self._installed.program,
+            f"--port={port}",
+            "--headless",
+        ]
         self.run(command, folder, {"NODE_ENV": "production"})
-        headers = (("x-portkey-provider", "openai"), ("x-portkey-custom-host", self._simulator.url("primary") + "/v1"))
+        headers = (
+            ("x-portkey-provider", "openai"),
+            ("x-portkey-custom-host", self._simulator.url("primary") + "/v1"),
+        )
         return Endpoint("127.0.0.1", port, api_key="none", headers=headers)
 
 
@@ -123,13 +145,18 @@ class LiteLLM(Program):
         self._simulator, self._installed = simulator, installed
         self.model, self.version = MODEL, installed.version
         self.settings = (
-            f"--num_workers {workers}, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, telemetry off; master key, no DB"
+            f"--num_workers {workers}, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, "
+            "set_verbose off, telemetry off; master key, no DB"
         )
 
     def _launch(self, folder: Path) -> Endpoint:
         port, key = free_port(), f"sk-{secrets.token_hex(16)}"
         folder.mkdir(parents=True, exist_ok=True)
-        parameters = {"model": f"openai/{MODEL}", "api_base": self._simulator.url("primary") + "/v1", "api_key": "none"}
+        parameters = {
+            "model": f"openai/{MODEL}",
+            "api_base": self._simulator.url("primary") + "/v1",
+            "api_key": "none",
+        }
         config = {
             "model_list": [{"model_name": MODEL, "litellm_params": parameters}],
             "litellm_settings": {"set_verbose": False, "telemetry": False, "request_timeout": 600},
@@ -137,7 +164,16 @@ class LiteLLM(Program):
         }
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
-        options = ["--host", "127.0.0.1", "--port", str(port), "--num_workers", str(self.workers), "--telemetry", "False"]
+        options = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--num_workers",
+            str(self.workers),
+            "--telemetry",
+            "False",
+        ]
         env = {
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_LOG": "ERROR",
@@ -166,7 +202,11 @@ class AiRouter(Contender):
         self._router: RouterProcess | None = None
         self.learned = "learned" in BUILDERS and (ROOT / "data" / "model" / "weights.npz").exists()
         self.model = "ai-router" if self.learned else "ai-router/primary"
-        by = f"the cascade decides ({', '.join(TIERS)})" if self.learned else "explicit route: no learned model here"
+        by = (
+            f"the cascade decides ({', '.join(TIERS)})"
+            if self.learned
+            else "explicit route: no learned model here"
+        )
         count = f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default"
         self.settings = f"{count}; {by}; auth, metrics and session files on"
 
@@ -181,7 +221,9 @@ class AiRouter(Contender):
             config["cascade"] = {"tiers": list(TIERS)}
         key = secrets.token_hex(16)
         backends = {role: self._simulator.url(role) for role in roles}
-        self._router = RouterProcess(folder, backends=backends, config=config, env={"API_KEY": key, "XAI_MODEL": XAI_MODEL})
+        self._router = RouterProcess(
+            folder, backends=backends, config=config, env={"API_KEY": key, "XAI_MODEL": XAI_MODEL}
+        )
         try:
             self._router.start()
         except RuntimeError as error:
@@ -212,8 +254,13 @@ class AiRouter(Contender):
                     headers = connection.chat(body(text, self.model)).headers
                 except Failure:
                     continue
-                if (headers.get("x-router-tier"), headers.get("x-router-backend")) == ("learned", "primary"):
+                if (headers.get("x-router-tier"), headers.get("x-router-backend")) == (
+                    "learned",
+                    "primary",
+                ):
                     return text
         self.model = "ai-router/primary"
-        self.settings = self.settings.replace("the cascade decides", "explicit route: the learned tier is unsure of the prompts; else")
+        self.settings = self.settings.replace(
+            "the cascade decides", "explicit route: the learned tier is unsure of the prompts; else"
+        )
         return None

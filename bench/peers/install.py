@@ -49,7 +49,9 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
         NotInstalled: it cannot be had.
     """
     folder = scratch.expanduser().absolute() / name
-    if name == "nginx" and (system := shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")):
+    if name == "nginx" and (
+        system := shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    ):
         return Installed(Path(system), _nginx_version(Path(system)))
     done = folder / "installed"
     if not done.exists():
@@ -64,7 +66,14 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
 
 def _plan(name: str, folder: Path) -> _Plan:
     if name == "litellm":
-        pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+        pip = (
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+        )
         return _Plan(
             "pip install 'litellm[proxy]' into an environment of its own, about 2 minutes",
             (((sys.executable, "-m", "venv", str(folder)), 60), ((*pip, "litellm[proxy]"), 600)),
@@ -75,7 +84,11 @@ def _plan(name: str, folder: Path) -> _Plan:
         if node is None or npm is None:
             raise NotInstalled("portkey: needs Node.js with npm, which is not installed")
         wanted = {"@portkey-ai/gateway": "*", "@hono/node-server": NODE_SERVER}
-        package = {"private": True, "dependencies": wanted, "overrides": {"@hono/node-server": NODE_SERVER}}
+        package = {
+            "private": True,
+            "dependencies": wanted,
+            "overrides": {"@hono/node-server": NODE_SERVER},
+        }
         options = ("--no-audit", "--no-fund", "--no-progress", "--ignore-scripts")
         return _Plan(
             "npm install @portkey-ai/gateway, some seconds",
@@ -93,8 +106,13 @@ def _plan(name: str, folder: Path) -> _Plan:
 
 def _found(name: str, folder: Path) -> Installed:
     if name == "litellm":
-        versions = [path.name.split("-")[1] for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info")]
-        return Installed(folder / "bin" / "litellm", versions[0].removesuffix(".dist") if versions else "unknown")
+        versions = [
+            path.name.split("-")[1]
+            for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info")
+        ]
+        return Installed(
+            folder / "bin" / "litellm", versions[0].removesuffix(".dist") if versions else "unknown"
+        )
     if name == "portkey":
         package = folder / "node_modules" / "@portkey-ai" / "gateway"
         try:
@@ -108,7 +126,9 @@ def _found(name: str, folder: Path) -> Installed:
 
 def _nginx_version(program: Path) -> str:
     try:
-        done = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            [program, "-v"], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalled(f"nginx: it cannot be started ({type(error).__name__})") from None
     return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
@@ -127,14 +147,24 @@ def _run(name: str, plan: _Plan, folder: Path, say: Say) -> None:
         _one(name, command, limit, folder, log, say)
 
 
-def _one(name: str, command: Sequence[str], limit: float, folder: Path, log: Path, say: Say) -> None:
+def _one(
+    name: str, command: Sequence[str], limit: float, folder: Path, log: Path, say: Say
+) -> None:
     """One command with its limit; a line every 15 s while it runs, and it does not outlive us."""
     begun = said = time.monotonic()
     with log.open("wb") as output:
         try:
-            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         except OSError as error:
-            raise NotInstalled(f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})") from None
+            raise NotInstalled(
+                f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})"
+            ) from None
         try:
             while process.poll() is None:
                 now = time.monotonic()
@@ -153,10 +183,16 @@ def _one(name: str, command: Sequence[str], limit: float, folder: Path, log: Pat
                     process.kill()
                     process.wait(5)
     if process.returncode:
-        raise NotInstalled(f"{name}: the installation ended with status {process.returncode}: {last_line(log)}")
+        raise NotInstalled(
+            f"{name}: the installation ended with status {process.returncode}: {last_line(log)}"
+        )
 
 
 def last_line(log: Path) -> str:
     """What a program said last, without addresses, at most 200 characters."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     return _ADDRESS.sub("…", lines[-1])[:200] if lines else "it said nothing"

@@ -19,11 +19,15 @@ _GAP_MS = 4000
 _SOME_CHUNKS = 4
 
 
-def measure(findings: Findings, contender: Contender, text: str, simulator: Simulator, times: int) -> None:
+def measure(
+    findings: Findings, contender: Contender, text: str, simulator: Simulator, times: int
+) -> None:
     """Median of `times` disconnects of each kind, from the socket closed to the backend's connection lost."""
     for name, stream in CASES:
         simulator.reset("primary")
-        simulator.configure("primary", tps=_TPS, answer_short=[_TOKENS, _TOKENS], answer_long=[_TOKENS, _TOKENS])
+        simulator.configure(
+            "primary", tps=_TPS, answer_short=[_TOKENS, _TOKENS], answer_long=[_TOKENS, _TOKENS]
+        )
         if name == "gone_silent":
             simulator.fault("primary", "stall", after_chunks=_SOME_CHUNKS, ms=_GAP_MS)
         seen: list[float] = []
@@ -50,7 +54,9 @@ def measure(findings: Findings, contender: Contender, text: str, simulator: Simu
     simulator.reset("primary")
 
 
-def _once(contender: Contender, text: str, simulator: Simulator, stream: bool, silent: bool) -> float | None:
+def _once(
+    contender: Contender, text: str, simulator: Simulator, stream: bool, silent: bool
+) -> float | None:
     """Seconds from the client's close to the backend's loss of its connection; None when it was not seen."""
     endpoint = contender.endpoint
     assert endpoint is not None

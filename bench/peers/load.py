@@ -31,25 +31,46 @@ def warm(contender: Contender, text: str, limit_s: float = 20.0) -> None:
         steady = steady + 1 if len(load.latencies) >= 4 * contender.workers else 0
 
 
-def throughput(findings: Findings, contender: Contender, text: str, seconds: float, warm_up: float) -> None:
+def throughput(
+    findings: Findings, contender: Contender, text: str, seconds: float, warm_up: float
+) -> None:
     """Requests per second with 64 users, each of whom asks again as soon as the answer is there."""
     assert contender.endpoint is not None
-    load = drive(contender.endpoint, contender.endpoint.wire(CHAT, body(text, contender.model)), AT_ONCE, seconds, warm_up)
+    load = drive(
+        contender.endpoint,
+        contender.endpoint.wire(CHAT, body(text, contender.model)),
+        AT_ONCE,
+        seconds,
+        warm_up,
+    )
     key = contender.key
     if not load.latencies:
-        findings.cannot("requests_per_s", key, f"no request was answered: {load.first_failure[:160]}")
+        findings.cannot(
+            "requests_per_s", key, f"no request was answered: {load.first_failure[:160]}"
+        )
         return
     findings.once("requests_per_s", key, len(load.latencies) / load.seconds)
     findings.once("loaded_p99", key, percentile(sorted(load.latencies), 0.99))
     if load.failures:
-        findings.notes.append(f"{key}, {AT_ONCE} at a time: {load.failures} failed, the first: {load.first_failure[:120]}")
+        findings.notes.append(
+            f"{key}, {AT_ONCE} at a time: {load.failures} failed, the first: {load.first_failure[:120]}"
+        )
 
 
-def streams(findings: Findings, contender: Contender, text: str, simulator: Simulator, count: int, chunks: int) -> None:
+def streams(
+    findings: Findings,
+    contender: Contender,
+    text: str,
+    simulator: Simulator,
+    count: int,
+    chunks: int,
+) -> None:
     """Streams at 20 chunks a second: are all complete, how late do chunks come, how long takes the first one, how much memory."""
     assert contender.endpoint is not None
     key = contender.key
-    simulator.configure("primary", tps=STREAM_TPS, answer_short=[chunks, chunks], answer_long=[chunks, chunks])
+    simulator.configure(
+        "primary", tps=STREAM_TPS, answer_short=[chunks, chunks], answer_long=[chunks, chunks]
+    )
     wire = contender.endpoint.wire(CHAT, body(text, contender.model, stream=True), close=True)
     peak = Peak({str(pid): [pid] for pid in contender.worker_pids} | {"all": contender.pids})
     try:
@@ -61,13 +82,24 @@ def streams(findings: Findings, contender: Contender, text: str, simulator: Simu
     findings.once("complete", key, len(complete) / len(found))
     for stream in found:
         if not stream.complete(chunks):
-            what = stream.error or f"{len(stream.arrivals)} chunks, {'with' if stream.done else 'without'} [DONE]"
+            what = (
+                stream.error
+                or f"{len(stream.arrivals)} chunks, {'with' if stream.done else 'without'} [DONE]"
+            )
             left = len(found) - len(complete)
-            findings.notes.append(f"{key}, the first of {left} streams that are not complete: status {stream.status}, {what}")
+            findings.notes.append(
+                f"{key}, the first of {left} streams that are not complete: status {stream.status}, {what}"
+            )
             break
     if memory := [value for name, value in peak.mb.items() if name != "all"]:
-        findings.set("pss_loaded", key, max(findings.value("pss_loaded", key) or 0.0, sum(memory) / len(memory)))
-        findings.set("pss_all_loaded", key, max(findings.value("pss_all_loaded", key) or 0.0, peak.mb["all"]))
+        findings.set(
+            "pss_loaded",
+            key,
+            max(findings.value("pss_loaded", key) or 0.0, sum(memory) / len(memory)),
+        )
+        findings.set(
+            "pss_all_loaded", key, max(findings.value("pss_all_loaded", key) or 0.0, peak.mb["all"])
+        )
     lateness = [stream.lateness(1 / STREAM_TPS) for stream in complete]
     late = sorted(chain.from_iterable(lateness))
     first = summarise([stream.arrivals[0] for stream in found if stream.arrivals])
@@ -115,6 +147,10 @@ def idle_memory(findings: Findings, contender: Contender) -> None:
 
 def rotated(contenders: Sequence[Contender], turn: int, sampler: Sampler) -> list[Contender]:
     """Those that run, in the order of this round; none after an interrupt."""
-    running = [] if sampler.interrupted else [contender for contender in contenders if contender.endpoint is not None]
+    running = (
+        []
+        if sampler.interrupted
+        else [contender for contender in contenders if contender.endpoint is not None]
+    )
     start = turn % len(running) if running else 0
     return running[start:] + running[:start]

@@ -25,7 +25,10 @@ Build = Callable[[Simulator, Installed, int], list[Contender]]
 _BUILDERS: dict[str, Build] = {
     "nginx": lambda simulator, installed, _streams: [Nginx(simulator, installed)],
     "portkey": lambda simulator, installed, _streams: [Portkey(simulator, installed)],
-    "litellm": lambda simulator, installed, _streams: [LiteLLM(simulator, installed), LiteLLM(simulator, installed, 2)],
+    "litellm": lambda simulator, installed, _streams: [
+        LiteLLM(simulator, installed),
+        LiteLLM(simulator, installed, 2),
+    ],
 }
 
 
@@ -46,21 +49,49 @@ class Plan:
         each = self.load_s + self.warm_up_s
         waves = self.stream_rounds * contenders * (self.chunks / load.STREAM_TPS + 4)
         singles = self.rounds * (self.whole_s + self.first_s)
-        return 40 + singles + self.rounds * (contenders + 1) * each + waves + contenders * self.leaves
+        return (
+            40 + singles + self.rounds * (contenders + 1) * each + waves + contenders * self.leaves
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", metavar="NAMES", type=_names, default=NAMES, help=f"which to compare, of {','.join(NAMES)}")
-    parser.add_argument("--rounds", type=int, choices=range(1, 21), metavar="N", help="rounds over all of them (default 3)")
-    parser.add_argument("--streams", type=int, choices=range(1, 2001), metavar="N", help="streams at once (default 500)")
     parser.add_argument(
-        "--scratch", type=Path, default=DEFAULT_SCRATCH, metavar="DIR", help=f"where peers are installed ({DEFAULT_SCRATCH})"
+        "--only",
+        metavar="NAMES",
+        type=_names,
+        default=NAMES,
+        help=f"which to compare, of {','.join(NAMES)}",
     )
-    parser.add_argument("--pin", action="store_true", help="keep every one-worker gateway on one core, the last")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        choices=range(1, 21),
+        metavar="N",
+        help="rounds over all of them (default 3)",
+    )
+    parser.add_argument(
+        "--streams",
+        type=int,
+        choices=range(1, 2001),
+        metavar="N",
+        help="streams at once (default 500)",
+    )
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=DEFAULT_SCRATCH,
+        metavar="DIR",
+        help=f"where peers are installed ({DEFAULT_SCRATCH})",
+    )
+    parser.add_argument(
+        "--pin", action="store_true", help="keep every one-worker gateway on one core, the last"
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:
-    chosen = tuple(name for name in NAMES if name in {part.strip().lower() for part in text.split(",")})
+    chosen = tuple(
+        name for name in NAMES if name in {part.strip().lower() for part in text.split(",")}
+    )
     if not chosen or len(chosen) != len({part for part in text.split(",") if part.strip()}):
         raise argparse.ArgumentTypeError(f"must be of {', '.join(NAMES)}")
     return chosen
@@ -84,19 +115,37 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     with ExitStack() as stack:
         _more_files()
         folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="ai-router-peers-", dir=scratch(), ignore_cleanup_errors=True))
+            stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix="ai-router-peers-", dir=scratch(), ignore_cleanup_errors=True
+                )
+            )
         )
-        simulator = stack.enter_context(Simulator(profile="fast", roles=("router", "primary", "xai")))
+        simulator = stack.enter_context(
+            Simulator(profile="fast", roles=("router", "primary", "xai"))
+        )
         contenders: list[Contender] = [Direct(simulator)]
         for name, found in installed.items():
             contenders += _BUILDERS[name](simulator, found, plan.streams)
         if "ai-router" in args.only:
-            contenders += [AiRouter(simulator, 1, plan.streams), AiRouter(simulator, 2, plan.streams)]
+            contenders += [
+                AiRouter(simulator, 1, plan.streams),
+                AiRouter(simulator, 2, plan.streams),
+            ]
         if args.pin:
             last = max(os.sched_getaffinity(0))
             for contender in contenders:
                 contender.cores = frozenset({last}) if contender.workers == 1 else None
-        return compare(contenders, simulator, sampler, plan, folder, stack, absent, "one core each" if args.pin else "each as it is set up")
+        return compare(
+            contenders,
+            simulator,
+            sampler,
+            plan,
+            folder,
+            stack,
+            absent,
+            "one core each" if args.pin else "each as it is set up",
+        )
 
 
 def compare(
@@ -118,7 +167,11 @@ def compare(
             sampler.meter.row(f"start: {contender.key}", 5)
             _start(findings, contender, folder, again=contender.workers == 1 and plan.rounds > 1)
         text, decided = _text(contenders)
-        ones = [contender for contender in contenders if contender.workers == 1 and contender.endpoint is not None]
+        ones = [
+            contender
+            for contender in contenders
+            if contender.workers == 1 and contender.endpoint is not None
+        ]
         for contender in load.rotated(contenders, 0, sampler):
             sampler.meter.row(f"warm-up: {contender.key}", 1.5)
             load.warm(contender, text)
@@ -136,7 +189,12 @@ def compare(
     load.over_direct(findings, contenders)
     rounds = f"{plan.rounds} round{'s' if plan.rounds > 1 else ''}"
     title = f"ai-router among its peers: {rounds}, interleaved, {plan.streams} streams, {pinning} [fast]"
-    results = tables(findings, [contender for contender in contenders if contender.key not in absent], absent, title)
+    results = tables(
+        findings,
+        [contender for contender in contenders if contender.key not in absent],
+        absent,
+        title,
+    )
     results[0].notes += [
         "added: less the backend's own time in the same pair (streams: in the same round); requests/s: median of the rounds",
         f"streams: {plan.streams} at once, {plan.chunks} chunks each, {load.STREAM_TPS:g} a second",
@@ -176,12 +234,18 @@ def _text(contenders: list[Contender]) -> tuple[str, str | None]:
     """What everybody is asked, and a note about who decides."""
     for contender in contenders:
         if isinstance(contender, AiRouter) and (text := contender.choose_text()) is not None:
-            return text, "ai-router decides every request by its learned tier, with authentication, metrics and session files on"
+            return (
+                text,
+                "ai-router decides every request by its learned tier, with authentication, metrics and session files on",
+            )
     if any(isinstance(contender, AiRouter) for contender in contenders):
         for contender in contenders:
             if isinstance(contender, AiRouter):
                 contender.model = "ai-router/primary"
-        return prompts.short(0), "ai-router takes the explicit route: its learned tier decides none of the prompts (or there is no model)"
+        return (
+            prompts.short(0),
+            "ai-router takes the explicit route: its learned tier decides none of the prompts (or there is no model)",
+        )
     return prompts.short(0), None
 
 
@@ -197,15 +261,23 @@ def _round(
 ) -> None:
     simulator.reset("primary")
     sampler.meter.row(f"round {turn + 1}: whole answers", plan.whole_s)
-    single.measure(findings, load.rotated(ones, turn, sampler), text, sampler, plan.whole_s, stream=False)
+    single.measure(
+        findings, load.rotated(ones, turn, sampler), text, sampler, plan.whole_s, stream=False
+    )
     sampler.meter.row(f"round {turn + 1}: first content", plan.first_s)
-    single.measure(findings, load.rotated(ones, turn, sampler), text, sampler, plan.first_s, stream=True)
+    single.measure(
+        findings, load.rotated(ones, turn, sampler), text, sampler, plan.first_s, stream=True
+    )
     for contender in load.rotated(contenders, turn, sampler):
-        sampler.meter.row(f"round {turn + 1}: requests/s, {contender.key}", plan.load_s + plan.warm_up_s)
+        sampler.meter.row(
+            f"round {turn + 1}: requests/s, {contender.key}", plan.load_s + plan.warm_up_s
+        )
         load.throughput(findings, contender, text, plan.load_s, plan.warm_up_s)
     if turn < plan.stream_rounds:
         for contender in load.rotated(contenders, turn, sampler):
-            sampler.meter.row(f"round {turn + 1}: streams, {contender.key}", plan.chunks / load.STREAM_TPS + 4)
+            sampler.meter.row(
+                f"round {turn + 1}: streams, {contender.key}", plan.chunks / load.STREAM_TPS + 4
+            )
             load.streams(findings, contender, text, simulator, plan.streams, plan.chunks)
 
 

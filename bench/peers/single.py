@@ -40,7 +40,15 @@ class _Line:
         return seconds
 
 
-def measure(findings: Findings, contenders: Sequence[Contender], text: str, sampler: Sampler, seconds: float, *, stream: bool) -> None:
+def measure(
+    findings: Findings,
+    contenders: Sequence[Contender],
+    text: str,
+    sampler: Sampler,
+    seconds: float,
+    *,
+    stream: bool,
+) -> None:
     """Blocks for `seconds`, one contender after the other, in an order of its own each time.
 
     Adds to the samples `whole` (or `first`) everybody's own times, and to `added_whole` (`added_first`) the differences within
@@ -58,7 +66,12 @@ def measure(findings: Findings, contenders: Sequence[Contender], text: str, samp
     block = min(BLOCK_S, seconds / max(1, len(others)))
     begun, order = time.perf_counter(), random.Random(7)
     try:
-        while direct is not None and others and (spent := time.perf_counter() - begun) < seconds and not sampler.interrupted:
+        while (
+            direct is not None
+            and others
+            and (spent := time.perf_counter() - begun) < seconds
+            and not sampler.interrupted
+        ):
             sampler.meter.at(spent / seconds)
             order.shuffle(others)
             for line in others:
@@ -80,14 +93,18 @@ def measure(findings: Findings, contenders: Sequence[Contender], text: str, samp
             findings.cannot(f"added_{kind}_p99", contender.key, reason)
 
 
-def _block(findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float, order: random.Random) -> None:
+def _block(
+    findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float, order: random.Random
+) -> None:
     """Pairs of a direct request and one through the contender; which comes first is left to chance."""
     stream = kind == "first"
     pairs: list[tuple[float, float]] = []
     begun, number = time.perf_counter(), 0
     gc.disable()  # the collector's pauses would be ours
     try:
-        while line.failures < _FAILURES and (number <= _SETTLING or time.perf_counter() - begun < seconds):
+        while line.failures < _FAILURES and (
+            number <= _SETTLING or time.perf_counter() - begun < seconds
+        ):
             if order.random() < 0.5:
                 own, base = line.once(stream), direct.once(stream)
             else:

@@ -35,11 +35,17 @@ MEASURES = (
     Measure("complete", "streams at once, 2 workers: complete, %", 100, 1, True, 2),
     Measure("added_relay_p99", "streams at once, 2 workers: added to a chunk, p99 ms", workers=2),
     Measure("added_steady_p99", "the same once all streams have begun, p99 ms", workers=2),
-    Measure("added_stream_first_p99", "streams at once, 2 workers: added to the first content, p99 ms", workers=2),
+    Measure(
+        "added_stream_first_p99",
+        "streams at once, 2 workers: added to the first content, p99 ms",
+        workers=2,
+    ),
     Measure("complete", "streams at once, 1 worker: complete, %", 100, 1, True),
     Measure("added_relay_p99", "streams at once, 1 worker: added to a chunk, p99 ms"),
     Measure("added_steady_p99", "the same once all streams have begun, p99 ms"),
-    Measure("added_stream_first_p99", "streams at once, 1 worker: added to the first content, p99 ms"),
+    Measure(
+        "added_stream_first_p99", "streams at once, 1 worker: added to the first content, p99 ms"
+    ),
     Measure("gone_flowing", "disconnect seen, chunks flowing, ms"),
     Measure("gone_silent", "disconnect seen, silent gap, ms"),
     Measure("gone_whole", "disconnect seen, not streaming, ms"),
@@ -91,10 +97,16 @@ def key_for(measure: Measure, name: str) -> str:
     return name if measure.workers == 1 or name in ONE_PROCESS else f"{name} ×{measure.workers}"
 
 
-def tables(findings: Findings, contenders: Sequence[Contender], absent: dict[str, str], title: str) -> list[Result]:
+def tables(
+    findings: Findings, contenders: Sequence[Contender], absent: dict[str, str], title: str
+) -> list[Result]:
     """Everything that was measured; `absent`: peers that are not there at all, and why."""
     names = list(dict.fromkeys([contender.name for contender in contenders] + list(absent)))
-    return [_measured(findings, names, absent, title), _goals(findings, names), _who(contenders, absent)]
+    return [
+        _measured(findings, names, absent, title),
+        _goals(findings, names),
+        _who(contenders, absent),
+    ]
 
 
 def _measured(findings: Findings, names: list[str], absent: dict[str, str], title: str) -> Result:
@@ -106,32 +118,50 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
         for name in names:
             key = key_for(measure, name)
             cell = figure(findings.value(measure.key, key), measure)
-            if cell == NOTHING and (reason := absent.get(name) or findings.reason(measure.key, key)):
+            if cell == NOTHING and (
+                reason := absent.get(name) or findings.reason(measure.key, key)
+            ):
                 cell = NOT_AVAILABLE
                 reasons.setdefault(f"{key}: {reason}", []).append(measure.title)
             cells.append(cell)
         for name in ratios:
             found = None if measure.key == "complete" else ratio(findings, measure, name)
-            cells.append(NOTHING if found is None else f"{found:.2f}" if found < 10 else f"{found:.1f}")
+            cells.append(
+                NOTHING if found is None else f"{found:.2f}" if found < 10 else f"{found:.1f}"
+            )
         result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key),
                    own=findings.details(measure.key.removeprefix("added_")))  # fmt: skip
     for key in names:
         if pooled := sorted(findings.pooled("added_whole", key)):
             grid = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}
             result.rows[0].data.setdefault("quantiles_s", {})[key] = grid  # type: ignore[attr-defined]
-    result.notes += [f"{NOT_AVAILABLE}: {reason} ({', '.join(titles)})" for reason, titles in reasons.items()]
+    result.notes += [
+        f"{NOT_AVAILABLE}: {reason} ({', '.join(titles)})" for reason, titles in reasons.items()
+    ]
     result.notes += findings.notes
     return result
 
 
 def _goals(findings: Findings, names: list[str]) -> Result:
-    result = Result("peers", f"{US} and what was asked of it", ("", "must", "stretch", "measured", "reached"))
+    result = Result(
+        "peers", f"{US} and what was asked of it", ("", "must", "stretch", "measured", "reached")
+    )
     for goal in GOALS if US in names else ():
         measured = own(findings, goal)
         sign = "≥" if goal.measure.more_is_better else "≤"
-        what = goal.measure.title if goal.against is None else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
+        what = (
+            goal.measure.title
+            if goal.against is None
+            else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
+        )
         stretch = NOTHING if goal.stretch is None else f"{sign} {goal.stretch:g}"
-        shown = NOTHING if measured is None else f"{measured:.3g}" if measured < 1000 else f"{measured:,.0f}"
+        shown = (
+            NOTHING
+            if measured is None
+            else f"{measured:.3g}"
+            if measured < 1000
+            else f"{measured:,.0f}"
+        )
         result.add(
             (what, f"{sign} {goal.must:g}", stretch, shown, verdict(goal, measured)),
             must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against, verdict=verdict(goal, measured),
@@ -149,7 +179,9 @@ def _who(contenders: Sequence[Contender], absent: dict[str, str]) -> Result:
     result = Result("peers", "What was compared", ("", "version", "how it ran"))
     for contender in contenders:
         result.add(
-            (contender.key, contender.version or NOTHING, contender.settings), version=contender.version, settings=contender.settings
+            (contender.key, contender.version or NOTHING, contender.settings),
+            version=contender.version,
+            settings=contender.settings,
         )
     for name, reason in absent.items():
         result.add((name, NOTHING, f"{NOT_AVAILABLE}: {reason}"), reason=reason)
@@ -163,7 +195,9 @@ def figure(value: float | None, measure: Measure) -> str:
     scaled = value * measure.scale
     digits = measure.digits
     if digits is None:
-        digits = 0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2 if abs(scaled) >= 1 else 3
+        digits = (
+            0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2 if abs(scaled) >= 1 else 3
+        )
     return f"{scaled:,.{digits}f}"
 
 

@@ -30,7 +30,11 @@ class Change:
 def changes(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Change]:
     """Every figure that both runs have, in the order of the later one."""
     earlier = {(benchmark, what): value for benchmark, what, value in _figures(before)}
-    return [Change(name, what, earlier[(name, what)], value) for name, what, value in _figures(now) if (name, what) in earlier]
+    return [
+        Change(name, what, earlier[(name, what)], value)
+        for name, what, value in _figures(now)
+        if (name, what) in earlier
+    ]
 
 
 def _figures(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, float]]:
@@ -41,7 +45,11 @@ def _figures(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, fl
             for key, value in row.items():
                 if is_summary(value) and (key.endswith("_s") or key == "seconds"):
                     for quantile in ("p50", "p99"):
-                        yield name, f"{what}, {key.removesuffix('_s')} {quantile} ms", 1000 * float(value[quantile])
+                        yield (
+                            name,
+                            f"{what}, {key.removesuffix('_s')} {quantile} ms",
+                            1000 * float(value[quantile]),
+                        )
                 elif isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
                     yield name, f"{what}, {key.removesuffix('_s')} ms", 1000 * float(value["value"])
             for key, title, factor in _NUMBERS:

@@ -71,14 +71,27 @@ def _spans(table: Table) -> list[Figure]:
     kinds: dict[str, list[Span]] = {}
     for row in table.get("rows", ()):
         for name, value in row.items():
-            if is_summary(value) and (name == "seconds" or (name.endswith("_s") and name != "tok_s")):
-                smallest, p50, p95, p99 = (1000 * float(value[part]) for part in ("smallest", "p50", "p95", "p99"))
-                kinds.setdefault(name, []).append(Span(str(row.get("name", "")), smallest, p50, p95, p99, _published(row)))
-    words = {"total_s": "whole answer", "first_s": "first content", "late_s": "delay of a chunk", "gap_s": "gap between chunks"}
+            if is_summary(value) and (
+                name == "seconds" or (name.endswith("_s") and name != "tok_s")
+            ):
+                smallest, p50, p95, p99 = (
+                    1000 * float(value[part]) for part in ("smallest", "p50", "p95", "p99")
+                )
+                kinds.setdefault(name, []).append(
+                    Span(str(row.get("name", "")), smallest, p50, p95, p99, _published(row))
+                )
+    words = {
+        "total_s": "whole answer",
+        "first_s": "first content",
+        "late_s": "delay of a chunk",
+        "gap_s": "gap between chunks",
+    }
     words |= {"served_s": "served", "refused_s": "refused", "latency_s": "time of an answer"}
     pictures: list[Figure] = []
     for name, spans in kinds.items():
-        what = f": {words[name]}" if name in words and (len(kinds) > 1 or name == "latency_s") else ""
+        what = (
+            f": {words[name]}" if name in words and (len(kinds) > 1 or name == "latency_s") else ""
+        )
         pictures.append(Spans(f"{base_title(table)}{what}", "ms", spans))
     return pictures
 
@@ -86,7 +99,11 @@ def _spans(table: Table) -> list[Figure]:
 def _published(row: Mapping[str, Any]) -> tuple[float, float] | None:
     """The published range of a route's total, in ms."""
     reference = row.get("reference")
-    match = _RANGE.match(str(reference[3])) if isinstance(reference, list) and len(reference) > 3 else None
+    match = (
+        _RANGE.match(str(reference[3]))
+        if isinstance(reference, list) and len(reference) > 3
+        else None
+    )
     if match is None:
         return None
     low = float(match[1].replace(",", ""))
@@ -105,9 +122,15 @@ def _throughput(table: Table) -> list[Figure]:
             tails.setdefault(name, []).append((float(users), 1000 * float(row["latency_s"]["p99"])))
     found: list[Figure] = []
     if rates:
-        found.append(Lines("Requests per second over concurrency", "at a time", "requests/s", rates, log_x=True))
+        found.append(
+            Lines(
+                "Requests per second over concurrency", "at a time", "requests/s", rates, log_x=True
+            )
+        )
     if tails:
-        found.append(Lines("p99 of the answers over concurrency", "at a time", "ms", tails, log_x=True))
+        found.append(
+            Lines("p99 of the answers over concurrency", "at a time", "ms", tails, log_x=True)
+        )
     return found
 
 
@@ -116,19 +139,41 @@ def _overload(table: Table) -> list[Figure]:
     if not rows:
         return []
     series = {
-        what: [(float(row["offered_per_s"]), float(row["offered_per_s"]) * float(row[what]) / float(row["offered"])) for row in rows]
+        what: [
+            (
+                float(row["offered_per_s"]),
+                float(row["offered_per_s"]) * float(row[what]) / float(row["offered"]),
+            )
+            for row in rows
+        ]
         for what in ("served", "refused")
     }
-    return [Lines("Served and refused over the load offered", "requests/s offered", "requests/s", series)]
+    return [
+        Lines(
+            "Served and refused over the load offered", "requests/s offered", "requests/s", series
+        )
+    ]
 
 
 def _profile(table: Table) -> list[Figure]:
-    stages = [(str(row["name"]), float(row["us"])) for row in table.get("rows", ()) if "us" in row and "calls" in row]
-    return [Bars("Where a request's time goes in the router", "µs", stages, parts=True)] if stages else []
+    stages = [
+        (str(row["name"]), float(row["us"]))
+        for row in table.get("rows", ())
+        if "us" in row and "calls" in row
+    ]
+    return (
+        [Bars("Where a request's time goes in the router", "µs", stages, parts=True)]
+        if stages
+        else []
+    )
 
 
 def _history(table: Table) -> list[Figure]:
-    added = [(str(row["name"]), 1000 * float(row["added_p50_s"])) for row in table.get("rows", ()) if row.get("added_p50_s") is not None]
+    added = [
+        (str(row["name"]), 1000 * float(row["added_p50_s"]))
+        for row in table.get("rows", ())
+        if row.get("added_p50_s") is not None
+    ]
     return [Bars("Cost over history: added latency, p50", "ms", added)] if added else []
 
 
@@ -149,17 +194,28 @@ def _peers(table: Table) -> list[Figure]:
     found: list[Figure] = []
     for measure, title, unit, factor in _PEERS:
         values = rows.get(measure, {}).get("contenders", {})
-        bars = [(name, factor * float(value["value"])) for name, value in values.items() if "value" in value]
+        bars = [
+            (name, factor * float(value["value"]))
+            for name, value in values.items()
+            if "value" in value
+        ]
         if len(bars) > 1:
             found.append(Bars(title, unit, bars, ours="ai-router"))
-    quantiles: Mapping[str, Mapping[str, float]] = next((row["quantiles_s"] for row in rows.values() if "quantiles_s" in row), {})
+    quantiles: Mapping[str, Mapping[str, float]] = next(
+        (row["quantiles_s"] for row in rows.values() if "quantiles_s" in row), {}
+    )
     if quantiles:
         curves = {
-            name: [(100 * float(q), 1000 * float(value)) for q, value in grid.items() if value > 0] for name, grid in quantiles.items()
+            name: [(100 * float(q), 1000 * float(value)) for q, value in grid.items() if value > 0]
+            for name, grid in quantiles.items()
         }
         curves = {name: points for name, points in curves.items() if len(points) > 1}
         if curves:
-            found.append(Lines("Added latency by percentile, one request at a time", "percentile", "ms", curves))
+            found.append(
+                Lines(
+                    "Added latency by percentile, one request at a time", "percentile", "ms", curves
+                )
+            )
     return found
 
 

@@ -24,9 +24,22 @@ th:first-child, td:first-child { text-align: left; } .note { color: var(--dim); 
 .figure .title { font-size: 14px; font-weight: 600; } .figure .tick { fill: var(--dim); font-size: 11px; } .grid { stroke: var(--line); }
 .bar { fill: var(--bar); } .ours { fill: var(--ours); } .thin { stroke: var(--bar); stroke-width: 1.5; }
 .reference { fill: none; stroke: var(--ours); stroke-dasharray: 4 2; } .series { fill: none; stroke-width: 2; }
-""" + "".join(f".s{i} {{ stroke: var(--c{i}); }} .figure .n{i} {{ fill: var(--c{i}); }}\n" for i in range(6))
+""" + "".join(
+    f".s{i} {{ stroke: var(--c{i}); }} .figure .n{i} {{ fill: var(--c{i}); }}\n" for i in range(6)
+)
 
-ORDER = ("peers", "routing", "overhead", "throughput", "streams", "profile", "history", "failover", "faults", "overload")
+ORDER = (
+    "peers",
+    "routing",
+    "overhead",
+    "throughput",
+    "streams",
+    "profile",
+    "history",
+    "failover",
+    "faults",
+    "overload",
+)
 HEADINGS = {
     "peers": "Beside other gateways",
     "routing": "Routes and models",
@@ -54,7 +67,9 @@ def page(runs: Sequence[tuple[str, Document]], compared: Sequence[Change]) -> st
     known = [name for name in ORDER if name in latest]
     parts = [_head(runs)]
     for benchmark in [*known, *(name for name in latest if name not in ORDER)]:
-        parts.append(f'<h2 id="{escape(benchmark)}">{escape(HEADINGS.get(benchmark, benchmark))}</h2>')
+        parts.append(
+            f'<h2 id="{escape(benchmark)}">{escape(HEADINGS.get(benchmark, benchmark))}</h2>'
+        )
         for table in latest[benchmark][1]:
             parts.append(_table(table))
     if compared:
@@ -82,11 +97,17 @@ def _head(runs: Sequence[tuple[str, Document]]) -> str:
 
 
 def _table(table: Mapping[str, Any]) -> str:
-    parts = [f"<h3>{escape(str(table.get('title', '')))}</h3>", *(draw(figure) for figure in figures_of(table))]
+    parts = [
+        f"<h3>{escape(str(table.get('title', '')))}</h3>",
+        *(draw(figure) for figure in figures_of(table)),
+    ]
     if table.get("cells"):
         parts.append(_grid([str(column) for column in table.get("columns", ())], table["cells"]))
     parts += [f'<p class="note">{escape(str(note))}</p>' for note in table.get("notes", ())]
-    parts += [f'<p class="broken">Not kept: {escape(str(promise))}</p>' for promise in table.get("broken", ())]
+    parts += [
+        f'<p class="broken">Not kept: {escape(str(promise))}</p>'
+        for promise in table.get("broken", ())
+    ]
     return "\n".join(parts)
 
 
@@ -111,6 +132,16 @@ def _changes(compared: Sequence[Change]) -> str:
 def _environment(name: str, document: Document) -> str:
     about = document.get("environment", {})
     shown = {key: value for key, value in about.items() if key not in ("command", "commands")}
-    rows = [(key, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else value) for key, value in shown.items()]
-    command = about.get("command") or "\n".join(f"./Benchmark {one}" for one in about.get("commands", ()))
+    rows = [
+        (
+            key,
+            ", ".join(f"{k} {v}" for k, v in value.items())
+            if isinstance(value, Mapping)
+            else value,
+        )
+        for key, value in shown.items()
+    ]
+    command = about.get("command") or "\n".join(
+        f"./Benchmark {one}" for one in about.get("commands", ())
+    )
     return f"<h3>{escape(name)}</h3>{_grid(('', ''), rows)}<pre>{escape(str(command))}</pre>"

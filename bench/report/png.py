@@ -36,7 +36,11 @@ def save(figures: Sequence[Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for figure in figures:
-        tall = 4.2 if isinstance(figure, Lines) else 0.9 + 0.34 * len(figure.bars if isinstance(figure, Bars) else figure.spans)
+        tall = (
+            4.2
+            if isinstance(figure, Lines)
+            else 0.9 + 0.34 * len(figure.bars if isinstance(figure, Bars) else figure.spans)
+        )
         drawing, axes = pyplot.subplots(figsize=(8.5, tall), layout="constrained")
         try:
             _draw(figure, axes)
@@ -68,8 +72,15 @@ def _draw(figure: Figure, axes: Any) -> None:
     axes.set_xlabel(figure.unit)
     if isinstance(figure, Bars):
         names, values = zip(*figure.bars, strict=True)
-        colours = [_OURS if figure.ours and name.startswith(figure.ours) else _OTHER for name in names]
-        axes.bar_label(axes.barh(names, values, color=colours), labels=[short(value) for value in values], padding=3, fontsize=8)
+        colours = [
+            _OURS if figure.ours and name.startswith(figure.ours) else _OTHER for name in names
+        ]
+        axes.bar_label(
+            axes.barh(names, values, color=colours),
+            labels=[short(value) for value in values],
+            padding=3,
+            fontsize=8,
+        )
         if is_wide(values) and not figure.parts:
             axes.set_xscale("log")
         return
@@ -79,10 +90,23 @@ def _draw(figure: Figure, axes: Any) -> None:
 def _draw_spans(figure: Spans, axes: Any) -> None:
     for i, span in enumerate(figure.spans):
         if span.reference:
-            axes.barh(i, span.reference[1] - span.reference[0], left=span.reference[0], height=0.8, fill=False, edgecolor=_REFERENCE)
+            axes.barh(
+                i,
+                span.reference[1] - span.reference[0],
+                left=span.reference[0],
+                height=0.8,
+                fill=False,
+                edgecolor=_REFERENCE,
+            )
         axes.plot([span.smallest, span.p99], [i, i], color=_OTHER, linewidth=1)
         axes.barh(i, span.p95 - span.p50, left=span.p50, height=0.4, color=_OTHER)
         axes.plot([span.p50], [i], "|", color=_OURS, markersize=10)
     axes.set_yticks(range(len(figure.spans)), [span.name for span in figure.spans], fontsize=8)
-    if is_wide([value for span in figure.spans for value in (span.smallest, span.p99, *(span.reference or ()))]):
+    if is_wide(
+        [
+            value
+            for span in figure.spans
+            for value in (span.smallest, span.p99, *(span.reference or ()))
+        ]
+    ):
         axes.set_xscale("log")

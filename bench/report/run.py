@@ -23,17 +23,36 @@ _SECRETS = ("--api-key",)
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     about = "results as one HTML page with pictures, and as PNG files"
-    command = commands.add_parser("report", help=about, description=f"{about[0].upper()}{about[1:]}. The page needs no network.")
-    command.add_argument("results", nargs="*", type=Path, metavar="RESULT.json", help="oldest first (default: the newest in logs/bench)")
-    command.add_argument("--html", type=Path, metavar="OUT", help="where the page goes (default: beside the last result)")
-    command.add_argument("--png", type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img")
+    command = commands.add_parser(
+        "report",
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}. The page needs no network.",
+    )
+    command.add_argument(
+        "results",
+        nargs="*",
+        type=Path,
+        metavar="RESULT.json",
+        help="oldest first (default: the newest in logs/bench)",
+    )
+    command.add_argument(
+        "--html",
+        type=Path,
+        metavar="OUT",
+        help="where the page goes (default: beside the last result)",
+    )
+    command.add_argument(
+        "--png", type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """`./Benchmark report`."""
     paths = args.results or newest()
     if not paths:
-        console.print("There is no result yet: run ./Benchmark all, or name a file that --json has written.")
+        console.print(
+            "There is no result yet: run ./Benchmark all, or name a file that --json has written."
+        )
         return 1
     try:
         runs = [(path.name, read(path)) for path in paths]
@@ -68,7 +87,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def newest(store: Path = STORE) -> list[Path]:
     """The newest kept result of each kind, the newest of all last."""
-    found = [max(paths, key=lambda path: path.name) for kind in KEPT if (paths := list(store.glob(f"*-{kind}.json")))]
+    found = [
+        max(paths, key=lambda path: path.name)
+        for kind in KEPT
+        if (paths := list(store.glob(f"*-{kind}.json")))
+    ]
     return sorted(found, key=lambda path: path.name)
 
 
@@ -81,7 +104,9 @@ def place(benchmark: str, store: Path = STORE) -> Path:
 def write_page(result: Path, console: Console) -> None:
     """The page beside a result that was just written, with the newest of the other kinds and the last of its own in it."""
     kind = result.stem.rpartition("-")[2]
-    own = sorted(path for path in result.parent.glob(f"*-{kind}.json") if path.name < result.name)[-1:]
+    own = sorted(path for path in result.parent.glob(f"*-{kind}.json") if path.name < result.name)[
+        -1:
+    ]
     others = [path for path in newest(result.parent) if not path.name.endswith(f"-{kind}.json")]
     run(argparse.Namespace(results=[*sorted(own + others), result], html=None, png=None), console)
 
@@ -107,7 +132,9 @@ def _compared(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Change]:
             own.setdefault(str(table.get("benchmark", "")), []).append(table)
         for benchmark, tables in own.items():
             if benchmark in seen:
-                found = [change for change in found if change.benchmark != benchmark] + changes(seen[benchmark], tables)
+                found = [change for change in found if change.benchmark != benchmark] + changes(
+                    seen[benchmark], tables
+                )
             seen[benchmark] = tables
     return found
 

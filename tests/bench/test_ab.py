@@ -15,7 +15,9 @@ def test_what_can_be_compared() -> None:
     assert (tiers.variable, tiers.values) == ("CASCADE_TIERS", ("rules,learned", "rules,one_token"))
 
 
-@pytest.mark.parametrize("text", ["", "speculation", "speculation=on", "tier=a,b,c", "tier=,b", "colour=red,blue"])
+@pytest.mark.parametrize(
+    "text", ["", "speculation", "speculation=on", "tier=a,b,c", "tier=,b", "colour=red,blue"]
+)
 def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(Unavailable, match="speculation=on,off or tier=A,B"):
         sides(text)

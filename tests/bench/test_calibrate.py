@@ -20,7 +20,17 @@ RULE = CalibrationRule()
 
 
 def record(seconds: list[float], **fields: object) -> Record:
-    usual = Record("coder", "a-model", "1.0", "a machine", "no GPU", "2026-02-16T10:00:00+00:00", False, seconds, threshold_ms=200.0)
+    usual = Record(
+        "coder",
+        "a-model",
+        "1.0",
+        "a machine",
+        "no GPU",
+        "2026-02-16T10:00:00+00:00",
+        False,
+        seconds,
+        threshold_ms=200.0,
+    )
     return replace(usual, **fields)  # type: ignore[arg-type]
 
 
@@ -34,9 +44,12 @@ def test_the_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "step", "wanted"), [(849, 100, 800), (850, 100, 900), (250, 100, 300), (2.2, 100, 100), (5249, 500, 5000)]
+    ("value", "step", "wanted"),
+    [(849, 100, 800), (850, 100, 900), (250, 100, 300), (2.2, 100, 100), (5249, 500, 5000)],
 )
-def test_rounding_goes_to_the_nearest_and_never_to_zero(value: float, step: float, wanted: float) -> None:
+def test_rounding_goes_to_the_nearest_and_never_to_zero(
+    value: float, step: float, wanted: float
+) -> None:
     assert nearest(value, step) == wanted
 
 
@@ -105,8 +118,19 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LLM_") and name != "CI"}
-    return subprocess.run([ROOT / "Benchmark", *words], capture_output=True, text=True, timeout=60, env=environ, check=False)
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LLM_") and name != "CI"
+    }
+    return subprocess.run(
+        [ROOT / "Benchmark", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environ,
+        check=False,
+    )
 
 
 def test_calibrate_and_due(tmp_path: Path) -> None:
@@ -125,7 +149,17 @@ def test_calibrate_and_due(tmp_path: Path) -> None:
 
 
 def test_baselines(tmp_path: Path) -> None:
-    usual = ("--slo", "000", "--endpoint", "coder-14b", "--endpoint", "qwen2-vl", "--store", str(tmp_path), "--quick")
+    usual = (
+        "--slo",
+        "000",
+        "--endpoint",
+        "coder-14b",
+        "--endpoint",
+        "qwen2-vl",
+        "--store",
+        str(tmp_path),
+        "--quick",
+    )
     assert "no baseline yet" in benchmark("baseline", "compare", *usual).stdout
     assert benchmark("baseline", "save", *usual).returncode == 0
     table = benchmark("baseline", "table", *usual)

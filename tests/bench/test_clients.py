@@ -30,7 +30,12 @@ def ask(text: str, **fields: object) -> dict[str, object]:
 
 def test_a_url_may_end_in_v1_and_a_key_is_not_shown() -> None:
     endpoint = Endpoint.of("https://host.example/base/v1/", "secret-key")
-    assert (endpoint.host, endpoint.port, endpoint.tls, endpoint.prefix) == ("host.example", 443, True, "/base")
+    assert (endpoint.host, endpoint.port, endpoint.tls, endpoint.prefix) == (
+        "host.example",
+        443,
+        True,
+        "/base",
+    )
     assert "secret-key" not in repr(endpoint)
     assert b"Bearer secret-key" in endpoint.wire(CHAT, {})
 
@@ -49,7 +54,9 @@ def test_requests_share_one_connection(sim: Simulator, endpoint: Endpoint) -> No
 
 
 def test_the_first_content_of_a_stream_is_not_its_role_chunk(endpoint: Endpoint) -> None:
-    text = 'Hello [[sim {"tokens": 5, "faults": [], "fault": {"name": "slow_first_token", "ms": 80}}]]'
+    text = (
+        'Hello [[sim {"tokens": 5, "faults": [], "fault": {"name": "slow_first_token", "ms": 80}}]]'
+    )
     with Connection(endpoint) as connection:
         reply = connection.chat(ask(text, stream=True))
     assert reply.first_content is not None
@@ -66,11 +73,19 @@ def test_an_error_status_is_a_failure_and_the_connection_goes_on(endpoint: Endpo
 
 def test_an_answer_that_is_cut_is_a_failure(endpoint: Endpoint) -> None:
     with Connection(endpoint) as connection, pytest.raises(Failure):
-        connection.chat(ask('Hello [[sim {"tokens": 50, "fault": {"name": "cut", "after_chunks": 3}}]]', stream=True))
+        connection.chat(
+            ask(
+                'Hello [[sim {"tokens": 50, "fault": {"name": "cut", "after_chunks": 3}}]]',
+                stream=True,
+            )
+        )
 
 
 def test_nobody_there_is_a_failure() -> None:
-    with Connection(Endpoint("127.0.0.1", 9)) as connection, pytest.raises(Failure, match="ConnectionRefusedError"):
+    with (
+        Connection(Endpoint("127.0.0.1", 9)) as connection,
+        pytest.raises(Failure, match="ConnectionRefusedError"),
+    ):
         connection.get("/")
 
 

@@ -16,7 +16,14 @@ KEY = "a-key-that-must-not-be-shown"
 
 def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "API_KEY": KEY}
-    return subprocess.run([ROOT / "Benchmark", *words], capture_output=True, text=True, timeout=60, env=environ, check=False)
+    return subprocess.run(
+        [ROOT / "Benchmark", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environ,
+        check=False,
+    )
 
 
 def tables(path: Path) -> dict[str, dict[str, Any]]:
@@ -27,25 +34,43 @@ def tables(path: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def routing(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def routing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     out = tmp_path_factory.mktemp("routing") / "out.json"
     return benchmark("routing", "--quick", "--json", str(out)), out
 
 
-def test_routing_measures_every_route_without_a_failure(routing: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_routing_measures_every_route_without_a_failure(
+    routing: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
     done, out = routing
     assert done.returncode == 0, done.stderr
     rows = tables(out)
-    for name in ("MODERATE (short)", "MODERATE (long)", "COMPLEX", "ENRICH", "META", "direct", "routed, decided"):
+    for name in (
+        "MODERATE (short)",
+        "MODERATE (long)",
+        "COMPLEX",
+        "ENRICH",
+        "META",
+        "direct",
+        "routed, decided",
+    ):
         assert rows[name]["failures"] == 0, done.stdout
         assert rows[name]["n"] == 2
     assert rows["META"]["classify_p50_s"] == 0
     assert rows["MODERATE (short)"]["classify_p50_s"] > 0
 
 
-def test_the_long_context_really_is_8k_tokens(routing: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_the_long_context_really_is_8k_tokens(
+    routing: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
     rows = tables(routing[1])
-    assert [row["prompt_tokens"] >= 8000 for name, row in rows.items() if name.startswith("long context")] == [True]
+    assert [
+        row["prompt_tokens"] >= 8000
+        for name, row in rows.items()
+        if name.startswith("long context")
+    ] == [True]
 
 
 def test_the_key_is_not_shown(routing: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -89,7 +114,10 @@ def test_a_router_that_does_not_answer_is_one_sentence() -> None:
 
 def test_an_interrupt_keeps_what_was_measured() -> None:
     process = subprocess.Popen(
-        [ROOT / "Benchmark", "routing", "--profile", "homelab"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [ROOT / "Benchmark", "routing", "--profile", "homelab"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     time.sleep(6)
     process.send_signal(signal.SIGINT)

@@ -16,15 +16,28 @@ from simulator.text import answer_tokens
 
 WORDS = 12
 TOKENS = answer_tokens("a-model", "mark", WORDS + 8)
-FAILED = {"error": {"message": "It broke.", "type": "upstream_error", "param": None, "code": "upstream_broken"}}
+FAILED = {
+    "error": {
+        "message": "It broke.",
+        "type": "upstream_error",
+        "param": None,
+        "code": "upstream_broken",
+    }
+}
 
 
 def chunk(text: str = "", finish: str | None = None) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}]}
+    return {
+        "choices": [
+            {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
+        ]
+    }
 
 
 def stream(*events: Any, **fields: Any) -> Answer:
-    body = "".join(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events)
+    body = "".join(
+        f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events
+    )
     return Answer(200, {"content-type": "text/event-stream"}, body.encode(), whole=True, **fields)
 
 
@@ -34,7 +47,11 @@ def whole(payload: Any, status: int = 200) -> Answer:
 
 
 def message(text: str, finish: str | None = "stop") -> dict[str, Any]:
-    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}]}
+    return {
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+        ]
+    }
 
 
 ALL = [chunk(token) for token in TOKENS]
@@ -55,12 +72,20 @@ STREAMS = [
     ("begun anew", (*HALF, *ALL, chunk(finish="stop"), "[DONE]"), Outcome.DUPLICATED),
     ("twice, then an error", (*HALF, HALF[-1], FAILED), Outcome.DUPLICATED),
     ("a word left out", (*HALF[:-1], *ALL[14:], chunk(finish="stop"), "[DONE]"), Outcome.TRUNCATED),
-    ("an event that is not JSON", (*ALL, "{not json", chunk(finish="stop"), "[DONE]"), Outcome.BROKEN),
+    (
+        "an event that is not JSON",
+        (*ALL, "{not json", chunk(finish="stop"), "[DONE]"),
+        Outcome.BROKEN,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("events", "expected"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS])
-def test_a_stream_is_judged_by_what_a_client_would_make_of_it(events: tuple[Any, ...], expected: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("events", "expected"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS]
+)
+def test_a_stream_is_judged_by_what_a_client_would_make_of_it(
+    events: tuple[Any, ...], expected: Outcome
+) -> None:
     assert outcome_of(stream(*events), WORDS) is expected
 
 
@@ -78,8 +103,12 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "expected"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
-def test_a_whole_answer_is_judged_by_its_words_and_its_end(answer: Answer, expected: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("answer", "expected"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS]
+)
+def test_a_whole_answer_is_judged_by_its_words_and_its_end(
+    answer: Answer, expected: Outcome
+) -> None:
     assert outcome_of(answer, WORDS) is expected
 
 
@@ -90,7 +119,9 @@ def test_a_connection_that_ends_in_the_middle_is_no_clean_error() -> None:
 
 
 def test_a_stream_that_does_not_end_in_time_hangs_whatever_it_said() -> None:
-    assert outcome_of(stream(*ALL, chunk(finish="stop"), "[DONE]", late=True), WORDS) is Outcome.HUNG
+    assert (
+        outcome_of(stream(*ALL, chunk(finish="stop"), "[DONE]", late=True), WORDS) is Outcome.HUNG
+    )
 
 
 def test_what_is_promised_decides_whether_an_outcome_is_good_enough() -> None:

@@ -56,7 +56,11 @@ class Relay(Program):
 
     def _launch(self, folder: Path) -> Endpoint:
         port = free_port()
-        self.run([sys.executable, "-c", self._script, str(port), str(self._simulator.port("primary"))], folder, {})
+        self.run(
+            [sys.executable, "-c", self._script, str(port), str(self._simulator.port("primary"))],
+            folder,
+            {},
+        )
         return Endpoint.of(f"http://127.0.0.1:{port}")
 
 
@@ -82,7 +86,16 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Re
         with ExitStack() as stack:
             contenders: list[Contender] = [Direct(simulator), Relay(simulator), Broken(simulator)]
             absent = {"Portkey": "needs Node.js"}
-            results = compare(contenders, simulator, sampler, Small(), tmp_path_factory.mktemp("peers"), stack, absent, "not pinned")
+            results = compare(
+                contenders,
+                simulator,
+                sampler,
+                Small(),
+                tmp_path_factory.mktemp("peers"),
+                stack,
+                absent,
+                "not pinned",
+            )
             sampler.meter.stop()
             pids = contenders[1].pids
             assert pids
@@ -91,7 +104,11 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Re
 
 def row(results: list[Result], measure: str, workers: int = 1) -> dict[str, str]:
     table = results[0]
-    found = next(row for row in table.rows if (row.data["measure"], row.data["workers"]) == (measure, workers))
+    found = next(
+        row
+        for row in table.rows
+        if (row.data["measure"], row.data["workers"]) == (measure, workers)
+    )
     return dict(zip(table.columns, found.cells, strict=True))
 
 
@@ -102,7 +119,9 @@ def test_everything_is_measured_of_a_peer(compared: tuple[list[Result], list[int
     assert row(compared[0], "complete")["relay"] == "100.0"
 
 
-def test_a_peer_that_is_not_there_is_a_column_with_its_reason(compared: tuple[list[Result], list[int]]) -> None:
+def test_a_peer_that_is_not_there_is_a_column_with_its_reason(
+    compared: tuple[list[Result], list[int]],
+) -> None:
     table = compared[0][0]
     line = row(compared[0], "requests_per_s")
     assert (line["broken"], line["Portkey"]) == ("n/a", "n/a")
@@ -130,14 +149,21 @@ def findings() -> Findings:
     found = Findings()
     for key, value in {"ai-router": 0.0008, "LiteLLM": 0.008, "Portkey": 0.0}.items():
         found.set("added_whole_p50", key, value)
-    for key, values in {"ai-router": [900, 1100, 1000], "ai-router ×2": [2100], "LiteLLM ×2": [200], "Portkey": [1400]}.items():
+    for key, values in {
+        "ai-router": [900, 1100, 1000],
+        "ai-router ×2": [2100],
+        "LiteLLM ×2": [200],
+        "Portkey": [1400],
+    }.items():
         for value in values:
             found.once("requests_per_s", key, value)
     return found
 
 
 def goal(key: str, workers: int, against: str | None) -> object:
-    return next(g for g in GOALS if (g.measure.key, g.measure.workers, g.against) == (key, workers, against))
+    return next(
+        g for g in GOALS if (g.measure.key, g.measure.workers, g.against) == (key, workers, against)
+    )
 
 
 def test_a_figure_is_the_median_of_its_rounds() -> None:
@@ -179,10 +205,19 @@ def test_the_goals_are_a_table() -> None:
 
     measured, goals, _ = tables(findings(), [Named()], {}, "t")  # type: ignore[list-item]
     assert measured.rows[0].cells == (MEASURES[0].title, "0.800")
-    assert goals.rows[0].cells == ("added latency, 1 at a time, p50 ms", "≤ 0.9", "≤ 0.6", "0.8", "yes")
+    assert goals.rows[0].cells == (
+        "added latency, 1 at a time, p50 ms",
+        "≤ 0.9",
+        "≤ 0.6",
+        "0.8",
+        "yes",
+    )
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.0004567, "0.457"), (0.00123, "1.23"), (0.0123, "12.3"), (1.5, "1,500")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0.0004567, "0.457"), (0.00123, "1.23"), (0.0123, "12.3"), (1.5, "1,500")],
+)
 def test_digits(value: float | None, shown: str) -> None:
     assert figure(value, MEASURES[0]) == shown
 
@@ -201,14 +236,22 @@ def plan(script: str, limit: float = 10.0) -> installing._Plan:
     return installing._Plan("a test", (((sys.executable, "-c", script), limit),), {})
 
 
-def test_a_failed_installation_is_a_sentence_without_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installing, "_plan", lambda *_: plan("import sys; sys.exit('cannot reach https://packages.example/simple now')"))
+def test_a_failed_installation_is_a_sentence_without_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        installing,
+        "_plan",
+        lambda *_: plan("import sys; sys.exit('cannot reach https://packages.example/simple now')"),
+    )
     with pytest.raises(NotInstalled, match="status 1: cannot reach … now"):
         install("portkey", tmp_path, lambda _line: None)
     assert not (tmp_path / "portkey" / "installed").exists()
 
 
-def test_an_installation_is_bounded_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_is_bounded_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(installing, "_plan", lambda *_: plan("import time; time.sleep(30)", 0.3))
     begun = time.monotonic()
     with pytest.raises(NotInstalled, match="stopped after"):

@@ -25,9 +25,17 @@ Ran = dict[str, tuple[int, str, dict[str, Any]]]
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """All of them side by side, and one more that is interrupted."""
     folder = tmp_path_factory.mktemp("reliability")
-    commands = {name: [name, "--quick", "--json", str(folder / f"{name}.json")] for name in NAMES} | {INTERRUPTED: ["faults"]}
+    commands = {
+        name: [name, "--quick", "--json", str(folder / f"{name}.json")] for name in NAMES
+    } | {INTERRUPTED: ["faults"]}
     processes = {
-        name: subprocess.Popen([ROOT / "Benchmark", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
+        name: subprocess.Popen(
+            [ROOT / "Benchmark", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+        )
         for name, words in commands.items()
     }
     time.sleep(7)
@@ -46,7 +54,11 @@ def ran(started: dict[str, subprocess.Popen[str]]) -> Ran:
     for name in NAMES:
         out, _ = started[name].communicate(timeout=90)
         document = json.loads(Path(str(started[name].args[-1])).read_text())  # type: ignore[index]
-        rows = {f"{row['name']}, {row['mode']}" if "mode" in row else row["name"]: row for t in document["results"] for row in t["rows"]}
+        rows = {
+            f"{row['name']}, {row['mode']}" if "mode" in row else row["name"]: row
+            for t in document["results"]
+            for row in t["rows"]
+        }
         found[name] = (started[name].returncode, out, rows)
     return found
 
@@ -59,7 +71,13 @@ def test_no_fault_hangs_truncates_or_doubles_an_answer(ran: Ran) -> None:
     assert rows["refuse, stream"]["second_saw"] == 1
     assert rows["status 400, whole"]["outcome"] == "clean error"
     assert rows["status 400, whole"]["second_saw"] == 0
-    for promise in ("hung", "truncated as success", "duplicated text", "broken off", "slots in use afterwards"):
+    for promise in (
+        "hung",
+        "truncated as success",
+        "duplicated text",
+        "broken off",
+        "slots in use afterwards",
+    ):
         assert rows[promise]["kept"], out
 
 
@@ -84,7 +102,11 @@ def test_under_overload_everyone_is_served_or_told_when_to_come_back(ran: Ran) -
 
 def test_they_refuse_to_break_somebody_elses_backends() -> None:
     done = subprocess.run(
-        [ROOT / "Benchmark", "faults", "--url", "http://127.0.0.1:9"], capture_output=True, text=True, timeout=30, check=False
+        [ROOT / "Benchmark", "faults", "--url", "http://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 1
     assert "leave --url out" in done.stdout
@@ -102,8 +124,13 @@ def test_an_open_loop_keeps_its_rate_and_counts_from_when_a_request_was_due() ->
     with Simulator(roles=("primary",)) as simulator:
         simulator.configure("primary", slots=1, ttft_nonstream_ms=50)
         endpoint = Endpoint.of(simulator.url("primary"))
-        wire = endpoint.wire("/v1/chat/completions", {"model": MODELS["primary"], "messages": [{"role": "user", "content": "Hi"}]})
+        wire = endpoint.wire(
+            "/v1/chat/completions",
+            {"model": MODELS["primary"], "messages": [{"role": "user", "content": "Hi"}]},
+        )
         replies = offer(endpoint, wire, 40, 1.0, limit=10)
     assert len(replies) == 40
     assert {reply.status for reply in replies} == {200}
-    assert replies[-1].seconds > 0.7  # 40 requests of 50 ms, one after the other, within 1 s: the last waited long
+    assert (
+        replies[-1].seconds > 0.7
+    )  # 40 requests of 50 ms, one after the other, within 1 s: the last waited long

@@ -18,7 +18,14 @@ from bench.report.svg import draw, is_wide, short, ticks
 from bench.result import Result, write_json
 from bench.stats import summarise
 
-ENVIRONMENT = {"date": "2026-01-01", "cpu": "a processor", "cores": 2, "gpu": "no GPU", "commands": ["all"], "packages": {"flask": "3"}}
+ENVIRONMENT = {
+    "date": "2026-01-01",
+    "cpu": "a processor",
+    "cores": 2,
+    "gpu": "no GPU",
+    "commands": ["all"],
+    "packages": {"flask": "3"},
+}
 
 
 def results(rate: float = 1000.0) -> list[Result]:
@@ -26,15 +33,26 @@ def results(rate: float = 1000.0) -> list[Result]:
     for name in ("direct", "routed"):
         for users in (16, 64, 256):
             seconds = summarise([0.001 * users, 0.002 * users])
-            throughput.add((f"{name}, {users}", "1"), users=users, requests_per_s=rate, latency_s=seconds)
+            throughput.add(
+                (f"{name}, {users}", "1"), users=users, requests_per_s=rate, latency_s=seconds
+            )
     routing = Result("routing", "1. Latency per route", ("route", "p50 ms"))
-    routing.add(("MODERATE <b>", "5"), total_s=summarise([0.9, 1.0]), reference=["", "", "", "1,181–1,426", ""])
+    routing.add(
+        ("MODERATE <b>", "5"),
+        total_s=summarise([0.9, 1.0]),
+        reference=["", "", "", "1,181–1,426", ""],
+    )
     routing.notes.append("a note & more")
     profile = Result("profile", "Stages", ("stage", "µs"))
     profile.add(("parse", "10"), us=10.0, calls=1.0)
     peers = Result("peers", "Peers", ("", "direct", "ai-router"))
     values = {"direct": {"value": 0.5}, "ai-router": {"value": 0.1}, "LiteLLM": {"n/a": "not here"}}
-    peers.add(("requests/s", "1", "2"), measure="requests_per_s", contenders=values, quantiles_s={"ai-router": {"0.5": 0.1, "0.9": 0.2}})
+    peers.add(
+        ("requests/s", "1", "2"),
+        measure="requests_per_s",
+        contenders=values,
+        quantiles_s={"ai-router": {"0.5": 0.1, "0.9": 0.2}},
+    )
     peers.broken.append("a promise")
     overload = Result("overload", "Overload", ("load",))
     overload.add(("1×",), offered_per_s=40.0, offered=40, served=40, refused=0)
@@ -58,7 +76,12 @@ def test_the_page_asks_nobody_for_anything(html: str) -> None:
 
 def test_the_page_has_every_table_and_its_pictures(html: str) -> None:
     assert html.count("<svg") == html.count("</svg>") >= 7
-    for heading in ("Beside other gateways", "Requests per second", "Routes and models", "Where the time goes"):
+    for heading in (
+        "Beside other gateways",
+        "Requests per second",
+        "Routes and models",
+        "Where the time goes",
+    ):
         assert heading in html
     assert html.index("Beside other gateways") < html.index("Routes and models")
     assert 'class="reference"' in html
@@ -73,7 +96,14 @@ def test_what_it_shows_is_escaped(html: str) -> None:
 
 
 def test_figures_of_a_throughput_are_curves() -> None:
-    document = json.loads(json.dumps({"benchmark": "throughput", "rows": [{"name": "routed, 16", "users": 16, "requests_per_s": 10.0}]}))
+    document = json.loads(
+        json.dumps(
+            {
+                "benchmark": "throughput",
+                "rows": [{"name": "routed, 16", "users": 16, "requests_per_s": 10.0}],
+            }
+        )
+    )
     found = figures_of(document)
     assert isinstance(found[0], Lines)
     assert found[0].series == {"routed": [(16.0, 10.0)]}
@@ -84,7 +114,10 @@ def test_a_table_without_numbers_has_no_picture() -> None:
 
 
 def test_before_and_now(tmp_path: Path) -> None:
-    paths = [written(tmp_path / "1-all.json", results(1000)), written(tmp_path / "2-all.json", results(1500))]
+    paths = [
+        written(tmp_path / "1-all.json", results(1000)),
+        written(tmp_path / "2-all.json", results(1500)),
+    ]
     before, now = (report.read(path)["results"] for path in paths)
     found = {change.what: change.percent for change in changes(before, now)}
     assert found["Requests per second: routed, 64, requests/s"] == 50
@@ -96,7 +129,11 @@ def test_before_and_now(tmp_path: Path) -> None:
 
 def test_pictures_as_files(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    args = Namespace(results=[written(tmp_path / "r.json", results())], html=tmp_path / "o.html", png=tmp_path / "img")
+    args = Namespace(
+        results=[written(tmp_path / "r.json", results())],
+        html=tmp_path / "o.html",
+        png=tmp_path / "img",
+    )
     assert report.run(args, Console(quiet=True)) == 0
     files = list((tmp_path / "img").glob("*.png"))
     assert len(files) >= 6
@@ -105,21 +142,35 @@ def test_pictures_as_files(tmp_path: Path) -> None:
 
 def test_nothing_to_report_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
-    assert report.run(Namespace(results=[tmp_path / "x.json"], html=None, png=None), Console(quiet=True)) == 1
+    assert (
+        report.run(
+            Namespace(results=[tmp_path / "x.json"], html=None, png=None), Console(quiet=True)
+        )
+        == 1
+    )
 
 
 def test_the_newest_of_each_kind(tmp_path: Path) -> None:
     for name in ("2026-01-01-all", "2026-01-02-all", "2026-01-03-peers", "2026-01-04-other"):
         (tmp_path / f"{name}.json").touch()
-    assert [path.name for path in report.newest(tmp_path)] == ["2026-01-02-all.json", "2026-01-03-peers.json"]
+    assert [path.name for path in report.newest(tmp_path)] == [
+        "2026-01-02-all.json",
+        "2026-01-03-peers.json",
+    ]
 
 
 def test_a_command_is_kept_without_its_key() -> None:
-    assert report.command_line(["all", "--api-key", "secret", "--json", "a b"]) == "./Benchmark all --api-key … --json 'a b'"
+    assert (
+        report.command_line(["all", "--api-key", "secret", "--json", "a b"])
+        == "./Benchmark all --api-key … --json 'a b'"
+    )
     assert "secret" not in report.command_line(["all", "--api-key=secret"])
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0, "0"), (0.0351, "0.0351"), (1.5, "1.5"), (12.34, "12.3"), (1234.5, "1,234")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.0351, "0.0351"), (1.5, "1.5"), (12.34, "12.3"), (1234.5, "1,234")],
+)
 def test_numbers_in_pictures(value: float, shown: str) -> None:
     assert short(value) == shown
 

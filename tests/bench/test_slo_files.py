@@ -11,7 +11,9 @@ def test_the_two_profiles() -> None:
     first, second = endpoint_profile("000"), endpoint_profile()
     assert second.name == "001"
     levels = {
-        name: (slo.latency_ms.limits(), slo.cold_start, slo.max_concurrency) for name, slo in first.endpoints.items() if slo.latency_ms
+        name: (slo.latency_ms.limits(), slo.cold_start, slo.max_concurrency)
+        for name, slo in first.endpoints.items()
+        if slo.latency_ms
     }
     assert levels == {
         "coder-14b": ({"p95": 200, "p99": 400}, 3, 5),

@@ -17,7 +17,9 @@ def test_nothing_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "client_gone" in printed
 
 
-def test_a_violation_is_a_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_violation_is_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What was violated is printed, and the command ends with 1."""
     monkeypatch.setattr("bench.soak.soak", lambda *_: ["slots not given back"])
     assert main(["--requests", "10"]) == 1

@@ -27,7 +27,13 @@ def test_no_values_have_no_percentile() -> None:
 def test_a_summary_does_not_depend_on_the_order() -> None:
     summary = summarise([3.0, 1.0, 2.0])
     assert summary is not None
-    assert (summary.n, summary.mean, summary.p50, summary.smallest, summary.largest) == (3, 2.0, 2.0, 1.0, 3.0)
+    assert (summary.n, summary.mean, summary.p50, summary.smallest, summary.largest) == (
+        3,
+        2.0,
+        2.0,
+        1.0,
+        3.0,
+    )
 
 
 def test_the_same_values_give_the_same_interval() -> None:

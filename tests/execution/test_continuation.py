@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from airouter.errors import UpstreamBroken, UpstreamTimeout
 from airouter.execution.compose import Outgoing
-from airouter.execution.continuation import can_continue, continued, read_count, rewriter, same_backend_first
+from airouter.execution.continuation import (
+    can_continue,
+    continued,
+    read_count,
+    rewriter,
+    same_backend_first,
+)
 from airouter.request import ChatRequest
 from airouter.upstream.sse import SseReader
 
@@ -25,9 +31,17 @@ def request(**fields: Any) -> ChatRequest:
 def attempt(*deltas: dict[str, Any], done: bool = False, finish: str | None = None) -> Any:
     reader = SseReader(keep_usage=False, keep_text=100, choices=1)
     for delta in deltas:
-        reader.feed(b"data: " + orjson.dumps({"id": "one", "choices": [{"index": 0, "delta": delta}]}) + b"\n\n")
+        reader.feed(
+            b"data: "
+            + orjson.dumps({"id": "one", "choices": [{"index": 0, "delta": delta}]})
+            + b"\n\n"
+        )
     if finish:
-        reader.feed(b"data: " + orjson.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}) + b"\n\n")
+        reader.feed(
+            b"data: "
+            + orjson.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+            + b"\n\n"
+        )
     if done:
         reader.feed(b"data: [DONE]\n\n")
     return SimpleNamespace(reader=reader)
@@ -66,7 +80,9 @@ def test_what_the_client_asked_for_may_forbid_it(fields: dict[str, Any]) -> None
 
 def test_a_text_completion_is_not_continued() -> None:
     """Only a chat can be given the beginning of its own answer."""
-    assert not can_continue(ChatRequest("completions", {"prompt": "x"}), attempt(HELLO), "Hello wor")
+    assert not can_continue(
+        ChatRequest("completions", {"prompt": "x"}), attempt(HELLO), "Hello wor"
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +116,9 @@ def test_where_it_broke_off_may_forbid_it(broken: Any, text: str) -> None:
 def test_done_behind_an_error_event_forbids_nothing() -> None:
     """vLLM ends a stream that failed with its error and then [DONE]: it broke off all the same."""
     broken = attempt(HELLO)
-    broken.reader.feed(b'data: {"error": {"message": "out of memory", "code": 500}}\n\ndata: [DONE]\n\n')
+    broken.reader.feed(
+        b'data: {"error": {"message": "out of memory", "code": 500}}\n\ndata: [DONE]\n\n'
+    )
     assert can_continue(request(), broken, "Hello wor")
 
 
@@ -120,8 +138,14 @@ def test_what_is_asked_for() -> None:
         "stream_options": {"include_usage": True},
     }
     asked = continued(Outgoing(body, (), True), "Hello wor", "b", 60)
-    assert asked.body["messages"] == [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello wor"}]
-    assert (asked.body["continue_final_message"], asked.body["add_generation_prompt"]) == (True, False)
+    assert asked.body["messages"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello wor"},
+    ]
+    assert (asked.body["continue_final_message"], asked.body["add_generation_prompt"]) == (
+        True,
+        False,
+    )
     assert (asked.body["model"], asked.body["max_tokens"]) == ("b", 60)
     assert "stream_options" not in asked.body
     assert not asked.keep_usage
@@ -139,9 +163,17 @@ def test_the_rest_fits_what_was_sent() -> None:
         return orjson.loads(made[6:]) if made else None
 
     assert fitted(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}]) is None
-    first = fitted(choices=[{"index": 0, "delta": {"role": "assistant", "content": "ld"}}], usage={"total_tokens": 3})
+    first = fitted(
+        choices=[{"index": 0, "delta": {"role": "assistant", "content": "ld"}}],
+        usage={"total_tokens": 3},
+    )
     assert first == {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"content": "ld"}}]}
-    assert fitted(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])["choices"][0]["finish_reason"] == "stop"
+    assert (
+        fitted(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])["choices"][0][
+            "finish_reason"
+        ]
+        == "stop"
+    )
 
 
 WORDS = [f" wörd{i}" for i in range(1, 9)]
@@ -151,7 +183,10 @@ WORDS = [f" wörd{i}" for i in range(1, 9)]
 def test_what_was_sent_is_a_prefix_and_the_rest_completes_it(data: st.DataObject) -> None:
     """Wherever the bytes stop and however they are split, the text passed on is the text remembered, and with the rest it is whole."""
     events = b"".join(
-        b"data: " + orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": {"content": word}}]}) + b"\n\n" for word in WORDS
+        b"data: "
+        + orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": {"content": word}}]})
+        + b"\n\n"
+        for word in WORDS
     )
     came = events[: data.draw(st.integers(0, len(events)))]
     reader, sent = SseReader(keep_usage=False, keep_text=1000, choices=1), b""
@@ -163,15 +198,27 @@ def test_what_was_sent_is_a_prefix_and_the_rest_completes_it(data: st.DataObject
     assert text == said(sent)
     assert "".join(WORDS).startswith(text)
     rest = SseReader(keep_usage=False, choices=1, rewrite=rewriter("a"))
-    chunk = {"id": "b", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "".join(WORDS)[len(text) :]}}]}
+    chunk = {
+        "id": "b",
+        "choices": [
+            {"index": 0, "delta": {"role": "assistant", "content": "".join(WORDS)[len(text) :]}}
+        ],
+    }
     assert text + said(rest.feed(b"data: " + orjson.dumps(chunk) + b"\n\n")) == "".join(WORDS)
 
 
 def said(stream: bytes) -> str:
-    return "".join(orjson.loads(event[6:])["choices"][0]["delta"]["content"] for event in stream.split(b"\n\n") if event)
+    return "".join(
+        orjson.loads(event[6:])["choices"][0]["delta"]["content"]
+        for event in stream.split(b"\n\n")
+        if event
+    )
 
 
-@pytest.mark.parametrize(("body", "count"), [(b'{"count": 12}', 12), (b'{"count": "12"}', None), (b"[]", None), (b"<html>", None)])
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [(b'{"count": 12}', 12), (b'{"count": "12"}', None), (b"[]", None), (b"<html>", None)],
+)
 def test_reading_a_token_count(body: bytes, count: int | None) -> None:
     """Only a number is one."""
     assert read_count(body) == count

@@ -36,7 +36,9 @@ def test_during_the_classification(router: RouterProcess, sim: Simulator, stream
     all_free(router)
 
 
-def test_during_the_classification_with_the_speculation_already_answering(router: RouterProcess, sim: Simulator) -> None:
+def test_during_the_classification_with_the_speculation_already_answering(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """A speculation that streams into its buffer is stopped like one that has not begun."""
     text = steer("What is it?", router=SLOW, primary={"tokens": 1000, "tps": 50})
     with counted(router, 1), Wire(router.port) as wire:
@@ -52,7 +54,12 @@ def test_during_the_classification_with_the_speculation_already_answering(router
 @pytest.mark.parametrize("stream", [False, True])
 def test_during_the_enrichment(router: RouterProcess, sim: Simulator, stream: bool) -> None:
     """Leaving during the web search stops the search, and the primary is not asked any more."""
-    text = steer("The news?", router={"label": "ENRICH"}, xai={"search_ms": 20_000}, primary={"ttft_ms": 1000})
+    text = steer(
+        "The news?",
+        router={"label": "ENRICH"},
+        xai={"search_ms": 20_000},
+        primary={"ttft_ms": 1000},
+    )
     with counted(router, 1) as lines, Wire(router.port) as wire:
         wire.post("/v1/chat/completions", body(text, stream=stream))
         sim.wait_for("xai", started=1)
@@ -65,11 +72,17 @@ def test_during_the_enrichment(router: RouterProcess, sim: Simulator, stream: bo
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("model", "role"), [("ai-router/primary", "primary"), ("ai-router/xai", "xai")])
-def test_before_the_first_token(router: RouterProcess, sim: Simulator, model: str, role: str, stream: bool) -> None:
+@pytest.mark.parametrize(
+    ("model", "role"), [("ai-router/primary", "primary"), ("ai-router/xai", "xai")]
+)
+def test_before_the_first_token(
+    router: RouterProcess, sim: Simulator, model: str, role: str, stream: bool
+) -> None:
     """Leaving while the answer is awaited stops the backend, streaming or not."""
     with counted(router, 1) as lines, Wire(router.port) as wire:
-        wire.post("/v1/chat/completions", body(steer("Hello", **{role: SLOW}), model=model, stream=stream))
+        wire.post(
+            "/v1/chat/completions", body(steer("Hello", **{role: SLOW}), model=model, stream=stream)
+        )
         eventually(lambda: sim.stats(role)["running"] == 1)
         left = wire.leave()
         assert aborted_at(sim, role) - left < SOON
@@ -77,7 +90,9 @@ def test_before_the_first_token(router: RouterProcess, sim: Simulator, model: st
     all_free(router)
 
 
-@pytest.mark.parametrize(("label", "role"), [("MODERATE", "primary"), ("COMPLEX", "xai"), ("ENRICH", "primary")])
+@pytest.mark.parametrize(
+    ("label", "role"), [("MODERATE", "primary"), ("COMPLEX", "xai"), ("ENRICH", "primary")]
+)
 def test_in_mid_stream(router: RouterProcess, sim: Simulator, label: str, role: str) -> None:
     """Leaving in the middle of a stream stops the backend, also between two of its tokens."""
     text = steer("What is it?", router={"label": label}, **{role: {"tokens": 500, "tps": 4}})
@@ -95,7 +110,12 @@ def test_in_mid_stream(router: RouterProcess, sim: Simulator, label: str, role: 
 def test_while_the_backend_is_silent_in_mid_stream(router: RouterProcess, sim: Simulator) -> None:
     """A stalled stream is let go at once too: nothing has to be written to notice that the client has left."""
     with counted(router, 1), Wire(router.port) as wire:
-        wire.post("/v1/chat/completions", body(steer("Hello", primary={"fault": "stall"}), model="ai-router/primary", stream=True))
+        wire.post(
+            "/v1/chat/completions",
+            body(
+                steer("Hello", primary={"fault": "stall"}), model="ai-router/primary", stream=True
+            ),
+        )
         wire.read_until(b'"content":"')
         left = wire.leave()
         assert aborted_at(sim, "primary") - left < SOON
@@ -106,7 +126,13 @@ def test_after_comments_were_sent(impatient_router: RouterProcess, sim: Simulato
     """A client that left after the stream was opened with comments is noticed like any other."""
     router = impatient_router
     with counted(router, 1) as lines, Wire(router.port) as wire:
-        wire.post("/v1/chat/completions", body(steer("Prove it", router={"ttft_ms": 600, "label": "COMPLEX"}, xai=SLOW), stream=True))
+        wire.post(
+            "/v1/chat/completions",
+            body(
+                steer("Prove it", router={"ttft_ms": 600, "label": "COMPLEX"}, xai=SLOW),
+                stream=True,
+            ),
+        )
         wire.read_until(b": waiting")
         sim.wait_for("xai", started=1)
         left = wire.leave()
@@ -119,7 +145,9 @@ def test_while_waiting_for_a_slot(make_router, sim: Simulator) -> None:
     """Leaving the queue leaves it: the place is free, the backend is never asked, the others are served."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 30}})
     with Wire(router.port) as holder, Wire(router.port) as waiter:
-        holder.post("/v1/chat/completions", body(steer("Hello", primary=SLOW), model="ai-router/primary"))
+        holder.post(
+            "/v1/chat/completions", body(steer("Hello", primary=SLOW), model="ai-router/primary")
+        )
         eventually(lambda: sim.stats("primary")["running"] == 1)
         waiter.post("/v1/chat/completions", body("Hello", model="ai-router/primary"))
         eventually(lambda: router.stats()["backends"]["primary"]["waiting"] == 1)
@@ -133,7 +161,10 @@ def test_while_waiting_for_a_slot(make_router, sim: Simulator) -> None:
 def test_in_the_middle_of_its_own_body(router: RouterProcess, sim: Simulator) -> None:
     """A client that leaves before its request is complete costs nothing, and is recorded once."""
     with counted(router, 1), Wire(router.port) as wire:
-        wire.sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n" + b"{" * 100)
+        wire.sock.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
+            + b"{" * 100
+        )
         time.sleep(0.1)
         wire.leave()
     assert sum(sim.stats(role)["started"] for role in ("router", "primary", "xai")) == 0
@@ -142,7 +173,10 @@ def test_in_the_middle_of_its_own_body(router: RouterProcess, sim: Simulator) ->
 
 @pytest.mark.parametrize(
     "payload",
-    [body(steer("Hello", primary=SLOW)), body(steer("Hello", primary={"tokens": 500, "tps": 5}), stream=True)],
+    [
+        body(steer("Hello", primary=SLOW)),
+        body(steer("Hello", primary={"tokens": 500, "tps": 5}), stream=True),
+    ],
     ids=["whole", "stream"],
 )
 def test_on_a_pass_through(router: RouterProcess, sim: Simulator, payload: dict[str, Any]) -> None:
@@ -177,7 +211,10 @@ def test_a_client_that_left_is_not_held_against_the_backend(make_router, sim: Si
     for _ in range(8):
         with Wire(router.port) as wire:
             before = sim.stats("primary")["aborted"]
-            wire.post("/v1/chat/completions", body(steer("Hello", primary=SLOW), model="ai-router/primary"))
+            wire.post(
+                "/v1/chat/completions",
+                body(steer("Hello", primary=SLOW), model="ai-router/primary"),
+            )
             eventually(lambda: sim.stats("primary")["running"] == 1)
             wire.leave()
             sim.wait_for("primary", aborted=before + 1)
@@ -190,8 +227,18 @@ def test_the_next_request_finds_a_sound_connection(router: RouterProcess, sim: S
     """An aborted call's connection is never used again: what follows on the same backend is whole."""
     for _ in range(5):
         with Wire(router.port) as wire:
-            wire.post("/v1/chat/completions", body(steer("A", primary={"tokens": 300, "tps": 100}), model="ai-router/primary", stream=True))
+            wire.post(
+                "/v1/chat/completions",
+                body(
+                    steer("A", primary={"tokens": 300, "tps": 100}),
+                    model="ai-router/primary",
+                    stream=True,
+                ),
+            )
             wire.read_until(b'"content":"')
-        answer = router.post("/v1/chat/completions", body(steer("B", primary={"text": "just this"}), model="ai-router/primary"))
+        answer = router.post(
+            "/v1/chat/completions",
+            body(steer("B", primary={"text": "just this"}), model="ai-router/primary"),
+        )
         assert answer.json()["choices"][0]["message"]["content"] == "just this"
     all_free(router)

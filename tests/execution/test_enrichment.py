@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from harness import Stream, all_free, ask, asked, body, content, counted, is_whole, route_of, session_file, steer
+from harness import (
+    Stream,
+    all_free,
+    ask,
+    asked,
+    body,
+    content,
+    counted,
+    is_whole,
+    route_of,
+    session_file,
+    steer,
+)
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -17,12 +29,18 @@ def test_the_search_is_asked_as_configured(router: RouterProcess, sim: Simulator
     (search,) = asked(sim, "xai")
     assert sim.stats("xai")["requests"][0]["path"] == "/v1/responses"
     assert search["tools"] == [{"type": "web_search"}, {"type": "x_search"}]
-    assert (search["temperature"], search["max_output_tokens"], search["model"]) == (0, 1024, "grok-4-1-fast-reasoning")
+    assert (search["temperature"], search["max_output_tokens"], search["model"]) == (
+        0,
+        1024,
+        "grok-4-1-fast-reasoning",
+    )
     assert "Who won the match?" in search["input"]
     assert sim.stats("xai")["searches"] == 1
 
 
-def test_the_findings_stand_before_the_last_user_message(router: RouterProcess, sim: Simulator) -> None:
+def test_the_findings_stand_before_the_last_user_message(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """What was found is system text right before the last user message; the client's own messages are unchanged."""
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -33,7 +51,13 @@ def test_the_findings_stand_before_the_last_user_message(router: RouterProcess, 
     answer = router.post("/v1/chat/completions", {"messages": messages})
     assert (route_of(answer), answer.headers["X-Router-Backend"]) == ("enrich", "primary")
     sent = asked(sim, "primary")[-1]["messages"]
-    assert [message["role"] for message in sent] == ["system", "user", "assistant", "system", "user"]
+    assert [message["role"] for message in sent] == [
+        "system",
+        "user",
+        "assistant",
+        "system",
+        "user",
+    ]
     assert "simulated search results" in sent[3]["content"]
     assert "Simulated sources" in sent[3]["content"]
     assert [sent[1], sent[2], sent[4]] == messages[1:]
@@ -46,7 +70,10 @@ def test_a_session_shows_both_steps(router: RouterProcess, sim: Simulator, strea
     with counted(router, 1) as lines:
         answer = Stream(router, body(text)).read().response if stream else ask(router, text)
     told = session_file(router, answer.headers["X-Router-Session"])
-    assert [step["step"] for step in told["steps"] if step["step"] != "speculation"] == ["enrichment", "provider_call"]
+    assert [step["step"] for step in told["steps"] if step["step"] != "speculation"] == [
+        "enrichment",
+        "provider_call",
+    ]
     assert told["enrichment_ms"] >= 150
     assert " enrichment_ms=" in lines[0]
     assert any("Enrichment context retrieved: " in line for line in router.log()[-10:])
@@ -54,7 +81,15 @@ def test_a_session_shows_both_steps(router: RouterProcess, sim: Simulator, strea
 
 @pytest.mark.parametrize(
     "fault",
-    ["reset", "html", "empty_200", "hang", "truncated_json", {"name": "error_status"}, {"name": "error_status", "status": 401}],
+    [
+        "reset",
+        "html",
+        "empty_200",
+        "hang",
+        "truncated_json",
+        {"name": "error_status"},
+        {"name": "error_status", "status": 401},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("stream", [False, True])

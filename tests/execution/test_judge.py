@@ -41,7 +41,10 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
         (status(503), Move.NEXT),
         (status(529), Move.NEXT),
         (status(400, b'{"error": {"code": "context_length_exceeded"}}'), Move.WIDER),
-        (status(400, b'{"message": "This model\'s maximum context length is 4096 tokens."}'), Move.WIDER),
+        (
+            status(400, b'{"message": "This model\'s maximum context length is 4096 tokens."}'),
+            Move.WIDER,
+        ),
         (status(413, b"context_length_exceeded"), Move.FINAL),
         (status(400, b'{"error": {"code": "content_policy_violation"}}'), Move.FINAL),
         (status(500, b'{"error": {"code": "content_filter"}}'), Move.FINAL),

@@ -6,7 +6,21 @@ import time
 from typing import Any
 
 import pytest
-from harness import META, Stream, Wire, all_free, ask, asked, body, content, counted, eventually, is_whole, session_file, steer
+from harness import (
+    META,
+    Stream,
+    Wire,
+    all_free,
+    ask,
+    asked,
+    body,
+    content,
+    counted,
+    eventually,
+    is_whole,
+    session_file,
+    steer,
+)
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -17,23 +31,37 @@ THINK = {"ttft_ms": 500}
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("early_headers", [False, True])
-def test_an_unwanted_speculation_is_stopped_at_once(router: RouterProcess, sim: Simulator, stream: bool, early_headers: bool) -> None:
+def test_an_unwanted_speculation_is_stopped_at_once(
+    router: RouterProcess, sim: Simulator, stream: bool, early_headers: bool
+) -> None:
     """COMPLEX does not wait for the primary: its call is shut down within moments of the decision, before or after headers."""
     sim.configure("primary", early_headers=early_headers)
-    text = steer("Prove it", router={"label": "COMPLEX", **THINK}, primary=SLOW_PRIMARY, xai={"ttft_ms": 200})
+    text = steer(
+        "Prove it", router={"label": "COMPLEX", **THINK}, primary=SLOW_PRIMARY, xai={"ttft_ms": 200}
+    )
     started = time.monotonic()
     with counted(router, 1):
         if stream:
             answer = Stream(router, body(text)).read()
-            session, whole, how = answer.headers["X-Router-Session"], answer.text, answer.headers["X-Router-Speculative"]
+            session, whole, how = (
+                answer.headers["X-Router-Session"],
+                answer.text,
+                answer.headers["X-Router-Speculative"],
+            )
         else:
             reply = ask(router, text)
-            session, whole, how = reply.headers["X-Router-Session"], content(reply), reply.headers["X-Router-Speculative"]
+            session, whole, how = (
+                reply.headers["X-Router-Session"],
+                content(reply),
+                reply.headers["X-Router-Speculative"],
+            )
     assert time.monotonic() - started < 2.5
     assert is_whole(whole)
     assert how == "cancelled"
     aborted = sim.wait_for("primary", aborted=1)
-    decided_at = sim.stats("xai")["requests"][-1]["at"]  # the cloud is asked once the route is known
+    decided_at = sim.stats("xai")["requests"][-1][
+        "at"
+    ]  # the cloud is asked once the route is known
     assert aborted["aborts"][0]["at"] - decided_at <= 0.25
     assert (aborted["started"], aborted["finished"]) == (1, 0)
     told = session_file(router, session)
@@ -46,7 +74,9 @@ def test_an_unwanted_speculation_is_stopped_at_once(router: RouterProcess, sim: 
 
 def test_enrich_cancels_the_speculation_too(router: RouterProcess, sim: Simulator) -> None:
     """ENRICH needs its context first: the speculative answer is stopped before the search has ended."""
-    text = steer("The news?", router={"label": "ENRICH"}, primary=SLOW_PRIMARY, xai={"search_ms": 600})
+    text = steer(
+        "The news?", router={"label": "ENRICH"}, primary=SLOW_PRIMARY, xai={"search_ms": 600}
+    )
     with Wire(router.port) as wire:
         wire.post("/v1/chat/completions", body(text))
         sim.wait_for("primary", aborted=1)
@@ -55,9 +85,13 @@ def test_enrich_cancels_the_speculation_too(router: RouterProcess, sim: Simulato
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_wanted_speculation_costs_no_second_call(router: RouterProcess, sim: Simulator, stream: bool) -> None:
+def test_a_wanted_speculation_costs_no_second_call(
+    router: RouterProcess, sim: Simulator, stream: bool
+) -> None:
     """A confirmed speculation is the answer: the total is about the longer of decision and inference, not their sum."""
-    text = steer("What is it?", router={"label": "MODERATE", "ttft_ms": 700}, primary={"ttft_ms": 800})
+    text = steer(
+        "What is it?", router={"label": "MODERATE", "ttft_ms": 700}, primary={"ttft_ms": 800}
+    )
     started = time.monotonic()
     with counted(router, 1) as lines:
         if stream:
@@ -77,7 +111,9 @@ def test_a_wanted_speculation_costs_no_second_call(router: RouterProcess, sim: S
 
 def test_no_byte_before_the_route_is_known(router: RouterProcess, sim: Simulator) -> None:
     """Although the primary has answered long ago, the client hears nothing until the classifier has spoken."""
-    text = steer("What is it?", router={"label": "MODERATE", "ttft_ms": 800}, primary={"tokens": 10})
+    text = steer(
+        "What is it?", router={"label": "MODERATE", "ttft_ms": 800}, primary={"tokens": 10}
+    )
     with Wire(router.port) as wire:
         wire.post("/v1/chat/completions", body(text, stream=True))
         sim.wait_for("primary", finished=1)
@@ -90,7 +126,11 @@ def test_no_byte_before_the_route_is_known(router: RouterProcess, sim: Simulator
 
 def test_a_speculation_that_loses_says_nothing(router: RouterProcess, sim: Simulator) -> None:
     """Nothing of what the primary had already generated reaches the client of another route."""
-    text = steer("Prove it", router={"label": "COMPLEX", "ttft_ms": 400}, primary={"text": "secret of the primary " * 50})
+    text = steer(
+        "Prove it",
+        router={"label": "COMPLEX", "ttft_ms": 400},
+        primary={"text": "secret of the primary " * 50},
+    )
     answer = Stream(router, body(text)).read()
     assert is_whole(answer.text)
     assert "secret" not in answer.text
@@ -120,10 +160,16 @@ def test_a_speculation_never_waits_for_a_slot(make_router, sim: Simulator) -> No
     """While the primary's slots are taken nothing is speculated, and the cloud's answer is not held up by it."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}})
     with Wire(router.port) as busy:
-        busy.post("/v1/chat/completions", body(steer("Hello", primary=SLOW_PRIMARY), model="ai-router/primary"))
+        busy.post(
+            "/v1/chat/completions",
+            body(steer("Hello", primary=SLOW_PRIMARY), model="ai-router/primary"),
+        )
         eventually(lambda: sim.stats("primary")["running"] == 1)
         answer = ask(router, steer("Prove it", router={"label": "COMPLEX"}))
-        assert (answer.headers["X-Router-Backend"], answer.headers["X-Router-Speculative"]) == ("xai", "none")
+        assert (answer.headers["X-Router-Backend"], answer.headers["X-Router-Speculative"]) == (
+            "xai",
+            "none",
+        )
         assert sim.stats("primary")["started"] == 1
     all_free(router)
 
@@ -133,7 +179,10 @@ def test_a_speculation_can_be_switched_off(make_router, sim: Simulator) -> None:
     router = make_router(env={"SPECULATION": "off"})
     answer = ask(router, steer("What is it?", router={"label": "MODERATE", "ttft_ms": 300}))
     assert (answer.headers["X-Router-Speculative"], is_whole(content(answer))) == ("none", True)
-    assert sim.stats("primary")["requests"][-1]["at"] - sim.stats("router")["requests"][-1]["at"] > 0.25
+    assert (
+        sim.stats("primary")["requests"][-1]["at"] - sim.stats("router")["requests"][-1]["at"]
+        > 0.25
+    )
     complex_ = ask(router, steer("Prove it", router={"label": "COMPLEX"}))
     assert complex_.headers["X-Router-Speculative"] == "none"
     assert sim.stats("primary")["started"] == 1
@@ -142,7 +191,9 @@ def test_a_speculation_can_be_switched_off(make_router, sim: Simulator) -> None:
 def test_what_is_read_ahead_is_bounded(make_router, sim: Simulator) -> None:
     """When the buffer is full the backend is no longer read, until the route is confirmed; then all of it arrives."""
     router = make_router(config={"speculation": {"buffer_kb": 16}})
-    text = steer("What is it?", router={"label": "MODERATE", "ttft_ms": 1500}, primary={"tokens": 60_000})
+    text = steer(
+        "What is it?", router={"label": "MODERATE", "ttft_ms": 1500}, primary={"tokens": 60_000}
+    )
     with Wire(router.port) as wire:
         wire.post("/v1/chat/completions", body(text, stream=True))
         eventually(lambda: sim.stats("primary")["running"] == 1)
@@ -152,13 +203,19 @@ def test_what_is_read_ahead_is_bounded(make_router, sim: Simulator) -> None:
     all_free(router)
 
 
-@pytest.mark.parametrize("fault", ["html", {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503}], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    ["html", {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503}],
+    ids=str,
+)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_speculation_that_failed_is_not_repeated(
     router: RouterProcess, sim: Simulator, fault: str | dict[str, Any], stream: bool
 ) -> None:
     """A speculation that failed by itself was the one try at its backend: the same request does not go there again."""
-    text = steer("What is it?", router={"label": "MODERATE", "ttft_ms": 300}, primary={"fault": fault})
+    text = steer(
+        "What is it?", router={"label": "MODERATE", "ttft_ms": 300}, primary={"fault": fault}
+    )
     with counted(router, 1) as lines:
         answer = Stream(router, body(text)).response if stream else ask(router, text)
     assert answer.status_code == (502 if fault == "html" else fault["status"])  # type: ignore[index]
@@ -167,9 +224,14 @@ def test_a_speculation_that_failed_is_not_repeated(
     all_free(router)
 
 
-def test_a_speculation_that_failed_does_not_matter_elsewhere(router: RouterProcess, sim: Simulator) -> None:
+def test_a_speculation_that_failed_does_not_matter_elsewhere(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """A failed speculation leaves a COMPLEX answer untouched."""
-    answer = ask(router, steer("Prove it", router={"label": "COMPLEX", "ttft_ms": 200}, primary={"fault": "reset"}))
+    answer = ask(
+        router,
+        steer("Prove it", router={"label": "COMPLEX", "ttft_ms": 200}, primary={"fault": "reset"}),
+    )
     assert is_whole(content(answer))
     assert answer.headers["X-Router-Backend"] == "xai"
 
@@ -185,12 +247,26 @@ def test_the_speculation_sends_what_the_answer_would(router: RouterProcess, sim:
 
 def test_a_cancelled_speculation_is_counted(router: RouterProcess, sim: Simulator) -> None:
     """The metrics tell won from cancelled, how quickly the socket was shut and what was wasted."""
-    won, cancelled = (router.metric("airouter_speculation_total", result=result) for result in ("won", "cancelled"))
+    won, cancelled = (
+        router.metric("airouter_speculation_total", result=result)
+        for result in ("won", "cancelled")
+    )
     aborts = router.metric("airouter_speculation_abort_seconds_count")
     wasted = router.metric("airouter_speculation_wasted_tokens_total")
     ask(router, steer("What is it?", router={"label": "MODERATE"}))
-    Stream(router, body(steer("Prove it", router={"label": "COMPLEX", "ttft_ms": 500}, primary={"tokens": 50, "tps": 40}))).read()
-    eventually(lambda: router.metric("airouter_speculation_total", result="cancelled") == cancelled + 1)
+    Stream(
+        router,
+        body(
+            steer(
+                "Prove it",
+                router={"label": "COMPLEX", "ttft_ms": 500},
+                primary={"tokens": 50, "tps": 40},
+            )
+        ),
+    ).read()
+    eventually(
+        lambda: router.metric("airouter_speculation_total", result="cancelled") == cancelled + 1
+    )
     assert router.metric("airouter_speculation_total", result="won") == won + 1
     assert router.metric("airouter_speculation_abort_seconds_count") == aborts + 1
     assert router.metric("airouter_speculation_wasted_tokens_total") > wasted

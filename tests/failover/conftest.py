@@ -16,12 +16,16 @@ MakeChain = Callable[..., RouterProcess]
 
 @pytest.fixture(scope="session")
 def shared_simulator() -> Iterator[Simulator]:
-    with Simulator(roles=("primary", "embedding", "ollama", "xai"), models={"xai": MODEL_OF["xai"]}) as simulator:
+    with Simulator(
+        roles=("primary", "embedding", "ollama", "xai"), models={"xai": MODEL_OF["xai"]}
+    ) as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="session")
-def forgiving_chain(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+def forgiving_chain(
+    shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RouterProcess]:
     """primary → second → xai; what one test breaks is well again for the next."""
     config = chain(
         *TIERS,
@@ -29,7 +33,9 @@ def forgiving_chain(shared_simulator: Simulator, tmp_path_factory: pytest.TempPa
         queue={"hold_wait": 0.4},
         timeouts={"keepalive_after": 20},
     )
-    with RouterProcess(tmp_path_factory.mktemp("chain"), backends=urls_of(shared_simulator, TIERS), config=config) as router:
+    with RouterProcess(
+        tmp_path_factory.mktemp("chain"), backends=urls_of(shared_simulator, TIERS), config=config
+    ) as router:
         yield router
     assert "Traceback" not in router.printed(), router.printed()
 
@@ -48,6 +54,12 @@ def make_chain(make_router: Callable[..., RouterProcess], sim: Simulator) -> Mak
 
     def make(*tiers: str, env: dict[str, str] | None = None, **config: Any) -> RouterProcess:
         key = {"XAI_API_KEY": "test-key"} if "xai" in tiers else {}
-        return make_router(config=chain(*tiers, **config), env={**key, **(env or {})}, backends=(), urls=urls_of(sim, tiers), warm=False)
+        return make_router(
+            config=chain(*tiers, **config),
+            env={**key, **(env or {})},
+            backends=(),
+            urls=urls_of(sim, tiers),
+            warm=False,
+        )
 
     return make

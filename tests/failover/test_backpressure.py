@@ -26,12 +26,17 @@ def first_words(sim: Simulator, role: str = "primary") -> list[str]:
     """The first word of each request's last message, in the order in which the backend got them."""
     import json
 
-    return [json.loads(seen["body"])["messages"][-1]["content"].split()[0] for seen in sim.stats(role)["requests"]]
+    return [
+        json.loads(seen["body"])["messages"][-1]["content"].split()[0]
+        for seen in sim.stats(role)["requests"]
+    ]
 
 
 def test_never_more_than_the_cap(make_chain, sim: Simulator) -> None:
     """Of ten at once the backend sees two at a time, and all are answered."""
-    router = make_chain("primary", backends={"primary": {"slots": 2, **PATIENT}}, queue={"wait": 20})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 2, **PATIENT}}, queue={"wait": 20}
+    )
     most = 0
     many = Running(lambda: ask(router, long(0.15), **CHAIN_MODEL), 10)
     while many.done < 10:
@@ -44,7 +49,9 @@ def test_never_more_than_the_cap(make_chain, sim: Simulator) -> None:
 
 def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator) -> None:
     """The queue is fair by kind, whatever the order of arrival; a batch that is also housekeeping stays a batch."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 20})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 20}
+    )
     first = Running(lambda: ask(router, long(1.2, "first"), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     waiting = []
@@ -58,7 +65,13 @@ def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator)
         ],
         1,
     ):
-        waiting.append(Running(lambda name=name, headers=headers, model=model: ask(router, name, headers=headers, model=model)))  # type: ignore[misc]
+        waiting.append(
+            Running(
+                lambda name=name, headers=headers, model=model: ask(
+                    router, name, headers=headers, model=model
+                )
+            )
+        )  # type: ignore[misc]
         eventually(lambda number=number: backend(router)["waiting"] == number)  # type: ignore[misc]
     for call in [first, *waiting]:
         well(call.one())
@@ -67,14 +80,20 @@ def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator)
 
 def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator) -> None:
     """After the wait it is 429 with Retry-After, and the body says how long the queue is and how long it would take."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 0.4})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 0.4}
+    )
     holder = Running(lambda: ask(router, long(1.5), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     began = time.monotonic()
     answer = ask(router, "Hello", **CHAIN_MODEL)
     assert 0.35 < time.monotonic() - began < 1.4
     error = error_of(answer)
-    assert (answer.status_code, error["code"], error["type"]) == (429, "rate_limit_exceeded", "rate_limit_error")
+    assert (answer.status_code, error["code"], error["type"]) == (
+        429,
+        "rate_limit_exceeded",
+        "rate_limit_error",
+    )
     assert int(answer.headers["Retry-After"]) >= 1
     assert isinstance(error["queue_length"], int)
     assert error["expected_wait_s"] > 0
@@ -86,7 +105,9 @@ def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator)
 
 def test_retry_after_comes_from_observed_service_time(make_chain, sim: Simulator) -> None:
     """What the queue expects is what answers have taken lately."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 0})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 0}
+    )
     for _ in range(2):
         ask(router, long(1), **CHAIN_MODEL)
     holder = Running(lambda: ask(router, long(1.5), **CHAIN_MODEL))
@@ -100,7 +121,9 @@ def test_retry_after_comes_from_observed_service_time(make_chain, sim: Simulator
 
 def test_a_full_queue_turns_away_at_once(make_chain, sim: Simulator) -> None:
     """Whoever finds the queue full does not wait; a client that leaves it makes room."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 1, "wait": 20})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"length": 1, "wait": 20}
+    )
     with Wire(router.port) as holder, Wire(router.port) as waiter:
         holder.post("/v1/chat/completions", body(long(15), **CHAIN_MODEL))
         eventually(lambda: running(sim) == 1)
@@ -122,7 +145,9 @@ def test_a_full_queue_turns_away_at_once(make_chain, sim: Simulator) -> None:
 
 def test_the_wait_limit_does_not_touch_what_runs(make_chain, sim: Simulator) -> None:
     """An answer may take much longer than the queue's limit, also one that has waited."""
-    router = make_chain("primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 1.5})
+    router = make_chain(
+        "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 1.5}
+    )
     first = Running(lambda: ask(router, long(0.5), **CHAIN_MODEL))
     eventually(lambda: running(sim) == 1)
     second = Running(lambda: ask(router, long(2.5), **CHAIN_MODEL))
@@ -132,7 +157,9 @@ def test_the_wait_limit_does_not_touch_what_runs(make_chain, sim: Simulator) -> 
 
 def test_busy_is_not_failed(make_chain, sim: Simulator) -> None:
     """When local backends are busy the next local one is asked, and never the cloud."""
-    router = make_chain("primary", "second", "xai", each={"slots": 1, **PATIENT}, queue={"length": 0})
+    router = make_chain(
+        "primary", "second", "xai", each={"slots": 1, **PATIENT}, queue={"length": 0}
+    )
     calls: list[Any] = []
     for role in ("primary", "embedding"):
         calls.append(Running(lambda: ask(router, long(2), **CHAIN_MODEL)))

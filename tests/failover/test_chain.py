@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 from harness import Stream, all_free, ask, body, error_of, is_whole
-from resilience_harness import CHAIN_MODEL, MODEL_OF, attempts, backend, heal, served_by, started, well
+from resilience_harness import (
+    CHAIN_MODEL,
+    MODEL_OF,
+    attempts,
+    backend,
+    heal,
+    served_by,
+    started,
+    well,
+)
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -48,7 +57,9 @@ WHOLE = [fault("truncated_json"), fault("cut", after_chunks=3), fault("cut_clean
 
 
 def break_it(sim: Simulator, role: str, broken: Fault) -> None:
-    sim.fault(role, broken["fault"], **{key: value for key, value in broken.items() if key != "fault"})
+    sim.fault(
+        role, broken["fault"], **{key: value for key, value in broken.items() if key != "fault"}
+    )
 
 
 def rescuers(broken: Fault) -> tuple[str, ...]:
@@ -57,13 +68,20 @@ def rescuers(broken: Fault) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("broken", [*BOTH, *STREAMED], ids=label)
-def test_a_stream_that_never_began_is_rescued(chained: RouterProcess, sim: Simulator, broken: Fault) -> None:
+def test_a_stream_that_never_began_is_rescued(
+    chained: RouterProcess, sim: Simulator, broken: Fault
+) -> None:
     """Whatever goes wrong before the first content, the next backend's stream is what the client gets, and nothing else."""
     break_it(sim, "primary", broken)
     stream = Stream(chained, body("Hello", **CHAIN_MODEL)).read()
     assert stream.status == 200
     assert is_whole(stream.text)
-    assert (stream.finish_reasons, stream.done, stream.error, stream.comments) == (["stop"], True, None, [])
+    assert (stream.finish_reasons, stream.done, stream.error, stream.comments) == (
+        ["stop"],
+        True,
+        None,
+        [],
+    )
     assert served_by(stream) in rescuers(broken)
     assert len({event["id"] for event in stream.events}) == 1
     assert started(sim, "xai") == 0
@@ -84,7 +102,9 @@ def test_a_whole_answer_is_rescued(chained: RouterProcess, sim: Simulator, broke
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("code", [400, 404, 409, 413, 422])
-def test_a_refusal_of_the_request_is_final(chained: RouterProcess, sim: Simulator, code: int, stream: bool) -> None:
+def test_a_refusal_of_the_request_is_final(
+    chained: RouterProcess, sim: Simulator, code: int, stream: bool
+) -> None:
     """Another backend would refuse it too: the client is told, and nobody else is asked."""
     sim.fault("primary", "error_status", status=code)
     answer = ask(chained, "Hello", stream=stream, **CHAIN_MODEL)
@@ -102,7 +122,11 @@ def test_the_cloud_is_the_last(chained: RouterProcess, sim: Simulator) -> None:
     answer = ask(chained, "Hello", **CHAIN_MODEL)
     well(answer)
     assert served_by(answer) == "xai"
-    assert attempts(answer) == ["primary: upstream_error", "second: upstream_unreachable", "xai: ok"]
+    assert attempts(answer) == [
+        "primary: upstream_error",
+        "second: upstream_unreachable",
+        "xai: ok",
+    ]
     heal(chained, sim)
     sim.reset()
     assert served_by(ask(chained, "Hello", **CHAIN_MODEL)) == "primary"
@@ -124,7 +148,9 @@ def test_the_cloud_is_the_last(chained: RouterProcess, sim: Simulator) -> None:
     ],
     ids=label,
 )
-def test_an_exhausted_chain_says_so(chained: RouterProcess, sim: Simulator, last: Fault, status: int, stream: bool) -> None:
+def test_an_exhausted_chain_says_so(
+    chained: RouterProcess, sim: Simulator, last: Fault, status: int, stream: bool
+) -> None:
     """The last error with its own status, told so that a client library does not repeat it all; 401 and 403 are ours, not the client's."""
     sim.fault("primary", "error_status", status=502)
     sim.fault("embedding", "error_status", status=502)
@@ -164,7 +190,9 @@ def test_a_long_retry_after_is_not(chained: RouterProcess, sim: Simulator) -> No
 
 
 @pytest.mark.parametrize("broken", [fault("reset"), fault("error_status", status=500)], ids=label)
-def test_one_quick_retry_where_nothing_was_received(chained: RouterProcess, sim: Simulator, broken: Fault) -> None:
+def test_one_quick_retry_where_nothing_was_received(
+    chained: RouterProcess, sim: Simulator, broken: Fault
+) -> None:
     """A hiccup is tried once more on the same backend, and only once, also when a kept-alive connection was reset."""
     for _ in range(2):
         before = started(sim, "primary")
@@ -178,7 +206,9 @@ def test_one_quick_retry_where_nothing_was_received(chained: RouterProcess, sim:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_who_is_silent_is_not_asked_twice(chained: RouterProcess, sim: Simulator, stream: bool) -> None:
+def test_who_is_silent_is_not_asked_twice(
+    chained: RouterProcess, sim: Simulator, stream: bool
+) -> None:
     """A backend that hangs sees the request once."""
     sim.fault("primary", "hang")
     assert ask(chained, "Hello", stream=stream, **CHAIN_MODEL).status_code == 200
@@ -187,7 +217,14 @@ def test_who_is_silent_is_not_asked_twice(chained: RouterProcess, sim: Simulator
 
 def test_a_content_policy_refusal_is_passed_on(chained: RouterProcess, sim: Simulator) -> None:
     """What one backend refuses to say is not asked of another."""
-    refusal = {"error": {"message": "No.", "type": "invalid_request_error", "param": None, "code": "content_policy_violation"}}
+    refusal = {
+        "error": {
+            "message": "No.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "content_policy_violation",
+        }
+    }
     sim.fault("primary", "error_status", status=400, body=refusal)
     answer = ask(chained, "Hello", **CHAIN_MODEL)
     assert (answer.status_code, error_of(answer)["code"]) == (400, "content_policy_violation")
@@ -196,7 +233,11 @@ def test_a_content_policy_refusal_is_passed_on(chained: RouterProcess, sim: Simu
 
 def test_too_long_goes_to_a_larger_window_only(make_chain, sim: Simulator) -> None:
     """context_length_exceeded passes over backends whose window is no larger; without a larger one it is the answer."""
-    windows = {"primary": {"context_window": 4096}, "second": {"context_window": 4096}, "xai": {"context_window": 256_000}}
+    windows = {
+        "primary": {"context_window": 4096},
+        "second": {"context_window": 4096},
+        "xai": {"context_window": 256_000},
+    }
     router = make_chain("primary", "second", "xai", backends=windows)
     sim.configure("primary", max_model_len=64)
     sim.configure("embedding", max_model_len=64)

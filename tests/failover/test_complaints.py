@@ -44,7 +44,9 @@ COVERED = {
 def test_there_is_a_test_for_it(complaint: str) -> None:
     """Each complaint has a test by that name."""
     file, _, name = COVERED[complaint].partition("::")
-    assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE
+    )
 
 
 def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Simulator) -> None:
@@ -62,11 +64,20 @@ def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Si
 
 def test_slots_do_not_leak_when_clients_leave(make_chain, sim: Simulator) -> None:
     """Clients that leave at any moment, waiting, before the first token or in mid-stream, leave no slot taken."""
-    router = make_chain("primary", backends={"primary": {"slots": 3, "first_byte_timeout": 10, "total_timeout": 20}}, queue={"wait": 10})
+    router = make_chain(
+        "primary",
+        backends={"primary": {"slots": 3, "first_byte_timeout": 10, "total_timeout": 20}},
+        queue={"wait": 10},
+    )
     text = steer("Hello", all={"ttft_ms": 60, "tokens": 30, "tps": 100})
     chance = random.Random(7)
     for _ in range(6):
-        wires = [Wire(router.port).post("/v1/chat/completions", body(text, stream=chance.random() < 0.5, **CHAIN_MODEL)) for _ in range(8)]
+        wires = [
+            Wire(router.port).post(
+                "/v1/chat/completions", body(text, stream=chance.random() < 0.5, **CHAIN_MODEL)
+            )
+            for _ in range(8)
+        ]
         for wire in wires:
             time.sleep(chance.random() * 0.06)
             wire.leave()
@@ -93,7 +104,9 @@ def test_an_error_in_mid_stream_does_not_spin(chained: RouterProcess, sim: Simul
 
 def test_health_checks_cost_nothing(make_chain, sim: Simulator) -> None:
     """However often backends are probed, nobody generates a token, clouds included."""
-    router = make_chain("primary", "ollama", "xai", probes={"enabled": True, "interval": 0.1, "idle_factor": 1})
+    router = make_chain(
+        "primary", "ollama", "xai", probes={"enabled": True, "interval": 0.1, "idle_factor": 1}
+    )
     eventually(lambda: sim.stats("xai")["by_path"].get("/v1/models", 0) >= 3)
     for role, path in (("primary", "/health"), ("ollama", "/v1/models"), ("xai", "/v1/models")):
         seen = sim.stats(role)["by_path"]

@@ -91,7 +91,9 @@ def test_a_probe_whose_client_leaves_gives_its_place_up(make_chain, sim: Simulat
 
 def test_a_background_probe_ends_it_after_a_refused_connection(make_chain, sim: Simulator) -> None:
     """Nothing listened, now something does: a free health check notices, long before the cooldown's end, and no request has to."""
-    router = make_chain("primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3})
+    router = make_chain(
+        "primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3}
+    )
     sim.refuse("primary")
     ask(router, "Hello", **CHAIN_MODEL)
     assert (state(router), backend(router)["cause"]) == ("cooling", "connect")
@@ -104,7 +106,9 @@ def test_a_background_probe_ends_it_after_a_refused_connection(make_chain, sim: 
 
 def test_a_background_probe_finds_out_first(make_chain, sim: Simulator) -> None:
     """A backend that died while nobody asked is known to be down before the next request."""
-    router = make_chain("primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3})
+    router = make_chain(
+        "primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3}
+    )
     ask(router, "Hello", **CHAIN_MODEL)
     sim.refuse("primary")
     eventually(lambda: state(router) == "cooling")
@@ -114,7 +118,9 @@ def test_a_background_probe_finds_out_first(make_chain, sim: Simulator) -> None:
 
 def test_a_hung_backend_is_tried_by_a_request_not_by_a_probe(make_chain, sim: Simulator) -> None:
     """A server that hangs still answers its health check: passing ones do not end the cooldown, the half-open request does."""
-    router = make_chain("primary", "second", each={"cooldown": 1.5}, probes={"enabled": True, "interval": 0.2})
+    router = make_chain(
+        "primary", "second", each={"cooldown": 1.5}, probes={"enabled": True, "interval": 0.2}
+    )
     sim.fault("primary", "hang")
     ask(router, "Hello", stream=True, **CHAIN_MODEL)
     probes = sim.stats("primary")["by_path"]["/health"]

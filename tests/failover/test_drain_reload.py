@@ -28,7 +28,9 @@ def sessions(router: RouterProcess) -> list[dict[str, Any]]:
 
 
 def configuration(router: RouterProcess) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((router.folder / "router.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load(
+        (router.folder / "router.yaml").read_text(encoding="utf-8")
+    )
     return found
 
 
@@ -107,7 +109,9 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
 
     def keep_asking() -> None:
         while not stop:
-            answer = ask(router, "Hello", model="primary-model" if len(answers) % 2 else "ai-router/primary")
+            answer = ask(
+                router, "Hello", model="primary-model" if len(answers) % 2 else "ai-router/primary"
+            )
             answers.append(answer.status_code)
             if answer.status_code != 200:
                 failures.append(answer.text)
@@ -117,7 +121,11 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
     for number in range(10):
         if number % 2:
             broken = (
-                "backends: [" if number % 4 == 1 else yaml.safe_dump({**good, "backends": {**good["backends"], "primary": {"slts": 3}}})
+                "backends: ["
+                if number % 4 == 1
+                else yaml.safe_dump(
+                    {**good, "backends": {**good["backends"], "primary": {"slts": 3}}}
+                )
             )
             write(router, broken)
             before = status(router)
@@ -127,7 +135,10 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
             assert "Nothing was changed" in answer.json()["error"]["message"]
             assert ("YAML" if number % 4 == 1 else "slts") in answer.json()["error"]["message"]
             assert status(router)["generation"] == before["generation"]
-            assert status(router)["backends"]["primary"]["slots"] == before["backends"]["primary"]["slots"]
+            assert (
+                status(router)["backends"]["primary"]["slots"]
+                == before["backends"]["primary"]["slots"]
+            )
         else:
             good["backends"]["primary"]["slots"] = 20 + number
             write(router, yaml.safe_dump(good))
@@ -171,7 +182,11 @@ def test_every_worker_obeys(make_chain, sim: Simulator) -> None:
     changed["backends"]["primary"]["slots"] = 10
     write(router, yaml.safe_dump(changed))
     assert admin(router, "reload").status_code == 200
-    workers_say(router, lambda told: told["generation"] == 1 and told["backends"]["primary"]["slots"] == 5, 2)
+    workers_say(
+        router,
+        lambda told: told["generation"] == 1 and told["backends"]["primary"]["slots"] == 5,
+        2,
+    )
     admin(router, "events", {"event": "backend.out", "backend": "primary"})
     workers_say(router, lambda told: told["backends"]["primary"]["out"] is True, 2)
     assert router.stop() == 0

@@ -34,7 +34,9 @@ def whole(stream: Stream) -> None:
 
 @pytest.mark.parametrize("after", [1, 5, ALL - 1])
 @pytest.mark.parametrize("fault", ["cut", "cut_clean", "error_event"])
-def test_a_cut_stream_is_continued(chained: RouterProcess, sim: Simulator, fault: str, after: int) -> None:
+def test_a_cut_stream_is_continued(
+    chained: RouterProcess, sim: Simulator, fault: str, after: int
+) -> None:
     """The same backend goes on from the text so far; the client sees one whole answer, and no usage of a part."""
     sim.fault("primary", fault, after_chunks=after, times=1)
     stream = streamed(chained, stream_options={"include_usage": True})
@@ -87,7 +89,10 @@ def test_it_is_continued_twice_at_most(chained: RouterProcess, sim: Simulator) -
 
 
 UNSOUND: dict[str, dict[str, Any]] = {
-    "tools": {"tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}], "tool_choice": "none"},
+    "tools": {
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}],
+        "tool_choice": "none",
+    },
     "logprobs": {"logprobs": True},
     "two choices": {"n": 2},
     "a format": {"response_format": {"type": "json_object"}},
@@ -97,7 +102,9 @@ UNSOUND: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", UNSOUND)
 @pytest.mark.parametrize("fault", ["cut", "stall"])
-def test_where_it_is_not_sound_it_ends_with_an_error(chained: RouterProcess, sim: Simulator, name: str, fault: str) -> None:
+def test_where_it_is_not_sound_it_ends_with_an_error(
+    chained: RouterProcess, sim: Simulator, name: str, fault: str
+) -> None:
     """No [DONE], no second attempt: the last event says that the answer is not complete."""
     sim.fault("primary", fault, after_chunks=4)
     stream = streamed(chained, **UNSOUND[name])
@@ -146,7 +153,9 @@ def test_a_missing_done_is_added(chained: RouterProcess, sim: Simulator) -> None
     assert started(sim, "primary") == 1
 
 
-def test_an_answer_without_a_finish_reason_is_not_complete(chained: RouterProcess, sim: Simulator) -> None:
+def test_an_answer_without_a_finish_reason_is_not_complete(
+    chained: RouterProcess, sim: Simulator
+) -> None:
     """Whatever its [DONE] says: it ends with an error event, and is not passed off as a whole."""
     sim.fault("primary", "no_finish_reason_with_done")
     stream = streamed(chained)

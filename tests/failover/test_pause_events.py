@@ -13,7 +13,9 @@ from simulator.testing import Simulator
 
 
 def swap(router: Any, what: str, **fields: Any) -> None:
-    answer = admin(router, "events", {"event": f"model.swap.{what}", "backend": "primary", **fields})
+    answer = admin(
+        router, "events", {"event": f"model.swap.{what}", "backend": "primary", **fields}
+    )
     assert answer.status_code == 200, answer.text
 
 
@@ -65,7 +67,10 @@ def test_others_answer_meanwhile(make_chain, sim: Simulator) -> None:
     swap(router, "initiated")
     for _ in range(3):
         assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "second"
-    assert admin(router, "events", {"event": "model.swap.initiated", "backend": "second"}).status_code == 200
+    assert (
+        admin(router, "events", {"event": "model.swap.initiated", "backend": "second"}).status_code
+        == 200
+    )
     held = Running(lambda: ask(router, "Hello", **CHAIN_MODEL))
     time.sleep(0.7)
     assert (held.done, started(sim, "xai")) == (0, 0)
@@ -88,7 +93,9 @@ def test_a_loading_server_holds_requests(make_chain, sim: Simulator) -> None:
     unharmed(router)
 
 
-def test_a_loading_server_is_passed_over_for_a_local_one_but_not_for_the_cloud(make_chain, sim: Simulator) -> None:
+def test_a_loading_server_is_passed_over_for_a_local_one_but_not_for_the_cloud(
+    make_chain, sim: Simulator
+) -> None:
     """Loading is not failing: while it lasts, and no longer than hold_wait, the cloud is not called."""
     router = make_chain("primary", "second", "xai", queue={"hold_wait": 1.2})
     sim.fault("primary", "loading")
@@ -126,10 +133,15 @@ def test_another_model_after_a_swap(make_chain, sim: Simulator) -> None:
 def test_out_and_in(make_chain, sim: Simulator) -> None:
     """A backend that was taken out is not asked, whatever its health; brought back it is, at once."""
     router = make_chain("primary", "second")
-    assert admin(router, "events", {"event": "backend.out", "backend": "primary"}).status_code == 200
+    assert (
+        admin(router, "events", {"event": "backend.out", "backend": "primary"}).status_code == 200
+    )
     assert backend(router)["out"] is True
     assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "second"
-    assert admin(router, "events", {"event": "backend.in", "model": "primary-model"}).status_code == 200
+    assert (
+        admin(router, "events", {"event": "backend.in", "model": "primary-model"}).status_code
+        == 200
+    )
     assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "primary"
 
 
@@ -142,7 +154,10 @@ def test_out_and_in(make_chain, sim: Simulator) -> None:
         ({"event": "model.swap.initiated"}, "backend"),
         ({"event": "model.swap.initiated", "backend": "nobody"}, "backend"),
         ({"event": "model.swap.initiated", "backend": "primary", "expected_s": 0}, "expected_s"),
-        ({"event": "model.swap.initiated", "backend": "primary", "expected_s": "soon"}, "expected_s"),
+        (
+            {"event": "model.swap.initiated", "backend": "primary", "expected_s": "soon"},
+            "expected_s",
+        ),
         ({"event": "model.swap.initiated", "backend": "primary", "expected_s": True}, "expected_s"),
     ],
     ids=str,

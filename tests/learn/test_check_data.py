@@ -10,7 +10,15 @@ from learn.data import CLASSES, parse_line, read_prompts
 
 
 def line(text: str, label: str = "PRIMARY", origin: str = "a", **more: object) -> str:
-    return json.dumps({"messages": [{"role": "user", "content": text}], "label": label, "lang": "en", "origin": origin, **more})
+    return json.dumps(
+        {
+            "messages": [{"role": "user", "content": text}],
+            "label": label,
+            "lang": "en",
+            "origin": origin,
+            **more,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,7 +32,14 @@ def line(text: str, label: str = "PRIMARY", origin: str = "a", **more: object) -
         line("hi", surprise=1),
         line(""),
         line("hi", lang="english"),
-        json.dumps({"messages": [{"role": "assistant", "content": "hi"}], "label": "PRIMARY", "lang": "en", "origin": "a"}),
+        json.dumps(
+            {
+                "messages": [{"role": "assistant", "content": "hi"}],
+                "label": "PRIMARY",
+                "lang": "en",
+                "origin": "a",
+            }
+        ),
         json.dumps({"messages": "hi", "label": "PRIMARY", "lang": "en", "origin": "a"}),
     ],
 )
@@ -34,12 +49,17 @@ def test_a_malformed_line_is_refused(text: str) -> None:
 
 
 def test_a_second_label_is_accepted() -> None:
-    prompt = parse_line(line("a deep look at this week's market", "ENRICH", also_ok=["COMPLEX"]), "a.jsonl:1")
+    prompt = parse_line(
+        line("a deep look at this week's market", "ENRICH", also_ok=["COMPLEX"]), "a.jsonl:1"
+    )
     assert prompt.accepted == {"ENRICH", "COMPLEX"}
 
 
 def prompts(*pairs: tuple[str, str]) -> list:  # type: ignore[type-arg]
-    return [parse_line(line(text, origin=origin), f"{origin}.jsonl:{i}") for i, (text, origin) in enumerate(pairs)]
+    return [
+        parse_line(line(text, origin=origin), f"{origin}.jsonl:{i}")
+        for i, (text, origin) in enumerate(pairs)
+    ]
 
 
 def test_exact_and_near_duplicates_are_found_across_origins() -> None:
@@ -47,8 +67,14 @@ def test_exact_and_near_duplicates_are_found_across_origins() -> None:
         prompts(
             ("What is the capital of Norway?", "a"),
             ("what is the capital of  norway", "b"),
-            ("Please explain step by step how photosynthesis works in desert plants such as cacti.", "a"),
-            ("Please explain step by step how photosynthesis works in desert plants, such as cacti!!", "b"),
+            (
+                "Please explain step by step how photosynthesis works in desert plants such as cacti.",
+                "a",
+            ),
+            (
+                "Please explain step by step how photosynthesis works in desert plants, such as cacti!!",
+                "b",
+            ),
             ("What is the capital of Sweden?", "a"),
         )
     )
@@ -58,12 +84,23 @@ def test_exact_and_near_duplicates_are_found_across_origins() -> None:
 
 def test_other_names_or_other_last_turns_are_no_duplicates() -> None:
     talk = [
-        {"role": "user", "content": "Tell me a long story about a dragon who could not breathe fire at all"},
+        {
+            "role": "user",
+            "content": "Tell me a long story about a dragon who could not breathe fire at all",
+        },
         {"role": "assistant", "content": "Once…"},
     ]
     a, b = (
         parse_line(
-            json.dumps({"messages": [*talk, {"role": "user", "content": last}], "label": "PRIMARY", "lang": "en", "origin": "a"}), "a:1"
+            json.dumps(
+                {
+                    "messages": [*talk, {"role": "user", "content": last}],
+                    "label": "PRIMARY",
+                    "lang": "en",
+                    "origin": "a",
+                }
+            ),
+            "a:1",
         )
         for last in ("shorter please", "and in French")
     )

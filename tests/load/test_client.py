@@ -25,7 +25,11 @@ def client(simulator: Simulator) -> Iterator[Client]:
 
 
 def body(steering: str = "", **fields: Any) -> dict[str, Any]:
-    return {"model": "primary-model", "messages": [{"role": "user", "content": f"Hello {steering}"}], **fields}
+    return {
+        "model": "primary-model",
+        "messages": [{"role": "user", "content": f"Hello {steering}"}],
+        **fields,
+    }
 
 
 def test_a_stream_is_timed_piece_by_piece(client: Client) -> None:
@@ -39,7 +43,12 @@ def test_a_stream_is_timed_piece_by_piece(client: Client) -> None:
 
 
 def test_a_silence_within_a_stream_is_seen(client: Client) -> None:
-    answer = client.ask(body('[[sim {"tokens": 10, "fault": {"name": "stall", "after_chunks": 4, "ms": 150}}]]', stream=True))
+    answer = client.ask(
+        body(
+            '[[sim {"tokens": 10, "fault": {"name": "stall", "after_chunks": 4, "ms": 150}}]]',
+            stream=True,
+        )
+    )
     assert not answer.problem
     assert answer.gap > 0.12
 
@@ -63,7 +72,9 @@ def test_requests_share_one_connection(simulator: Simulator, client: Client) -> 
         ('{"name": "empty_200"}', ""),
     ],
 )
-def test_what_is_not_whole_is_a_problem_and_the_next_request_works(client: Client, fault: str, says: str) -> None:
+def test_what_is_not_whole_is_a_problem_and_the_next_request_works(
+    client: Client, fault: str, says: str
+) -> None:
     answer = client.ask(body(f'[[sim {{"tokens": 20, "fault": {fault}}}]]', stream=True))
     assert answer.problem
     assert says in answer.problem
@@ -89,7 +100,9 @@ def test_nobody_there_is_a_problem_and_no_exception() -> None:
     assert answer.status == 0
 
 
-def test_a_server_that_closed_an_idle_connection_is_asked_again(simulator: Simulator, client: Client) -> None:
+def test_a_server_that_closed_an_idle_connection_is_asked_again(
+    simulator: Simulator, client: Client
+) -> None:
     assert not client.ask(body()).problem
     assert client._sock is not None
     client._sock.shutdown(2)
@@ -98,7 +111,11 @@ def test_a_server_that_closed_an_idle_connection_is_asked_again(simulator: Simul
 
 def test_headers_and_vectors(simulator: Simulator) -> None:
     client = Client(Endpoint.of(simulator.url("embedding")))
-    answer = client.ask({"model": "embedding-model", "input": ["a", "b"]}, path=EMBEDDINGS, headers={"X-Sim": '{"ttft_ms": 80}'})
+    answer = client.ask(
+        {"model": "embedding-model", "input": ["a", "b"]},
+        path=EMBEDDINGS,
+        headers={"X-Sim": '{"ttft_ms": 80}'},
+    )
     client.close()
     assert not answer.problem
     assert answer.seconds > 0.075

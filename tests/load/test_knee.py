@@ -10,16 +10,26 @@ from load.report import knee_table
 from load.samples import Outcome, Sample
 from load.verdict import Stretch
 
-SLO = RouterSlo.model_validate({"name": "test", "routes": {"primary": {"total_ms": {"p95": 1000}}}, "at_least": 5})
+SLO = RouterSlo.model_validate(
+    {"name": "test", "routes": {"primary": {"total_ms": {"p95": 1000}}}, "at_least": 5}
+)
 
 
 def step(load: float, breach: str = "") -> Step:
     return Step(load, 10.0, 0.5, 8.0, 0.5, None, breach)
 
 
-def stretch(load: float, total: float, n: int = 20, outcome: Outcome = Outcome.OK, name: str = "step") -> Stretch:
+def stretch(
+    load: float, total: float, n: int = 20, outcome: Outcome = Outcome.OK, name: str = "step"
+) -> Stretch:
     samples = [Sample(float(i), "chat", "primary", outcome, 200, total) for i in range(n)]
-    return Stretch(Phase(name, load, 10, True), 0.0, 10.0, samples, [Look(1.0, None, 3, 0), Look(2.0, None, 5, 0)])
+    return Stretch(
+        Phase(name, load, 10, True),
+        0.0,
+        10.0,
+        samples,
+        [Look(1.0, None, 3, 0), Look(2.0, None, 5, 0)],
+    )
 
 
 def test_the_knee_is_the_last_load_before_the_first_breach() -> None:
@@ -40,7 +50,15 @@ def test_without_a_load_inside_there_is_no_knee() -> None:
 
 
 def test_steps_are_judged_by_the_service_levels() -> None:
-    found = steps([stretch(2.0, 1.5), stretch(1.0, 0.4, name="hold"), stretch(1.5, 0.5), stretch(1.0, 9.0, name="recovery")], SLO)
+    found = steps(
+        [
+            stretch(2.0, 1.5),
+            stretch(1.0, 0.4, name="hold"),
+            stretch(1.5, 0.5),
+            stretch(1.0, 9.0, name="recovery"),
+        ],
+        SLO,
+    )
     assert [(each.load, each.kept) for each in found] == [(1.0, True), (1.5, True), (2.0, False)]
     assert found[0].per_s == pytest.approx(2.0)
     assert found[0].busy == 4
@@ -61,9 +79,14 @@ def test_a_knee_below_the_rated_load_is_a_breach() -> None:
 
 
 def test_sizing_is_requests_per_second_times_p95() -> None:
-    slots, threads = sizing(Step(2.0, 20.0, 1.5, 16.0, 0.8, None, ""), slots=8, queue=64, threads=320)
+    slots, threads = sizing(
+        Step(2.0, 20.0, 1.5, 16.0, 0.8, None, ""), slots=8, queue=64, threads=320
+    )
     assert "16.0 requests/s × 0.80 s (p95) = 12.8 at once → 13 slots (configured: 8)" in slots
-    assert "20.0 requests/s × 1.50 s (p95) = 30.0 at once + 64 that may wait → 94 threads (configured: 320)" in threads
+    assert (
+        "20.0 requests/s × 1.50 s (p95) = 30.0 at once + 64 that may wait → 94 threads (configured: 320)"
+        in threads
+    )
 
 
 def test_sizing_without_knowing_the_configuration() -> None:

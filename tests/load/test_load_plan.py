@@ -9,7 +9,9 @@ from load.plan import SHAPES, Phase, load_at, plan
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seconds", [6.0, 60.0, None])
-def test_a_shape_lasts_as_long_as_asked_and_counts_something(shape: str, seconds: float | None) -> None:
+def test_a_shape_lasts_as_long_as_asked_and_counts_something(
+    shape: str, seconds: float | None
+) -> None:
     phases = plan(shape, seconds)
     assert sum(phase.seconds for phase in phases) == pytest.approx(seconds or SHAPES[shape][0])
     assert any(phase.counted for phase in phases)

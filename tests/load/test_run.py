@@ -18,25 +18,39 @@ from load.setup import Setup
 
 def load(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "load", *words], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "load", *words],
+        cwd=ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path, float]:
+def baseline(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[subprocess.CompletedProcess[str], Path, float]:
     out, begun = tmp_path_factory.mktemp("load"), time.monotonic()
     done = load("--shape", "baseline", "--seconds", "6", "--out", str(out))
     return done, next(out.iterdir()), time.monotonic() - begun
 
 
-def test_a_short_run_ends_with_a_verdict(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+def test_a_short_run_ends_with_a_verdict(
+    baseline: tuple[subprocess.CompletedProcess[str], Path, float],
+) -> None:
     done, _, seconds = baseline
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1].startswith("Verdict: every service level that could be judged was kept.")
+    assert done.stdout.splitlines()[-1].startswith(
+        "Verdict: every service level that could be judged was kept."
+    )
     assert seconds < 20
 
 
-def test_a_run_leaves_its_files(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+def test_a_run_leaves_its_files(
+    baseline: tuple[subprocess.CompletedProcess[str], Path, float],
+) -> None:
     folder = baseline[1]
     names = {path.name for path in folder.iterdir()}
     assert {"stats_stats.csv", "report.html", "verdict.json", "phases.jsonl", "locust.txt"} <= names
@@ -46,7 +60,9 @@ def test_a_run_leaves_its_files(baseline: tuple[subprocess.CompletedProcess[str]
     assert json.loads((folder / "verdict.json").read_text())["complete"]
 
 
-def test_nothing_is_left_running(baseline: tuple[subprocess.CompletedProcess[str], Path, float]) -> None:
+def test_nothing_is_left_running(
+    baseline: tuple[subprocess.CompletedProcess[str], Path, float],
+) -> None:
     folder = str(baseline[1]).encode()
     mine = [path for path in Path("/proc").glob("[0-9]*/environ") if _holds(path, folder)]
     assert not mine
@@ -61,8 +77,21 @@ def _holds(path: Path, needle: bytes) -> bool:
 
 def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
     slo = tmp_path / "strict.yaml"
-    slo.write_text("name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\nat_least: 1\n")
-    done = load("--shape", "1x", "--seconds", "4", "--slo", str(slo), "--out", str(tmp_path / "out"), "--distributed", "2")
+    slo.write_text(
+        "name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\nat_least: 1\n"
+    )
+    done = load(
+        "--shape",
+        "1x",
+        "--seconds",
+        "4",
+        "--slo",
+        str(slo),
+        "--out",
+        str(tmp_path / "out"),
+        "--distributed",
+        "2",
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BREACH" in done.stdout
     (folder,) = (tmp_path / "out").iterdir()
@@ -76,7 +105,9 @@ def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until = time.monotonic() + 40
-    while time.monotonic() < until and not any(path.read_text().count("\n") >= 3 for path in tmp_path.glob("*/phases.jsonl")):
+    while time.monotonic() < until and not any(
+        path.read_text().count("\n") >= 3 for path in tmp_path.glob("*/phases.jsonl")
+    ):
         time.sleep(0.1)
     time.sleep(2)
     process.send_signal(signal.SIGINT)
@@ -105,7 +136,9 @@ def test_setup_reaches_the_processes_and_the_key_stays_out_of_it(tmp_path: Path)
 def test_samples_survive_a_process_that_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "samples-1.jsonl"
     writer = Writer(path)
-    late, early = (Sample(at, "chat", "primary", Outcome.OK, 200, 0.5, 0.1, 9, 80.0, 0.02) for at in (2.0, 1.0))
+    late, early = (
+        Sample(at, "chat", "primary", Outcome.OK, 200, 0.5, 0.1, 9, 80.0, 0.02) for at in (2.0, 1.0)
+    )
     writer.add(late)
     writer.add(early)
     writer.close()

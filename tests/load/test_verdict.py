@@ -15,7 +15,15 @@ HOLD = Phase("hold", 1.0, 10, True)
 
 def sample(at: float = 1.0, **fields: Any) -> Sample:
     usual: dict[str, Any] = dict(
-        user="chat", route="primary", outcome=Outcome.OK, status=200, total=0.5, ttft=0.1, tokens=20, rate=100.0, gap=0.02
+        user="chat",
+        route="primary",
+        outcome=Outcome.OK,
+        status=200,
+        total=0.5,
+        ttft=0.1,
+        tokens=20,
+        rate=100.0,
+        gap=0.02,
     )
     return Sample(at=at, **{**usual, **fields})
 
@@ -71,28 +79,46 @@ def test_failures_among_too_few_are_a_breach_all_the_same() -> None:
 
 
 def test_what_the_client_did_itself_counts_for_neither_side() -> None:
-    aborted = [sample(i, outcome=Outcome.ABORTED) for i in range(50)] + [sample(i, outcome=Outcome.GAVE_UP) for i in range(50)]
+    aborted = [sample(i, outcome=Outcome.ABORTED) for i in range(50)] + [
+        sample(i, outcome=Outcome.GAVE_UP) for i in range(50)
+    ]
     lines = rated(stretch(*[sample(i) for i in range(10)], *aborted), slo())
     assert line(lines, "failed").n == 10
 
 
 def test_a_slow_reader_does_not_make_the_router_slow() -> None:
-    lines = rated(stretch(*[sample(i) for i in range(10)], *[sample(i, user="slow reader", total=9, gap=5) for i in range(10)]), slo())
+    lines = rated(
+        stretch(
+            *[sample(i) for i in range(10)],
+            *[sample(i, user="slow reader", total=9, gap=5) for i in range(10)],
+        ),
+        slo(),
+    )
     assert line(lines, "primary: whole").kept
     assert line(lines, "longest silence").kept
 
 
 def test_availability_counts_seconds_and_not_requests() -> None:
     burst = [sample(3.0, outcome=Outcome.FAILED, total=0.1) for _ in range(100)]
-    lines = rated(stretch(*[sample(i + 0.1, total=0.1) for i in range(10) for _ in range(3)], *burst), slo(availability=0.95))
+    lines = rated(
+        stretch(*[sample(i + 0.1, total=0.1) for i in range(10) for _ in range(3)], *burst),
+        slo(availability=0.95),
+    )
     assert line(lines, "available").measured == "90.0 % of 10 s"
     assert line(lines, "available").kept is False
 
 
 def test_what_the_router_adds() -> None:
     looks = [Look(float(i), 0.030, 1, 0) for i in range(10)]
-    assert line(rated(stretch(sample(), looks=looks), slo(added_ms={"p95": 20})), "added").kept is False
-    assert not [each for each in rated(stretch(sample()), slo(added_ms={"p95": 20})) if each.slo.startswith("added")]
+    assert (
+        line(rated(stretch(sample(), looks=looks), slo(added_ms={"p95": 20})), "added").kept
+        is False
+    )
+    assert not [
+        each
+        for each in rated(stretch(sample()), slo(added_ms={"p95": 20}))
+        if each.slo.startswith("added")
+    ]
 
 
 def test_only_counted_phases_that_took_place_whole_are_judged() -> None:

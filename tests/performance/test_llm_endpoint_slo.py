@@ -42,7 +42,9 @@ def measured(subject: Subject) -> Summary:
 
 def line(name: str, found: Summary) -> str:
     shown = (("P50", found.p50), ("P95", found.p95), ("P99", found.p99), ("mean", found.mean))
-    return f"{name:<12} " + "  ".join(f"{title} {1000 * value:8.1f}" for title, value in shown) + " ms"
+    return (
+        f"{name:<12} " + "  ".join(f"{title} {1000 * value:8.1f}" for title, value in shown) + " ms"
+    )
 
 
 class EndpointSlo:
@@ -60,7 +62,9 @@ class EndpointSlo:
     def test_cold_start(self, subject: Subject) -> None:
         cold, warm = subject.cold()
         budget = subject.slo.cold_start
-        print(f"\n{self.name}: cold {1000 * cold:.1f} ms, warm {1000 * warm:.1f} ms, × {cold / warm:.1f} of at most × {budget:g}")
+        print(
+            f"\n{self.name}: cold {1000 * cold:.1f} ms, warm {1000 * warm:.1f} ms, × {cold / warm:.1f} of at most × {budget:g}"
+        )
         assert budget is not None
         assert cold <= budget * warm
 
@@ -84,7 +88,10 @@ class EndpointSlo:
             assert found.n == clients * PROFILE.method.per_worker
             base = base or found.p95
             low, high = expected.get(clients, (1.0, 1.0))
-            print(f"\n{line(self.name, found)}  {clients:2} clients: × {found.p95 / base:.2f}, expected {low:g} … {high:g}", end="")
+            print(
+                f"\n{line(self.name, found)}  {clients:2} clients: × {found.p95 / base:.2f}, expected {low:g} … {high:g}",
+                end="",
+            )
 
 
 class TestCoder14BSlo(EndpointSlo):
@@ -117,7 +124,11 @@ class TestCrossEndpointSummary:
             if url is None:
                 continue
             try:
-                found = measured(Subject(name, slo, PROFILE, Endpoint.of(url, os.environ.get("LLM_API_KEY") or None)))
+                found = measured(
+                    Subject(
+                        name, slo, PROFILE, Endpoint.of(url, os.environ.get("LLM_API_KEY") or None)
+                    )
+                )
             except (Failure, ValueError) as error:
                 lines.append(f"{name:<12} {error}")
                 continue

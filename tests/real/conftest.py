@@ -42,7 +42,9 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.output = output
         with output.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
 
     def until_up(self, path):
         deadline = time.monotonic() + START_LIMIT
@@ -57,7 +59,12 @@ class Served:
 
     def open(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        connection.request(
+            method,
+            path,
+            None if body is None else json.dumps(body),
+            {"Content-Type": "application/json"},
+        )
         return connection, connection.getresponse()
 
     def ask(self, method, path, body=None):
@@ -78,7 +85,9 @@ class Served:
 
 
 def plain_environment(**more):
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | more
+    return {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    } | more
 
 
 @pytest.fixture(scope="session")
@@ -94,11 +103,20 @@ def model_file(tmp_path_factory):
 def server(model_file, tmp_path_factory):
     port = free_port()
     # interrupt_requests: else a second request ends the first one's stream.
-    options = {"model": model_file, "model_alias": "tiny", "host": "127.0.0.1", "port": port, "n_ctx": 2048, "n_threads": 1}
+    options = {
+        "model": model_file,
+        "model_alias": "tiny",
+        "host": "127.0.0.1",
+        "port": port,
+        "n_ctx": 2048,
+        "n_threads": 1,
+    }
     command = [PYTHON, "-m", "llama_cpp.server", "--interrupt_requests", "False"]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    served = Served(command, tmp_path_factory.mktemp("server") / "output.txt", plain_environment(), port)
+    served = Served(
+        command, tmp_path_factory.mktemp("server") / "output.txt", plain_environment(), port
+    )
     try:
         yield served.until_up("/v1/models")
     finally:
@@ -116,8 +134,12 @@ def router(server, tmp_path_factory):
         "enrichment: {backend: primary}\n"
         "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"
     )
-    environ = plain_environment(ROUTER_CONFIG=str(config), LOG_DIR=str(folder / "logs"), PORT=str(port))
-    served = Served([sys.executable, "-m", "airouter", "serve"], folder / "output.txt", environ, port)
+    environ = plain_environment(
+        ROUTER_CONFIG=str(config), LOG_DIR=str(folder / "logs"), PORT=str(port)
+    )
+    served = Served(
+        [sys.executable, "-m", "airouter", "serve"], folder / "output.txt", environ, port
+    )
     served.log_dir = folder / "logs"
     try:
         yield served.until_up("/health")

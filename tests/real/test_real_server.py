@@ -11,7 +11,12 @@ LONG = 1500  # tokens; the context has room for 2,048
 
 
 def chat(text="Tell me something.", **more):
-    return {"model": "ai-router", "messages": [{"role": "user", "content": text}], "temperature": 1, **more}
+    return {
+        "model": "ai-router",
+        "messages": [{"role": "user", "content": text}],
+        "temperature": 1,
+        **more,
+    }
 
 
 def events(response):
@@ -41,7 +46,9 @@ def test_it_is_found_healthy_and_its_model_is_listed(router):
     status, health = router.ask("GET", "/health")
     assert (status, health["status"]) == (200, "healthy")
     router.ask("POST", "/v1/chat/completions", chat(max_tokens=1))
-    assert {"ai-router", "tiny"} <= {model["id"] for model in router.ask("GET", "/v1/models")[1]["data"]}
+    assert {"ai-router", "tiny"} <= {
+        model["id"] for model in router.ask("GET", "/v1/models")[1]["data"]
+    }
 
 
 def test_answer_in_one_piece(router):
@@ -63,12 +70,16 @@ def test_streamed_answer(router):
 
 def test_streamed_and_whole_answer_agree(router):
     whole = router.ask("POST", "/v1/chat/completions", chat(max_tokens=40, temperature=0))[1]
-    assert stream(router, max_tokens=40, temperature=0)[0] == whole["choices"][0]["message"]["content"]
+    assert (
+        stream(router, max_tokens=40, temperature=0)[0] == whole["choices"][0]["message"]["content"]
+    )
 
 
 def test_it_stops_computing_when_the_client_goes(router, server):
     *_, whole = stream(router, max_tokens=LONG)
-    connection, response = router.open("POST", "/v1/chat/completions", chat(stream=True, max_tokens=LONG))
+    connection, response = router.open(
+        "POST", "/v1/chat/completions", chat(stream=True, max_tokens=LONG)
+    )
     seen = events(response)
     for _ in range(3):
         next(seen)
@@ -76,12 +87,17 @@ def test_it_stops_computing_when_the_client_goes(router, server):
     connection.close()
     # It serves one request at a time: an answer that comes early shows that the other one was given up.
     started = time.monotonic()
-    assert server.ask("POST", "/v1/chat/completions", chat(max_tokens=1) | {"model": "tiny"})[0] == 200
+    assert (
+        server.ask("POST", "/v1/chat/completions", chat(max_tokens=1) | {"model": "tiny"})[0] == 200
+    )
     assert time.monotonic() - started < whole / 2
 
 
 def test_requests_at_once_are_all_answered(router):
-    started = [router.open("POST", "/v1/chat/completions", chat(stream=True, max_tokens=20)) for _ in range(4)]
+    started = [
+        router.open("POST", "/v1/chat/completions", chat(stream=True, max_tokens=20))
+        for _ in range(4)
+    ]
     for connection, response in started:
         assert list(events(response))[-1] == b"[DONE]"
         connection.close()
@@ -89,7 +105,9 @@ def test_requests_at_once_are_all_answered(router):
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(
-    "wrong", [{"messages": [{"role": "user", "content": "word " * 3000}]}, {"temperature": "hot"}], ids=["too long", "malformed"]
+    "wrong",
+    [{"messages": [{"role": "user", "content": "word " * 3000}]}, {"temperature": "hot"}],
+    ids=["too long", "malformed"],
 )
 def test_its_error_reaches_the_client_as_an_error(router, wrong, streamed):
     status, body = router.ask("POST", "/v1/chat/completions", chat(stream=streamed) | wrong)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+)
 from resilience_harness import FakeClock
 
 from airouter.resilience.breaker import Breaker, Failure, Permit
@@ -127,7 +134,9 @@ def test_late_answers_of_before_do_not_close_it(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
-def test_a_probe_of_an_earlier_time_is_no_probe_any_more(breaker: Breaker, clock: FakeClock) -> None:
+def test_a_probe_of_an_earlier_time_is_no_probe_any_more(
+    breaker: Breaker, clock: FakeClock
+) -> None:
     """When a last resort has closed it meanwhile, the old probe's end neither frees nor closes what came later."""
     fail(breaker, "silent")
     clock.move(30)
@@ -166,7 +175,9 @@ def test_a_complete_stream_forgives(breaker: Breaker) -> None:
     assert breaker.fails == 0
 
 
-def test_a_passing_health_check_ends_a_cooldown_after_a_refused_connection_only(breaker: Breaker) -> None:
+def test_a_passing_health_check_ends_a_cooldown_after_a_refused_connection_only(
+    breaker: Breaker,
+) -> None:
     """Who was not there and is there again is asked again; a server that hangs still passes its health check."""
     fail(breaker, "silent")
     breaker.probe_passed()
@@ -216,7 +227,10 @@ class Machine(RuleBasedStateMachine):
                 self.probes.append(permit)
         return permit
 
-    @rule(permit=consumes(permits), end=st.sampled_from(["answered", "begun", "forgotten", "connect", "silent", "other"]))
+    @rule(
+        permit=consumes(permits),
+        end=st.sampled_from(["answered", "begun", "forgotten", "connect", "silent", "other"]),
+    )
     def end(self, permit: Permit | None, end: Failure) -> None:
         if permit is None:
             return
@@ -231,7 +245,11 @@ class Machine(RuleBasedStateMachine):
             self.probes.remove(permit)
         if before == "open":
             assert self.breaker.state == "open", "a late result closed it"
-        if self.given_in[permit] < self.breaker.opened and not is_probe and before in ("open", "half_open"):
+        if (
+            self.given_in[permit] < self.breaker.opened
+            and not is_probe
+            and before in ("open", "half_open")
+        ):
             assert self.breaker.state != "closed", "what began before it opened closed it"
         self._forget_closed()
 

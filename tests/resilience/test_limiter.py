@@ -9,7 +9,15 @@ import time
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from airouter.clock import Clock
 from airouter.errors import Busy
@@ -66,7 +74,10 @@ class LimiterMachine(RuleBasedStateMachine):
         slot.release()
         self.held -= 1
         if waiting:  # the slot went to the first in line, and its thread is woken
-            first = min(waiting, key=lambda ticket: (PRIORITIES.index(ticket.priority), self.open.index(ticket)))
+            first = min(
+                waiting,
+                key=lambda ticket: (PRIORITIES.index(ticket.priority), self.open.index(ticket)),
+            )
             assert first.slot is not None
             assert select.select([first.wake], [], [], 0)[0]
         return slot
@@ -109,7 +120,9 @@ class LimiterMachine(RuleBasedStateMachine):
             ticket.leave()
 
 
-LimiterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
+LimiterMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, database=None
+)
 TestLimiter = LimiterMachine.TestCase
 
 
@@ -192,7 +205,10 @@ def test_interactive_goes_before_meta_before_batch() -> None:
     limiter = Limiter(1, 10, Clock())
     slot = limiter.try_acquire()
     assert slot is not None
-    tickets = [limiter.queue_up(priority) for priority in ("batch", "meta", "interactive", "batch", "interactive", "meta")]
+    tickets = [
+        limiter.queue_up(priority)
+        for priority in ("batch", "meta", "interactive", "batch", "interactive", "meta")
+    ]
     order = []
     for _ in tickets:
         slot.release()

@@ -10,4 +10,9 @@ from airouter.types import Features
 def features(*messages: str | tuple[str, str], **request: Any) -> Features:
     """Strings are user turns; pairs are (role, text)."""
     turns = [("user", message) if isinstance(message, str) else message for message in messages]
-    return features_of(parse_request("chat", {"messages": [{"role": role, "content": text} for role, text in turns], **request}))
+    return features_of(
+        parse_request(
+            "chat",
+            {"messages": [{"role": role, "content": text} for role, text in turns], **request},
+        )
+    )

@@ -20,8 +20,12 @@ class FakeClock:
         return self.time
 
 
-def decision(label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False) -> Decision:
-    return Decision(label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced)
+def decision(
+    label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False
+) -> Decision:
+    return Decision(
+        label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced
+    )
 
 
 @pytest.fixture
@@ -63,8 +67,14 @@ def test_noise_makes_no_other_key(one: str, other: str) -> None:
         (features("explain monads"), features("explain nomads")),
         (features("read this"), features("read this", tools=[{"type": "function"}])),
         (features("and tomorrow?"), features("and tomorrow?", metadata={"task": "chat"})),
-        (features("weather in Oslo", ("assistant", "Rain"), "and tomorrow?"), features("2+2", ("assistant", "4"), "and tomorrow?")),
-        (features("the date of the treaty of 2020-01-02"), features("the date of the treaty of 2021-01-02")),
+        (
+            features("weather in Oslo", ("assistant", "Rain"), "and tomorrow?"),
+            features("2+2", ("assistant", "4"), "and tomorrow?"),
+        ),
+        (
+            features("the date of the treaty of 2020-01-02"),
+            features("the date of the treaty of 2021-01-02"),
+        ),
     ],
 )
 def test_what_matters_makes_another_key(one: object, other: object) -> None:
@@ -101,13 +111,18 @@ def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
         Decision("MODERATE", "reasoning", None, None, 1.0, ()),
     ],
 )
-def test_never_filled_from_what_was_not_properly_decided(cache: CacheTier, refused: Decision) -> None:
+def test_never_filled_from_what_was_not_properly_decided(
+    cache: CacheTier, refused: Decision
+) -> None:
     assert not cache.learn(features("some ask"), refused)
     assert len(cache) == 0
 
 
 def test_worth_keeping_reads_the_verdict_that_decided() -> None:
-    verdicts = (Verdict("one_token", None, finish_reason="timeout"), Verdict("reasoning", "COMPLEX", finish_reason="label"))
+    verdicts = (
+        Verdict("one_token", None, finish_reason="timeout"),
+        Verdict("reasoning", "COMPLEX", finish_reason="label"),
+    )
     assert worth_keeping(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
 
 

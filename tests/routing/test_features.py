@@ -24,9 +24,18 @@ def test_the_ask_is_the_last_user_turn() -> None:
             {"role": "system", "content": "A later note."},
         ]
     )
-    assert (found.ask, found.system, found.last_role, found.last_text) == ("Three", "Be brief.", "system", "A later note.")
+    assert (found.ask, found.system, found.last_role, found.last_text) == (
+        "Three",
+        "Be brief.",
+        "system",
+        "A later note.",
+    )
     assert found.previous == (("user", "One"), ("assistant", "Two"))
-    assert (found.n_messages, found.n_user, found.total_chars) == (5, 2, len("Be brief.OneTwoThreeA later note."))
+    assert (found.n_messages, found.n_user, found.total_chars) == (
+        5,
+        2,
+        len("Be brief.OneTwoThreeA later note."),
+    )
 
 
 def test_parts_are_read_as_text() -> None:
@@ -35,7 +44,14 @@ def test_parts_are_read_as_text() -> None:
     found = features(
         [
             {"role": "assistant", "content": None, "tool_calls": []},
-            {"role": "user", "content": [{"type": "text", "text": "What"}, picture, {"type": "text", "text": "is it?"}]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What"},
+                    picture,
+                    {"type": "text", "text": "is it?"},
+                ],
+            },
         ]
     )
     assert (found.ask, found.has_images) == ("What\nis it?", True)
@@ -44,7 +60,9 @@ def test_parts_are_read_as_text() -> None:
 
 def test_there_may_be_no_user_turn() -> None:
     """A conversation without a user's turn has an empty ask."""
-    found = features([{"role": "system", "content": "Do it."}, {"role": "assistant", "content": "Done"}])
+    found = features(
+        [{"role": "system", "content": "Do it."}, {"role": "assistant", "content": "Done"}]
+    )
     assert (found.ask, found.previous, found.n_user) == ("", (), 0)
 
 

@@ -12,7 +12,15 @@ from airouter.clock import Clock
 from airouter.errors import ConfigError
 from airouter.load_settings import ROOT
 from airouter.routing.text_features import encode
-from airouter.routing.text_model import CLASSES, FILE, Model, calibration_rows, load_model, save_model, softmax
+from airouter.routing.text_model import (
+    CLASSES,
+    FILE,
+    Model,
+    calibration_rows,
+    load_model,
+    save_model,
+    softmax,
+)
 from airouter.routing.tiers.learned import LearnedTier
 from airouter.types import ROUTE_OF_LABEL
 from learn.gate import CLOUD_BUDGET, ECE_BUDGET, HARMFUL_BUDGET, compare, main
@@ -67,7 +75,9 @@ def test_a_verdict_tells_its_grounds(tier: LearnedTier) -> None:
         (("word " * 2000,), "longer"),
     ],
 )
-def test_it_abstains_where_it_cannot_know(tier: LearnedTier, turns: tuple[object, ...], reason: str) -> None:
+def test_it_abstains_where_it_cannot_know(
+    tier: LearnedTier, turns: tuple[object, ...], reason: str
+) -> None:
     verdict = tier.vote(features(*turns))  # type: ignore[arg-type]
     assert verdict.label is None
     assert reason in verdict.reason
@@ -84,20 +94,31 @@ def test_images_are_left_to_others(tier: LearnedTier) -> None:
     from airouter.request import parse_request
     from airouter.routing.features import features_of
 
-    content = [{"type": "text", "text": "Write a poem"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
-    verdict = tier.vote(features_of(parse_request("chat", {"messages": [{"role": "user", "content": content}]})))
+    content = [
+        {"type": "text", "text": "Write a poem"},
+        {"type": "image_url", "image_url": {"url": "data:,"}},
+    ]
+    verdict = tier.vote(
+        features_of(parse_request("chat", {"messages": [{"role": "user", "content": content}]}))
+    )
     assert verdict.label is None
 
 
 def test_an_operator_may_be_stricter(model: Model) -> None:
     strict = LearnedTier(model, Clock(), dict.fromkeys(CLASSES, 1.01))
-    verdict = strict.vote(features("Write a polite email to my landlord asking to fix the dripping tap in the kitchen."))
+    verdict = strict.vote(
+        features(
+            "Write a polite email to my landlord asking to fix the dripping tap in the kitchen."
+        )
+    )
     assert verdict.label is None
     assert verdict.guess == "MODERATE"
 
 
 def test_the_same_from_every_thread(tier: LearnedTier) -> None:
-    asks = [features(f"Explain number {i} of the ways to bake bread without yeast") for i in range(20)]
+    asks = [
+        features(f"Explain number {i} of the ways to bake bread without yeast") for i in range(20)
+    ]
     alone = [(one.label, one.p) for one in map(tier.vote, asks)]
     with ThreadPoolExecutor(8) as pool:
         together = [[(one.label, one.p) for one in map(tier.vote, asks)] for _ in range(1)] + list(
@@ -115,7 +136,11 @@ def test_a_model_survives_being_saved(model: Model, tmp_path: Path) -> None:
 
 
 def test_softmax_and_rows() -> None:
-    rows = calibration_rows(np.array([[3.0, 1.0, 0.0, 0.0]], np.float32), np.array([0.5], np.float32), np.array([4.5], np.float32))
+    rows = calibration_rows(
+        np.array([[3.0, 1.0, 0.0, 0.0]], np.float32),
+        np.array([0.5], np.float32),
+        np.array([4.5], np.float32),
+    )
     assert rows.shape == (1, 16)
     assert rows[0, :4].sum() == pytest.approx(0)
     assert softmax(rows[:, :4]).sum() == pytest.approx(1)
@@ -147,7 +172,11 @@ def test_other_arrays_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
-    np.savez(tmp_path / FILE, about=np.array([{"a": 1}], dtype=object), **{name: np.zeros(1) for name in ("kept", "table")})
+    np.savez(
+        tmp_path / FILE,
+        about=np.array([{"a": 1}], dtype=object),
+        **{name: np.zeros(1) for name in ("kept", "table")},
+    )
     with pytest.raises(ConfigError):
         load_model(tmp_path)
 
@@ -188,7 +217,9 @@ def test_it_loads_fast_and_is_small() -> None:
 
 @pytest.mark.parametrize(("chars", "limit_ms"), [(500, 5), (3900, 20), (8000, 20)])
 def test_it_decides_fast(tier: LearnedTier, chars: int, limit_ms: float) -> None:
-    ask = features(("How do I get the current value of my integral when the weather changes? " * 200)[:chars])
+    ask = features(
+        ("How do I get the current value of my integral when the weather changes? " * 200)[:chars]
+    )
     tier.vote(ask)
     times = []
     for _ in range(30):
@@ -198,7 +229,13 @@ def test_it_decides_fast(tier: LearnedTier, chars: int, limit_ms: float) -> None
     assert sorted(times)[15] < limit_ms
 
 
-GOOD = {"accuracy": 0.96, "coverage": 0.5, "harmful_upper": 0.012, "cloud_instead_of_local": 0.01, "ece": 0.02}
+GOOD = {
+    "accuracy": 0.96,
+    "coverage": 0.5,
+    "harmful_upper": 0.012,
+    "cloud_instead_of_local": 0.01,
+    "ece": 0.02,
+}
 
 
 @pytest.mark.parametrize(

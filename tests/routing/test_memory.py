@@ -8,7 +8,11 @@ from typing import Any
 from airouter.routing.memory import ConversationMemory
 
 USER = {"role": "user", "content": "Use the tool"}
-CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+}
 RESULT = {"role": "tool", "tool_call_id": "1", "content": "22"}
 
 
@@ -45,7 +49,12 @@ def test_it_is_bounded_and_forgets_the_oldest() -> None:
         memory.remember([question], "xai", "cloud")
     memory.remember([questions[0]], "xai", "cloud")
     memory.remember([questions[3]], "xai", "cloud")
-    assert [memory.recall([question, CALL, RESULT]) is not None for question in questions] == [True, False, True, True]
+    assert [memory.recall([question, CALL, RESULT]) is not None for question in questions] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_threads_may_share_it() -> None:

@@ -18,7 +18,12 @@ def settings(*, cloud_key: str | None = "key", **changes: Any) -> Settings:
             "router": {"url": "http://127.0.0.1:1"},
             "primary": {"url": "http://127.0.0.1:2"},
             "second": {"url": "http://127.0.0.1:3"},
-            "xai": {"kind": "xai", "url": "http://127.0.0.1:4", "local": False, "api_key": cloud_key},
+            "xai": {
+                "kind": "xai",
+                "url": "http://127.0.0.1:4",
+                "local": False,
+                "api_key": cloud_key,
+            },
         },
         "routes": {
             "primary": {"backends": ["primary", "second"]},
@@ -44,7 +49,9 @@ def decision(label: str, forced: bool = False) -> Decision:
         ("META", "meta", ("primary", "second"), False),
     ],
 )
-def test_every_label_has_its_plan(label: str, route: str, backends: tuple[str, ...], enrich: bool) -> None:
+def test_every_label_has_its_plan(
+    label: str, route: str, backends: tuple[str, ...], enrich: bool
+) -> None:
     """Labels become routes, backends in the configured order, and a search where one belongs."""
     plan = Planner(settings()).plan(decision(label))
     assert (plan.route, plan.label, plan.backends, plan.enrich) == (route, label, backends, enrich)
@@ -55,7 +62,12 @@ def test_every_label_has_its_plan(label: str, route: str, backends: tuple[str, .
 def test_without_a_key_nothing_leaves_the_house(label: str) -> None:
     """A cloud without a key is not used: the primary's plan, and a reason for it."""
     plan = Planner(settings(cloud_key=None)).plan(decision(label))
-    assert (plan.route, plan.backends, plan.enrich, plan.label) == ("primary", ("primary", "second"), False, label)
+    assert (plan.route, plan.backends, plan.enrich, plan.label) == (
+        "primary",
+        ("primary", "second"),
+        False,
+        label,
+    )
     assert plan.reasons
 
 
@@ -101,7 +113,12 @@ def test_how_a_route_is_asked_for(model: str | None, header: str | None, route: 
     assert forced_route(model, header, "ai-router") == route
 
 
-WRONG = [("ai-router/nowhere", None), (None, "cloud"), (None, "xai,primary"), ("ai-router/xai/x", None)]
+WRONG = [
+    ("ai-router/nowhere", None),
+    (None, "cloud"),
+    (None, "xai,primary"),
+    ("ai-router/xai/x", None),
+]
 
 
 @pytest.mark.parametrize(("model", "header"), WRONG)

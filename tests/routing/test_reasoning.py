@@ -62,7 +62,10 @@ def test_what_differs_comes_last(router: RouterProcess, sim: Simulator) -> None:
 def test_earlier_turns_are_shown_and_bounded(router: RouterProcess, sim: Simulator) -> None:
     """A follow-up is classified with the turns before it; long turns and long asks are cut in their middle."""
     messages = [{"role": "user", "content": f"turn {i} " + "x" * 5000} for i in range(20)]
-    router.post("/v1/chat/completions", {"messages": [*messages, {"role": "user", "content": "HEAD " + "y" * 20_000 + " TAIL"}]})
+    router.post(
+        "/v1/chat/completions",
+        {"messages": [*messages, {"role": "user", "content": "HEAD " + "y" * 20_000 + " TAIL"}]},
+    )
     (sent,) = asked(sim, "router")
     shown = sent["messages"][1]["content"]
     assert len(shown) < 8000

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airouter.routing.dense_features import NAMES, dense_of
-from airouter.routing.text_features import Spec, char_grams, code_points, distinct_buckets, encode, fold, word_hashes
+from airouter.routing.text_features import (
+    Spec,
+    char_grams,
+    code_points,
+    distinct_buckets,
+    encode,
+    fold,
+    word_hashes,
+)
 from tests.routing.make import features
 
 SPEC = Spec()
@@ -36,7 +44,9 @@ def test_words_are_runs_between_spaces_and_punctuation() -> None:
     assert words("emit") != words("time")
     assert len(words("हिन्दी में लिखो")) == 3, "vowel signs do not end a word"
     assert words("?!") == words("") == []
-    assert len(words("今天天气怎么样")) == 1, "scripts without spaces are carried by their characters"
+    assert len(words("今天天气怎么样")) == 1, (
+        "scripts without spaces are carried by their characters"
+    )
 
 
 def test_character_grams_count() -> None:
@@ -67,7 +77,9 @@ def test_lone_surrogates_pass() -> None:
 def test_each_block_has_its_weight() -> None:
     one = encode(features("hello there"), SPEC)
     whole = float((one.value**2).sum())
-    assert whole == pytest.approx(SPEC.char_weight**2 + SPEC.word_weight**2 + SPEC.head_weight**2, rel=1e-3)
+    assert whole == pytest.approx(
+        SPEC.char_weight**2 + SPEC.word_weight**2 + SPEC.head_weight**2, rel=1e-3
+    )
 
 
 def test_the_conversation_around_it_counts() -> None:
@@ -95,7 +107,14 @@ def test_dense_features_see_shapes() -> None:
 
 def test_hashes_spread_over_the_table() -> None:
     words = word_hashes(
-        code_points(" " + " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(3000)) + " ")
+        code_points(
+            " "
+            + " ".join(
+                f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}"
+                for i in range(3000)
+            )
+            + " "
+        )
     )
     used, value = distinct_buckets([(words, 1.0), (words[:0], 0.5), (words[:3], 0.5)], 18)
     used, after = used[:-3], used[-3:]

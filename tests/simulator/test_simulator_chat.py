@@ -13,7 +13,10 @@ from simulator.testing import Simulator, answer_numbers
 TOOLS = [
     {
         "type": "function",
-        "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+        "function": {
+            "name": "look_up",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
     }
 ]
 
@@ -33,7 +36,9 @@ def test_a_stream_says_what_the_whole_answer_says(sim: Simulator, role: str) -> 
 
 
 def test_usage_in_a_stream_comes_when_asked_for(sim: Simulator) -> None:
-    last = events(chat(sim, "primary", "hi", stream=True, stream_options={"include_usage": True}))[-1]
+    last = events(chat(sim, "primary", "hi", stream=True, stream_options={"include_usage": True}))[
+        -1
+    ]
     assert last["choices"] == []
     assert last["usage"]["completion_tokens"] == 20
 
@@ -53,7 +58,9 @@ def test_stop(sim: Simulator) -> None:
 def test_several_choices(sim: Simulator) -> None:
     whole = chat(sim, "primary", "hi", n=2).json()["choices"]
     chunks = events(chat(sim, "primary", "hi", n=2, stream=True))
-    assert [streamed_text(chunks, i) for i in (0, 1)] == [choice["message"]["content"] for choice in whole]
+    assert [streamed_text(chunks, i) for i in (0, 1)] == [
+        choice["message"]["content"] for choice in whole
+    ]
     assert whole[0]["message"]["content"] != whole[1]["message"]["content"]
 
 
@@ -105,7 +112,9 @@ def test_continuation_excludes_a_generation_prompt(sim: Simulator) -> None:
     ],
 )
 def test_labels(sim: Simulator, query: str, label: str) -> None:
-    thought, end, answer = content(chat(sim, "router", f"Classify, given the latest news.\nQuery: {query}")).partition("</think>")
+    thought, end, answer = content(
+        chat(sim, "router", f"Classify, given the latest news.\nQuery: {query}")
+    ).partition("</think>")
     assert thought.startswith("<think>")
     assert end
     assert answer.strip() == label
@@ -121,14 +130,21 @@ def test_reasoning_field(sim: Simulator, field: str) -> None:
         message = chat(sim, role, "hello").json()["choices"][0]["message"]
         assert message[field].startswith("Simulated thought1")
         assert message["content"].startswith(answer)
-    deltas = [chunk["choices"][0]["delta"] for chunk in events(chat(sim, "router", "hello", stream=True))]
+    deltas = [
+        chunk["choices"][0]["delta"] for chunk in events(chat(sim, "router", "hello", stream=True))
+    ]
     assert sum(field in delta for delta in deltas) == 8
 
 
 def test_structured_choice(sim: Simulator) -> None:
     choices = {"choice": ["SIMPLE", "MODERATE", "COMPLEX", "ENRICH"]}
-    assert content(chat(sim, "router", "Query: latest news", structured_outputs=choices)) == "ENRICH"
-    assert content(chat(sim, "primary", "hi", structured_outputs={"choice": ["PRIMARY", "ENRICH"]})) == "PRIMARY"
+    assert (
+        content(chat(sim, "router", "Query: latest news", structured_outputs=choices)) == "ENRICH"
+    )
+    assert (
+        content(chat(sim, "primary", "hi", structured_outputs={"choice": ["PRIMARY", "ENRICH"]}))
+        == "PRIMARY"
+    )
     assert "simulated" in content(chat(sim, "primary", "hi", guided_choice=["A", "B"]))
     assert chat(sim, "primary", "hi", structured_outputs={"choice": []}).status_code == 400
 
@@ -168,7 +184,11 @@ def test_legacy_completions(sim: Simulator) -> None:
         ({"model": "unknown"}, 404, "does not exist"),
         ({"max_tokens": 0}, 400, "at least 1"),
         ({"n": 0}, 400, "n must be"),
-        ({"messages": [{"role": "user", "content": "x " * 70_000}]}, 400, "maximum context length is 32768"),
+        (
+            {"messages": [{"role": "user", "content": "x " * 70_000}]},
+            400,
+            "maximum context length is 32768",
+        ),
         ({"max_tokens": 40_000}, 400, "maximum context length is 32768"),
     ],
 )

@@ -35,7 +35,9 @@ def test_version_load_and_metrics(sim: Simulator) -> None:
 
 
 def test_tokenize(sim: Simulator) -> None:
-    answer = post(sim, "primary", "/tokenize", {"model": "primary-model", "prompt": "x" * 40}).json()
+    answer = post(
+        sim, "primary", "/tokenize", {"model": "primary-model", "prompt": "x" * 40}
+    ).json()
     assert answer["count"] == len(answer["tokens"]) == 10
     assert answer["max_model_len"] == 32768
     messages = [{"role": "user", "content": "hello"}]
@@ -56,7 +58,9 @@ def test_embeddings_are_deterministic_in_both_encodings(sim: Simulator) -> None:
     body = {"model": "embedding-model", "input": ["red apple", "green apple", "fast train"]}
     answer = post(sim, "embedding", "/v1/embeddings", body).json()
     vectors = [item["embedding"] for item in answer["data"]]
-    packed = post(sim, "embedding", "/v1/embeddings", {**body, "encoding_format": "base64"}).json()["data"]
+    packed = post(sim, "embedding", "/v1/embeddings", {**body, "encoding_format": "base64"}).json()[
+        "data"
+    ]
     data = base64.b64decode(packed[0]["embedding"])
     assert struct.unpack(f"<{len(vectors[0])}f", data) == pytest.approx(vectors[0], abs=1e-6)
 
@@ -68,17 +72,30 @@ def test_embeddings_are_deterministic_in_both_encodings(sim: Simulator) -> None:
 
 
 def test_responses_with_web_search(sim: Simulator) -> None:
-    body = {"model": "grok-4", "input": "who won?", "tools": [{"type": "web_search"}], "max_output_tokens": 500}
+    body = {
+        "model": "grok-4",
+        "input": "who won?",
+        "tools": [{"type": "web_search"}],
+        "max_output_tokens": 500,
+    }
     answer = post(sim, "xai", "/v1/responses", body).json()
     search, message = answer["output"]
     assert (search["type"], search["action"]["query"]) == ("web_search_call", "who won?")
     assert [block["type"] for block in message["content"]] == ["output_text"] * 3
     assert "who won?" in message["content"][0]["text"]
     assert sim.stats("xai")["searches"] == 1
-    plain = post(sim, "xai", "/v1/responses", {"model": "grok-4", "input": [{"role": "user", "content": "hi"}]})
+    plain = post(
+        sim,
+        "xai",
+        "/v1/responses",
+        {"model": "grok-4", "input": [{"role": "user", "content": "hi"}]},
+    )
     assert [item["type"] for item in plain.json()["output"]] == ["message"]
     cut = post(sim, "xai", "/v1/responses", {**body, "max_output_tokens": 20}).json()
-    assert (cut["status"], cut["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert (cut["status"], cut["incomplete_details"]) == (
+        "incomplete",
+        {"reason": "max_output_tokens"},
+    )
     assert cut["usage"]["output_tokens"] <= 20
 
 

@@ -12,7 +12,17 @@ import pytest
 import requests
 
 import simulator
-from simulator.client import chat, connect, content, events, get, post, raw_chat, raw_request, streamed_text
+from simulator.client import (
+    chat,
+    connect,
+    content,
+    events,
+    get,
+    post,
+    raw_chat,
+    raw_request,
+    streamed_text,
+)
 from simulator.control import ENDPOINTS
 from simulator.faults import CATALOGUE
 from simulator.testing import Simulator
@@ -121,7 +131,9 @@ def test_headers(sim: Simulator) -> None:
 def raw_chat_closing(sim: Simulator, text: str, /, **fields: Any) -> bytes:
     """All bytes of a well-ended answer, by asking the server to close after it."""
     with connect(sim, "primary") as sock:
-        request = raw_request("primary", text, **fields).replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n")
+        request = raw_request("primary", text, **fields).replace(
+            b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n"
+        )
         sock.sendall(request)
         received = b""
         while data := sock.recv(65536):
@@ -131,10 +143,14 @@ def raw_chat_closing(sim: Simulator, text: str, /, **fields: Any) -> bytes:
 
 def test_slow_first_token(sim: Simulator) -> None:
     for streaming in (True, False):
-        answer = chat(sim, "primary", marked({"name": "slow_first_token", "ms": 300}), stream=streaming)
+        answer = chat(
+            sim, "primary", marked({"name": "slow_first_token", "ms": 300}), stream=streaming
+        )
         assert answer.status_code == 200
     with connect(sim, "primary") as sock:
-        sock.sendall(raw_request("primary", marked({"name": "slow_first_token", "ms": 60_000}), stream=True))
+        sock.sendall(
+            raw_request("primary", marked({"name": "slow_first_token", "ms": 60_000}), stream=True)
+        )
         received = sock.recv(65536)
         assert b'"role":"assistant"' in received
         sock.settimeout(0.3)
@@ -146,7 +162,11 @@ def test_stall(sim: Simulator) -> None:
     assert len(events(stream(sim, {"name": "stall", "after_chunks": 2, "ms": 100}))) == 22
     for streaming in (True, False):
         with connect(sim, "primary") as sock:
-            sock.sendall(raw_request("primary", marked({"name": "stall", "after_chunks": 2}), stream=streaming))
+            sock.sendall(
+                raw_request(
+                    "primary", marked({"name": "stall", "after_chunks": 2}), stream=streaming
+                )
+            )
             received = sock.recv(65536)
             sock.settimeout(0.3)
             with pytest.raises(TimeoutError):
@@ -159,7 +179,9 @@ def test_dribble(sim: Simulator) -> None:
     plain = content(chat(sim, "primary", "hello"))
     assert content(chat(sim, "primary", marked("dribble"))) == plain
     assert streamed_text(events(stream(sim, "dribble"))) == plain
-    sizes = re.findall(rb"\r\n([0-9a-f]+)\r\n", raw_chat_closing(sim, marked("dribble"), stream=True))
+    sizes = re.findall(
+        rb"\r\n([0-9a-f]+)\r\n", raw_chat_closing(sim, marked("dribble"), stream=True)
+    )
     assert {int(size, 16) for size in sizes} <= {0, 1, 2, 3}
 
 
@@ -209,7 +231,9 @@ def test_events_that_are_missing(sim: Simulator) -> None:
     chunks = events(stream(sim, "no_finish_reason_with_done"))
     assert all(chunk["choices"][0]["finish_reason"] is None for chunk in chunks)
     usage = {"include_usage": True}
-    assert all("usage" not in chunk for chunk in events(stream(sim, "usage_missing", stream_options=usage)))
+    assert all(
+        "usage" not in chunk for chunk in events(stream(sim, "usage_missing", stream_options=usage))
+    )
     assert "usage" not in chat(sim, "primary", marked("usage_missing")).json()
 
 

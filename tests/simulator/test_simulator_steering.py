@@ -26,18 +26,34 @@ def tokens(response: requests.Response) -> int:
 
 def test_three_ways_to_steer_a_request(sim: Simulator) -> None:
     assert tokens(chat(sim, "primary", 'hi [[sim {"tokens": 31}]]')) == 31
-    assert tokens(chat(sim, "primary", 'hi [[sim {"primary": {"tokens": 32}, "xai": {"tokens": 1}}]]')) == 32
+    assert (
+        tokens(chat(sim, "primary", 'hi [[sim {"primary": {"tokens": 32}, "xai": {"tokens": 1}}]]'))
+        == 32
+    )
     assert tokens(chat(sim, "primary", "hi", sim={"all": {"tokens": 33}})) == 33
     headers = {"X-Sim": json.dumps({"tokens": 34})}
-    assert tokens(post(sim, "primary", "/v1/chat/completions", chat_body("primary", "hi"), headers=headers)) == 34
-    assert content(chat(sim, "primary", "hi", sim={"text": "just this, please"})) == "just this, please"
+    assert (
+        tokens(
+            post(
+                sim, "primary", "/v1/chat/completions", chat_body("primary", "hi"), headers=headers
+            )
+        )
+        == 34
+    )
+    assert (
+        content(chat(sim, "primary", "hi", sim={"text": "just this, please"}))
+        == "just this, please"
+    )
 
 
 def test_markers_survive_quoting_and_nesting() -> None:
     assert split_marker('a [[sim {"x": [[1]]}]] b') == ("a b", {"x": [[1]]})
     assert split_marker(json.dumps('q [[sim {"label": "X"}]]')) == ('"q"', {"label": "X"})
     assert split_marker("no [[sim marker]]") == ("no [[sim marker]]", {})
-    assert for_role("xai", {"tokens": 1, "all": {"tokens": 2}, "xai": {"tps": 3}}) == {"tokens": 2, "tps": 3}
+    assert for_role("xai", {"tokens": 1, "all": {"tokens": 2}, "xai": {"tps": 3}}) == {
+        "tokens": 2,
+        "tps": 3,
+    }
 
 
 def test_only_the_last_user_message_steers(sim: Simulator) -> None:
@@ -60,7 +76,13 @@ def test_configuration(sim: Simulator) -> None:
 
 
 def test_requests_are_recorded_without_the_key(sim: Simulator) -> None:
-    post(sim, "primary", "/v1/chat/completions", chat_body("primary", "héllo", top_p=0.5), key="secret-1234")
+    post(
+        sim,
+        "primary",
+        "/v1/chat/completions",
+        chat_body("primary", "héllo", top_p=0.5),
+        key="secret-1234",
+    )
     get(sim, "primary", "/health")
     stats = get(sim, "primary", "/_sim/stats").json()
     seen = stats["requests"][0]
@@ -68,7 +90,12 @@ def test_requests_are_recorded_without_the_key(sim: Simulator) -> None:
     assert "héllo" in json.loads(seen["body"])["messages"][0]["content"]
     assert "secret" not in json.dumps(stats)
     assert stats["by_path"] == {"/v1/chat/completions": 1, "/health": 1}
-    assert (stats["started"], stats["finished"], stats["aborted"], stats["tokens_generated"]) == (1, 1, 0, 20)
+    assert (stats["started"], stats["finished"], stats["aborted"], stats["tokens_generated"]) == (
+        1,
+        1,
+        0,
+        20,
+    )
 
 
 def test_prefix_cache(sim: Simulator) -> None:
@@ -132,7 +159,9 @@ def test_a_disconnect_in_the_queue(sim: Simulator) -> None:
 
 def test_a_stream_keeps_its_pace(sim: Simulator) -> None:
     started = time.monotonic()
-    chunks = events(chat(sim, "primary", "hi", stream=True, sim={"tokens": 200, "tps": 200, "ttft_ms": 50}))
+    chunks = events(
+        chat(sim, "primary", "hi", stream=True, sim={"tokens": 200, "tps": 200, "ttft_ms": 50})
+    )
     took = time.monotonic() - started
     assert len(chunks) == 202
     assert 1.0 < took < 2.0  # 50 ms and 199 tokens of 5 ms
@@ -154,7 +183,10 @@ def test_homelab_timing() -> None:
 
 def test_parallel_requests_run_side_by_side(sim: Simulator) -> None:
     body = {"ttft_ms": 600}
-    threads = [threading.Thread(target=chat, args=(sim, "primary", "hi"), kwargs={"sim": body}) for _ in range(5)]
+    threads = [
+        threading.Thread(target=chat, args=(sim, "primary", "hi"), kwargs={"sim": body})
+        for _ in range(5)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -165,7 +197,15 @@ def test_parallel_requests_run_side_by_side(sim: Simulator) -> None:
 def test_command_line(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     ports_file = tmp_path / "ports.json"
-    command = [sys.executable, "-m", "simulator", "--ports-file", str(ports_file), "--xai-model", "grok-x"]
+    command = [
+        sys.executable,
+        "-m",
+        "simulator",
+        "--ports-file",
+        str(ports_file),
+        "--xai-model",
+        "grok-x",
+    ]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -191,4 +231,6 @@ def test_control_on_all_roles_and_errors(sim: Simulator) -> None:
     everything = requests.get(sim.url("control") + "/_sim/stats", timeout=5).json()
     assert set(everything) == set(ROLES)
     assert requests.get(sim.url("control") + "/_sim/nothing", timeout=5).status_code == 404
-    assert requests.get(sim.url("control") + "/_sim/stats?role=nobody", timeout=5).status_code == 404
+    assert (
+        requests.get(sim.url("control") + "/_sim/stats?role=nobody", timeout=5).status_code == 404
+    )

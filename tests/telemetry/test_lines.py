@@ -5,7 +5,14 @@ from airouter.telemetry.lines import RequestLines, request_line, slow_line
 
 
 def record(**changes):
-    return records.record(**(dict(id="01234567", tier=None, classification_ms=12.4, inference_ms=1234.6, backend=None) | changes))
+    return records.record(
+        **(
+            dict(
+                id="01234567", tier=None, classification_ms=12.4, inference_ms=1234.6, backend=None
+            )
+            | changes
+        )
+    )
 
 
 class Collected:
@@ -41,11 +48,16 @@ def test_extras_come_last():
     )
 
 
-@pytest.mark.parametrize(("route", "limit"), [("primary", 5000), ("meta", 5000), ("xai", 30000), ("enrich", 60000), ("other", 10000)])
+@pytest.mark.parametrize(
+    ("route", "limit"),
+    [("primary", 5000), ("meta", 5000), ("xai", 30000), ("enrich", 60000), ("other", 10000)],
+)
 def test_slow_only_above_the_threshold(route, limit):
     assert slow_line(record(route=route, total_ms=limit)) is None
     line = slow_line(record(route=route, total_ms=limit + 1))
-    assert line == (f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} classification_ms=12 inference_ms=1235")
+    assert line == (
+        f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} classification_ms=12 inference_ms=1235"
+    )
 
 
 def test_thresholds_are_given():
@@ -54,7 +66,9 @@ def test_thresholds_are_given():
 
 
 def test_an_id_cannot_forge_fields():
-    assert request_line(record(id="a r=x\nRE")).startswith("REQUEST session=a_r=x_RE route=primary ")
+    assert request_line(record(id="a r=x\nRE")).startswith(
+        "REQUEST session=a_r=x_RE route=primary "
+    )
 
 
 def test_the_sink():

@@ -73,9 +73,14 @@ def test_the_time_is_when_it_was_logged_and_in_the_clocks_zone(tmp_path, monkeyp
 
 
 def test_a_message_cannot_forge_a_line(log):
-    log.info("%s", "a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\x1b[2J\u2028\u202eb\x85\x00\tc")
+    log.info(
+        "%s",
+        "a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\x1b[2J\u2028\u202eb\x85\x00\tc",
+    )
     (line,) = lines(log)
-    assert line.endswith(r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc")
+    assert line.endswith(
+        r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc"
+    )
 
 
 def test_lone_surrogates_are_written(log):
@@ -95,12 +100,21 @@ def test_an_existing_readable_file_is_closed_to_others(tmp_path):
 
 def test_json_on_stdout_as_well(tmp_path, capfd):
     log = AppLog(tmp_path, fmt="json", clock=MovedClock())
-    log.info("a %s", "b\nc", extra={"route": "xai", "message": "mine", "levelname": "no", "odd": object()})
+    log.info(
+        "a %s",
+        "b\nc",
+        extra={"route": "xai", "message": "mine", "levelname": "no", "odd": object()},
+    )
     log.warning("two")
     assert len(lines(log)) == 2
     first, second = (json.loads(line) for line in capfd.readouterr().out.splitlines())
     assert first["timestamp"] == "2026-03-01T12:00:00.123+01:00"
-    assert (first["level"], first["name"], first["message"], first["route"]) == ("INFO", "ai_router", "a b\nc", "xai")
+    assert (first["level"], first["name"], first["message"], first["route"]) == (
+        "INFO",
+        "ai_router",
+        "a b\nc",
+        "xai",
+    )
     assert second["level"] == "WARNING"
     log.close()
 
@@ -129,7 +143,9 @@ def test_close_flushes_is_idempotent_and_later_lines_are_counted(log):
 def test_a_forked_child_writes_its_own_lines_once(log):
     log.info("before")
     assert log.flush(20)
-    log.info("waiting while it forks")  # lingers in the parent's queue: the child must not write it too
+    log.info(
+        "waiting while it forks"
+    )  # lingers in the parent's queue: the child must not write it too
     child = os.fork()
     if child == 0:
         log.info("from the child")

@@ -37,9 +37,17 @@ def test_an_exchange_is_counted_and_timed(metrics):
     metrics.emit(record())
     labels = 'backend="gpu0",outcome="ok",route="primary",stream="true",tier="rules"'
     assert value(metrics, f"airouter_requests_total{{{labels}}}") == 2
-    assert value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="total"}') == 2.5
-    assert value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="inference"}') == 2.4
-    assert value(metrics, 'airouter_stage_duration_seconds_count{route="primary",stage="enrichment"}') is None
+    assert (
+        value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="total"}') == 2.5
+    )
+    assert (
+        value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="inference"}')
+        == 2.4
+    )
+    assert (
+        value(metrics, 'airouter_stage_duration_seconds_count{route="primary",stage="enrichment"}')
+        is None
+    )
     assert value(metrics, 'airouter_decision_seconds_bucket{le="0.0001",tier="rules"}') == 0
     assert value(metrics, 'airouter_decision_seconds_bucket{le="0.00025",tier="rules"}') == 2
     assert value(metrics, 'airouter_ttft_seconds_count{route="primary"}') == 2
@@ -48,21 +56,39 @@ def test_an_exchange_is_counted_and_timed(metrics):
 
 
 def test_what_did_not_happen_is_not_timed(metrics):
-    metrics.emit(record(tier=None, backend=None, ttft_ms=None, outcome="client_error", stream=False))
+    metrics.emit(
+        record(tier=None, backend=None, ttft_ms=None, outcome="client_error", stream=False)
+    )
     labels = 'backend="none",outcome="client_error",route="primary",stream="false",tier="none"'
     assert value(metrics, f"airouter_requests_total{{{labels}}}") == 1
-    for gone in ("decision_seconds_count{", 'stage="inference"', 'stage="classification"', "ttft_seconds_count{"):
+    for gone in (
+        "decision_seconds_count{",
+        'stage="inference"',
+        'stage="classification"',
+        "ttft_seconds_count{",
+    ):
         assert gone not in text(metrics)
 
 
 def test_speculation_and_cancellation(metrics):
-    metrics.emit(record(speculation="cancelled", abort_ms=0.3, wasted_tokens=7, client_gone_ms=2.0, enrichment_ms=5.0))
+    metrics.emit(
+        record(
+            speculation="cancelled",
+            abort_ms=0.3,
+            wasted_tokens=7,
+            client_gone_ms=2.0,
+            enrichment_ms=5.0,
+        )
+    )
     assert value(metrics, 'airouter_speculation_total{result="cancelled"}') == 1
     assert value(metrics, 'airouter_speculation_abort_seconds_bucket{le="0.00025"}') == 0
     assert value(metrics, 'airouter_speculation_abort_seconds_bucket{le="0.0005"}') == 1
     assert value(metrics, "airouter_speculation_wasted_tokens_total") == 7
     assert value(metrics, 'airouter_client_gone_freed_seconds_bucket{le="0.0025"}') == 1
-    assert value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="enrichment"}') == 0.005
+    assert (
+        value(metrics, 'airouter_stage_duration_seconds_sum{route="primary",stage="enrichment"}')
+        == 0.005
+    )
 
 
 def test_in_flight_and_sessions(metrics):
@@ -85,7 +111,9 @@ def test_values_that_live_elsewhere(metrics):
     in_use = {"gpu0": 2, "gpu1": 0}
     dropped = [5.0]
     metrics.register_gauge("backend_in_use", "Slots in use.", lambda: in_use, ("backend",))
-    metrics.register_gauge("breaker", "State.", lambda: {("gpu0", "open"): 1}, ("backend", "state"), mode="livemax")
+    metrics.register_gauge(
+        "breaker", "State.", lambda: {("gpu0", "open"): 1}, ("backend", "state"), mode="livemax"
+    )
     metrics.register_gauge("waiting", "Queue.", lambda: 3)
     metrics.register_gauge("broken", "Raises.", lambda: 1 / 0)
     metrics.register_counter("log_dropped_total", "Lines lost.", lambda: dropped[0])
@@ -103,7 +131,9 @@ def test_label_values_stay_bounded(metrics, monkeypatch):
     monkeypatch.setattr(module, "MAX_SERIES", 5)
     for number in range(50):
         metrics.emit(record(backend=f"b{number}"))
-    series = [line for line in text(metrics).splitlines() if line.startswith("airouter_requests_total{")]
+    series = [
+        line for line in text(metrics).splitlines() if line.startswith("airouter_requests_total{")
+    ]
     assert len(series) == 6
     labels = 'backend="other",outcome="other",route="other",stream="other",tier="other"'
     assert value(metrics, f"airouter_requests_total{{{labels}}}") == 45
@@ -117,7 +147,10 @@ def test_the_content_type_follows_accept(metrics):
 
 
 def test_threads_count_everything(metrics):
-    threads = [threading.Thread(target=lambda: [metrics.emit(record()) for _ in range(500)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [metrics.emit(record()) for _ in range(500)])
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -30,7 +30,13 @@ def test_rotation_keeps_three(tmp_path):
     for number in range(400):
         log.info("line %04d %s", number, "x" * 20)
     assert log.close(20)
-    assert sorted(os.listdir(tmp_path)) == ["app.log", "app.log.1", "app.log.2", "app.log.3", "app.log.lock"]
+    assert sorted(os.listdir(tmp_path)) == [
+        "app.log",
+        "app.log.1",
+        "app.log.2",
+        "app.log.3",
+        "app.log.lock",
+    ]
     kept = []
     for name in ("app.log.3", "app.log.2", "app.log.1", "app.log"):
         file = tmp_path / name
@@ -52,7 +58,9 @@ def _write_many(directory, who, count):
 
 def test_two_processes_rotate_the_same_file_without_a_lost_or_torn_line(tmp_path):
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_write_many, args=(str(tmp_path), who, 3_000)) for who in "abc"]
+    workers = [
+        context.Process(target=_write_many, args=(str(tmp_path), who, 3_000)) for who in "abc"
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -77,14 +85,19 @@ def _append_many(directory, who):
 
 
 def test_rotations_that_meet_do_not_overwrite_each_other(tmp_path):
-    workers = [multiprocessing.get_context("fork").Process(target=_append_many, args=(str(tmp_path), who)) for who in "ab"]
+    workers = [
+        multiprocessing.get_context("fork").Process(target=_append_many, args=(str(tmp_path), who))
+        for who in "ab"
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
     text = "".join(file.read_text() for file in tmp_path.glob("app.log*"))
-    assert sorted(line[:6] for line in text.splitlines()) == [f"{who}-{number:04d}" for who in "ab" for number in range(600)]
+    assert sorted(line[:6] for line in text.splitlines()) == [
+        f"{who}-{number:04d}" for who in "ab" for number in range(600)
+    ]
 
 
 def test_a_file_moved_or_deleted_by_someone_else_is_opened_anew(log, tmp_path):

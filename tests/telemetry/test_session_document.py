@@ -16,7 +16,9 @@ def read(data):
 
 
 def test_texts_are_cut():
-    session = read(document(record(user_query="q" * 900, steps=(step(response_content="r" * 3000),))))
+    session = read(
+        document(record(user_query="q" * 900, steps=(step(response_content="r" * 3000),)))
+    )
     assert len(session["user_query"]) == 500
     assert len(session["steps"][0]["response_content"]) == 2000
 
@@ -25,15 +27,29 @@ def test_a_clients_own_message_is_referred_to_and_others_are_written():
     base = record()
     system, user = base.client_messages
     sent = [{"role": "system", "content": "router's own"}, user, dict(system)]
-    session = read(document(record(client_messages=base.client_messages, steps=(step(messages_sent=sent),))))
+    session = read(
+        document(record(client_messages=base.client_messages, steps=(step(messages_sent=sent),)))
+    )
     assert session["steps"][0]["messages_sent"] == [sent[0], {"client_message": 1}, system]
 
 
 def test_messages_are_written_verbatim_whatever_they_contain():
-    texts = ['{"client_message": 0}', "[removed]", "@@0@@", "data:image/png;base64,AAAA", '"\\\n\x00', "__FRAGMENT_0__"]
+    texts = [
+        '{"client_message": 0}',
+        "[removed]",
+        "@@0@@",
+        "data:image/png;base64,AAAA",
+        '"\\\n\x00',
+        "__FRAGMENT_0__",
+    ]
     messages = [{"role": "user", "content": text} for text in texts]
     messages += [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]
-    messages += [{"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "plain"}}]}]
+    messages += [
+        {
+            "role": "user",
+            "content": [{"type": "document", "source": {"type": "text", "data": "plain"}}],
+        }
+    ]
     assert read(document(record(client_messages=messages)))["client_messages"] == messages
 
 
@@ -49,18 +65,29 @@ def test_images_become_a_hash_and_the_record_is_untouched(size):
         {"type": "input_image", "image_url": url},
         {"type": "input_audio", "input_audio": {"data": encoded, "format": "wav"}},
         {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": encoded}},
-        {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{encoded}", "filename": "a.pdf"}},
-        {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64", "data": encoded}}]},
+        {
+            "type": "file",
+            "file": {"file_data": f"data:application/pdf;base64,{encoded}", "filename": "a.pdf"},
+        },
+        {
+            "type": "tool_result",
+            "content": [{"type": "image", "source": {"type": "base64", "data": encoded}}],
+        },
         {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
     ]
     messages = [{"role": "user", "content": content}]
     before = copy.deepcopy(messages)
-    written = document(record(client_messages=messages, steps=(step(messages_sent=[copy.deepcopy(messages[0])]),)))
+    written = document(
+        record(client_messages=messages, steps=(step(messages_sent=[copy.deepcopy(messages[0])]),))
+    )
     assert messages == before
     if size > 5:
         assert encoded[:40].encode() not in written
     session = read(written)
-    for parts in (session["client_messages"][0]["content"], session["steps"][0]["messages_sent"][0]["content"]):
+    for parts in (
+        session["client_messages"][0]["content"],
+        session["steps"][0]["messages_sent"][0]["content"],
+    ):
         what = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": size}
         assert parts[0] == text
         assert parts[1]["image_url"] == {"url": what | {"media_type": "image/png"}, "detail": "low"}
@@ -79,7 +106,9 @@ def test_data_that_is_not_base64_is_hashed_as_text():
         return session["client_messages"][0]["content"][0]["image_url"]["url"]
 
     svg = "%3Csvg%3E"
-    assert describe(f"data:image/svg+xml,{svg}")["sha256"] == hashlib.sha256(svg.encode()).hexdigest()
+    assert (
+        describe(f"data:image/svg+xml,{svg}")["sha256"] == hashlib.sha256(svg.encode()).hexdigest()
+    )
     assert describe("data:image/png;base64,üüüü")["bytes"] == 8
     assert describe("data:nothing")["media_type"] == ""
 
@@ -94,7 +123,13 @@ def test_no_credential_is_ever_written():
         "client-secret": "HUSH8",
         "server_url": "https://me:HUSH9@host/path?key=HUSH10",
         "max_tokens": 5,
-        "tools": [{"function": {"parameters": {"properties": {"token": {"type": "string"}, "secret": "HUSH11"}}}}],
+        "tools": [
+            {
+                "function": {
+                    "parameters": {"properties": {"token": {"type": "string"}, "secret": "HUSH11"}}
+                }
+            }
+        ],
     }
     faulty = step(
         url="https://user:HUSH12@api.example.org:8443/v1/chat?api_key=HUSH13#HUSH14",
@@ -120,12 +155,23 @@ def test_content_off_writes_no_text_of_the_conversation():
         client_messages=[{"role": "user", "content": words}],
         classification_raw=words,
         verdicts=(Verdict(tier="model", label="SIMPLE", raw=words),),
-        steps=(step(messages_sent=[{"content": words}], response_content=words, params={"input": words, "n": 1}),),
+        steps=(
+            step(
+                messages_sent=[{"content": words}],
+                response_content=words,
+                params={"input": words, "n": 1},
+            ),
+        ),
     )
     written = document(private, "off")
     assert b"PRIVATE" not in written
     session = read(written)
-    assert session["user_query"] == session["classification_raw"] == session["steps"][0]["response_content"] == ""
+    assert (
+        session["user_query"]
+        == session["classification_raw"]
+        == session["steps"][0]["response_content"]
+        == ""
+    )
     assert session["client_messages"] == session["steps"][0]["messages_sent"] == []
     assert session["steps"][0]["params"] == {"n": 1}
     assert session["route"] == "primary"

@@ -14,7 +14,11 @@ def make(tmp_path):
 
     def build(**options):
         events, log = [], Collected()
-        options = {"log": log, "clock": FixedClock(), "on_event": lambda *event: events.append(event)} | options
+        options = {
+            "log": log,
+            "clock": FixedClock(),
+            "on_event": lambda *event: events.append(event),
+        } | options
         logger = SessionLogger(tmp_path / "sessions", **options)
         logger.events, logger.lines = events, log.lines
         made.append(logger)
@@ -39,7 +43,12 @@ def fill(directory, days):
 def test_retention_by_age_touches_only_session_files(make, tmp_path):
     directory = tmp_path / "sessions"
     fill(directory, [30, 8, 7.01, 6.99, 1])
-    others = ["notes.json", "2020-01-01_00-00-00_x.json.bak", "2020-01-01.json", ".2026-02-28_12-00-00_abc.json.9.tmp"]
+    others = [
+        "notes.json",
+        "2020-01-01_00-00-00_x.json.bak",
+        "2020-01-01.json",
+        ".2026-02-28_12-00-00_abc.json.9.tmp",
+    ]
     others += [".2026-03-01_12-00-00_abc.json.9.tmp"]
     for name in others:
         (directory / name).write_text("keep")
@@ -52,7 +61,9 @@ def test_retention_by_age_touches_only_session_files(make, tmp_path):
     logger.emit(record(id="second"))
     assert logger.flush(20)
     left = names(tmp_path)
-    others.remove(".2026-02-28_12-00-00_abc.json.9.tmp")  # a killed process left it more than a day ago
+    others.remove(
+        ".2026-02-28_12-00-00_abc.json.9.tmp"
+    )  # a killed process left it more than a day ago
     assert set(others) <= set(left)
     assert len(left) == len(others) + 2 + 2
 
@@ -68,7 +79,9 @@ def test_retention_by_count_after_a_hundred_saves(make, tmp_path):
     assert left[0].endswith("_n0000050.json")
 
 
-def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_not_matter(make, tmp_path):
+def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_not_matter(
+    make, tmp_path
+):
     directory = tmp_path / "sessions"
     clock = FixedClock()
     fill(directory, [1] * 10)

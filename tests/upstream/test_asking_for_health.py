@@ -37,10 +37,16 @@ def backend(url: str, kind: str = "vllm", **fields: object) -> Backend:
 
 def test_it_costs_nothing(server: Simulator) -> None:
     """vLLM is asked for /health, others for /v1/models; no backend generates a token."""
-    backends = {"a": backend(server.url("primary"), model="m"), "b": backend(server.url("ollama"), "ollama")}
+    backends = {
+        "a": backend(server.url("primary"), model="m"),
+        "b": backend(server.url("ollama"), "ollama"),
+    }
     told = ask_all(backends, CLOCK, 2)
     assert all(health.healthy for health in told.values())
-    assert (server.stats("primary")["by_path"], server.stats("ollama")["by_path"]) == ({"/health": 1}, {"/v1/models": 1})
+    assert (server.stats("primary")["by_path"], server.stats("ollama")["by_path"]) == (
+        {"/health": 1},
+        {"/v1/models": 1},
+    )
     assert server.stats("primary")["started"] + server.stats("ollama")["started"] == 0
 
 
@@ -68,8 +74,15 @@ def test_a_swapped_model_is_learnt_anew(server: Simulator) -> None:
 def test_refused_and_slow_are_told_apart(server: Simulator) -> None:
     """Nothing listening is known for certain; no answer in time is not the same."""
     server.fault("primary", "hang", path="*")
-    told = ask_all({"dead": backend(REFUSED, model="m"), "slow": backend(server.url("primary"), model="m")}, CLOCK, 0.3)
-    assert [(told[name].healthy, told[name].refused) for name in ("dead", "slow")] == [(False, True), (False, False)]
+    told = ask_all(
+        {"dead": backend(REFUSED, model="m"), "slow": backend(server.url("primary"), model="m")},
+        CLOCK,
+        0.3,
+    )
+    assert [(told[name].healthy, told[name].refused) for name in ("dead", "slow")] == [
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_a_loading_server_is_not_healthy(server: Simulator) -> None:
@@ -82,10 +95,14 @@ def test_a_loading_server_is_not_healthy(server: Simulator) -> None:
 def test_one_limit_for_all_however_they_trickle(server: Simulator) -> None:
     """Backends that hang or trickle cost one limit together, and simultaneous callers share the asking."""
     server.fault("primary", "hang_headers", path="*", interval_ms=50)
-    checker = HealthChecker({str(i): backend(server.url("primary"), model="m") for i in range(4)}, CLOCK, 0.5)
+    checker = HealthChecker(
+        {str(i): backend(server.url("primary"), model="m") for i in range(4)}, CLOCK, 0.5
+    )
     began = time.monotonic()
     results: list[dict[str, object]] = []
-    callers = [threading.Thread(target=lambda: results.append(dict(checker.check()))) for _ in range(5)]
+    callers = [
+        threading.Thread(target=lambda: results.append(dict(checker.check()))) for _ in range(5)
+    ]
     for caller in callers:
         caller.start()
     for caller in callers:

@@ -17,8 +17,14 @@ from airouter.upstream.pool import Origin
     ("reply", "body"),
     [
         (OK, b"hello"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n", b"hello"),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, b"hello"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n",
+            b"hello",
+        ),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK,
+            b"hello",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
         (b"HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello", b"hello"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
@@ -46,7 +52,12 @@ def test_an_answer_may_end_with_its_connection() -> None:
     with WireServer(script) as server:
         origin = origin_of(server)
         call, body = run(origin)
-        assert (call.status, call.headers["x-kind"], body, call.complete) == (200, "Old", b"hello", True)
+        assert (call.status, call.headers["x-kind"], body, call.complete) == (
+            200,
+            "Old",
+            b"hello",
+            True,
+        )
         assert origin.idle_count() == 0
 
 
@@ -54,7 +65,12 @@ def test_what_goes_over_the_wire() -> None:
     """The request line is the base URL's path plus ours; length and host are right; nothing else is added."""
     with answering() as server:
         origin = Origin(server.url + "/base/", CLOCK)
-        run(origin, HttpRequest("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"a":1}'))
+        run(
+            origin,
+            HttpRequest(
+                "POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"a":1}'
+            ),
+        )
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")
         assert lines[0] == "POST /base/v1/chat/completions HTTP/1.1"
@@ -90,7 +106,9 @@ def test_a_slow_reader_of_a_large_request_is_waited_for() -> None:
         peer.send(OK)
 
     with WireServer(script) as server:
-        call, body = run(origin_of(server), HttpRequest("POST", "/", {}, large), Limits(0.2, 5, 5, 10))
+        call, body = run(
+            origin_of(server), HttpRequest("POST", "/", {}, large), Limits(0.2, 5, 5, 10)
+        )
         assert (call.error, body) == (None, b"hello")
 
 

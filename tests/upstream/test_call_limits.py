@@ -16,7 +16,11 @@ from airouter.types import Limits
     [
         (b"", Limits(5, 0.2, 5, 10), "first_byte"),
         (b"", Limits(5, 5, 5, 0.2), "total"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 0.2, 5, 10), "first_byte"),  # headers are no content
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+            Limits(5, 0.2, 5, 10),
+            "first_byte",
+        ),  # headers are no content
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Limits(5, 5, 5, 0.2), "total"),
     ],
 )

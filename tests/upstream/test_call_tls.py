@@ -17,7 +17,12 @@ def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
     """With ca_file an https backend with its own certificate is spoken to, large answers and kept connections included."""
     certificate, context = own_certificate(tmp_path)
     large = b"y" * 2_000_000
-    server = WireServer(lambda peer: server.answer(peer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large) + large), context)
+    server = WireServer(
+        lambda peer: server.answer(
+            peer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large) + large
+        ),
+        context,
+    )
     with server:
         origin = origin_of(server, ca_file=str(certificate))
         for _ in range(2):
@@ -31,7 +36,10 @@ def test_tls_is_verified(tmp_path: Path) -> None:
     """A certificate that nobody vouches for, or that is for somebody else, is refused before a byte is sent."""
     certificate, context = own_certificate(tmp_path)
     with WireServer(lambda peer: server.answer(peer), context) as server:
-        for origin in (origin_of(server), Origin(f"https://localhost:{server.port}", CLOCK, ca_file=str(certificate))):
+        for origin in (
+            origin_of(server),
+            Origin(f"https://localhost:{server.port}", CLOCK, ca_file=str(certificate)),
+        ):
             call, _ = run(origin)
             assert isinstance(call.error, ConnectFailed)
             assert "ca_file" in call.error.message
@@ -46,7 +54,9 @@ def test_a_handshake_that_never_ends_is_a_failed_connection() -> None:
             pass
 
     with WireServer(script) as server:
-        call, _ = run(Origin(server.url.replace("http:", "https:"), CLOCK), limits=Limits(0.3, 5, 5, 10))
+        call, _ = run(
+            Origin(server.url.replace("http:", "https:"), CLOCK), limits=Limits(0.3, 5, 5, 10)
+        )
         assert isinstance(call.error, UpstreamTimeout)
         assert call.error.phase == "connect"
         assert not call.error.sent

@@ -43,13 +43,23 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         ("http://[::1]:8000/a/b", "::1", 8000, "/a/b", "[::1]:8000", False),
     ],
 )
-def test_a_url_is_taken_apart(url: str, host: str, port: int, base: str, authority: str, tls: bool) -> None:
+def test_a_url_is_taken_apart(
+    url: str, host: str, port: int, base: str, authority: str, tls: bool
+) -> None:
     """Scheme, host, port, base path and the Host header follow from the URL, IPv6 included."""
     origin = Origin(url, Clock())
-    assert (origin.host, origin.port, origin.base_path, origin.authority, origin.tls) == (host, port, base, authority, tls)
+    assert (origin.host, origin.port, origin.base_path, origin.authority, origin.tls) == (
+        host,
+        port,
+        base,
+        authority,
+        tls,
+    )
 
 
-def test_a_returned_connection_is_given_out_again(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_returned_connection_is_given_out_again(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """The connection returned last is taken first, and by one taker only."""
     origin = Origin("http://127.0.0.1:1", Clock())
     origin.give(pair[0])
@@ -59,7 +69,9 @@ def test_a_returned_connection_is_given_out_again(pair: tuple[socket.socket, soc
 
 
 @pytest.mark.parametrize("what", ["closed", "spoken on"])
-def test_a_spent_connection_is_not_given_out(pair: tuple[socket.socket, socket.socket], what: str) -> None:
+def test_a_spent_connection_is_not_given_out(
+    pair: tuple[socket.socket, socket.socket], what: str
+) -> None:
     """A connection that the server has closed, or on which it said something unasked, is closed instead."""
     origin = Origin("http://127.0.0.1:1", Clock())
     origin.give(pair[0])

@@ -19,11 +19,21 @@ def event(**chunk: Any) -> bytes:
 
 
 def delta(text: str, index: int = 0, **more: Any) -> bytes:
-    return event(id="c", model="m", choices=[{"index": index, "delta": {"content": text}, "finish_reason": None, **more}])
+    return event(
+        id="c",
+        model="m",
+        choices=[{"index": index, "delta": {"content": text}, "finish_reason": None, **more}],
+    )
 
 
 def role() -> bytes:
-    return event(id="c", model="m", choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+    return event(
+        id="c",
+        model="m",
+        choices=[
+            {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        ],
+    )
 
 
 def finish(index: int = 0) -> bytes:
@@ -41,7 +51,9 @@ def stream(*events: bytes, end: bytes = b"\n\n") -> bytes:
     return b"".join(piece + end for piece in events)
 
 
-def read(data: bytes, *, keep_usage: bool = False, cuts: tuple[int, ...] = ()) -> tuple[bytes, StreamState]:
+def read(
+    data: bytes, *, keep_usage: bool = False, cuts: tuple[int, ...] = ()
+) -> tuple[bytes, StreamState]:
     reader = SseReader(keep_usage=keep_usage)
     out, last = b"", 0
     for cut in (*sorted(cuts), len(data)):
@@ -52,24 +64,58 @@ def read(data: bytes, *, keep_usage: bool = False, cuts: tuple[int, ...] = ()) -
 
 EVENTS = st.one_of(
     st.text(max_size=12).map(delta),
-    st.just(b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": "ü 漢 🔑"}}]}, ensure_ascii=False).encode()),
-    st.sampled_from(
-        [role(), finish(), finish(1), usage(), DONE, b": ping", b"", b"data: {not json", b"data: 5", b"data: []", b"event: x\nid: 7"]
+    st.just(
+        b"data: "
+        + json.dumps(
+            {"choices": [{"index": 0, "delta": {"content": "ü 漢 🔑"}}]}, ensure_ascii=False
+        ).encode()
     ),
-    st.sampled_from([b'data: {"choices":\ndata: [{"index":0,"delta":{"content":"x"}}]}', b"data:" + delta("close")[6:], b"\xff"]),
+    st.sampled_from(
+        [
+            role(),
+            finish(),
+            finish(1),
+            usage(),
+            DONE,
+            b": ping",
+            b"",
+            b"data: {not json",
+            b"data: 5",
+            b"data: []",
+            b"event: x\nid: 7",
+        ]
+    ),
+    st.sampled_from(
+        [
+            b'data: {"choices":\ndata: [{"index":0,"delta":{"content":"x"}}]}',
+            b"data:" + delta("close")[6:],
+            b"\xff",
+        ]
+    ),
 )
-ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\n", b"\n\n\n\n", b"\r\n\r\n\r\n", b"\n\r\n"])
+ENDS = st.sampled_from(
+    [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\n", b"\n\n\n\n", b"\r\n\r\n\r\n", b"\n\r\n"]
+)
 
 
 @settings(max_examples=400, deadline=None, database=None)
-@given(st.lists(st.tuples(EVENTS, ENDS), max_size=10), st.lists(st.integers(0, 2000), max_size=30), st.booleans(), st.booleans())
-def test_any_split_of_the_bytes_gives_the_same(events: list[tuple[bytes, bytes]], cuts: list[int], keep_usage: bool, unended: bool) -> None:
+@given(
+    st.lists(st.tuples(EVENTS, ENDS), max_size=10),
+    st.lists(st.integers(0, 2000), max_size=30),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_split_of_the_bytes_gives_the_same(
+    events: list[tuple[bytes, bytes]], cuts: list[int], keep_usage: bool, unended: bool
+) -> None:
     """Wherever the network cuts the stream, the output and what was noted are the same."""
     data = b"".join(piece + end for piece, end in events)
     if unended:
         data = data.rstrip(b"\r\n")
     whole, state = read(data, keep_usage=keep_usage)
-    assert read(data, keep_usage=keep_usage, cuts=tuple(cut for cut in cuts if cut < len(data))) == (whole, state)
+    assert read(
+        data, keep_usage=keep_usage, cuts=tuple(cut for cut in cuts if cut < len(data))
+    ) == (whole, state)
     assert read(data, keep_usage=keep_usage, cuts=tuple(range(len(data)))) == (whole, state)
 
 
@@ -99,7 +145,11 @@ def test_the_usage_chunk_is_noted_and_dropped_unless_wanted(keep: bool) -> None:
 
 def test_usage_beside_a_choice_is_kept() -> None:
     """A chunk that carries content as well as usage is content."""
-    data = stream(event(choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}], usage=USAGE))
+    data = stream(
+        event(
+            choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}], usage=USAGE
+        )
+    )
     out, state = read(data)
     assert out == data
     assert state.usage == USAGE
@@ -108,7 +158,13 @@ def test_usage_beside_a_choice_is_kept() -> None:
 def test_what_counts_as_content() -> None:
     """A role alone is not content; text, reasoning, a tool call, a refusal or an end without text is."""
     assert not read(stream(role(), event(choices=[])))[1].started
-    for part in ({"content": "x"}, {"reasoning_content": "x"}, {"reasoning": "x"}, {"tool_calls": [{"index": 0}]}, {"refusal": "no"}):
+    for part in (
+        {"content": "x"},
+        {"reasoning_content": "x"},
+        {"reasoning": "x"},
+        {"tool_calls": [{"index": 0}]},
+        {"refusal": "no"},
+    ):
         assert read(stream(event(choices=[{"index": 0, "delta": part}])))[1].started
     assert read(stream(finish()))[1].started
     assert read(stream(event(choices=[{"index": 0, "text": "x"}])))[1].started
@@ -137,7 +193,14 @@ def test_an_error_event_is_noted_and_held_back() -> None:
     assert read(stream(event(error="boom")))[1].error == {"message": "boom"}
 
 
-MISSHAPEN = [None, 5, {"index": [1], "finish_reason": "stop"}, {"index": None}, {"index": 0, "delta": 7}, {"delta": {"content": [1]}}]
+MISSHAPEN = [
+    None,
+    5,
+    {"index": [1], "finish_reason": "stop"},
+    {"index": None},
+    {"index": 0, "delta": 7},
+    {"delta": {"content": [1]}},
+]
 
 
 @pytest.mark.parametrize("choice", MISSHAPEN)

@@ -45,7 +45,14 @@ class Peer:
                 return b""
             data += piece
         head, _, rest = data.partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+        length = next(
+            (
+                int(line[15:])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
+            ),
+            0,
+        )
         whole = bytearray(rest)
         while len(whole) < length:
             whole += self.sock.recv(65536)
@@ -82,7 +89,12 @@ class WireServer:
         self._start(self._accept)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -137,14 +149,33 @@ def own_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
         pytest.skip("openssl is not installed")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     names = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", *names]
-    subprocess.run([*make, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True, timeout=30)
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        *names,
+    ]
+    subprocess.run(
+        [*make, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return certificate, context
 
 
-def begin(origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE) -> tuple[Call, Poller]:
+def begin(
+    origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE
+) -> tuple[Call, Poller]:
     poller = Poller(CLOCK)
     call = poller.add(Call(origin, request, limits, CLOCK, "it"))
     call.start()

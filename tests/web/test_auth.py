@@ -17,10 +17,14 @@ PRIVATE = ["/v1/models", "/stats", "/metrics", "/primary/health", "/router/v1/mo
 
 
 @pytest.fixture(scope="module")
-def guarded(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+def guarded(
+    shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RouterProcess]:
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
     config = {"cascade": SHIPPED["cascade"]}
-    with RouterProcess(tmp_path_factory.mktemp("guarded"), backends=backends, config=config, env={"API_KEY": KEY}) as router:
+    with RouterProcess(
+        tmp_path_factory.mktemp("guarded"), backends=backends, config=config, env={"API_KEY": KEY}
+    ) as router:
         yield router
 
 
@@ -41,7 +45,9 @@ def guarded(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactor
     ],
     ids=repr,
 )
-def test_a_wrong_key_is_401(guarded: RouterProcess, sim: Simulator, header: str | bytes | None) -> None:
+def test_a_wrong_key_is_401(
+    guarded: RouterProcess, sim: Simulator, header: str | bytes | None
+) -> None:
     """Whatever stands in the Authorization header instead of the key, ASCII or not, is 401 and spends nothing."""
     headers = {} if header is None else {"Authorization": header}
     answer = ask(guarded, "Hello", headers=headers)  # type: ignore[arg-type]
@@ -61,7 +67,9 @@ def test_the_key_opens(guarded: RouterProcess, sim: Simulator, header: str) -> N
 def test_everything_else_needs_the_key(guarded: RouterProcess, path: str) -> None:
     """Models, figures, metrics and pass-throughs are not public, and unknown paths are not told apart from them."""
     assert guarded.get(path).status_code == 401
-    assert guarded.get(path, headers={"Authorization": f"Bearer {KEY}"}).status_code == (404 if path == "/nowhere" else 200)
+    assert guarded.get(path, headers={"Authorization": f"Bearer {KEY}"}).status_code == (
+        404 if path == "/nowhere" else 200
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/health/liveness", "/health/readiness"])
@@ -105,7 +113,9 @@ def test_the_key_may_come_from_a_file(make_router, sim: Simulator, tmp_path: Pat
 
 def test_no_key_is_ever_written_down(guarded: RouterProcess, sim: Simulator) -> None:
     """Neither the log, nor a session file, nor the output holds the router's key or a backend's."""
-    session = ask(guarded, "Hello", headers={"Authorization": f"Bearer {KEY}"}).headers["X-Router-Session"]
+    session = ask(guarded, "Hello", headers={"Authorization": f"Bearer {KEY}"}).headers[
+        "X-Router-Session"
+    ]
     files = eventually(lambda: list((guarded.log_dir / "sessions").glob(f"*_{session}.json")))
     written = files[0].read_text() + "\n".join(guarded.log()) + guarded.printed()
     assert KEY not in written

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from harness import META, all_free, ask, asked, body, content, counted, error_of, is_whole, route_of, session_file, steer
+from harness import (
+    META,
+    all_free,
+    ask,
+    asked,
+    body,
+    content,
+    counted,
+    error_of,
+    is_whole,
+    route_of,
+    session_file,
+    steer,
+)
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -15,11 +28,17 @@ CLOUD = "grok-4-1-fast-reasoning"
 
 
 @pytest.mark.parametrize(("label", "route"), LABELS)
-def test_the_label_of_the_classifier_decides_the_route(router: RouterProcess, sim: Simulator, label: str, route: str) -> None:
+def test_the_label_of_the_classifier_decides_the_route(
+    router: RouterProcess, sim: Simulator, label: str, route: str
+) -> None:
     """Each label of the classifier leads to its route, and the headers say so."""
     answer = ask(router, steer("What is it about?", router={"label": label}))
     assert is_whole(content(answer))
-    assert (route_of(answer), answer.headers["X-Router-Label"], answer.headers["X-Router-Tier"]) == (route, label, "reasoning")
+    assert (
+        route_of(answer),
+        answer.headers["X-Router-Label"],
+        answer.headers["X-Router-Tier"],
+    ) == (route, label, "reasoning")
     assert answer.headers["X-Router-Backend"] == ("xai" if route == "xai" else "primary")
     assert float(answer.headers["X-Router-Decision-Ms"]) > 0
     all_free(router)
@@ -37,7 +56,16 @@ def test_the_classifier_is_asked_as_a_classifier(router: RouterProcess, sim: Sim
 
 @pytest.mark.parametrize(
     "fault",
-    ["hang", "reset", "html", "empty_200", "cut", "stall", {"name": "error_status"}, {"name": "error_status", "status": 429}],
+    [
+        "hang",
+        "reset",
+        "html",
+        "empty_200",
+        "cut",
+        "stall",
+        {"name": "error_status"},
+        {"name": "error_status", "status": 429},
+    ],
     ids=str,
 )
 def test_a_classifier_that_fails_never_sends_a_prompt_to_the_cloud(
@@ -45,19 +73,37 @@ def test_a_classifier_that_fails_never_sends_a_prompt_to_the_cloud(
 ) -> None:
     """Whatever goes wrong with the classification, the primary answers."""
     answer = ask(impatient_router, steer("Prove it.", router={"fault": fault}))
-    assert (route_of(answer), answer.headers["X-Router-Backend"], answer.headers["X-Router-Tier"]) == ("primary", "primary", "fallback")
+    assert (
+        route_of(answer),
+        answer.headers["X-Router-Backend"],
+        answer.headers["X-Router-Tier"],
+    ) == ("primary", "primary", "fallback")
     assert content(answer)
     assert sim.stats("xai")["started"] == 0
     all_free(impatient_router)
 
 
-def test_one_unreadable_event_does_not_make_the_label_unreadable(router: RouterProcess, sim: Simulator) -> None:
+def test_one_unreadable_event_does_not_make_the_label_unreadable(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """Garbage among the classifier's good events is skipped."""
     assert route_of(ask(router, steer("Prove it.", router={"fault": "garbage_event"}))) == "xai"
 
 
-@pytest.mark.parametrize("said", ["maybe", "<think>COMPLEX", "<think>x</think>\n<think>COMPLEX", "complex", "<think>ENRICH</think>\n", ""])
-def test_an_answer_without_a_label_means_the_primary(router: RouterProcess, sim: Simulator, said: str) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "maybe",
+        "<think>COMPLEX",
+        "<think>x</think>\n<think>COMPLEX",
+        "complex",
+        "<think>ENRICH</think>\n",
+        "",
+    ],
+)
+def test_an_answer_without_a_label_means_the_primary(
+    router: RouterProcess, sim: Simulator, said: str
+) -> None:
     """A classifier that names no label after its thinking leaves the request with the primary."""
     answer = ask(router, steer("Hm?", router={"text": said, "think_tokens": 0}))
     assert (route_of(answer), answer.headers["X-Router-Tier"]) == ("primary", "fallback")
@@ -65,21 +111,33 @@ def test_an_answer_without_a_label_means_the_primary(router: RouterProcess, sim:
 
 def test_the_last_label_after_the_thinking_counts(router: RouterProcess, sim: Simulator) -> None:
     """Labels inside the thinking do not count, and of those after it the last one does."""
-    answer = ask(router, steer("Hm?", router={"text": "<think>SIMPLE or ENRICH</think>\nNot MODERATE but COMPLEX"}))
+    answer = ask(
+        router,
+        steer("Hm?", router={"text": "<think>SIMPLE or ENRICH</think>\nNot MODERATE but COMPLEX"}),
+    )
     assert route_of(answer) == "xai"
 
 
 def test_meta_is_one_call_to_the_primary(router: RouterProcess, sim: Simulator) -> None:
     """A frontend's housekeeping goes to the primary at once: no classifier is asked, nothing is speculated."""
     answer = ask(router, META)
-    assert (route_of(answer), answer.headers["X-Router-Label"], answer.headers["X-Router-Speculative"]) == ("meta", "META", "none")
+    assert (
+        route_of(answer),
+        answer.headers["X-Router-Label"],
+        answer.headers["X-Router-Speculative"],
+    ) == ("meta", "META", "none")
     assert [sim.stats(role)["started"] for role in ("router", "primary", "xai")] == [0, 1, 0]
     assert session_file(router, answer.headers["X-Router-Session"])["classification_ms"] == 0
 
 
 def test_unknown_fields_reach_the_backend(router: RouterProcess, sim: Simulator) -> None:
     """What the router does not know it passes on as it came."""
-    fields = {"seed": 7, "logit_bias": {"5": -1}, "vendor_extension": {"deep": [1, None, {"ü": True}]}, "user": "someone"}
+    fields = {
+        "seed": 7,
+        "logit_bias": {"5": -1},
+        "vendor_extension": {"deep": [1, None, {"ü": True}]},
+        "user": "someone",
+    }
     ask(router, "Hello", model="ai-router/primary", **fields)
     (sent,) = asked(sim, "primary")
     assert {name: sent[name] for name in fields} == fields
@@ -98,11 +156,16 @@ def test_text_of_every_language_survives(router: RouterProcess, sim: Simulator) 
     "parts",
     [
         [{"type": "text", "text": "What is"}, {"type": "text", "text": "this?"}],
-        [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}],
+        [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        ],
         [],
     ],
 )
-def test_content_may_be_a_list_of_parts(router: RouterProcess, sim: Simulator, parts: list[dict[str, object]]) -> None:
+def test_content_may_be_a_list_of_parts(
+    router: RouterProcess, sim: Simulator, parts: list[dict[str, object]]
+) -> None:
     """Content as a list of parts, pictures included, is routed like text and passed on as parts."""
     answer = ask(router, parts)
     assert route_of(answer) == "primary"
@@ -124,24 +187,39 @@ def test_content_may_be_null(router: RouterProcess, sim: Simulator) -> None:
     assert asked(sim, "primary")[0]["messages"][-4:] == messages[-4:]
 
 
-def test_a_tool_result_stays_where_the_conversation_began(router: RouterProcess, sim: Simulator) -> None:
+def test_a_tool_result_stays_where_the_conversation_began(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """The turn that carries a tool's result goes to the backend that asked for the tool, unclassified."""
-    question = {"role": "user", "content": steer("Prove the theorem, use the tool", router={"label": "COMPLEX"})}
+    question = {
+        "role": "user",
+        "content": steer("Prove the theorem, use the tool", router={"label": "COMPLEX"}),
+    }
     first = router.post("/v1/chat/completions", {"messages": [question], "tools": [WEATHER]})
     assert route_of(first) == "xai"
     turn = first.json()["choices"][0]["message"]
     call = turn["tool_calls"][0]
-    assert (call["function"]["name"], first.json()["choices"][0]["finish_reason"]) == ("weather", "tool_calls")
+    assert (call["function"]["name"], first.json()["choices"][0]["finish_reason"]) == (
+        "weather",
+        "tool_calls",
+    )
     result = {"role": "tool", "tool_call_id": call["id"], "content": "22 degrees"}
     asked_before = sim.stats("router")["started"]
-    second = router.post("/v1/chat/completions", {"messages": [question, turn, result], "tools": [WEATHER]})
+    second = router.post(
+        "/v1/chat/completions", {"messages": [question, turn, result], "tools": [WEATHER]}
+    )
     assert (route_of(second), second.headers["X-Router-Tier"]) == ("xai", "conversation")
     assert sim.stats("router")["started"] == asked_before
-    stranger = router.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Other"}, turn, result], "tools": [WEATHER]})
+    stranger = router.post(
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "Other"}, turn, result], "tools": [WEATHER]},
+    )
     assert (route_of(stranger), sim.stats("router")["started"]) == ("primary", asked_before)
 
 
-def test_several_choices_and_log_probabilities_come_through(router: RouterProcess, sim: Simulator) -> None:
+def test_several_choices_and_log_probabilities_come_through(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """n > 1 and logprobs are the backend's to answer, and its answer is passed on whole."""
     answer = ask(router, "Hello", n=3, logprobs=True, top_logprobs=2).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
@@ -157,13 +235,21 @@ def test_a_route_can_be_forced(router: RouterProcess, sim: Simulator, route: str
         answer = ask(router, "Hello", model=f"ai-router/{route}")
     else:
         answer = ask(router, "Hello", headers={"X-Router-Route": route.upper()})
-    assert (route_of(answer), answer.headers["X-Router-Tier"], answer.headers["X-Router-Speculative"]) == (route, "explicit", "none")
+    assert (
+        route_of(answer),
+        answer.headers["X-Router-Tier"],
+        answer.headers["X-Router-Speculative"],
+    ) == (route, "explicit", "none")
     assert sim.stats("router")["started"] == 0
     assert content(answer)
 
 
-@pytest.mark.parametrize(("model", "backend"), [("primary-model", "primary"), (CLOUD, "xai"), ("router-model", "router")])
-def test_a_backends_model_name_goes_to_that_backend(make_router, sim: Simulator, model: str, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "backend"), [("primary-model", "primary"), (CLOUD, "xai"), ("router-model", "router")]
+)
+def test_a_backends_model_name_goes_to_that_backend(
+    make_router, sim: Simulator, model: str, backend: str
+) -> None:
     """Asking for a backend's own model by name reaches that backend, also as the first request after the start."""
     router = make_router(warm=False)
     answer = ask(router, "Hello", model=model)
@@ -174,10 +260,16 @@ def test_a_backends_model_name_goes_to_that_backend(make_router, sim: Simulator,
 def test_a_model_nobody_has_is_404(router: RouterProcess) -> None:
     """An unknown model is OpenAI's own error for it."""
     answer = ask(router, "Hello", model="gpt-17")
-    assert (answer.status_code, error_of(answer)["code"], error_of(answer)["param"]) == (404, "model_not_found", "model")
+    assert (answer.status_code, error_of(answer)["code"], error_of(answer)["param"]) == (
+        404,
+        "model_not_found",
+        "model",
+    )
 
 
-def test_max_tokens_is_raised_for_the_cloud_and_passed_to_the_primary(router: RouterProcess, sim: Simulator) -> None:
+def test_max_tokens_is_raised_for_the_cloud_and_passed_to_the_primary(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """The cloud gets its floor, the primary what was asked for; what was changed stands in the headers."""
     answer = ask(router, "Hello", model="ai-router/xai", max_tokens=10)
     assert asked(sim, "xai")[0]["max_tokens"] == 16384
@@ -188,16 +280,27 @@ def test_max_tokens_is_raised_for_the_cloud_and_passed_to_the_primary(router: Ro
     assert answer.json()["choices"][0]["finish_reason"] == "length"
 
 
-def test_no_credential_of_the_client_reaches_a_backend(router: RouterProcess, sim: Simulator) -> None:
+def test_no_credential_of_the_client_reaches_a_backend(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """A backend sees its own key and never the caller's."""
     ask(router, "Hello", model="ai-router/xai", headers={"Authorization": "Bearer callers-own-key"})
-    ask(router, "Hello", model="ai-router/primary", headers={"Authorization": "Bearer callers-own-key"})
+    ask(
+        router,
+        "Hello",
+        model="ai-router/primary",
+        headers={"Authorization": "Bearer callers-own-key"},
+    )
     assert sim.stats("xai")["requests"][-1]["key_last4"] == "-key"
     assert not sim.stats("primary")["requests"][-1]["authorized"]
-    assert "callers" not in str(sim.stats("xai")["requests"]) + str(sim.stats("primary")["requests"])
+    assert "callers" not in str(sim.stats("xai")["requests"]) + str(
+        sim.stats("primary")["requests"]
+    )
 
 
-def test_text_completions_and_embeddings_are_never_classified(router: RouterProcess, sim: Simulator) -> None:
+def test_text_completions_and_embeddings_are_never_classified(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """/v1/completions goes to the primary and /v1/embeddings to its own backend, both without a classification."""
     with counted(router, 2):
         text = router.post("/v1/completions", {"prompt": "Once upon a time"})
@@ -234,7 +337,11 @@ def test_complex_without_a_cloud_key_stays_at_home_and_says_so(make_router, sim:
     router = make_router(env={"XAI_API_KEY": ""})
     for label in ("COMPLEX", "ENRICH"):
         answer = ask(router, steer("Hm?", router={"label": label}))
-        assert (route_of(answer), answer.headers["X-Router-Backend"], answer.headers["X-Router-Label"]) == ("primary", "primary", label)
+        assert (
+            route_of(answer),
+            answer.headers["X-Router-Backend"],
+            answer.headers["X-Router-Label"],
+        ) == ("primary", "primary", label)
         assert "configured" in answer.headers["X-Router-Note"]
     assert sim.stats("xai")["started"] == 0
     forced = ask(router, "Hello", model="ai-router/xai")
@@ -244,7 +351,10 @@ def test_complex_without_a_cloud_key_stays_at_home_and_says_so(make_router, sim:
 @pytest.mark.parametrize("model", ["ai-router", "ai-router/primary", "ai-router/xai"])
 def test_a_large_body_is_carried(router: RouterProcess, sim: Simulator, model: str) -> None:
     """Pictures of many megabytes reach the backend, however small its socket's buffers."""
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 20_000_000}}
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + "A" * 20_000_000},
+    }
     answer = ask(router, [{"type": "text", "text": "What is this?"}, picture], model=model)
     assert is_whole(content(answer))
     all_free(router)

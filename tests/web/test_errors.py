@@ -8,7 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from harness import REFUSED, Stream, Wire, all_free, ask, body, content, counted, error_in, error_of, eventually, steer
+from harness import (
+    REFUSED,
+    Stream,
+    Wire,
+    all_free,
+    ask,
+    body,
+    content,
+    counted,
+    error_in,
+    error_of,
+    eventually,
+    steer,
+)
 from settings_for_tests import SHIPPED
 
 from bench.router_process import RouterProcess
@@ -39,9 +52,21 @@ REFUSED_BODIES = [
     (b'{"messages": [{"content": "Hello"}]}', "invalid_type", "messages[0].role"),
     (b'{"messages": [{"role": 5, "content": "Hello"}]}', "invalid_type", "messages[0].role"),
     (b'{"messages": [{"role": "user", "content": 5}]}', "invalid_type", "messages[0].content"),
-    (b'{"messages": [{"role": "user", "content": {"text": "x"}}]}', "invalid_type", "messages[0].content"),
-    (b'{"messages": [{"role": "user", "content": ["x"]}]}', "invalid_type", "messages[0].content[0]"),
-    (b'{"messages": [{"role": "user", "content": [{"type": "text", "text": null}]}]}', "invalid_type", "messages[0].content[0].text"),
+    (
+        b'{"messages": [{"role": "user", "content": {"text": "x"}}]}',
+        "invalid_type",
+        "messages[0].content",
+    ),
+    (
+        b'{"messages": [{"role": "user", "content": ["x"]}]}',
+        "invalid_type",
+        "messages[0].content[0]",
+    ),
+    (
+        b'{"messages": [{"role": "user", "content": [{"type": "text", "text": null}]}]}',
+        "invalid_type",
+        "messages[0].content[0].text",
+    ),
 ]
 REFUSED_FIELDS = [
     ("max_tokens", "100"),
@@ -67,45 +92,82 @@ REFUSED_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "code", "param"), REFUSED_BODIES, ids=lambda value: repr(value)[:40])
-def test_a_body_that_makes_no_sense_is_400(router: RouterProcess, sim: Simulator, raw: bytes, code: str, param: str | None) -> None:
+@pytest.mark.parametrize(
+    ("raw", "code", "param"), REFUSED_BODIES, ids=lambda value: repr(value)[:40]
+)
+def test_a_body_that_makes_no_sense_is_400(
+    router: RouterProcess, sim: Simulator, raw: bytes, code: str, param: str | None
+) -> None:
     """Malformed JSON and misshapen messages are the client's error, named by parameter, and reach no backend."""
-    answer = requests.post(router.url + "/v1/chat/completions", data=raw, headers={"Content-Type": "application/json"}, timeout=10)
+    answer = requests.post(
+        router.url + "/v1/chat/completions",
+        data=raw,
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
     error = error_of(answer)
-    assert (answer.status_code, error["code"], error["param"], error["type"]) == (400, code, param, "invalid_request_error")
+    assert (answer.status_code, error["code"], error["param"], error["type"]) == (
+        400,
+        code,
+        param,
+        "invalid_request_error",
+    )
     assert sum(sim.stats(role)["started"] for role in ("router", "primary", "xai")) == 0
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED_FIELDS, ids=lambda value: repr(value)[:20])
-def test_a_field_of_the_wrong_type_is_400(router: RouterProcess, sim: Simulator, name: str, value: object) -> None:
+def test_a_field_of_the_wrong_type_is_400(
+    router: RouterProcess, sim: Simulator, name: str, value: object
+) -> None:
     """A field that the router relies on is checked, and the error names it."""
     answer = ask(router, "Hello", **{name: value})
     assert (answer.status_code, error_of(answer)["param"]) == (400, name)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/route"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/route"]
+)
 @pytest.mark.parametrize("where", ["content", "extra", "tools", "metadata"])
-def test_a_body_nested_too_deeply_is_400(router: RouterProcess, sim: Simulator, path: str, where: str) -> None:
+def test_a_body_nested_too_deeply_is_400(
+    router: RouterProcess, sim: Simulator, path: str, where: str
+) -> None:
     """Nesting that could not be written again for a backend is refused on every endpoint, and leaves no slot behind."""
     deep = json.loads(DEEP)
-    payload = {"messages": [{**USER, "x": deep} if where == "content" else USER], "prompt": "x", "input": "x"}
-    payload |= {"extra": {"x": deep}, "tools": {"tools": [deep]}, "metadata": {"metadata": {"x": deep}}}.get(where, {})
+    payload = {
+        "messages": [{**USER, "x": deep} if where == "content" else USER],
+        "prompt": "x",
+        "input": "x",
+    }
+    payload |= {
+        "extra": {"x": deep},
+        "tools": {"tools": [deep]},
+        "metadata": {"metadata": {"x": deep}},
+    }.get(where, {})
     answer = router.post(path, payload)
     assert (answer.status_code, error_of(answer)["code"]) == (400, "nested_too_deeply")
     all_free(router)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "ä/ö"])
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "ä/ö"],
+)
 def test_another_content_type_is_400(router: RouterProcess, sim: Simulator, kind: str) -> None:
     """Only JSON is taken for JSON."""
-    answer = router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind.encode()})
+    answer = router.post(
+        "/v1/chat/completions", body("Hello"), headers={"Content-Type": kind.encode()}
+    )
     assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_content_type")
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"])
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"]
+)
 def test_json_by_any_name_is_taken(router: RouterProcess, sim: Simulator, kind: str) -> None:
     """Content types that say JSON are."""
-    assert content(router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind}))
+    assert content(
+        router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind})
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +197,12 @@ def test_json_by_any_name_is_taken(router: RouterProcess, sim: Simulator, kind: 
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_a_backend_does_becomes_the_right_status(
-    make_strict: RouterProcess, sim: Simulator, fault: str | dict[str, object], status: int, code: str | None, stream: bool
+    make_strict: RouterProcess,
+    sim: Simulator,
+    fault: str | dict[str, object],
+    status: int,
+    code: str | None,
+    stream: bool,
 ) -> None:
     """Refusals of the request pass through, refusals of our key and broken answers are 502, silence is 504."""
     if fault == "truncated_json":
@@ -143,7 +210,11 @@ def test_what_a_backend_does_becomes_the_right_status(
     elif stream and fault == "wrong_content_type":
         status, code = 502, "upstream_broken"  # for a stream the type is all there is to tell it by
     payload = body(steer("Hello", primary={"fault": fault}), **PRIMARY)
-    answer = Stream(make_strict, payload).response if stream else make_strict.post("/v1/chat/completions", payload)
+    answer = (
+        Stream(make_strict, payload).response
+        if stream
+        else make_strict.post("/v1/chat/completions", payload)
+    )
     assert answer.status_code == status, answer.text
     if status != 200:
         error = error_of(answer)
@@ -158,9 +229,14 @@ def test_what_a_backend_does_becomes_the_right_status(
 def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory):
     """A router that gives a whole answer 1 s at most."""
     calm = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
-    config = {"backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}}, "cascade": SHIPPED["cascade"]}
+    config = {
+        "backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}},
+        "cascade": SHIPPED["cascade"],
+    }
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
-    with RouterProcess(tmp_path_factory.mktemp("hasty"), backends=backends, config=config) as router:
+    with RouterProcess(
+        tmp_path_factory.mktemp("hasty"), backends=backends, config=config
+    ) as router:
         yield router
 
 
@@ -171,7 +247,14 @@ def make_strict(hasty: RouterProcess, sim: Simulator) -> RouterProcess:
 
 def test_a_message_of_a_backend_is_kept(router: RouterProcess, sim: Simulator) -> None:
     """What a backend says about a refused request reaches the client; its peculiar shape does not."""
-    said = json.dumps({"object": "error", "message": "max_tokens is too large", "type": "BadRequestError", "code": 400})
+    said = json.dumps(
+        {
+            "object": "error",
+            "message": "max_tokens is too large",
+            "type": "BadRequestError",
+            "code": 400,
+        }
+    )
     fault = {"name": "error_status", "status": 400, "body": said}
     answer = ask(router, steer("Hello", primary={"fault": fault}), **PRIMARY)
     assert (answer.status_code, error_of(answer)["message"]) == (400, "max_tokens is too large")
@@ -186,7 +269,9 @@ def test_a_context_that_is_too_long_is_said_so(router: RouterProcess, sim: Simul
 
 def test_a_backend_that_is_not_there_is_502(make_router, sim: Simulator) -> None:
     """A refused connection is 502 at once, whole and as a stream, and tells no client library to try again."""
-    router = make_router(urls={"primary": REFUSED}, warm=False, config={"backends": {"primary": {"model": "m"}}})
+    router = make_router(
+        urls={"primary": REFUSED}, warm=False, config={"backends": {"primary": {"model": "m"}}}
+    )
     with counted(router, 2):
         whole = ask(router, "Hello", **PRIMARY)
         stream = Stream(router, body("Hello", **PRIMARY)).response
@@ -197,14 +282,26 @@ def test_a_backend_that_is_not_there_is_502(make_router, sim: Simulator) -> None
 
 def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> None:
     """More than slots + queue at once: the rest is told at once when to come back, and the admitted are all served."""
-    router = make_router(config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}})
+    router = make_router(
+        config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}}
+    )
     payload = body(steer("Hello", primary={"ttft_ms": 700}), **PRIMARY)
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30), range(10)))
+        answers = list(
+            pool.map(
+                lambda _: requests.post(
+                    router.url + "/v1/chat/completions", json=payload, timeout=30
+                ),
+                range(10),
+            )
+        )
     refused = [answer for answer in answers if answer.status_code == 429]
     assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 6
     for answer in refused:
-        assert (error_of(answer)["code"], error_of(answer)["type"]) == ("rate_limit_exceeded", "rate_limit_error")
+        assert (error_of(answer)["code"], error_of(answer)["type"]) == (
+            "rate_limit_exceeded",
+            "rate_limit_error",
+        )
         assert int(answer.headers["Retry-After"]) >= 1
         assert answer.elapsed.total_seconds() < 0.6
     assert sim.stats("primary")["max_running"] == 2
@@ -216,9 +313,13 @@ def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: 
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 0.4}})
     payload = body(steer("Hello", primary={"ttft_ms": 1200}), **PRIMARY)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30))
+        first = pool.submit(
+            lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
+        )
         eventually(lambda: sim.stats("primary")["running"] == 1)
-        second = pool.submit(lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30))
+        second = pool.submit(
+            lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
+        )
         assert first.result().status_code == 200
         assert second.result().status_code == 429
         assert 0.3 < second.result().elapsed.total_seconds() < 1.2
@@ -228,7 +329,12 @@ def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: 
 def test_a_clients_own_deadline_is_kept(router: RouterProcess, sim: Simulator) -> None:
     """X-Router-Timeout ends a request that takes longer with 504, and lets its backend go."""
     started = time.monotonic()
-    answer = ask(router, steer("Hello", primary={"ttft_ms": 5000}), headers={"X-Router-Timeout": "0.4"}, **PRIMARY)
+    answer = ask(
+        router,
+        steer("Hello", primary={"ttft_ms": 5000}),
+        headers={"X-Router-Timeout": "0.4"},
+        **PRIMARY,
+    )
     assert (answer.status_code, error_of(answer)["code"]) == (504, "client_deadline_exceeded")
     assert time.monotonic() - started < 3
     sim.wait_for("primary", aborted=1)
@@ -249,7 +355,9 @@ def test_a_clients_own_deadline_is_kept(router: RouterProcess, sim: Simulator) -
         ("GET", "/\u00e4%ff%00", 404),
     ],
 )
-def test_paths_and_methods_that_do_not_exist(router: RouterProcess, method: str, path: str, status: int) -> None:
+def test_paths_and_methods_that_do_not_exist(
+    router: RouterProcess, method: str, path: str, status: int
+) -> None:
     """Unknown paths are 404 and wrong methods 405 with Allow, both in OpenAI's shape."""
     answer = requests.request(method, router.url + path, timeout=10)
     assert answer.status_code == status
@@ -257,8 +365,12 @@ def test_paths_and_methods_that_do_not_exist(router: RouterProcess, method: str,
     assert ("Allow" in answer.headers) == (status == 405)
 
 
-@pytest.mark.parametrize("chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n", b"-1\r\n", b"ffffffffffffffffffff\r\n{}"])
-def test_a_broken_chunked_body_is_the_clients_error(router: RouterProcess, sim: Simulator, chunks: bytes) -> None:
+@pytest.mark.parametrize(
+    "chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n", b"-1\r\n", b"ffffffffffffffffffff\r\n{}"]
+)
+def test_a_broken_chunked_body_is_the_clients_error(
+    router: RouterProcess, sim: Simulator, chunks: bytes
+) -> None:
     """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the server."""
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     with Wire(router.port) as wire:
@@ -272,7 +384,10 @@ def test_a_body_sent_in_chunks_is_taken(router: RouterProcess, sim: Simulator) -
     """A chunked request is read like one with a length."""
     raw = json.dumps(body("Hello")).encode()
     answer = requests.post(
-        router.url + "/v1/chat/completions", data=iter([raw[:5], raw[5:]]), headers={"Content-Type": "application/json"}, timeout=10
+        router.url + "/v1/chat/completions",
+        data=iter([raw[:5], raw[5:]]),
+        headers={"Content-Type": "application/json"},
+        timeout=10,
     )
     assert content(answer)
 
@@ -281,7 +396,9 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
     """A body that does not arrive within server.body_timeout ends with 408."""
     router = make_router(config={"server": {"body_timeout": 0.5}}, warm=False)
     with Wire(router.port) as wire:
-        wire.sock.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a"')
+        wire.sock.sendall(
+            b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a"'
+        )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 408")
     assert error_in(json.loads(answer.partition(b"\r\n\r\n")[2]))["code"] == "request_timeout"

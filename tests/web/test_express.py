@@ -43,7 +43,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         {
             "server": {"api_key": KEY},
             "backends": {
-                "primary": {"url": REFUSED, "model": "m", "breaker_fails": 1_000_000, "cooldown": 0.01, "allowed_fails": 1_000_000}
+                "primary": {
+                    "url": REFUSED,
+                    "model": "m",
+                    "breaker_fails": 1_000_000,
+                    "cooldown": 0.01,
+                    "allowed_fails": 1_000_000,
+                }
             },
             "routes": {"primary": {"backends": ["primary"]}},
             "cascade": {"tiers": ["rules"]},
@@ -56,7 +62,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made.extensions["airouter"].close()
 
 
-def asked(app: Any, case: dict[str, Any], *, flask: bool = False) -> tuple[str, dict[str, str], bytes]:
+def asked(
+    app: Any, case: dict[str, Any], *, flask: bool = False
+) -> tuple[str, dict[str, str], bytes]:
     """Status, headers (but the session's id) and body; `flask`: past Express."""
     data = case.get("data", orjson.dumps(GOOD))
     environ = EnvironBuilder(
@@ -98,6 +106,8 @@ def test_a_bug_is_a_500_without_its_text(app: Any, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_other_methods_go_to_flask(app: Any, method: str) -> None:
     with app.test_client() as client:
-        answer = client.open(express.PATH, method=method, headers={"Authorization": f"Bearer {KEY}"})
+        answer = client.open(
+            express.PATH, method=method, headers={"Authorization": f"Bearer {KEY}"}
+        )
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

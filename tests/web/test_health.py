@@ -25,7 +25,11 @@ def test_all_is_well(router: RouterProcess, sim: Simulator) -> None:
     assert (told["code"], told["status"]) == (200, "healthy")
     assert (told["router_model"], told["primary_model"], told["xai_model"]) == ("healthy",) * 3
     assert sum(sim.stats(role)["started"] for role in sim.roles) == 0
-    eventually(lambda: any(" - INFO - Health check: status=healthy duration_ms=" in line for line in router.log()))
+    eventually(
+        lambda: any(
+            " - INFO - Health check: status=healthy duration_ms=" in line for line in router.log()
+        )
+    )
 
 
 def test_a_dead_classifier_degrades(make_router, sim: Simulator) -> None:
@@ -53,9 +57,13 @@ def test_backends_that_hang_cost_one_bounded_wait_together(make_router, sim: Sim
     """However many backends hang or trickle, all who ask share one answer at the limit, and liveness answers meanwhile."""
     router = make_router(config={"timeouts": {"health": 1.0}, "probes": {"enabled": False}})
     for role, fault in (("router", "hang"), ("primary", "hang_headers"), ("xai", "hang")):
-        sim.fault(role, fault, path="*", **({"interval_ms": 100} if fault == "hang_headers" else {}))
+        sim.fault(
+            role, fault, path="*", **({"interval_ms": 100} if fault == "hang_headers" else {})
+        )
     told: list[dict[str, Any]] = []
-    asked_before = [sum(sim.stats(role)["by_path"].values()) for role in ("router", "primary", "xai")]
+    asked_before = [
+        sum(sim.stats(role)["by_path"].values()) for role in ("router", "primary", "xai")
+    ]
     started = time.monotonic()
     callers = [threading.Thread(target=lambda: told.append(health(router))) for _ in range(6)]
     for caller in callers:
@@ -92,7 +100,14 @@ def test_the_front_page_lists_what_there_is(router: RouterProcess) -> None:
     """GET / names the endpoints, and none of them is missing."""
     page = router.get("/").json()
     assert page["name"] == "ai-router"
-    for endpoint in ("/health", "/health/liveness", "/health/readiness", "/stats", "/metrics", "/v1/models"):
+    for endpoint in (
+        "/health",
+        "/health/liveness",
+        "/health/readiness",
+        "/stats",
+        "/metrics",
+        "/v1/models",
+    ):
         assert any(endpoint in name for name in page["endpoints"])
         assert router.get(endpoint).status_code == 200
 
@@ -102,5 +117,10 @@ def test_metrics_are_prometheus_text(router: RouterProcess) -> None:
     for path in ("/metrics", "/metrics/"):
         answer = router.get(path)
         assert answer.headers["Content-Type"].startswith("text/plain")
-        for name in ("airouter_requests_total", "airouter_in_flight", "airouter_backend_in_use", "airouter_stage_duration_seconds_bucket"):
+        for name in (
+            "airouter_requests_total",
+            "airouter_in_flight",
+            "airouter_backend_in_use",
+            "airouter_stage_duration_seconds_bucket",
+        ):
             assert name in answer.text

@@ -16,7 +16,12 @@ from settings_for_tests import backend_urls
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
-BODIES = {"/v1/chat/completions": 900, "/v1/completions": 450, "/v1/embeddings": 450, "/api/route": 450}
+BODIES = {
+    "/v1/chat/completions": 900,
+    "/v1/completions": 450,
+    "/v1/embeddings": 450,
+    "/api/route": 450,
+}
 SETTINGS: dict[str, Any] = {
     "deadline": None,
     "database": None,
@@ -32,14 +37,36 @@ _SCALARS = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
-    st.sampled_from(["", " ", "\x00", "\u202e", "ä" * 300, "null", "NaN", "__class__", "${jndi}", "{{7*7}}", "%s%n", "🔑"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\x00",
+            "\u202e",
+            "ä" * 300,
+            "null",
+            "NaN",
+            "__class__",
+            "${jndi}",
+            "{{7*7}}",
+            "%s%n",
+            "🔑",
+        ]
+    ),
 )
 _ANY = st.one_of(
     _SCALARS,
-    st.recursive(_SCALARS, lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=8), x, max_size=4), max_leaves=8),
+    st.recursive(
+        _SCALARS,
+        lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=8), x, max_size=4),
+        max_leaves=8,
+    ),
     st.sampled_from([_DEEP, [], {}, [[]], [{}], {"": {}}]),
 )
-_ROLE = st.sampled_from(["user", "assistant", "system", "developer", "tool", "function", "", "root"]) | _ANY
+_ROLE = (
+    st.sampled_from(["user", "assistant", "system", "developer", "tool", "function", "", "root"])
+    | _ANY
+)
 _PART = st.fixed_dictionaries(
     {},
     optional={
@@ -52,10 +79,30 @@ _CONTENT = st.text(max_size=40) | st.lists(_PART | _ANY, max_size=3) | _ANY
 _CALL = st.fixed_dictionaries({}, optional={"id": _ANY, "type": _ANY, "function": _ANY})
 _MESSAGE = st.fixed_dictionaries(
     {},
-    optional={"role": _ROLE, "content": _CONTENT, "tool_calls": st.lists(_CALL, max_size=2) | _ANY, "tool_call_id": _ANY, "name": _ANY},
+    optional={
+        "role": _ROLE,
+        "content": _CONTENT,
+        "tool_calls": st.lists(_CALL, max_size=2) | _ANY,
+        "tool_call_id": _ANY,
+        "name": _ANY,
+    },
 )
-_GOOD_MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system", "tool"]), "content": st.text(max_size=30)})
-_NAME = st.sampled_from(["ai-router", "ai-router/primary", "ai-router/xai", "ai-router/enrich", "primary-model", "ai-router/"])
+_GOOD_MESSAGE = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "system", "tool"]),
+        "content": st.text(max_size=30),
+    }
+)
+_NAME = st.sampled_from(
+    [
+        "ai-router",
+        "ai-router/primary",
+        "ai-router/xai",
+        "ai-router/enrich",
+        "primary-model",
+        "ai-router/",
+    ]
+)
 _OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "model": _NAME | _ANY,
     "stream": st.booleans() | _ANY,
@@ -74,7 +121,11 @@ _OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "user": _ANY,
 }
 _ALMOST = {
-    "/v1/chat/completions": {"messages": st.lists(_GOOD_MESSAGE, min_size=1, max_size=4) | st.lists(_MESSAGE | _ANY, max_size=4) | _ANY},
+    "/v1/chat/completions": {
+        "messages": st.lists(_GOOD_MESSAGE, min_size=1, max_size=4)
+        | st.lists(_MESSAGE | _ANY, max_size=4)
+        | _ANY
+    },
     "/v1/completions": {"prompt": st.text(max_size=40) | _ANY},
     "/v1/embeddings": {
         "input": st.text(max_size=40) | st.lists(st.text(max_size=5), max_size=4) | _ANY,
@@ -82,7 +133,9 @@ _ALMOST = {
         "encoding_format": _ANY,
     },
     "/api/route": {
-        "messages": st.lists(_GOOD_MESSAGE, min_size=1, max_size=3) | st.lists(_MESSAGE | _ANY, max_size=3) | _ANY,
+        "messages": st.lists(_GOOD_MESSAGE, min_size=1, max_size=3)
+        | st.lists(_MESSAGE | _ANY, max_size=3)
+        | _ANY,
         "route": st.sampled_from(["auto", "primary", "xai", "enrich", "meta", ""]) | _ANY,
         "execute": st.booleans() | _ANY,
     },
@@ -94,7 +147,9 @@ def raw_bodies(path: str) -> st.SearchStrategy[bytes]:
     required = dict(list(_ALMOST[path].items())[:1])
     optional = {**dict(list(_ALMOST[path].items())[1:]), **_OPTIONS}
     almost = st.fixed_dictionaries(required, optional=optional).map(_dump)
-    damaged = st.tuples(almost, st.integers(0, 200), st.binary(max_size=3)).map(lambda x: x[0][: x[1]] + x[2] + x[0][x[1] + 1 :])
+    damaged = st.tuples(almost, st.integers(0, 200), st.binary(max_size=3)).map(
+        lambda x: x[0][: x[1]] + x[2] + x[0][x[1] + 1 :]
+    )
     return st.one_of(almost, almost, almost, damaged, _ANY.map(_dump), st.binary(max_size=60))
 
 
@@ -126,14 +181,20 @@ class Connection:
 
 
 @pytest.fixture(scope="module")
-def own_router(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+def own_router(
+    shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RouterProcess]:
     config = {"backends": {"embedding": {"kind": "vllm"}}, "embeddings": "embedding"}
-    with RouterProcess(tmp_path_factory.mktemp("hostile"), backends=backend_urls(shared_simulator), config=config) as router:
+    with RouterProcess(
+        tmp_path_factory.mktemp("hostile"), backends=backend_urls(shared_simulator), config=config
+    ) as router:
         yield router
 
 
 @pytest.mark.parametrize(("path", "count"), BODIES.items(), ids=BODIES)
-def test_no_body_is_an_error_of_the_server(own_router: RouterProcess, sim: Simulator, path: str, count: int) -> None:
+def test_no_body_is_an_error_of_the_server(
+    own_router: RouterProcess, sim: Simulator, path: str, count: int
+) -> None:
     """Whatever is sent, the status is below 500, an error is OpenAI-shaped, and afterwards nothing is left in use."""
     connection = Connection(own_router.port)
 
@@ -163,6 +224,8 @@ def test_no_body_is_an_error_of_the_server(own_router: RouterProcess, sim: Simul
 def test_the_records_say_so_too(own_router: RouterProcess, sim: Simulator) -> None:
     """Among the records of all those requests none blames the router, and it still answers."""
     assert own_router.metric("airouter_requests_total", outcome="router_error") == 0
-    answer = own_router.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]})
+    answer = own_router.post(
+        "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}
+    )
     assert answer.status_code == 200
     eventually(lambda: own_router.metric("airouter_in_flight") == 0)

@@ -13,13 +13,24 @@ def test_the_virtual_model_comes_first(router: RouterProcess) -> None:
     listing = router.get("/v1/models").json()
     names = [model["id"] for model in listing["data"]]
     assert listing["object"] == "list"
-    assert names[:5] == ["ai-router", "ai-router/primary", "ai-router/xai", "ai-router/enrich", "ai-router/meta"]
+    assert names[:5] == [
+        "ai-router",
+        "ai-router/primary",
+        "ai-router/xai",
+        "ai-router/enrich",
+        "ai-router/meta",
+    ]
     assert {"primary-model", "router-model", "grok-4-1-fast-reasoning"} <= set(names[5:])
     assert len(names) == len(set(names))
-    assert all(model["object"] == "model" and model["owned_by"] and isinstance(model["created"], int) for model in listing["data"])
+    assert all(
+        model["object"] == "model" and model["owned_by"] and isinstance(model["created"], int)
+        for model in listing["data"]
+    )
 
 
-def test_each_listed_model_can_be_looked_up_and_asked(router: RouterProcess, sim: Simulator) -> None:
+def test_each_listed_model_can_be_looked_up_and_asked(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """What the list names exists by itself, and answers."""
     for model in router.get("/v1/models").json()["data"]:
         assert router.get(f"/v1/models/{model['id']}").json() == model
@@ -38,7 +49,12 @@ def test_an_unknown_model_is_404(router: RouterProcess) -> None:
 def test_models_of_backends_are_learnt_without_a_request(make_router, sim: Simulator) -> None:
     """A backend whose model is not configured is listed soon after the start, without anybody asking it something."""
     router = make_router(warm=False)
-    eventually(lambda: {"primary-model", "router-model"} <= {model["id"] for model in router.get("/v1/models").json()["data"]})
+    eventually(
+        lambda: (
+            {"primary-model", "router-model"}
+            <= {model["id"] for model in router.get("/v1/models").json()["data"]}
+        )
+    )
 
 
 def test_routes_that_nobody_serves_are_not_listed(make_router, sim: Simulator) -> None:

@@ -11,7 +11,9 @@ from simulator.testing import Simulator
 
 @pytest.mark.parametrize("path", ["health", "version", "metrics", "load", "v1/models"])
 @pytest.mark.parametrize("name", ["router", "primary"])
-def test_reading_is_passed_through(router: RouterProcess, sim: Simulator, name: str, path: str) -> None:
+def test_reading_is_passed_through(
+    router: RouterProcess, sim: Simulator, name: str, path: str
+) -> None:
     """What a backend says about itself can be read through the router."""
     answer = router.get(f"/{name}/{path}")
     assert answer.status_code == 200
@@ -66,13 +68,20 @@ def test_a_stream_that_breaks_is_not_ended_properly(router: RouterProcess, sim: 
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nothing_else_is_passed_through(router: RouterProcess, sim: Simulator, method: str, path: str) -> None:
+def test_nothing_else_is_passed_through(
+    router: RouterProcess, sim: Simulator, method: str, path: str
+) -> None:
     """A path that is not on the list reaches no backend, however it is written."""
     with Wire(router.port) as wire:
-        wire.sock.sendall(f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        wire.sock.sendall(
+            f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
         status = int(wire.read_until(b"\r\n\r\n").split(b" ")[1])
     assert status in (404, 308, 405, 400)
-    assert set(sim.stats("primary")["by_path"]) <= {"/health", "/v1/models"}  # what the router's own probes ask
+    assert set(sim.stats("primary")["by_path"]) <= {
+        "/health",
+        "/v1/models",
+    }  # what the router's own probes ask
 
 
 def test_a_query_is_not_passed_on(router: RouterProcess, sim: Simulator) -> None:
@@ -85,7 +94,9 @@ def test_head_ends_at_once(router: RouterProcess, sim: Simulator) -> None:
     """HEAD is answered like GET without a body, and does not wait for one."""
     with Wire(router.port) as wire:
         wire.sock.settimeout(5)
-        wire.sock.sendall(b"HEAD /primary/v1/models HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        wire.sock.sendall(
+            b"HEAD /primary/v1/models HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")

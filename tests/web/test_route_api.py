@@ -9,11 +9,17 @@ from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
 
-@pytest.mark.parametrize(("label", "route"), [("MODERATE", "primary"), ("COMPLEX", "xai"), ("ENRICH", "enrich")])
-def test_a_dry_run_explains_and_answers_nothing(router: RouterProcess, sim: Simulator, label: str, route: str) -> None:
+@pytest.mark.parametrize(
+    ("label", "route"), [("MODERATE", "primary"), ("COMPLEX", "xai"), ("ENRICH", "enrich")]
+)
+def test_a_dry_run_explains_and_answers_nothing(
+    router: RouterProcess, sim: Simulator, label: str, route: str
+) -> None:
     """The explanation names route, label, tier, plan and every verdict; only the classifier has been asked."""
     with counted(router, 0):
-        answer = router.post("/api/route", body(steer("What is it?", router={"label": label}))).json()
+        answer = router.post(
+            "/api/route", body(steer("What is it?", router={"label": label}))
+        ).json()
     assert (answer["route"], answer["label"], answer["tier"]) == (route, label, "reasoning")
     assert answer["backends"] == ["xai" if route == "xai" else "primary"]
     assert answer["enrich"] == (route == "enrich")
@@ -25,7 +31,9 @@ def test_a_dry_run_explains_and_answers_nothing(router: RouterProcess, sim: Simu
 
 def test_meta_is_explained_without_any_call(router: RouterProcess, sim: Simulator) -> None:
     """What the rules decide needs no backend."""
-    answer = router.post("/api/route", {"messages": [{"role": "user", "content": META}], "route": "auto"}).json()
+    answer = router.post(
+        "/api/route", {"messages": [{"role": "user", "content": META}], "route": "auto"}
+    ).json()
     assert (answer["route"], answer["label"], answer["tier"]) == ("meta", "META", "rules")
     assert sim.stats("router")["started"] == 0
 
@@ -50,7 +58,12 @@ def test_its_own_fields_do_not_reach_a_backend(router: RouterProcess, sim: Simul
 
 @pytest.mark.parametrize(
     ("fields", "param"),
-    [({"route": "cloud"}, "route"), ({"route": 5}, "route"), ({"route": ["xai"]}, "route"), ({"execute": "yes"}, "execute")],
+    [
+        ({"route": "cloud"}, "route"),
+        ({"route": 5}, "route"),
+        ({"route": ["xai"]}, "route"),
+        ({"execute": "yes"}, "execute"),
+    ],
 )
 def test_a_wrong_field_is_400(router: RouterProcess, fields: dict[str, object], param: str) -> None:
     """A route that does not exist is refused with the names of those that do."""

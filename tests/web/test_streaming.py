@@ -14,13 +14,18 @@ PRIMARY = {"model": "ai-router/primary"}
 
 
 @pytest.mark.parametrize("label", ["MODERATE", "COMPLEX", "ENRICH"])
-def test_a_stream_is_whole_on_every_route(router: RouterProcess, sim: Simulator, label: str) -> None:
+def test_a_stream_is_whole_on_every_route(
+    router: RouterProcess, sim: Simulator, label: str
+) -> None:
     """Every word comes once and in order, then the finish reason, then [DONE]."""
     with counted(router, 1) as lines:
         stream = Stream(router, body(steer("What is it?", router={"label": label}))).read()
     assert stream.status == 200
     assert stream.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert (stream.headers["Cache-Control"], stream.headers["X-Accel-Buffering"]) == ("no-cache", "no")
+    assert (stream.headers["Cache-Control"], stream.headers["X-Accel-Buffering"]) == (
+        "no-cache",
+        "no",
+    )
     assert is_whole(stream.text)
     assert (stream.finish_reasons, stream.done, stream.error) == (["stop"], True, None)
     assert stream.raw[-2:] == [b"data: [DONE]", b""]
@@ -43,21 +48,35 @@ def test_events_come_as_they_are_generated(router: RouterProcess, sim: Simulator
 
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("model", ["ai-router/primary", "ai-router/xai", "ai-router"])
-def test_the_usage_chunk_comes_only_when_it_was_asked_for(router: RouterProcess, sim: Simulator, asked: bool, model: str) -> None:
+def test_the_usage_chunk_comes_only_when_it_was_asked_for(
+    router: RouterProcess, sim: Simulator, asked: bool, model: str
+) -> None:
     """The router always learns the usage; the client gets its chunk only if it asked with include_usage."""
     options = {"stream_options": {"include_usage": True}} if asked else {}
     stream = Stream(router, body("Hello", model=model, **options)).read()
     chunks = [event for event in stream.events if event.get("usage")]
     assert len(chunks) == (1 if asked else 0)
     assert all(event["choices"] for event in stream.events if event not in chunks)
-    assert session_file(router, stream.headers["X-Router-Session"])["usage"]["completion_tokens"] == 20
+    assert (
+        session_file(router, stream.headers["X-Router-Session"])["usage"]["completion_tokens"] == 20
+    )
 
 
-CLUMSY = ["dribble", "crlf", "merged", "keepalive_comments", "finish_in_content_chunk", "no_done", "garbage_event"]
+CLUMSY = [
+    "dribble",
+    "crlf",
+    "merged",
+    "keepalive_comments",
+    "finish_in_content_chunk",
+    "no_done",
+    "garbage_event",
+]
 
 
 @pytest.mark.parametrize("fault", CLUMSY)
-def test_a_clumsy_backend_makes_no_difference(router: RouterProcess, sim: Simulator, fault: str) -> None:
+def test_a_clumsy_backend_makes_no_difference(
+    router: RouterProcess, sim: Simulator, fault: str
+) -> None:
     """However a backend cuts, joins or ends its events, the client's stream is whole."""
     stream = Stream(router, body(steer("Hello", primary={"fault": fault}), **PRIMARY)).read()
     assert is_whole(stream.text)
@@ -65,10 +84,14 @@ def test_a_clumsy_backend_makes_no_difference(router: RouterProcess, sim: Simula
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut_clean", "no_finish_reason_with_done", "error_event"])
-def test_an_answer_that_breaks_off_is_said_to_be_incomplete(router: RouterProcess, sim: Simulator, fault: str) -> None:
+def test_an_answer_that_breaks_off_is_said_to_be_incomplete(
+    router: RouterProcess, sim: Simulator, fault: str
+) -> None:
     """After the first content an error is the stream's last event, without [DONE], and recorded as truncated."""
     with counted(router, 1) as lines:
-        stream = Stream(router, body(steer("Hello", primary={"fault": fault, "tokens": 30}), **PRIMARY)).read()
+        stream = Stream(
+            router, body(steer("Hello", primary={"fault": fault, "tokens": 30}), **PRIMARY)
+        ).read()
     assert stream.status == 200
     assert stream.text
     assert not stream.done
@@ -108,7 +131,9 @@ def test_before_the_first_content_an_error_is_a_status(
 
 def test_a_stall_ends_at_the_idle_limit(impatient_router: RouterProcess, sim: Simulator) -> None:
     """A backend that falls silent in mid-answer ends the stream with an error event at the idle limit, and is let go."""
-    stream = Stream(impatient_router, body(steer("Hello", primary={"fault": "stall"}), **PRIMARY)).read()
+    stream = Stream(
+        impatient_router, body(steer("Hello", primary={"fault": "stall"}), **PRIMARY)
+    ).read()
     assert stream.text
     assert stream.error is not None
     assert stream.error["code"] == "upstream_timeout"
@@ -118,14 +143,20 @@ def test_a_stall_ends_at_the_idle_limit(impatient_router: RouterProcess, sim: Si
 
 def test_slowness_is_not_silence(impatient_router: RouterProcess, sim: Simulator) -> None:
     """An answer that takes longer than any single limit but never pauses is not cut."""
-    stream = Stream(impatient_router, body(steer("Hello", primary={"tokens": 20, "tps": 12}), **PRIMARY)).read()
+    stream = Stream(
+        impatient_router, body(steer("Hello", primary={"tokens": 20, "tps": 12}), **PRIMARY)
+    ).read()
     assert is_whole(stream.text)
     assert stream.done
 
 
-def test_a_waiting_client_gets_comments_and_then_its_answer(impatient_router: RouterProcess, sim: Simulator) -> None:
+def test_a_waiting_client_gets_comments_and_then_its_answer(
+    impatient_router: RouterProcess, sim: Simulator
+) -> None:
     """Past keepalive_after the stream is opened with comments; the answer follows on it."""
-    stream = Stream(impatient_router, body(steer("Hello", primary={"ttft_ms": 900}), **PRIMARY)).read()
+    stream = Stream(
+        impatient_router, body(steer("Hello", primary={"ttft_ms": 900}), **PRIMARY)
+    ).read()
     assert stream.status == 200
     assert len(stream.comments) >= 2
     assert is_whole(stream.text)
@@ -133,10 +164,14 @@ def test_a_waiting_client_gets_comments_and_then_its_answer(impatient_router: Ro
     assert stream.headers["X-Router-Session"]
 
 
-def test_a_waiting_client_gets_comments_and_then_the_error(impatient_router: RouterProcess, sim: Simulator) -> None:
+def test_a_waiting_client_gets_comments_and_then_the_error(
+    impatient_router: RouterProcess, sim: Simulator
+) -> None:
     """Once the stream is open an error can only be its last event."""
     with counted(impatient_router, 1) as lines:
-        stream = Stream(impatient_router, body(steer("Hello", primary={"fault": "hang"}), **PRIMARY)).read()
+        stream = Stream(
+            impatient_router, body(steer("Hello", primary={"fault": "hang"}), **PRIMARY)
+        ).read()
     assert stream.status == 200
     assert stream.comments
     assert not stream.done
@@ -146,7 +181,9 @@ def test_a_waiting_client_gets_comments_and_then_the_error(impatient_router: Rou
     all_free(impatient_router)
 
 
-def test_comments_also_bridge_a_slow_decision(impatient_router: RouterProcess, sim: Simulator) -> None:
+def test_comments_also_bridge_a_slow_decision(
+    impatient_router: RouterProcess, sim: Simulator
+) -> None:
     """While the classifier thinks, a streaming client hears comments, and no byte of the speculation."""
     payload = body(steer("Prove it", router={"ttft_ms": 600}, primary={"text": "from the primary"}))
     stream = Stream(impatient_router, payload).read()
@@ -170,7 +207,9 @@ def test_text_completions_stream_too(router: RouterProcess, sim: Simulator) -> N
     assert stream.done
 
 
-def test_a_slow_reader_does_not_make_the_router_read_ahead_without_bound(router: RouterProcess, sim: Simulator) -> None:
+def test_a_slow_reader_does_not_make_the_router_read_ahead_without_bound(
+    router: RouterProcess, sim: Simulator
+) -> None:
     """A client that does not read holds back the backend too: what is in between stays bounded."""
     stream = Stream(router, body(steer("Hello", primary={"tokens": 60_000}), **PRIMARY))
     events = iter(stream)

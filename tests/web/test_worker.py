@@ -42,7 +42,9 @@ def a_response(method: str = "GET", version: tuple[int, int] = (1, 1)) -> tuple[
 
 
 def wire(text: str) -> bytes:
-    return Endpoint("127.0.0.1", 1).wire("/v1/chat/completions", body(text, model="ai-router/primary"))
+    return Endpoint("127.0.0.1", 1).wire(
+        "/v1/chat/completions", body(text, model="ai-router/primary")
+    )
 
 
 def answers_on(sock: socket.socket, count: int) -> list[dict[str, Any]]:
@@ -83,7 +85,10 @@ def test_a_stream_is_framed_piece_by_piece() -> None:
     assert rest == [b"10\r\n" + b"x" * 16 + b"\r\n", b"0\r\n\r\n"]
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")],
+)
 def test_no_body_where_there_must_be_none(method: str, status: str) -> None:
     response, sent = a_response(method)
     response.start_response(status, [])
@@ -115,12 +120,16 @@ def test_http_1_0_gets_no_chunks() -> None:
     ("alive", "queued", "buffered", "stays"),
     [(True, 0, b"", True), (False, 0, b"", False), (True, 1, b"", False), (True, 0, b"GET", False)],
 )
-def test_when_a_thread_waits_for_its_client(alive: bool, queued: int, buffered: bytes, stays: bool) -> None:
+def test_when_a_thread_waits_for_its_client(
+    alive: bool, queued: int, buffered: bytes, stays: bool
+) -> None:
     """Not while the worker stops, not while somebody needs the thread, and not where the next request is here already."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"the next request")
-        worker = SimpleNamespace(alive=alive, tpool=SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: queued)))
+        worker = SimpleNamespace(
+            alive=alive, tpool=SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: queued))
+        )
         unreader = SimpleNamespace(buf=SimpleNamespace(getvalue=lambda: buffered))
         conn = SimpleNamespace(sock=ours, parser=SimpleNamespace(unreader=unreader))
         assert Worker._next_comes(worker, conn) is stays  # type: ignore[arg-type]
@@ -135,7 +144,9 @@ def test_a_body_need_not_be_closable(monkeypatch: pytest.MonkeyPatch) -> None:
         start_response("200 OK", [("Content-Length", "5")])
         return [b"whole"]
 
-    worker = SimpleNamespace(cfg=None, nr=0, alive=True, keepalived_conns=[], max_keepalived=1, wsgi=application)
+    worker = SimpleNamespace(
+        cfg=None, nr=0, alive=True, keepalived_conns=[], max_keepalived=1, wsgi=application
+    )
     conn = SimpleNamespace(sock=sent, client=None, server=None)
     assert Worker.handle_request(worker, None, conn)  # type: ignore[arg-type]
     assert b"".join(sent.calls).endswith(b"whole")
@@ -184,7 +195,9 @@ def test_a_waiting_thread_does_not_delay_the_stop(make_router: MakeRouter) -> No
         assert time.monotonic() - started < 6
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores"
+)
 def test_pinned_workers_share_the_cores_evenly(make_router: MakeRouter) -> None:
     """Each worker has one core; one that dies leaves its core to its successor."""
     cores = os.sched_getaffinity(0)
@@ -193,15 +206,23 @@ def test_pinned_workers_share_the_cores_evenly(make_router: MakeRouter) -> None:
 
     def placed() -> list[int] | None:
         found = [os.sched_getaffinity(pid) for pid in router.workers]
-        return sorted(core for affinity in found for core in affinity) if all(len(affinity) == 1 for affinity in found) else None
+        return (
+            sorted(core for affinity in found for core in affinity)
+            if all(len(affinity) == 1 for affinity in found)
+            else None
+        )
 
     assert eventually(lambda: placed() == sorted([*cores, *cores]), 15)
     victim = min(router.workers)
     os.kill(victim, signal.SIGKILL)
-    assert eventually(lambda: victim not in router.workers and placed() == sorted([*cores, *cores]), 15)
+    assert eventually(
+        lambda: victim not in router.workers and placed() == sorted([*cores, *cores]), 15
+    )
 
 
-def test_a_worker_that_must_not_be_pinned_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_must_not_be_pinned_starts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def forbidden(_pid: int, _cores: set[int]) -> None:
         raise PermissionError
 
@@ -213,7 +234,9 @@ def test_a_worker_that_must_not_be_pinned_starts_all_the_same(monkeypatch: pytes
     conf["post_fork"](None, SimpleNamespace(core=0))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system does not tell a process's cores"
+)
 def test_pinning_can_be_switched_off(make_router: MakeRouter) -> None:
     router = make_router(env={"PIN": "0"})
     assert [os.sched_getaffinity(pid) for pid in router.workers] == [os.sched_getaffinity(0)]

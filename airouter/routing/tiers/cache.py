@@ -77,7 +77,9 @@ class CacheTier:
     name = NAME
     instant = True
 
-    def __init__(self, clock: Clock, size: int = 10_000, lifetimes: Mapping[str, float] = LIFETIMES) -> None:
+    def __init__(
+        self, clock: Clock, size: int = 10_000, lifetimes: Mapping[str, float] = LIFETIMES
+    ) -> None:
         self._clock = clock
         self._size = size
         self._lifetimes = lifetimes
@@ -95,7 +97,12 @@ class CacheTier:
         entry = self._recall(key, started) if key else None
         ms = (self._clock.monotonic() - started) * 1000
         if entry is None:
-            return Verdict(NAME, None, ms=ms, reason="not decided before" if key else "not kept: empty or very long")
+            return Verdict(
+                NAME,
+                None,
+                ms=ms,
+                reason="not decided before" if key else "not kept: empty or very long",
+            )
         return Verdict(NAME, entry[0], p=entry[1], ms=ms, reason="decided before for the same ask")
 
     def learn(self, features: Features, decision: Decision) -> bool:
@@ -128,5 +135,9 @@ def worth_keeping(decision: Decision) -> bool:
     """Whether a calling tier named this label properly, without being cut short."""
     if decision.forced or decision.tier not in REMEMBERED_TIERS:
         return False
-    named = [verdict for verdict in decision.verdicts if verdict.tier == decision.tier and verdict.label == decision.label]
+    named = [
+        verdict
+        for verdict in decision.verdicts
+        if verdict.tier == decision.tier and verdict.label == decision.label
+    ]
     return bool(named) and named[-1].finish_reason in _PROPER_ENDS

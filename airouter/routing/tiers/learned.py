@@ -26,7 +26,9 @@ class LearnedTier:
     name = NAME
     instant = True
 
-    def __init__(self, model: Model, clock: Clock, thresholds: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, model: Model, clock: Clock, thresholds: dict[str, float] | None = None
+    ) -> None:
         """
         Args:
             thresholds: by class, instead of those that were trained; for an operator who wants to be stricter.
@@ -45,12 +47,31 @@ class LearnedTier:
         doubt = self._doubt(features, opinion.strange)
         ms = (self._clock.monotonic() - started) * 1000
         if doubt:
-            return Verdict(NAME, None, p=p, threshold=needed, ms=ms, reason=doubt, p_primary=p_primary)
+            return Verdict(
+                NAME, None, p=p, threshold=needed, ms=ms, reason=doubt, p_primary=p_primary
+            )
         if p < needed:
             reason = f"{name} is not sure enough"
-            return Verdict(NAME, None, p=p, threshold=needed, ms=ms, reason=reason, guess=_label(name, features), p_primary=p_primary)
+            return Verdict(
+                NAME,
+                None,
+                p=p,
+                threshold=needed,
+                ms=ms,
+                reason=reason,
+                guess=_label(name, features),
+                p_primary=p_primary,
+            )
         reason = f"model {model.version}"
-        return Verdict(NAME, _label(name, features), p=p, threshold=needed, ms=ms, reason=reason, p_primary=p_primary)
+        return Verdict(
+            NAME,
+            _label(name, features),
+            p=p,
+            threshold=needed,
+            ms=ms,
+            reason=reason,
+            p_primary=p_primary,
+        )
 
     def _doubt(self, features: Features, strange: float) -> str:
         """Why it should not decide whatever its probability; empty when there is no reason."""
@@ -63,7 +84,9 @@ class LearnedTier:
             return "longer than anything it was trained on"
         if strange > self._model.limits["max_strange"]:
             return f"{strange:.0%} of the text is unlike anything it was trained on"
-        if _NAMES_A_LABEL.search(ask if len(ask) <= 2 * _LOOKED_AT else f"{ask[:_LOOKED_AT]} {ask[-_LOOKED_AT:]}"):
+        if _NAMES_A_LABEL.search(
+            ask if len(ask) <= 2 * _LOOKED_AT else f"{ask[:_LOOKED_AT]} {ask[-_LOOKED_AT:]}"
+        ):
             return "the text names a label or speaks to the router"
         return ""
 

@@ -38,7 +38,9 @@ class OneTokenTier:
     name = NAME
     instant = False
 
-    def __init__(self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock, log: Log
+    ) -> None:
         self._backend = backend
         self._settings = settings
         self._rubric = rubric
@@ -51,13 +53,22 @@ class OneTokenTier:
             return Verdict(NAME, None, reason="the server cannot constrain an answer to a choice")
         started = self._clock.monotonic()
         try:
-            shares = yield from guarded(exchange, self._backend, self._shares(exchange, features), silence_counts=False)
+            shares = yield from guarded(
+                exchange, self._backend, self._shares(exchange, features), silence_counts=False
+            )
         except DeadlineExceeded:
             raise
         except RouterError as error:
-            return Verdict(NAME, None, ms=self._since(started), reason=f"{error.code}: {error.message}")
+            return Verdict(
+                NAME, None, ms=self._since(started), reason=f"{error.code}: {error.message}"
+            )
         if shares is None:
-            return Verdict(NAME, None, ms=self._since(started), reason="the answer was no label with log-probabilities")
+            return Verdict(
+                NAME,
+                None,
+                ms=self._since(started),
+                reason="the answer was no label with log-probabilities",
+            )
         return self._verdict(shares, self._since(started))
 
     def _verdict(self, shares: Mapping[str, float], ms: float) -> Verdict:
@@ -80,14 +91,18 @@ class OneTokenTier:
     def _since(self, started: float) -> float:
         return (self._clock.monotonic() - started) * 1000
 
-    def _shares(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, dict[str, float] | None]:
+    def _shares(
+        self, exchange: Exchange, features: Features
+    ) -> Generator[Keepalive, None, dict[str, float] | None]:
         """The labels' probabilities, renormalised over the labels; None when the answer has none."""
         backend, timeout = self._backend, self._settings.timeout
         slot = yield from admit(exchange, backend, "interactive", timeout)
         try:
             model = yield from fetch_model(exchange, backend)
             way = self._way or (yield from self._find_way(exchange))
-            request = backend.provider.post("/v1/chat/completions", self._body(model, features, way), backend.headers)
+            request = backend.provider.post(
+                "/v1/chat/completions", self._body(model, features, way), backend.headers
+            )
             status, raw = yield from fetch(exchange, backend, request, timeout=timeout)
         finally:
             slot.release()
@@ -95,7 +110,9 @@ class OneTokenTier:
         if status != 200:
             if status in (400, 404, 422):
                 self._switch_off(f"it answered with status {status}")
-            raise UpstreamError(f"The classifier answered with status {status}.", code=f"status_{status}")
+            raise UpstreamError(
+                f"The classifier answered with status {status}.", code=f"status_{status}"
+            )
         shares = read_shares(raw)
         if not self._way:  # the first answer is the canary
             if shares is None:
@@ -106,7 +123,10 @@ class OneTokenTier:
 
     def _find_way(self, exchange: Exchange) -> Generator[Keepalive, None, str]:
         status, body = yield from fetch(
-            exchange, self._backend, HttpRequest("GET", "/version", self._backend.headers), timeout=self._settings.timeout
+            exchange,
+            self._backend,
+            HttpRequest("GET", "/version", self._backend.headers),
+            timeout=self._settings.timeout,
         )
         found = re.search(rb'"version"\s*:\s*"v?(\d+)\.(\d+)', body) if status == 200 else None
         version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
@@ -115,20 +135,33 @@ class OneTokenTier:
     def _switch_off(self, why: str) -> None:
         if self._way != "off":
             self._way = "off"
-            self._log.warning("The one-token tier is off: backend %s cannot be constrained to a label, %s", self._backend.name, why)
+            self._log.warning(
+                "The one-token tier is off: backend %s cannot be constrained to a label, %s",
+                self._backend.name,
+                why,
+            )
 
     def _body(self, model: str, features: Features, way: str) -> dict[str, Any]:
         """Static text first, so that the server's prefix cache keeps it."""
-        turns = features.previous[-self._settings.context_turns :] if self._settings.context_turns else ()
+        turns = (
+            features.previous[-self._settings.context_turns :]
+            if self._settings.context_turns
+            else ()
+        )
         context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
         lead = f"Conversation so far:\n{context}\n\n" if context else ""
         ask = middle_out(features.ask, self._settings.max_chars)
         choice: dict[str, Any] = (
-            {"structured_outputs": {"choice": list(LABELS)}} if way == "structured_outputs" else {"guided_choice": list(LABELS)}
+            {"structured_outputs": {"choice": list(LABELS)}}
+            if way == "structured_outputs"
+            else {"guided_choice": list(LABELS)}
         )
         return {
             "model": model,
-            "messages": [{"role": "system", "content": self._rubric}, {"role": "user", "content": f"{lead}Query: {ask}"}],
+            "messages": [
+                {"role": "system", "content": self._rubric},
+                {"role": "user", "content": f"{lead}Query: {ask}"},
+            ],
             "temperature": 0,
             "max_tokens": 1,
             "logprobs": True,
@@ -145,7 +178,10 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
     try:
         first = orjson.loads(raw)["choices"][0]
         given = first["logprobs"]["content"][0]
-        tokens = [(given["token"], given["logprob"]), *((top["token"], top["logprob"]) for top in given["top_logprobs"])]
+        tokens = [
+            (given["token"], given["logprob"]),
+            *((top["token"], top["logprob"]) for top in given["top_logprobs"]),
+        ]
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
         return None
     if _label_of(tokens[0][0]) is None:

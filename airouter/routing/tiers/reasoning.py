@@ -40,12 +40,20 @@ class ReasoningTier:
     def ask(self, exchange: Any, features: Features) -> Generator[Any, None, Verdict]:
         started = self._clock.monotonic()
         try:
-            text, finish_reason = yield from guarded(exchange, self._backend, self._classify(exchange, features))
+            text, finish_reason = yield from guarded(
+                exchange, self._backend, self._classify(exchange, features)
+            )
         except RouterError as error:
             if isinstance(error, DeadlineExceeded):
                 raise
             reason = "timeout" if isinstance(error, UpstreamTimeout) else error.code
-            return Verdict(NAME, None, ms=self._ms_since(started), reason=f"{reason}: {error.message}", finish_reason=reason)
+            return Verdict(
+                NAME,
+                None,
+                ms=self._ms_since(started),
+                reason=f"{reason}: {error.message}",
+                finish_reason=reason,
+            )
         label = read_label(text)
         return Verdict(
             NAME, label, ms=self._ms_since(started), raw=text[-_RAW_KEPT:], finish_reason=finish_reason,
@@ -61,10 +69,17 @@ class ReasoningTier:
         slot = yield from admit(exchange, backend, "interactive", settings.timeout)
         try:
             model = yield from fetch_model(exchange, backend)
-            body = {"model": model, "messages": self._messages(features), "temperature": 0, "stream": True}
+            body = {
+                "model": model,
+                "messages": self._messages(features),
+                "temperature": 0,
+                "stream": True,
+            }
             left = max(0.001, until - self._clock.monotonic())
             limits = Limits(min(backend.settings.connect_timeout, left), left, left, left)
-            call = backend.call(backend.provider.post("/v1/chat/completions", body, backend.headers), limits)
+            call = backend.call(
+                backend.provider.post("/v1/chat/completions", body, backend.headers), limits
+            )
             reader = SseReader(keep_usage=True, keep_text=_TEXT_KEPT)
             try:
                 call_open(exchange, call)
@@ -77,8 +92,13 @@ class ReasoningTier:
             if call.error is not None:
                 raise call.error
             if call.status != 200:
-                raise RouterError(f"The classifier answered with status {call.status}.", code=f"status_{call.status}")
-            return reader.state.text, reader.state.finish_reasons.get(0, "label" if not call.complete else "none")
+                raise RouterError(
+                    f"The classifier answered with status {call.status}.",
+                    code=f"status_{call.status}",
+                )
+            return reader.state.text, reader.state.finish_reasons.get(
+                0, "label" if not call.complete else "none"
+            )
         finally:
             slot.release()
             exchange.drop(slot.release)
@@ -90,17 +110,26 @@ class ReasoningTier:
             try:
                 reader.feed(data)
             except ValueError:
-                raise RouterError("The classifier's answer cannot be read.", code="unreadable") from None
+                raise RouterError(
+                    "The classifier's answer cannot be read.", code="unreadable"
+                ) from None
         if call.complete:
             reader.flush()
 
     def _messages(self, features: Features) -> list[dict[str, str]]:
         """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
-        turns = features.previous[-self._settings.context_turns :] if self._settings.context_turns else ()
+        turns = (
+            features.previous[-self._settings.context_turns :]
+            if self._settings.context_turns
+            else ()
+        )
         context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
         lead = f"Conversation so far:\n{context}\n\n" if context else ""
         ask = middle_out(features.ask, self._settings.max_chars)
-        return [{"role": "system", "content": self._rubric}, {"role": "user", "content": f"{lead}Query: {ask}"}]
+        return [
+            {"role": "system", "content": self._rubric},
+            {"role": "user", "content": f"{lead}Query: {ask}"},
+        ]
 
 
 def read_label(text: str) -> str | None:

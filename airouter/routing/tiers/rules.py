@@ -30,7 +30,11 @@ class RulesTier:
             return Verdict(NAME, "META", p=1.0, reason=f"metadata.task is {features.task[:40]!r}")
         marker = self._markers.find(features)
         if marker is not None:
-            return Verdict(NAME, "META", p=1.0, reason=f"the marks of {marker.frontend} ({marker.task})")
+            return Verdict(
+                NAME, "META", p=1.0, reason=f"the marks of {marker.frontend} ({marker.task})"
+            )
         if self._markers.shaped(features):
-            return Verdict(NAME, "META", p=1.0, reason="the shape of a frontend's housekeeping prompt")
+            return Verdict(
+                NAME, "META", p=1.0, reason="the shape of a frontend's housekeeping prompt"
+            )
         return Verdict(NAME, None, reason="no rule applies")
