@@ -126,10 +126,17 @@ class UpstreamError(RouterError):
 
 
 class ConnectFailed(UpstreamError):
-    """No connection: the backend certainly did not see the request."""
+    """No connection: the backend certainly did not see the request.
+
+    `down` tells whether it may merely not be up yet; a certificate that is not trusted stays so.
+    """
 
     code = "upstream_unreachable"
     sent = False
+
+    def __init__(self, message: str, *, down: bool = True) -> None:
+        super().__init__(message)
+        self.down = down
 
 
 class UpstreamTimeout(UpstreamError):
@@ -150,16 +157,20 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamBroken(UpstreamError):
     """The connection broke, or what came over it was not HTTP or not what was asked for.
 
-    `received` tells whether any byte of an answer had arrived, `resent` whether the request was already sent a second time,
-    because the connection it first went out on had been kept open from before.
+    `received` tells whether any byte of an answer had arrived, `resent` whether the request was
+    already sent a second time, because the connection it first went out on had been kept open from
+    before, and `silent` whether the backend had said nothing for a while before it closed.
     """
 
     code = "upstream_broken"
 
-    def __init__(self, message: str, *, received: bool = True, resent: bool = False) -> None:
+    def __init__(
+        self, message: str, *, received: bool = True, resent: bool = False, silent: bool = False
+    ) -> None:
         super().__init__(message)
         self.received = received
         self.resent = resent
+        self.silent = silent
 
 
 class UpstreamStatus(UpstreamError):

@@ -96,6 +96,8 @@ class Housekeeper:
     def _note(self, backend: Backend, health: Health) -> None:
         before = backend.breaker.state
         if health.healthy:
+            if backend.breaker.unreached_for is not None:
+                backend.relearn()  # whoever restarted it may have given it another model
             backend.breaker.probe_passed()
             if backend.pause.reason == "loading":
                 backend.pause.end()

@@ -31,7 +31,12 @@ class ChatRequest:
 
     @property
     def choices(self) -> int:
-        return self.payload.get("n") or 1
+        """How many choices an answer has: `n` for each prompt."""
+        n: int = self.payload.get("n") or 1
+        prompts = self.payload.get("prompt") if self.endpoint == "completions" else None
+        if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+            return n * len(prompts)  # a list of numbers is one prompt, in tokens
+        return n
 
 
 def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:

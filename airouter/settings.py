@@ -112,12 +112,24 @@ class BackendSettings(Section):
         False,
         description="Append the date (day resolution, so that prefix caches survive) to the system text.",
     )
+    continues: Literal["auto", "prefill", "none"] = Field(
+        "auto",
+        description="How it goes on with an answer that another backend, or itself, has cut off: "
+        "`auto` as its kind does (vllm: by `continue_final_message`; the others not), `prefill` "
+        "from a last message of the assistant's.",
+    )
     ca_file: str | None = Field(
         None, description="CA bundle for an https backend with a certificate of its own."
     )
     connect_timeout: Seconds = Field(5, description="Seconds to connect, TLS included.")
     first_byte_timeout: Seconds = Field(
         120, description="Seconds from the request sent to the first content of a stream."
+    )
+    first_byte_failover: Seconds = Field(
+        12,
+        description="Seconds to the first content of a stream while another backend of the chain "
+        "can answer, plus one for each 3,500 characters of the prompt; "
+        "`first_byte_timeout` then counts for the last one only.",
     )
     idle_timeout: Seconds = Field(60, description="Longest gap within a stream, in seconds.")
     total_timeout: Seconds = Field(300, description="Seconds for the whole answer.")

@@ -5,12 +5,21 @@ import random
 from collections.abc import Generator, Mapping
 
 from airouter.clock import Clock
-from airouter.errors import RouterError, UpstreamBroken, UpstreamError, UpstreamStatus
+from airouter.errors import (
+    ConnectFailed,
+    NoBackend,
+    RouterError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamStatus,
+)
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
 from airouter.execution.attempt import Attempt
 from airouter.execution.chain import (
+    can_answer,
+    first_byte_limit,
     in_order,
     more_telling,
     permit_for,
@@ -21,7 +30,7 @@ from airouter.execution.chain import (
 )
 from airouter.execution.compose import Outgoing, compose
 from airouter.execution.headers import answer_headers
-from airouter.execution.judge import Move, next_move, retry_after_of
+from airouter.execution.judge import Move, model_is_gone, next_move, retry_after_of
 from airouter.execution.recovery import Recovery
 from airouter.execution.relay import relay
 from airouter.execution.work import Flow, Head, Work
@@ -33,6 +42,7 @@ from airouter.upstream.backend import Backend
 
 _HEALTH_CHECK = 1.0  # seconds for asking a backend that said 503 whether it is loading
 _PAUSE_LOOK = 0.25  # seconds between looks at whether a pause is over
+_LOADING_LOOK = 1.0  # seconds between tries of a backend that cannot be reached but may be loading
 _JITTER = (0.05, 0.15)  # seconds before a quick retry
 
 Tried = tuple[Attempt, Permit]
@@ -72,44 +82,59 @@ class Answerer:
         )
 
     def answer(self, work: Work, started: Attempt | None) -> Flow:
-        """Try the plan's backends until one commits; `started` is an adopted speculation of the first.
+        """Try the plan's backends until one commits; `started` is an adopted speculation of the
+        first.
 
         Raises:
             RouterError: a final refusal, or the last error when the chain is exhausted.
         """
         assert work.plan is not None
         self._budget.deposit()
-        candidates = in_order([self._backends[name] for name in work.plan.backends])
+        chain = [self._backends[name] for name in work.plan.backends]
+        candidates = in_order(chain)
         if started is not None:
             candidates = [started.backend, *(b for b in candidates if b is not started.backend)]
+        attempts = work.exchange.record.attempts
         last: RouterError | None = None
-        while candidates:
-            backend = candidates.pop(0)
-            held = None
-            try:
-                held = yield from self._try(work, backend, started, candidates)
-            except RouterError as error:
-                last = more_telling(last, error)
-                work.exchange.record.attempts.append(f"{backend.name}: {error.code}")
-                candidates = in_order(
-                    remaining(candidates, backend, error)
-                )  # some may have fallen ill meanwhile
-            started = None
-            if held is not None:
-                yield from self._commit(work, *held)
-                return
-        assert last is not None
-        # The chain is exhausted: a client that repeats the request at once would only multiply the attempts.
+        while True:
+            while candidates:
+                backend = candidates.pop(0)
+                held = None
+                try:
+                    held = yield from self._try(work, backend, started, candidates)
+                except RouterError as error:
+                    last = more_telling(last, error)
+                    said = f"{backend.name}: {error.code}"
+                    if said not in attempts[-len(chain) :]:  # while it loads it is asked often
+                        attempts.append(said)
+                    # Some may have fallen ill meanwhile.
+                    left = remaining(candidates, backend, error, named=_named(work))
+                    candidates = in_order(left)
+                started = None
+                if held is not None:
+                    yield from self._commit(work, *held)
+                    return
+            assert last is not None
+            loading = [backend for backend in chain if self._may_be_loading(backend)]
+            if not loading or not isinstance(last, ConnectFailed | NoBackend):
+                break
+            for backend in loading:
+                backend.pause.begin("loading", _LOADING_LOOK)
+            yield from self._idle(work, _PAUSE_LOOK)
+            candidates = in_order(chain)
+        # The chain is exhausted: a client that repeats the request at once would only multiply the
+        # attempts.
         if not says_when(last):
             last.headers.setdefault("x-should-retry", "false")
         raise last
 
-    # One backend ----------------------------------------------------------------------------------------------------
+    # One backend ----------------------------------------------------------------------------------
 
     def _try(
         self, work: Work, backend: Backend, started: Attempt | None, others: list[Backend]
     ) -> Generator[Keepalive, None, Tried]:
-        """An attempt that is ready and good, with its unsettled permit. `others` are those that would be asked next.
+        """An attempt that is ready and good, with its unsettled permit. `others` are those that
+        would be asked next.
 
         Raises:
             RouterError: it was not asked, or did not answer; settled with its breaker.
@@ -124,20 +149,32 @@ class Answerer:
         exchange.hold(permit.forgotten)
         hold_until = self._clock.monotonic() + self._settings.queue.hold_wait
         retried = started is not None  # a speculation that failed by itself was the one try
+        renamed = False
         while True:
             try:
                 attempt = started or (yield from self._start(work, backend, hold_until))
                 started = None
+                if work.request.stream:
+                    attempt.call.shorten_first_byte(
+                        first_byte_limit(backend, others, work.features.total_chars)
+                    )
                 while not attempt.ready:
                     yield from exchange.pause()
                 problem = attempt.problem()
             except RouterError as error:
-                settle(permit, backend, error, self._log)
+                self._settle(permit, backend, error, others)
                 raise
             if problem is None:
                 return attempt, permit
-            attempt.record_step(problem.message)
+            if not (isinstance(problem, ConnectFailed) and backend.breaker.unreached_for):
+                attempt.record_step(problem.message)
             attempt.close()
+            if model_is_gone(problem) and backend.settings.model is None and not _named(work):
+                backend.relearn()  # restarted with another model since its name was read
+                if not renamed:
+                    renamed = True
+                    exchange.record.attempts.append(f"{backend.name}: {problem.code}, again")
+                    continue
             if (yield from self._is_loading(work, backend, problem)):
                 backend.pause.begin("loading", self._settings.queue.hold_wait)
                 if somebody_else(backend, others) or self._clock.monotonic() >= hold_until:
@@ -151,17 +188,41 @@ class Answerer:
                 exchange.record.attempts.append(f"{backend.name}: {problem.code}, again")
                 yield from self._idle(work, delay)
                 continue
-            settle(permit, backend, problem, self._log)
+            self._settle(permit, backend, problem, others)
             raise problem
+
+    def _settle(
+        self, permit: Permit, backend: Backend, error: RouterError, others: list[Backend]
+    ) -> None:
+        """Tell the breaker; a backend that may be loading is not counted as failing while requests
+        wait for it alone."""
+        if (
+            isinstance(error, ConnectFailed)
+            and error.down
+            and not any(can_answer(other) for other in others)
+            and self._may_be_loading(backend, now_down=True)
+        ):
+            permit.forgotten()
+            backend.breaker.probe_refused()
+        else:
+            settle(permit, backend, error, self._log)
+
+    def _may_be_loading(self, backend: Backend, *, now_down: bool = False) -> bool:
+        """Whether a local server that cannot be reached may only be starting: it has not been down
+        for longer than a start is waited for."""
+        down_for = backend.breaker.unreached_for
+        if down_for is None:
+            down_for = 0.0 if now_down else math.inf
+        local = backend.settings.local and not backend.out
+        return local and down_for < self._settings.queue.hold_wait
 
     def _start(
         self, work: Work, backend: Backend, hold_until: float
     ) -> Generator[Keepalive, None, Attempt]:
         assert work.plan is not None
         exchange = work.exchange
-        while (
-            backend.pause.reason is not None and self._clock.monotonic() < hold_until
-        ):  # it swaps or loads a model
+        # It swaps or loads a model.
+        while backend.pause.reason is not None and self._clock.monotonic() < hold_until:
             yield from self._idle(work, _PAUSE_LOOK)
         slot = yield from admit(exchange, backend, work.priority, self._settings.queue.wait)
         try:
@@ -175,7 +236,9 @@ class Answerer:
     def _retry_delay(self, problem: RouterError, others: list[Backend]) -> float | None:
         """Seconds after which the same backend is asked once more; None when it is not."""
         jitter = random.uniform(*_JITTER)
-        if next_move(problem) is Move.AGAIN or (isinstance(problem, UpstreamBroken) and not others):
+        if next_move(problem) is Move.AGAIN:
+            return jitter
+        if isinstance(problem, UpstreamBroken) and not problem.silent and not others:
             return jitter
         wait = retry_after_of(problem)
         return (
@@ -234,7 +297,7 @@ class Answerer:
             yield from relay(
                 exchange,
                 attempt,
-                Recovery(work, attempt.reader.state.id, self._settings, self._backends, self._log),
+                Recovery(work, attempt.state.id, self._settings, self._backends, self._log),
             )
             return
         record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
@@ -252,3 +315,8 @@ class Answerer:
         attempt.close()
         exchange.settle("ok", 200)
         yield Head(200, answer_headers(work, attempt), body)
+
+
+def _named(work: Work) -> bool:
+    """Whether the client chose the backend, by its model's name."""
+    return work.wish.backend is not None

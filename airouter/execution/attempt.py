@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import orjson
-
 from airouter.clock import ms
+from airouter.dialects.openai_answer import Answer
+from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.compose import Outgoing
@@ -12,24 +12,22 @@ from airouter.request import ChatRequest
 from airouter.resilience.limiter import Slot
 from airouter.types import Endpoint, Step
 from airouter.upstream.backend import Backend
-from airouter.upstream.sse import Rewrite, SseReader
 
 PATHS: dict[Endpoint, str] = {
     "chat": "/v1/chat/completions",
     "completions": "/v1/completions",
     "embeddings": "/v1/embeddings",
 }
-_MAX_ANSWER = 256 * 1024 * 1024
+_MAX_ERROR = 4 * 1024 * 1024  # bytes of an error's body that are read
 _KEPT = 2000
-_TEXT_KEPT = (
-    4_000_000  # characters of a stream that are remembered, so that a cut answer can be continued
-)
 
 
 class Attempt:
-    """Started at once. `ready` says that it can be judged; `problem()` judges it; `drain()` hands out what may be passed on.
+    """Started at once. `ready` says that it can be judged; `problem()` judges it; `drain()` hands
+    out what may be passed on.
 
-    It belongs to the exchange's thread; `close()` is idempotent and frees the slot when the socket is shut.
+    It belongs to the exchange's thread; `close()` is idempotent and frees the slot when the socket
+    is shut.
     """
 
     def __init__(
@@ -47,23 +45,20 @@ class Attempt:
         self.backend = backend
         self.outgoing = outgoing
         self.stream = request.stream
-        self.endpoint = request.endpoint
         self.step = "provider_call"
         self.speculative = False
-        self.payload: dict[str, Any] | None = None  # of a whole answer
-        self.reader = SseReader(
+        self.answer = Answer(
+            backend.name,
+            request.endpoint,
+            stream=request.stream,
             keep_usage=outgoing.keep_usage,
-            keep_text=_TEXT_KEPT,
             choices=request.choices,
             rewrite=rewrite,
         )
         self._slot = slot
         self._buffer = buffer
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._raw = bytearray()  # of a whole answer, or of an error
+        self._error_body = bytearray()
         self._recorded = False
-        self._bad_stream = ""
         post = backend.provider.post(PATHS[request.endpoint], outgoing.body, backend.headers)
         self.call = backend.call(post)
         if not self.stream:
@@ -73,177 +68,107 @@ class Attempt:
         exchange.poller.add(self.call)
         self.call.start()
 
-    # While it runs --------------------------------------------------------------------------------------------------
+    # While it runs --------------------------------------------------------------------------------
 
     def _progress(self) -> None:
-        call = self.call
+        call, answer = self.call, self.answer
         data = call.take()
         if data:
-            if self.stream and call.status == 200 and not self._bad_stream:
-                self._feed(data)
-            else:
-                self._raw += data
-                if len(self._raw) > _MAX_ANSWER:
-                    self._bad_stream = "an answer of more than 256 MB"
-                    call.close()
-        if call.complete and self.stream:
-            rest = self.reader.flush()
-            if rest:
-                self._keep(rest)
-        if self._buffer and self._pending_bytes + len(self._raw) > self._buffer:
+            if not _is_success(call.status):
+                self._error_body += data[: _MAX_ERROR - len(self._error_body)]
+            elif not answer.broken and answer.feed(data) and self.stream:
+                call.content_seen()
+            if answer.broken:
+                call.close()
+        if _is_success(call.status) and (call.complete or call.error is not None):
+            answer.end(cut=not call.complete)
+        if self._buffer and answer.size > self._buffer:
             call.paused = True
-
-    def _feed(self, data: bytes) -> None:
-        if (
-            not self.reader.state.events
-            and "text/event-stream" not in self.call.headers.get("content-type", "").lower()
-        ):
-            self._bad_stream = f"{self.call.headers.get('content-type', 'an answer without a type')[:60]} instead of an event stream"
-            self.call.close()
-            return
-        try:
-            whole = self.reader.feed(data)
-        except ValueError as error:
-            self._bad_stream = str(error)
-            self.call.close()
-            return
-        if whole:
-            self._keep(whole)
-        if self.reader.state.started:
-            self.call.content_seen()
-
-    def _keep(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._pending_bytes += len(data)
 
     def drain(self) -> bytes:
         """The whole events that came since the last call; reading goes on."""
-        data = b"".join(self._pending) if len(self._pending) != 1 else self._pending[0]
-        self._pending.clear()
-        self._pending_bytes = 0
+        data = self.answer.drain()
         self.call.resume()
         return data
-
-    @property
-    def has_pending(self) -> bool:
-        return bool(self._pending)
 
     def unbound(self) -> None:
         """From now on its owner reads it: the buffer needs no bound."""
         self._buffer = 0
         self.call.resume()
 
-    # Judging it -----------------------------------------------------------------------------------------------------
+    # Judging it -----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> StreamState:
+        """What the stream has said so far."""
+        return self.answer.state
 
     @property
     def ended(self) -> bool:
-        return self.call.finished or bool(self._bad_stream)
+        return self.call.finished or bool(self.answer.broken)
 
     @property
     def ready(self) -> bool:
         """The first content of a stream is there, or the whole answer, or its failure."""
-        return self.ended or (
-            self.stream and (self.reader.state.started or self.reader.state.error is not None)
-        )
+        return self.ended or (self.stream and self.answer.begun)
 
     def problem(self) -> RouterError | None:
         """Why this answer cannot be passed on, or None. Call it when `ready`."""
         name, call = repr(self.backend.name), self.call
-        if call.error is not None:
+        if call.error is not None and not self._came_whole():
             return call.error
-        if self._bad_stream:
-            return UpstreamBroken(f"The backend {name} sent {self._bad_stream}.")
         if call.status >= 400:
             return UpstreamStatus(
                 f"The backend {name} answered with status {call.status}.",
                 upstream_status=call.status,
-                body=bytes(self._raw),
+                body=bytes(self._error_body),
                 headers=call.headers,
             )
-        if call.status != 200:
+        if 300 <= call.status < 400:
             return UpstreamBroken(
-                f"The backend {name} answered with status {call.status}, which is neither an answer nor an error."
+                f"The backend {name} answered with a redirect (status {call.status}), which is "
+                "not followed; set its url to the address that it redirects to."
             )
-        return self._stream_problem(name) if self.stream else self._whole_problem(name)
+        return self.answer.problem(call.headers)
 
-    def _stream_problem(self, name: str) -> RouterError | None:
-        state = self.reader.state
-        if state.started:
-            return None
-        if state.error is not None:
-            return UpstreamStatus(
-                f"The backend {name} answered with an error event.",
-                upstream_status=_status_in(state.error),
-                body=orjson.dumps({"error": state.error}),
-                headers=self.call.headers,
-            )
-        return UpstreamBroken(f"The backend {name} ended its stream before its first content.")
-
-    def _whole_problem(self, name: str) -> RouterError | None:
-        try:
-            payload = orjson.loads(bytes(self._raw))
-        except orjson.JSONDecodeError:
-            return UpstreamBroken(
-                f"The backend {name} answered with {'nothing' if not self._raw else 'something that is not JSON'}."
-            )
-        if not isinstance(payload, dict):
-            return UpstreamBroken(f"The backend {name} answered with JSON that is not an object.")
-        if payload.get("error") and not payload.get("choices"):
-            error = (
-                payload["error"]
-                if isinstance(payload["error"], dict)
-                else {"message": str(payload["error"])}
-            )
-            return UpstreamStatus(
-                f"The backend {name} answered with an error.",
-                upstream_status=_status_in(error),
-                body=bytes(self._raw),
-                headers=self.call.headers,
-            )
-        self.payload = payload
-        if self.endpoint == "embeddings":
-            return None
-        choices = payload.get("choices")
-        # An answer is complete only with a reason to finish for every choice.
-        if (
-            not isinstance(choices, list)
-            or not choices
-            or not all(isinstance(c, dict) and c.get("finish_reason") for c in choices)
-        ):
-            return UpstreamBroken(f"The backend {name} sent an answer that is not complete.")
-        return None
+    def _came_whole(self) -> bool:
+        """Whether the answer was there before the connection broke."""
+        answer = self.answer
+        if not _is_success(self.call.status) or answer.problem(self.call.headers) is not None:
+            return False
+        return answer.state.complete if self.stream else answer.payload is not None
 
     @property
     def body(self) -> bytes:
         """The whole answer, as it came."""
-        return bytes(self._raw)
+        return self.answer.raw
 
     # What it says ---------------------------------------------------------------------------------------------------
 
     @property
     def finish_reason(self) -> str | None:
         if self.stream:
-            return self.reader.state.finish_reasons.get(0)
-        choices = (self.payload or {}).get("choices")
+            return self.state.finish_reasons.get(0)
+        choices = (self.answer.payload or {}).get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         return first.get("finish_reason") if isinstance(first, dict) else None
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        usage = self.reader.state.usage if self.stream else (self.payload or {}).get("usage")
+        usage = self.state.usage if self.stream else (self.answer.payload or {}).get("usage")
         return usage if isinstance(usage, dict) else None
 
     @property
     def model(self) -> str | None:
-        model = self.reader.state.model if self.stream else (self.payload or {}).get("model")
+        model = self.state.model if self.stream else (self.answer.payload or {}).get("model")
         return model if isinstance(model, str) else self.outgoing.body.get("model")
 
     @property
     def content(self) -> str:
         """The start of the answer's text, at most 2,000 characters."""
         if self.stream:
-            return self.reader.state.text[:_KEPT]
-        choices = (self.payload or {}).get("choices")
+            return self.state.text[:_KEPT]
+        choices = (self.answer.payload or {}).get("choices")
         first = (
             choices[0]
             if isinstance(choices, list) and choices and isinstance(choices[0], dict)
@@ -294,7 +219,5 @@ class Attempt:
         self.exchange.drop(self.close)
 
 
-def _status_in(error: dict[str, Any]) -> int:
-    """The HTTP status that an error inside a 200 names, else 502."""
-    code = error.get("code")
-    return code if isinstance(code, int) and 400 <= code < 600 else 502
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300

@@ -3,28 +3,65 @@
 from collections.abc import Sequence
 
 from airouter.errors import Busy, NoBackend, RouterError, UpstreamStatus
-from airouter.execution.judge import Move, next_move
+from airouter.execution.judge import Move, model_is_gone, next_move
 from airouter.resilience.breaker import Permit
 from airouter.resilience.failure import failure_of
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 
+_CHARS_PER_SECOND = 3500  # of a prompt, read at a slow GPU's 1,000 tokens per second
+
 
 def in_order(backends: Sequence[Backend]) -> list[Backend]:
-    """Those that can answer now first; then those that pause, cool, refuse. A cloud never overtakes a local backend that
-    only pauses: it is for when the local ones failed or cool."""
-    paused_local = any(b.settings.local and b.pause.reason for b in backends)
+    """Those that can answer now first; then local ones that are full, then those that pause, cool,
+    refuse.
 
-    def rank(backend: Backend) -> float:
-        if backend.out or backend.breaker.state == "open":
-            return 3
-        if not backend.breaker.available:
-            return 2
-        if backend.pause.reason:
-            return 1
-        return 1.5 if paused_local and not backend.settings.local else 0
+    A cloud never overtakes a local backend that is only full or paused: it is for when the local
+    ones before it failed or cool.
+    """
+    if len(backends) < 2:
+        return list(backends)
+    ranked, waiting = [], 0.0
+    for backend in backends:
+        rank = _rank(backend)
+        if backend.settings.local:
+            waiting = max(waiting, rank if rank in (_FULL, _PAUSED) else 0.0)
+        elif rank < _COOLING:
+            rank = max(rank, waiting)
+        ranked.append((rank, backend))
+    return [backend for _, backend in sorted(ranked, key=lambda pair: pair[0])]
 
-    return sorted(backends, key=rank)
+
+_FULL, _PAUSED, _COOLING, _REFUSED = 0.5, 1.0, 2.0, 3.0
+
+
+def _rank(backend: Backend) -> float:
+    if backend.out or backend.breaker.state == "open":
+        return _REFUSED
+    if not backend.breaker.available:
+        return _COOLING
+    if backend.pause.reason:
+        return _PAUSED
+    return _FULL if backend.settings.local and backend.limiter.full else 0.0
+
+
+def first_byte_limit(backend: Backend, others: Sequence[Backend], prompt_chars: int) -> float:
+    """Seconds to wait for the first content of a stream.
+
+    Args:
+        others: those of the chain that would be asked next. A local backend does not count as an
+            alternative to a cloud, which often thinks for long.
+        prompt_chars: length of the prompt; a long one takes longer to read.
+    """
+    spec = backend.settings
+    if any(
+        can_answer(other) and not other.pause.reason
+        for other in others
+        if spec.local or not other.settings.local
+    ):
+        seconds = spec.first_byte_failover + prompt_chars / _CHARS_PER_SECOND
+        return min(seconds, spec.first_byte_timeout)
+    return spec.first_byte_timeout
 
 
 def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
@@ -35,7 +72,7 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
     """
     if backend.out:
         raise NoBackend(f"The backend {backend.name!r} is out of service.", code="backend_out")
-    permit = backend.breaker.allow(last_resort=not any(_can_answer(other) for other in others))
+    permit = backend.breaker.allow(last_resort=not any(can_answer(other) for other in others))
     if permit is None:
         wait = backend.breaker.retry_after()
         raise NoBackend(
@@ -49,13 +86,18 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
 def somebody_else(backend: Backend, others: Sequence[Backend]) -> bool:
     """Whether a request need not wait for a backend that loads its model: another can answer now. A cloud does not count."""
     return any(
-        _can_answer(o) and not o.pause.reason and (o.settings.local or not backend.settings.local)
+        can_answer(o) and not o.pause.reason and (o.settings.local or not backend.settings.local)
         for o in others
     )
 
 
-def remaining(candidates: list[Backend], backend: Backend, error: RouterError) -> list[Backend]:
+def remaining(
+    candidates: list[Backend], backend: Backend, error: RouterError, *, named: bool = False
+) -> list[Backend]:
     """Who may still be asked after an error of `backend`.
+
+    Args:
+        named: the client chose the backend by its model's name.
 
     Raises:
         RouterError: the error itself, when nobody may.
@@ -64,7 +106,7 @@ def remaining(candidates: list[Backend], backend: Backend, error: RouterError) -
         return [
             b for b in candidates if b.settings.local
         ]  # busy is not failed: no reason to go to a cloud
-    move = next_move(error)
+    move = next_move(error, named=named)
     if move is Move.FINAL:
         raise error
     if move is Move.WIDER:
@@ -102,11 +144,12 @@ def settle(permit: Permit, backend: Backend, error: RouterError, log: Log) -> No
             )
     elif isinstance(error, UpstreamStatus):
         permit.answered()
-        if error.upstream_status == 404:
-            backend.relearn()  # it may serve another model by now
+        if model_is_gone(error):
+            backend.relearn()
     else:
         permit.forgotten()
 
 
-def _can_answer(backend: Backend) -> bool:
+def can_answer(backend: Backend) -> bool:
+    """Whether a backend may be asked and is not known to fail."""
     return not backend.out and backend.breaker.available

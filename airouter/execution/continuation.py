@@ -1,31 +1,31 @@
-"""A stream that was cut after content went out is continued where that is sound: no text twice, none missing.
+"""A stream that was cut after content went out is continued where that is sound: no text twice,
+none missing.
 
-Sound means: one plain text answer, all of it remembered, not in the middle of reasoning, and a backend that can go on
-from a given beginning. Anything else ends with an honest error event.
+Sound means: one plain text answer, all of it remembered, not in the middle of reasoning, and a
+backend that can go on from a given beginning. Anything else ends with an honest error event.
 """
 
 from typing import Any
 
 import orjson
 
+from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.errors import RouterError, UpstreamBroken
-from airouter.execution.attempt import Attempt
 from airouter.execution.compose import Outgoing
 from airouter.request import ChatRequest
 from airouter.types import HttpRequest
 from airouter.upstream.backend import Backend
-from airouter.upstream.sse import Rewrite
 
 MOST = 2  # continuations of one answer
+_CHARS_PER_TOKEN = 4  # of English prose; where the backend cannot count its own tokens
 _UNSOUND = (
-    "tools", "functions", "logprobs", "top_logprobs", "prompt_logprobs", "response_format", "structured_outputs",
-    "guided_json", "guided_choice", "guided_regex", "guided_grammar",
+    "tools", "functions", "logprobs", "top_logprobs", "prompt_logprobs", "response_format",
+    "structured_outputs", "guided_json", "guided_choice", "guided_regex", "guided_grammar",
 )  # fmt: skip
 
 
-def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
+def can_continue(request: ChatRequest, state: StreamState, text: str) -> bool:
     """Whether the answer so far may be given to a backend as the beginning of its own."""
-    state = attempt.reader.state
     if (
         request.endpoint != "chat"
         or request.choices != 1
@@ -35,28 +35,36 @@ def can_continue(request: ChatRequest, attempt: Attempt, text: str) -> bool:
     if request.messages[-1].get("role") == "assistant":
         return False  # the client already continues something
     if "<think>" in text:
-        return False  # reasoning within the text: chat templates leave it out of an answer that is given back
-    # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to go on with. Behind an
-    # error event [DONE] means nothing: vLLM sends it there as well.
+        return False  # chat templates leave reasoning out of an answer that is given back
+    # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to
+    # go on with. Behind an error event [DONE] means nothing: vLLM sends it there as well.
     ended = state.done and state.error is None
-    return (
-        bool(text) and state.whole and not state.thinking and not state.finish_reasons and not ended
-    )
+    settled = bool(state.finish_reasons) or ended
+    return bool(text) and state.whole and state.plain and not state.thinking and not settled
 
 
 def same_backend_first(error: RouterError) -> bool:
-    """A server that cut the connection may be up again at once; one that fell silent is not asked twice."""
+    """A server that cut the connection may be up again at once; one that fell silent is not asked
+    twice."""
     return isinstance(error, UpstreamBroken)
 
 
-def continued(outgoing: Outgoing, text: str, model: str, max_tokens_left: int | None) -> Outgoing:
-    """The body that lets a backend go on after `text`."""
+def continued(
+    outgoing: Outgoing, text: str, model: str, max_tokens_left: int | None, *, prefill: bool
+) -> Outgoing:
+    """The body that lets a backend go on after `text`.
+
+    Args:
+        prefill: the backend goes on with a last message of the assistant's by itself; else it is
+            told to, in vLLM's way.
+    """
     body: dict[str, Any] = {
         key: value for key, value in outgoing.body.items() if key != "stream_options"
     }
     body["model"] = model
     body["messages"] = [*outgoing.messages, {"role": "assistant", "content": text}]
-    body["add_generation_prompt"], body["continue_final_message"] = False, True
+    if not prefill:
+        body["add_generation_prompt"], body["continue_final_message"] = False, True
     for name in ("max_tokens", "max_completion_tokens"):
         if name in body and max_tokens_left is not None:
             body[name] = max_tokens_left
@@ -66,6 +74,11 @@ def continued(outgoing: Outgoing, text: str, model: str, max_tokens_left: int | 
 def asked_max_tokens(outgoing: Outgoing) -> int | None:
     """The answer's limit in tokens, if there is one."""
     return outgoing.body.get("max_completion_tokens") or outgoing.body.get("max_tokens")
+
+
+def estimated_tokens(text: str, events: int) -> int:
+    """How many tokens a text has, roughly: most servers send one per event."""
+    return max(events, len(text) // _CHARS_PER_TOKEN)
 
 
 def count_request(backend: Backend, model: str, text: str) -> HttpRequest:
@@ -84,8 +97,14 @@ def read_count(body: bytes) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def rewriter(id: str | None) -> Rewrite:
-    """Makes a continuation's events fit the stream they go into: its id, no second role, no usage that is only half of it."""
+def rewriter(id: str | None, sent: str) -> Rewrite:
+    """Makes a continuation's events fit the stream they go into: its id, no second role, no usage
+    that is only half of it, and nothing of what the client has already been sent.
+
+    Args:
+        sent: the text that the client has; a backend that begins with it again is cut short.
+    """
+    repeated = _Repetition(sent)
 
     def rewrite(chunk: dict[str, Any]) -> bytes:
         if id is not None:
@@ -93,11 +112,39 @@ def rewriter(id: str | None) -> Rewrite:
         chunk.pop("usage", None)
         said = False
         for choice in chunk.get("choices") or []:
+            ends = bool(choice.get("finish_reason"))
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 delta.pop("role", None)
+                text = delta.get("content")
+                if isinstance(text, str) or ends:
+                    rest = repeated.cut(text if isinstance(text, str) else "", last=ends)
+                    if rest or isinstance(text, str):
+                        delta["content"] = rest
                 said = said or any(value for value in delta.values())
-            said = said or bool(choice.get("finish_reason"))
+            said = said or ends
         return b"data: " + orjson.dumps(chunk) + b"\n\n" if said else b""
 
     return rewrite
+
+
+class _Repetition:
+    """Cuts a text off that a continuation begins with, if it begins with all of it.
+
+    What may still be the repetition is held back; it is let go when it turns out not to be.
+    """
+
+    def __init__(self, sent: str) -> None:
+        self._sent = sent
+        self._held = ""
+        self._over = not sent
+
+    def cut(self, text: str, *, last: bool) -> str:
+        """What may go out of the next piece; `last`: there is none after it."""
+        if self._over:
+            return text
+        self._held += text
+        if len(self._held) >= len(self._sent) or not self._sent.startswith(self._held) or last:
+            self._over = True
+            return self._held.removeprefix(self._sent)
+        return ""

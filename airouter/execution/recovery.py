@@ -8,7 +8,7 @@ from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
 from airouter.execution import continuation
 from airouter.execution.attempt import Attempt
-from airouter.execution.chain import in_order, settle
+from airouter.execution.chain import first_byte_limit, in_order, settle
 from airouter.execution.compose import Outgoing
 from airouter.execution.work import Work
 from airouter.resilience.failure import failure_of
@@ -36,20 +36,32 @@ class Recovery:
         self._backends = backends
         self._log = log
         self._sent: list[str] = []
+        self._events = 0
         self._first: Outgoing | None = None
+
+    def possible(self, broken: Attempt) -> bool:
+        """Whether the stream may be continued elsewhere, as far as can be said without asking."""
+        text = "".join(self._sent) + broken.state.text
+        return (
+            len(self._sent) < continuation.MOST
+            and continuation.can_continue(self._work.request, broken.state, text)
+            and any(_can_go_on(backend) for backend in self._candidates(broken))
+        )
 
     def __call__(
         self, broken: Attempt, error: RouterError
     ) -> Generator[Keepalive, None, Attempt | None]:
-        """The attempt that goes on where `broken` ended, ready to be relayed; None when that is not sound or not possible."""
+        """The attempt that goes on where `broken` ended, ready to be relayed; None when that is not
+        sound or not possible."""
         kind = failure_of(error)
         if kind is not None:
             broken.backend.breaker.fail(kind)
         self._first = self._first or broken.outgoing
-        self._sent.append(broken.reader.state.text)
+        self._sent.append(broken.state.text)
+        self._events += broken.state.events
         text = "".join(self._sent)
         if len(self._sent) > continuation.MOST or not continuation.can_continue(
-            self._work.request, broken, text
+            self._work.request, broken.state, text
         ):
             return None
         successor = yield from self._continue(broken, error, text)
@@ -61,23 +73,27 @@ class Recovery:
         )
         return successor
 
+    def _candidates(self, broken: Attempt) -> list[Backend]:
+        """The plan's other backends."""
+        assert self._work.plan is not None
+        names = self._work.plan.backends
+        return [self._backends[name] for name in names if name != broken.backend.name]
+
     def _continue(
         self, broken: Attempt, error: RouterError, text: str
     ) -> Generator[Keepalive, None, Attempt | None]:
-        assert self._work.plan is not None
-        others = [
-            self._backends[name] for name in self._work.plan.backends if name != broken.backend.name
-        ]
-        for backend in in_order(
-            [broken.backend, *others] if continuation.same_backend_first(error) else others
-        ):
-            usable = backend.provider.continues and not backend.out and not backend.pause.reason
-            permit = backend.breaker.allow(last_resort=True) if usable else None
+        candidates = self._candidates(broken)
+        if continuation.same_backend_first(error):
+            candidates = [broken.backend, *candidates]
+        candidates = [backend for backend in in_order(candidates) if _can_go_on(backend)]
+        while candidates:
+            backend = candidates.pop(0)
+            permit = backend.breaker.allow(last_resort=True)
             if permit is None:
                 continue
             self._work.exchange.hold(permit.forgotten)
             try:
-                attempt = yield from self._start(backend, text)
+                attempt = yield from self._start(backend, text, candidates)
             except (Busy, NoBackend):
                 permit.forgotten()
                 continue
@@ -93,7 +109,9 @@ class Recovery:
             settle(permit, backend, problem, self._log)
         return None
 
-    def _start(self, backend: Backend, text: str) -> Generator[Keepalive, None, Attempt]:
+    def _start(
+        self, backend: Backend, text: str, others: list[Backend]
+    ) -> Generator[Keepalive, None, Attempt]:
         """An attempt that is ready to be judged."""
         assert self._first is not None
         exchange = self._work.exchange
@@ -104,7 +122,8 @@ class Recovery:
         except RouterError:
             slot.release()
             raise
-        body = continuation.continued(self._first, text, model, left)
+        prefill = backend.continues == "prefill"
+        body = continuation.continued(self._first, text, model, left, prefill=prefill)
         attempt = Attempt(
             exchange,
             backend,
@@ -112,7 +131,10 @@ class Recovery:
             body,
             self._work.request,
             buffer=0,
-            rewrite=continuation.rewriter(self._id),
+            rewrite=continuation.rewriter(self._id, text),
+        )
+        attempt.call.shorten_first_byte(
+            first_byte_limit(backend, others, self._work.features.total_chars + len(text))
         )
         while not attempt.ready:
             yield from exchange.pause()
@@ -125,15 +147,20 @@ class Recovery:
         limit = continuation.asked_max_tokens(self._first)
         if limit is None:
             return None
-        status, body = yield from fetch(
-            self._work.exchange,
-            backend,
-            continuation.count_request(backend, model, text),
-            timeout=_COUNT_LIMIT,
-        )
-        used = continuation.read_count(body) if status == 200 else None
+        if backend.continues == "prefill":
+            used: int | None = continuation.estimated_tokens(text, self._events)
+        else:
+            request = continuation.count_request(backend, model, text)
+            status, body = yield from fetch(
+                self._work.exchange, backend, request, timeout=_COUNT_LIMIT
+            )
+            used = continuation.read_count(body) if status == 200 else None
         if used is None or used >= limit:
             raise NoBackend(
                 f"The backend {backend.name!r} cannot tell how many tokens are left for the answer."
             )
         return limit - used
+
+
+def _can_go_on(backend: Backend) -> bool:
+    return backend.continues is not None and not backend.out and not backend.pause.reason

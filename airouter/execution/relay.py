@@ -1,37 +1,51 @@
-"""Passes a committed stream on: whole events as they came, until the answer is complete or honestly said not to be."""
+"""Passes a committed stream on: whole events as they came, until the answer is complete or honestly
+said not to be."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from typing import Protocol
 
+from airouter.dialects.openai_stream import error_event
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken
-from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.exchange.exchange import INFINITY, Exchange, Keepalive
 from airouter.execution.attempt import Attempt
-from airouter.upstream.sse import error_event
 
 DONE = b"data: [DONE]\n\n"
-Recover = Callable[[Attempt, RouterError], Generator[Keepalive, None, Attempt | None]]
+_USAGE_WAIT = 1.0  # seconds after the last finish_reason in which a usage chunk may still come
+_CLOSE_WAIT = 0.2  # seconds after [DONE] in which the response may end, so that its socket is kept
+
+
+class Recover(Protocol):
+    """How a stream that broke off is continued."""
+
+    def possible(self, broken: Attempt) -> bool:
+        """Whether it is worth giving up what `broken` may still send."""
+        ...
+
+    def __call__(
+        self, broken: Attempt, error: RouterError
+    ) -> Generator[Keepalive, None, Attempt | None]:
+        """The attempt that goes on where `broken` ended, or None."""
+        ...
 
 
 def relay(
     exchange: Exchange, attempt: Attempt, recover: Recover
 ) -> Generator[Keepalive | bytes, None, None]:
-    """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after any other.
-
-    Args:
-        recover: given an attempt that broke off and why, the attempt that goes on where it ended, or None.
-    """
+    """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after
+    any other."""
     continued = False
     while True:
         try:
-            yield from _pass_on(exchange, attempt)
+            yield from _pass_on(exchange, attempt, recover)
             error = _why_incomplete(attempt)
         except DeadlineExceeded as late:
             error = late
-        record = exchange.record
+        record, state = exchange.record, attempt.state
         record.inference_ms += attempt.inference_ms
         record.usage = None if continued else attempt.usage  # of a part: not the answer's
-        if attempt.reader.state.garbage:
+        if state.garbage:
             record.notes.append(
-                f"{attempt.reader.state.garbage} unreadable events of {attempt.backend.name} dropped"
+                f"{state.garbage} unreadable events of {attempt.backend.name} dropped"
             )
         attempt.record_step(error.message if error else None)
         attempt.close()
@@ -40,9 +54,8 @@ def relay(
             exchange.settle("ok", 200)
             yield DONE
             return
-        successor = (
-            None if isinstance(error, DeadlineExceeded) else (yield from recover(attempt, error))
-        )
+        out_of_time = isinstance(error, DeadlineExceeded)
+        successor = None if out_of_time else (yield from recover(attempt, error))
         if successor is None:
             exchange.settle("truncated", 200, f"{error.code}: {error.message}")
             yield error_event(error.body())
@@ -50,29 +63,42 @@ def relay(
         attempt, continued = successor, True
 
 
-def _pass_on(exchange: Exchange, attempt: Attempt) -> Generator[Keepalive | bytes, None, None]:
+def _pass_on(
+    exchange: Exchange, attempt: Attempt, recover: Recover
+) -> Generator[Keepalive | bytes, None, None]:
+    state, ends_at = attempt.state, INFINITY
     while True:
         data = attempt.drain()
         if data:
             yield data
             exchange.heard()
-        elif attempt.ended or attempt.reader.state.error is not None:
+            continue
+        if attempt.answer.held_at_gap:
+            if recover.possible(attempt):
+                return
+            attempt.answer.pass_gap()  # what follows is the client's all the same
+            continue
+        if attempt.ended or state.error is not None:
             return
-        else:
-            yield from exchange.pause()
+        if state.complete:
+            now = exchange.clock.monotonic()
+            ends_at = min(ends_at, now + (_CLOSE_WAIT if state.done else _USAGE_WAIT))
+            if now >= ends_at:
+                return
+        yield from exchange.pause(ends_at)
 
 
 def _why_incomplete(attempt: Attempt) -> RouterError | None:
-    state, call = attempt.reader.state, attempt.call
+    state, call, name = attempt.state, attempt.call, repr(attempt.backend.name)
+    if state.gap:
+        return UpstreamBroken(f"The backend {name} sent an event that cannot be read.")
     if state.error is not None:
-        message = state.error.get("message")
-        return UpstreamBroken(
-            f"The backend {attempt.backend.name!r} broke off with an error: {str(message)[:300]}."
-        )
+        message = str(state.error.get("message"))[:300]
+        return UpstreamBroken(f"The backend {name} broke off with an error: {message}.")
     if state.complete:
         return None
     if call.error is not None:
         return call.error
     return attempt.problem() or UpstreamBroken(
-        f"The backend {attempt.backend.name!r} ended its stream before the answer was complete."
+        f"The backend {name} ended its stream before the answer was complete."
     )

@@ -44,7 +44,7 @@ class Speculation:
         attempt.close()
         record.speculation = "cancelled"
         record.abort_ms = (self._exchange.clock.monotonic() - decided_at) * 1000
-        record.wasted_tokens = attempt.reader.state.events
+        record.wasted_tokens = attempt.state.events
         attempt.step = "speculation"
         attempt.record_step("cancelled")
 

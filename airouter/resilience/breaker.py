@@ -83,6 +83,7 @@ class Breaker:
         self._epoch = (
             0  # grows with each change for the worse: what began before it does not undo it
         )
+        self._unreached_at: float | None = None  # since when there is no connection
         self.opened = 0  # times, for the metrics
 
     @property
@@ -101,6 +102,12 @@ class Breaker:
     @property
     def cause(self) -> Failure | None:
         return self._cause
+
+    @property
+    def unreached_for(self) -> float | None:
+        """Seconds since a connection first failed; None while it is not known to be down."""
+        since = self._unreached_at
+        return None if since is None else self._clock.monotonic() - since
 
     @property
     def fails(self) -> int:
@@ -136,6 +143,7 @@ class Breaker:
         """A background health check passed. It ends a cooldown that a *refused connection* began: a server that hangs
         still answers its health check, so after silence the half-open request decides."""
         with self._lock:
+            self._unreached_at = None
             if (
                 self._state in ("cooling", "open")
                 and self._cause == "connect"
@@ -144,8 +152,10 @@ class Breaker:
                 self._close()
 
     def probe_refused(self) -> None:
-        """A background health check found nothing listening: requests need not find out for themselves."""
+        """Nothing listens there, which says that it is down or loading: others are preferred, but
+        it is not counted as a failure."""
         with self._lock:
+            self._unreached()
             if self._state in ("closed", "cooling") and self._probe is None:
                 self._worsen("cooling", "connect", self._cooldown)
 
@@ -167,6 +177,8 @@ class Breaker:
 
     def _failed(self, kind: Failure, permit: Permit | None) -> None:
         with self._lock:
+            if kind == "connect":
+                self._unreached()
             probe = permit is not None and permit is self._probe
             if probe:
                 self._probe = None
@@ -190,8 +202,13 @@ class Breaker:
         self._until = self._clock.monotonic() + seconds
         self._epoch += 1
 
+    def _unreached(self) -> None:
+        if self._unreached_at is None:
+            self._unreached_at = self._clock.monotonic()
+
     def _close(self) -> None:
         self._state, self._cause, self._fails, self._probe = "closed", None, 0, None
+        self._unreached_at = None
 
 
 class RetryBudget:

@@ -85,6 +85,11 @@ class Limiter:
     def waiting(self) -> int:
         return sum(len(line) for line in self._waiting.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether who comes now would have to wait."""
+        return self._in_use >= self.slots or self.waiting > 0
+
     def try_acquire(self) -> Slot | None:
         """A slot if one is free and nobody waits for it."""
         with self._lock:

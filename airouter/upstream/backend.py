@@ -1,7 +1,7 @@
 """A backend at run time: its settings, where it is, its slots, its model's name."""
 
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -62,6 +62,13 @@ class Backend:
     def in_good_health(self) -> bool:
         """Nothing speaks against asking it: no failures lately, no pause, not taken out."""
         return self.breaker.state == "closed" and self.pause.reason is None and not self.out
+
+    @property
+    def continues(self) -> Literal["vllm", "prefill"] | None:
+        """How it is made to go on with a cut answer; None where it cannot."""
+        if self.settings.continues == "auto":
+            return "vllm" if self.provider.continues else None
+        return self.settings.continues if self.settings.continues == "prefill" else None
 
     @property
     def model_known(self) -> bool:

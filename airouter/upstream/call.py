@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import ssl
+import zlib
 from collections import deque
 from collections.abc import Callable
 from select import POLLIN, POLLOUT
@@ -17,6 +18,7 @@ import httptools
 from airouter.clock import Clock
 from airouter.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
 from airouter.types import HttpRequest, Limits
+from airouter.upstream.inflate import Decode, decoder_for
 from airouter.upstream.pool import Address, Origin, open_socket
 
 _RECV = 65_536
@@ -68,6 +70,7 @@ class Call:
         self._phase_at = self.started + limits.connect
         self._phase = "connect"
         self._had_length = False
+        self._decode: Decode | None = None
         self._streaming_since: float | None = None
 
     # What the poller asks -------------------------------------------------------------------------------------------
@@ -118,11 +121,25 @@ class Call:
         return data
 
     def content_seen(self) -> None:
-        """From now on the idle limit counts instead of the first-byte limit."""
+        """Content has come, again or for the first time: the idle limit counts from now on.
+
+        What is content is for the owner to say: the comments of a server that only keeps its
+        connection alive are none.
+        """
+        now = self.clock.monotonic()
         if self._streaming_since is None:
-            self._streaming_since = self.clock.monotonic()
+            self._streaming_since = now
             self._phase = "body"
-            self._phase_at = self._streaming_since + self.limits.idle
+        self._phase_at = now + self.limits.idle
+
+    def shorten_first_byte(self, seconds: float) -> None:
+        """Wait no longer than this for the first content, counted from the request sent."""
+        limits = self.limits
+        if seconds >= limits.first_byte or self._streaming_since is not None:
+            return
+        self.limits = Limits(limits.connect, seconds, limits.idle, limits.total)
+        if self.sent_at is not None:
+            self._phase_at = min(self._phase_at, self.sent_at + seconds)
 
     def extend_first_byte(self) -> None:
         """A whole answer has no first byte before its last: only the total limit bounds the wait for it."""
@@ -180,7 +197,9 @@ class Call:
         except ssl.SSLCertVerificationError as error:
             self._fail(
                 ConnectFailed(
-                    f"The certificate of backend {self.name!r} is not trusted ({error.verify_message}); set ca_file."
+                    f"The certificate of backend {self.name!r} is not trusted "
+                    f"({error.verify_message}); set ca_file.",
+                    down=False,
                 )
             )
         except OSError as error:
@@ -280,8 +299,6 @@ class Call:
                     )
                     return
             self._parser.feed_data(data)
-            if self._streaming_since is not None:
-                self._phase_at = self.clock.monotonic() + self.limits.idle
             # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
             if self.finished or not tls:
                 return
@@ -307,15 +324,42 @@ class Call:
             "content-length" in self.headers
             or "chunked" in self.headers.get("transfer-encoding", "").lower()
         )
+        encoding = self.headers.get("content-encoding", "identity")
+        if encoding.strip().lower() not in ("", "identity"):
+            self._decode = decoder_for(encoding) or self._undecodable
+
+    def _undecodable(self, _data: bytes) -> bytes:
+        """The body of an error may be missing; that of an answer may not."""
+        if self.status < 400:
+            encoding = self.headers["content-encoding"][:40]
+            self._fail(
+                UpstreamBroken(
+                    f"The backend {self.name!r} sent a body compressed with {encoding!r}, "
+                    "although it was asked for an uncompressed one."
+                )
+            )
+        return b""
 
     def on_body(self, data: bytes) -> None:
+        if self.error is not None:
+            return
+        if self._decode is not None:
+            try:
+                data = self._decode(data)
+            except zlib.error:
+                self._fail(
+                    UpstreamBroken(
+                        f"The backend {self.name!r} sent a compressed body that is damaged."
+                    )
+                )
+                return
         if self.first_body_at is None:
             self.first_body_at = self.clock.monotonic()
         self._body.append(data)
         self.buffered += len(data)
 
     def on_message_complete(self) -> None:
-        if self.head_at is not None:
+        if self.head_at is not None and self.error is None:
             self._finish(reusable=self._parser.should_keep_alive())
 
     # Ends -----------------------------------------------------------------------------------------------------------
@@ -365,8 +409,13 @@ class Call:
                 f"The backend {self.name!r} closed the connection {when}.",
                 received=received,
                 resent=self._resent,
+                silent=not received and self._silent_for() >= _STALE_WITHIN,
             )
         )
+
+    def _silent_for(self) -> float:
+        """Seconds since the request was sent."""
+        return self.clock.monotonic() - self.sent_at if self.sent_at is not None else 0.0
 
     def _unreachable(self, error: OSError) -> ConnectFailed:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__

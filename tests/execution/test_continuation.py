@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airouter.dialects.openai_stream import SseReader, StreamState
 from airouter.errors import UpstreamBroken, UpstreamTimeout
 from airouter.execution.compose import Outgoing
 from airouter.execution.continuation import (
@@ -20,7 +20,6 @@ from airouter.execution.continuation import (
     same_backend_first,
 )
 from airouter.request import ChatRequest
-from airouter.upstream.sse import SseReader
 
 
 def request(**fields: Any) -> ChatRequest:
@@ -28,7 +27,11 @@ def request(**fields: Any) -> ChatRequest:
     return ChatRequest("chat", {"messages": messages, "stream": True, **fields})
 
 
-def attempt(*deltas: dict[str, Any], done: bool = False, finish: str | None = None) -> Any:
+def state(*deltas: dict[str, Any], done: bool = False, finish: str | None = None) -> StreamState:
+    return reader_of(*deltas, done=done, finish=finish).state
+
+
+def reader_of(*deltas: dict[str, Any], done: bool = False, finish: str | None = None) -> SseReader:
     reader = SseReader(keep_usage=False, keep_text=100, choices=1)
     for delta in deltas:
         reader.feed(
@@ -44,7 +47,7 @@ def attempt(*deltas: dict[str, Any], done: bool = False, finish: str | None = No
         )
     if done:
         reader.feed(b"data: [DONE]\n\n")
-    return SimpleNamespace(reader=reader)
+    return reader
 
 
 HELLO = {"content": "Hello wor"}
@@ -52,8 +55,8 @@ HELLO = {"content": "Hello wor"}
 
 def test_a_plain_answer_can_be_continued() -> None:
     """One choice of plain text, all of it remembered: that is sound."""
-    assert can_continue(request(), attempt({"role": "assistant"}, HELLO), "Hello wor")
-    assert can_continue(request(), attempt({"reasoning_content": "Hm."}, HELLO), "Hello wor")
+    assert can_continue(request(), state({"role": "assistant"}, HELLO), "Hello wor")
+    assert can_continue(request(), state({"reasoning_content": "Hm."}, HELLO), "Hello wor")
 
 
 @pytest.mark.parametrize(
@@ -75,33 +78,33 @@ def test_a_plain_answer_can_be_continued() -> None:
 )
 def test_what_the_client_asked_for_may_forbid_it(fields: dict[str, Any]) -> None:
     """Where a continuation would not be the answer that was asked for, there is none."""
-    assert not can_continue(request(**fields), attempt(HELLO), "Hello wor")
+    assert not can_continue(request(**fields), state(HELLO), "Hello wor")
 
 
 def test_a_text_completion_is_not_continued() -> None:
     """Only a chat can be given the beginning of its own answer."""
-    assert not can_continue(
-        ChatRequest("completions", {"prompt": "x"}), attempt(HELLO), "Hello wor"
-    )
+    assert not can_continue(ChatRequest("completions", {"prompt": "x"}), state(HELLO), "Hello wor")
 
 
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
-        (attempt({"reasoning_content": "Let me see"}), ""),
-        (attempt(HELLO, {"reasoning": "Wait"}), "Hello wor"),
-        (attempt({"content": "<think>Let me"}), "<think>Let me"),
-        (attempt({"content": "<think>x</think>Hello"}), "<think>x</think>Hello"),
-        (attempt(HELLO, finish="stop"), "Hello wor"),
-        (attempt(HELLO, done=True), "Hello wor"),
-        (attempt({"role": "assistant"}), ""),
-        (attempt(*({"content": "0123456789"} for _ in range(12))), "0123456789" * 12),
+        (state({"reasoning_content": "Let me see"}), ""),
+        (state(HELLO, {"reasoning": "Wait"}), "Hello wor"),
+        (state({"content": "<think>Let me"}), "<think>Let me"),
+        (state({"content": "<think>x</think>Hello"}), "<think>x</think>Hello"),
+        (state(HELLO, {"audio": {"data": "AAAA"}}), "Hello wor"),
+        (state(HELLO, finish="stop"), "Hello wor"),
+        (state(HELLO, done=True), "Hello wor"),
+        (state({"role": "assistant"}), ""),
+        (state(*({"content": "0123456789"} for _ in range(12))), "0123456789" * 12),
     ],
     ids=[
         "reasoning",
         "reasoning again",
         "inside <think>",
         "after <think>",
+        "sound as well",
         "finished",
         "[DONE] came",
         "nothing said",
@@ -115,11 +118,9 @@ def test_where_it_broke_off_may_forbid_it(broken: Any, text: str) -> None:
 
 def test_done_behind_an_error_event_forbids_nothing() -> None:
     """vLLM ends a stream that failed with its error and then [DONE]: it broke off all the same."""
-    broken = attempt(HELLO)
-    broken.reader.feed(
-        b'data: {"error": {"message": "out of memory", "code": 500}}\n\ndata: [DONE]\n\n'
-    )
-    assert can_continue(request(), broken, "Hello wor")
+    reader = reader_of(HELLO)
+    reader.feed(b'data: {"error": {"message": "out of memory", "code": 500}}\n\ndata: [DONE]\n\n')
+    assert can_continue(request(), reader.state, "Hello wor")
 
 
 def test_who_goes_on() -> None:
@@ -137,7 +138,7 @@ def test_what_is_asked_for() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    asked = continued(Outgoing(body, (), True), "Hello wor", "b", 60)
+    asked = continued(Outgoing(body, (), True), "Hello wor", "b", 60, prefill=False)
     assert asked.body["messages"] == [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello wor"},
@@ -151,12 +152,46 @@ def test_what_is_asked_for() -> None:
     assert not asked.keep_usage
     assert body["max_tokens"] == 100
     assert len(body["messages"]) == 1
-    assert "max_tokens" not in continued(Outgoing({"messages": []}, (), True), "x", "b", 5).body
+    assert (
+        "max_tokens"
+        not in continued(Outgoing({"messages": []}, (), True), "x", "b", 5, prefill=False).body
+    )
+
+
+def test_a_prefill_is_a_last_message_and_nothing_else() -> None:
+    """A backend that continues by itself is not sent vLLM's fields, which it might refuse."""
+    asked = continued(Outgoing({"messages": []}, (), True), "Hello wor", "b", None, prefill=True)
+    assert asked.body == {
+        "model": "b",
+        "messages": [{"role": "assistant", "content": "Hello wor"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("pieces", "rest"),
+    [
+        (["Hello wor", "ld", "!"], "ld!"),
+        (["Hel", "lo", " world", "!"], "ld!"),
+        (["ld", "!"], "ld!"),
+        (["H", "e wrote."], "He wrote."),
+        (["Hello", " there"], "Hello there"),
+        (["Hello"], "Hello"),
+        (["Hello wor"], ""),
+    ],
+    ids=["at once", "in pieces", "not at all", "one letter", "one word", "ended", "and no more"],
+)
+def test_what_the_client_has_is_not_sent_again(pieces: list[str], rest: str) -> None:
+    """A backend that begins with the whole text again is cut short; one that only begins alike
+    loses nothing."""
+    rewrite = rewriter("a", "Hello wor")
+    chunks = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    assert said(b"".join(rewrite(chunk) for chunk in chunks)) == rest
 
 
 def test_the_rest_fits_what_was_sent() -> None:
     """Its events take over the id; no second role, no usage, and nothing that says nothing."""
-    rewrite = rewriter("chatcmpl-1")
+    rewrite = rewriter("chatcmpl-1", "")
 
     def fitted(**chunk: Any) -> Any:
         made = rewrite({"id": "chatcmpl-2", **chunk})
@@ -197,7 +232,7 @@ def test_what_was_sent_is_a_prefix_and_the_rest_completes_it(data: st.DataObject
     text = reader.state.text
     assert text == said(sent)
     assert "".join(WORDS).startswith(text)
-    rest = SseReader(keep_usage=False, choices=1, rewrite=rewriter("a"))
+    rest = SseReader(keep_usage=False, choices=1, rewrite=rewriter("a", ""))
     chunk = {
         "id": "b",
         "choices": [

@@ -28,7 +28,9 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
     ("error", "move"),
     [
         (status(400), Move.FINAL),
-        (status(404), Move.FINAL),
+        (status(404), Move.NEXT),
+        (status(400, b'{"error": "model \'x\' not found, try pulling it first"}'), Move.NEXT),
+        (status(400, b'{"error": {"message": "tool x not found"}}'), Move.FINAL),
         (status(409), Move.FINAL),
         (status(413), Move.FINAL),
         (status(422), Move.FINAL),
@@ -45,7 +47,7 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
             status(400, b'{"message": "This model\'s maximum context length is 4096 tokens."}'),
             Move.WIDER,
         ),
-        (status(413, b"context_length_exceeded"), Move.FINAL),
+        (status(413, b"context_length_exceeded"), Move.WIDER),
         (status(400, b'{"error": {"code": "content_policy_violation"}}'), Move.FINAL),
         (status(500, b'{"error": {"code": "content_filter"}}'), Move.FINAL),
         (status(429, b'{"error": {"code": "content_policy_violation"}}'), Move.FINAL),
@@ -54,6 +56,7 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
         (UpstreamTimeout("x", phase="connect"), Move.NEXT),
         (UpstreamBroken("x", received=False), Move.AGAIN),
         (UpstreamBroken("x", received=False, resent=True), Move.NEXT),
+        (UpstreamBroken("x", received=False, silent=True), Move.NEXT),
         (UpstreamBroken("x"), Move.NEXT),
         (NoBackend("x"), Move.NEXT),
         (Busy("x"), Move.NEXT),
@@ -105,3 +108,10 @@ def test_what_counts_against_the_backend(error: RouterError, kind: str | None) -
 def test_when_a_backend_wants_to_be_asked_again(error: RouterError, seconds: float | None) -> None:
     """Its Retry-After in seconds counts with 429 and 503, and nothing else does."""
     assert retry_after_of(error) == seconds
+
+
+@pytest.mark.parametrize("error", [status(404), status(400, b"model 'x' does not exist")])
+def test_an_unknown_model_is_final_where_the_client_named_it(error: RouterError) -> None:
+    """The name that the router chose may be wrong for this backend only; the client's is its own."""
+    assert next_move(error, named=True) is Move.FINAL
+    assert next_move(error) is Move.NEXT

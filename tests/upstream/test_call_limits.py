@@ -56,8 +56,9 @@ def test_the_idle_limit_counts_from_the_last_byte() -> None:
         body, started = b"", time.monotonic()
         while not call.finished and time.monotonic() - started < 5:
             poller.wait(time.monotonic() + 0.05)
-            body += call.take()
-            if body:
+            more = call.take()
+            body += more
+            if more:
                 call.content_seen()
         assert isinstance(call.error, UpstreamTimeout)
         assert call.error.phase == "idle"

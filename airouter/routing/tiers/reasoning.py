@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 from airouter.clock import Clock
+from airouter.dialects.openai_stream import SseReader
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.exchange.admission import admit
 from airouter.exchange.fetch import call_done, call_open, fetch_model
@@ -15,7 +16,6 @@ from airouter.exchange.guarded import guarded
 from airouter.settings import ReasoningTier as TierSettings
 from airouter.types import Features, Limits, Verdict
 from airouter.upstream.backend import Backend
-from airouter.upstream.sse import SseReader
 
 NAME = "reasoning"
 _LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airouter.upstream.sse import SseReader, StreamState, error_event
+from airouter.dialects.openai_stream import SseReader, StreamState, error_event
 
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
@@ -175,7 +175,7 @@ def test_an_answer_is_complete_when_every_choice_is() -> None:
     assert read(stream(delta("a"), finish()))[1].complete
     assert not read(stream(delta("a"), delta("b", 1), finish()))[1].complete
     assert read(stream(delta("a"), delta("b", 1), finish(), finish(1)))[1].complete
-    assert not read(stream(delta("a"), DONE))[1].complete
+    assert not read(stream(delta("a")))[1].complete
 
 
 def test_garbage_is_dropped_and_counted() -> None:
@@ -236,3 +236,101 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
 def test_our_own_error_event() -> None:
     """The event that clients raise an exception for."""
     assert error_event({"error": {"message": "m"}}) == b'data: {"error":{"message":"m"}}\n\n'
+
+
+def test_done_alone_completes_an_answer_of_a_backend_that_gives_no_reasons() -> None:
+    """Some servers end by [DONE] and never name a reason; but not where a choice is still open."""
+    assert read(stream(delta("a"), DONE))[1].complete
+    assert not read(stream(DONE))[1].complete
+    assert not read(stream(delta("a"), event(error={"message": "x"}), DONE))[1].complete
+    assert not read(stream(delta("a"), delta("b", 1), finish(), DONE))[1].complete
+
+
+@pytest.mark.parametrize("reason", ["", "null", "None", 1, True, {}, []])
+def test_only_a_text_is_a_reason(reason: Any) -> None:
+    """Servers fill the field of unfinished chunks with what stands for nothing."""
+    state = read(stream(delta("a", finish_reason=reason)))[1]
+    assert (state.finish_reasons, state.complete) == ({}, False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"audio": {"id": "a", "data": "AAAA"}},
+        {"images": [{"type": "image_url"}]},
+        {"function_call": {"arguments": "x"}},
+        {"tool_calls": [{"index": 0}]},
+        {"refusal": "No."},
+        {"something_new": "x"},
+        {"content": [{"type": "text", "text": "x"}]},
+    ],
+    ids=lambda content: next(iter(content)),
+)
+def test_whatever_a_delta_holds_is_content(content: dict[str, Any]) -> None:
+    """Sound, pictures and what is yet to be invented count as an answer's beginning, but are not
+    text that could be continued."""
+    state = read(stream(event(id="c", choices=[{"index": 0, "delta": content}])))[1]
+    assert state.started
+    assert not state.plain
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_details"])
+def test_reasoning_is_content_too(field: str) -> None:
+    """An answer may begin by thinking aloud."""
+    state = read(stream(event(id="c", choices=[{"index": 0, "delta": {field: "Hm"}}])))[1]
+    assert (state.started, state.thinking, state.plain) == (True, True, True)
+
+
+def test_a_delta_of_nothing_is_no_content() -> None:
+    """The first chunk of most servers names a role and holds an empty text."""
+    empty = {"role": "assistant", "content": "", "tool_calls": [], "refusal": None}
+    assert not read(stream(event(id="c", choices=[{"index": 0, "delta": empty}])))[1].started
+
+
+def test_what_a_usage_chunk_says_besides_is_passed_on() -> None:
+    """Only the usage was the router's wish; citations or a fingerprint are the client's."""
+    last = event(id="c", model="m", choices=[], usage=USAGE, citations=["http://127.0.0.1/a"])
+    out, state = read(stream(delta("a"), last))
+    assert state.usage == USAGE
+    sent = json.loads(out.split(b"\n\n")[1][6:])
+    assert sent == {"id": "c", "model": "m", "choices": [], "citations": ["http://127.0.0.1/a"]}
+    repeated = event(id="c", model="m", choices=[], usage=USAGE)
+    assert read(stream(delta("a"), repeated))[0] == stream(delta("a"))
+
+
+def test_numbers_that_json_does_not_know_are_read() -> None:
+    """NaN and Infinity among log-probabilities: the text beside them counts, the bytes pass."""
+    chunk = delta("a").replace(b'"finish_reason": null', b'"logprobs": {"x": [NaN, -Infinity]}')
+    out, state = read(stream(chunk))
+    assert (out, state.text, state.garbage) == (stream(chunk), "a", 0)
+
+
+def test_half_an_emoji_in_an_event_is_read() -> None:
+    """Servers split an emoji into two escapes over two events."""
+    half = b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d"}}]}'
+    out, state = read(stream(half))
+    assert (out, state.text, state.garbage) == (stream(half), "a\ufffd", 0)
+
+
+def test_what_follows_a_gap_is_held_back_until_it_is_asked_for() -> None:
+    """Text may be missing where an event cannot be read: the owner decides whether to go on."""
+    reader = SseReader(keep_usage=False, stop_at_gap=True)
+    broken = b'data: {"choices":[{"index":0,"delta":{"cont'
+    assert reader.feed(stream(delta("a"), broken, delta("c"))) == stream(delta("a"))
+    assert reader.held
+    assert reader.feed(stream(delta("d"))) == b""
+    assert reader.state.text == "a"
+    assert reader.pass_gap() == stream(delta("c"), delta("d"))
+    assert reader.state.gap
+    assert not reader.held
+
+
+@pytest.mark.parametrize("junk", [b"data: ping", b"data: 5", b"data:", b"data: <html>"])
+def test_junk_that_was_no_chunk_is_no_gap(junk: bytes) -> None:
+    """Nothing can be missing where nothing of an answer stood."""
+    assert not read(stream(delta("a"), junk, finish()))[1].gap
+
+
+def test_garbage_behind_the_end_is_no_gap() -> None:
+    """A complete answer stays complete."""
+    assert not read(stream(delta("a"), finish(), b"data: {not json"))[1].gap

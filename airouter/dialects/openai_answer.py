@@ -1,0 +1,276 @@
+"""Reads one backend's answer in OpenAI's format and judges it. Pure: bytes and state in, a verdict
+out.
+
+An answer is read as leniently as its client would read it. What it is, is judged by its bytes
+rather than by its headers, and the client gets the form it asked for, whichever one came.
+"""
+
+from typing import Any
+
+import orjson
+
+from airouter.dialects.openai_forms import Assembler, as_events
+from airouter.dialects.openai_stream import Rewrite, SseReader, StreamState, is_reason
+from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
+from airouter.lenient_json import loads, without_bom
+from airouter.types import Endpoint
+
+_MAX_ANSWER = 256 * 1024 * 1024
+_TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, to continue a cut answer
+_FIELDS = (b"data", b"event", b"id", b"retry", b":")  # how an event stream can begin
+_BOM = b"\xef\xbb\xbf"
+
+
+class Answer:
+    """The body of a successful response: fed as it comes, judged by `problem()`.
+
+    Args:
+        name: the backend's, for messages.
+        stream: whether the client asked for a stream.
+        keep_usage: whether the client asked for a stream's usage chunk.
+        choices: how many choices the request implies.
+        rewrite: makes the events of a continuation fit those already sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        *,
+        stream: bool,
+        keep_usage: bool = False,
+        choices: int = 1,
+        rewrite: Rewrite | None = None,
+    ) -> None:
+        self.payload: dict[str, Any] | None = None  # of a whole answer
+        self.broken = ""  # why nothing can come of it any more
+        self.pending_bytes = 0
+        self._name = repr(name)
+        self._endpoint = endpoint
+        self._stream = stream
+        self._choices = choices
+        self._form = "" if stream else "whole"  # of what comes: "" while unknown, events, whole
+        self._raw = bytearray()
+        self._pending: list[bytes] = []
+        self._problem: RouterError | None = None
+        self._ended = False
+        self._reader = SseReader(
+            keep_usage=keep_usage,
+            keep_text=_TEXT_KEPT,
+            choices=choices,
+            rewrite=rewrite,
+            stop_at_gap=True,
+        )
+
+    @property
+    def state(self) -> StreamState:
+        """What a stream has said so far."""
+        return self._reader.state
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held here."""
+        return self.pending_bytes + len(self._raw)
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> bool:
+        """The next bytes of the body; whether they brought content on, as comments do not."""
+        if not self._form:
+            self._raw += data
+            self._form = self._form_of(bytes(self._raw[:64]))
+            if self._form != "events":
+                return self._form == "whole"
+            data = without_bom(bytes(self._raw)).lstrip()
+            self._raw.clear()
+        if self._form == "whole":
+            self._raw += data
+            if len(self._raw) > _MAX_ANSWER:
+                self.broken = "an answer of more than 256 MB"
+            return True
+        before = self.state.events
+        try:
+            self._keep(self._reader.feed(data))
+        except ValueError as error:
+            self.broken = str(error)
+        return self.state.events != before or self._reader.mid_event
+
+    def end(self, *, cut: bool = False) -> None:
+        """The body is over: properly, or because the connection broke. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._form == "events":
+            if not cut:
+                self._keep(self._reader.flush())
+        elif self._stream:
+            if self._form == "whole":
+                self._judge_whole()
+            if self.payload is not None and self._problem is None:
+                self._keep(self._reader.feed(as_events(self.payload)))
+        else:
+            if self._form_of(bytes(self._raw[:64])) == "events":
+                self._assemble()
+            self._judge_whole()
+
+    def _form_of(self, head: bytes) -> str:
+        head = without_bom(head).lstrip()
+        if not head or _BOM.startswith(head):
+            return ""
+        if head[:1] in (b"{", b"["):
+            return "whole"
+        if head.startswith(_FIELDS):
+            return "events"
+        if not any(field.startswith(head) for field in _FIELDS) and not self.broken:
+            what = "an HTML page" if head[:1] == b"<" else "something"
+            self.broken = f"{what} that is neither JSON nor an event stream" if self._stream else ""
+        return ""
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._pending.append(data)
+            self.pending_bytes += len(data)
+
+    def drain(self) -> bytes:
+        """The whole events that came since the last call."""
+        data = b"".join(self._pending) if len(self._pending) != 1 else self._pending[0]
+        self._pending.clear()
+        self.pending_bytes = 0
+        return data
+
+    def pass_gap(self) -> None:
+        """Go on behind an event that could not be read."""
+        self._keep(self._reader.pass_gap())
+        if self._ended:
+            self._keep(self._reader.flush())
+
+    @property
+    def held_at_gap(self) -> bool:
+        """Whether what follows an unreadable event is held back."""
+        return self._reader.held
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first content of a stream is there, or it is known that none will come."""
+        state = self.state
+        return bool(state.started or state.error is not None or state.gap or self.broken)
+
+    @property
+    def raw(self) -> bytes:
+        """The whole answer, as it came but for a byte order mark."""
+        return without_bom(bytes(self._raw))
+
+    # Judging --------------------------------------------------------------------------------------
+
+    def problem(self, headers: dict[str, str]) -> RouterError | None:
+        """Why this answer cannot be passed on, or None.
+
+        Args:
+            headers: of the response, for an error that it carries.
+        """
+        problem = self._stream_problem() if self._stream else self._problem
+        if self.broken:
+            problem = UpstreamBroken(f"The backend {self._name} sent {self.broken}.")
+        if isinstance(problem, UpstreamStatus):
+            problem.upstream_headers = headers
+        return problem
+
+    def _stream_problem(self) -> RouterError | None:
+        state = self.state
+        if state.started:
+            return None
+        if self._problem is not None:
+            return self._problem
+        if state.error is not None:
+            return self._error(state.error, orjson.dumps({"error": state.error}))
+        if state.gap:
+            return UpstreamBroken(f"The backend {self._name} sent an event that cannot be read.")
+        return UpstreamBroken(
+            f"The backend {self._name} ended its stream before its first content."
+        )
+
+    def _judge_whole(self) -> None:
+        try:
+            payload = loads(bytes(self._raw))
+        except ValueError:
+            what = "something that is not JSON" if self._raw.strip() else "nothing"
+            self._problem = UpstreamBroken(f"The backend {self._name} answered with {what}.")
+            return
+        if not isinstance(payload, dict):
+            self._problem = UpstreamBroken(
+                f"The backend {self._name} answered with JSON that is not an object."
+            )
+            return
+        choices = payload.get("choices")
+        error = payload.get("error") or (payload if payload.get("object") == "error" else None)
+        if error and not choices:
+            error = error if isinstance(error, dict) else {"message": str(error)}
+            self._problem = self._error(error, bytes(self._raw))
+            return
+        self.payload = payload
+        if self._endpoint != "embeddings" and not _has_answer(choices):
+            self._problem = UpstreamBroken(
+                f"The backend {self._name} sent an answer that is not complete."
+            )
+
+    def _assemble(self) -> None:
+        """A stream came for a whole answer: make one of it."""
+        whole = Assembler()
+
+        def add(chunk: dict[str, Any]) -> bytes:
+            whole.add(chunk)
+            return b""
+
+        reader = SseReader(keep_usage=True, choices=self._choices, rewrite=add)
+        try:
+            reader.feed(without_bom(bytes(self._raw)).lstrip())
+        except ValueError as error:
+            self.broken = str(error)
+            return
+        reader.flush()
+        state = reader.state
+        if state.error is not None and not state.complete:
+            payload: dict[str, Any] = {"error": state.error}
+        elif state.complete and not state.gap:
+            payload = whole.payload()
+            if state.usage is not None:
+                payload["usage"] = state.usage
+        else:
+            self.broken = "a stream that ended before the answer was complete"
+            return
+        self._raw = bytearray(orjson.dumps(payload))
+
+    def _error(self, error: dict[str, Any], body: bytes) -> UpstreamStatus:
+        return UpstreamStatus(
+            f"The backend {self._name} answered with an error.",
+            upstream_status=_status_in(error),
+            body=body,
+            headers={},
+        )
+
+
+def _has_answer(choices: Any) -> bool:
+    """Whether every choice says something, or at least why it does not."""
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(isinstance(choice, dict) and _says_something(choice) for choice in choices)
+    )
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    message = choice.get("message") or choice.get("delta")
+    if isinstance(message, dict) and any(v for k, v in message.items() if k != "role"):
+        return True
+    return bool(choice.get("text")) or is_reason(choice.get("finish_reason"))
+
+
+def _status_in(error: dict[str, Any]) -> int:
+    """The HTTP status that an error inside a 200 names, else 502."""
+    for name in ("code", "status", "status_code"):
+        code = error.get(name)
+        if isinstance(code, str) and code.isdigit():
+            code = int(code)
+        if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            return code
+    return 502

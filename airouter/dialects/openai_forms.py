@@ -1,0 +1,140 @@
+"""OpenAI's two forms of one answer, whole and streamed, made from each other.
+
+For a backend that ignores `stream`: a client gets the form that it asked for. Pure.
+"""
+
+from typing import Any
+
+import orjson
+
+from airouter.dialects.openai_stream import is_reason
+
+_CHUNK_OBJECTS = {"chat.completion": "chat.completion.chunk"}
+
+
+def as_events(payload: dict[str, Any]) -> bytes:
+    """A chat or text completion as server-sent events, usage chunk and `[DONE]` included."""
+    shared = {key: value for key, value in payload.items() if key not in ("choices", "usage")}
+    kind = payload.get("object")
+    shared["object"] = _CHUNK_OBJECTS.get(str(kind), kind)
+    chunks: list[dict[str, Any]] = []
+    for position, choice in enumerate(payload.get("choices") or []):
+        if isinstance(choice, dict):
+            chunks.append({**shared, "choices": [_streamed(choice, position)]})
+    if payload.get("usage") is not None:
+        chunks.append({**shared, "choices": [], "usage": payload["usage"]})
+    events = [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks]
+    return b"".join([*events, b"data: [DONE]\n\n"])
+
+
+def _streamed(choice: dict[str, Any], position: int) -> dict[str, Any]:
+    rest = {key: value for key, value in choice.items() if key != "message"}
+    rest.setdefault("index", position)
+    message = choice.get("message")
+    if not is_reason(choice.get("finish_reason")):  # a client of a stream waits for one
+        called = isinstance(message, dict) and message.get("tool_calls")
+        rest["finish_reason"] = "tool_calls" if called else "stop"
+    if isinstance(message, dict):
+        delta = {"role": "assistant", **message}
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):  # a stream's tool calls are told apart by their index
+            delta["tool_calls"] = [
+                {"index": i, **call} for i, call in enumerate(calls) if isinstance(call, dict)
+            ]
+        rest["delta"] = delta
+    return rest
+
+
+class Assembler:
+    """Puts a stream's chunks together to the answer that a client of a whole answer expects."""
+
+    def __init__(self) -> None:
+        self._shared: dict[str, Any] = {}
+        self._usage: Any = None
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """One chunk of the stream, in order."""
+        for key, value in chunk.items():
+            if key not in ("choices", "usage") and value is not None:
+                self._shared.setdefault(key, value)
+        self._usage = chunk.get("usage") or self._usage
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                self._extend(index if isinstance(index, int) else 0, choice)
+
+    def _extend(self, index: int, choice: dict[str, Any]) -> None:
+        whole = self._choices.setdefault(index, {"index": index, "finish_reason": None})
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            message = whole.setdefault("message", {"role": "assistant", "content": None})
+            for key, value in delta.items():
+                if key != "role":
+                    message[key] = _joined(message.get(key), value)
+        for key, value in choice.items():
+            if key in ("finish_reason", "stop_reason"):
+                whole[key] = value or whole.get(key)
+            elif key not in ("delta", "index"):
+                whole[key] = _joined(whole.get(key), value)
+
+    def payload(self) -> dict[str, Any]:
+        """The whole answer; `choices` is empty when nothing came."""
+        kind = self._shared.get("object")
+        if kind == "chat.completion.chunk":
+            kind = "chat.completion"
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        for choice in choices:
+            calls = (choice.get("message") or {}).get("tool_calls")
+            for call in calls if isinstance(calls, list) else []:
+                if isinstance(call, dict):
+                    call.pop("index", None)
+        whole = {**self._shared, "object": kind, "choices": choices}
+        return whole if self._usage is None else {**whole, "usage": self._usage}
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """Two pieces of one field: texts and lists are appended, objects are joined by field."""
+    if value is None or before is None:
+        return before if value is None else value
+    if isinstance(before, str) and isinstance(value, str):
+        return before + value
+    if isinstance(before, dict) and isinstance(value, dict):
+        return {**before, **{key: _joined(before.get(key), value[key]) for key in value}}
+    if isinstance(before, list) and isinstance(value, list):
+        return _joined_lists(before, value)
+    return value
+
+
+def _joined_lists(before: list[Any], value: list[Any]) -> list[Any]:
+    """Entries with an index (tool calls) continue the entry of that index; others are appended."""
+    joined = list(before)
+    for entry in value:
+        index = entry.get("index") if isinstance(entry, dict) else None
+        at = next(
+            (
+                i
+                for i, other in enumerate(joined)
+                if index is not None and isinstance(other, dict) and other.get("index") == index
+            ),
+            None,
+        )
+        if at is None:
+            joined.append(entry)
+        else:
+            joined[at] = _continued(joined[at], entry)
+    return joined
+
+
+def _continued(call: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
+    """A tool call with one more piece: only its arguments come in pieces, its names come once."""
+    merged = {**call, **{k: v for k, v in piece.items() if v and k not in ("function", "index")}}
+    function, more = call.get("function"), piece.get("function")
+    if isinstance(function, dict) and isinstance(more, dict):
+        arguments = _joined(function.get("arguments"), more.get("arguments"))
+        names = {k: v for k, v in more.items() if v and k != "arguments"}
+        merged["function"] = {**function, **names, "arguments": arguments}
+    elif more:
+        merged["function"] = more
+    return merged

@@ -1,0 +1,286 @@
+"""Server-sent events of a chat or text completion: fed with bytes, hands back whole events, and
+notes what they say.
+
+The bytes of an event are passed on as they came. Each event is looked at once, never written anew.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from airouter.lenient_json import loads
+
+_MAX_EVENT = 16 * 1024 * 1024
+_CONTENT_KEPT = 2000
+_BOUNDARIES = (
+    b"\n\n",
+    b"\n\r\n",
+    b"\r\r",
+)  # an empty line, by whatever line ends the server writes
+_REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
+_NO_REASONS = frozenset({"", "null", "none"})
+
+
+@dataclass(slots=True)
+class StreamState:
+    """What a stream has said so far.
+
+    `finish_reasons` by choice index; `text` is the start of choice 0's answer.
+    """
+
+    started: bool = False  # content of any kind has come: text, reasoning, a tool call, sound
+    done: bool = False  # [DONE] has come
+    gap: bool = False  # an event that may have carried content could not be read
+    events: int = 0
+    garbage: int = 0
+    finish_reasons: dict[int, str] = field(default_factory=dict)
+    usage: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    id: str | None = None
+    model: str | None = None
+    envelope: Mapping[str, Any] | None = None  # the first chunk, for what later ones repeat of it
+    parts: list[str] = field(default_factory=list)
+    kept: int = 0  # characters in `parts`
+    whole: bool = True  # `parts` holds all of choice 0's text
+    plain: bool = True  # nothing but text and reasoning has come
+    thinking: bool = False  # the last thing said was reasoning, not answer
+    choices: int = 0  # implied by the request, or seen if more
+    seen: int = 0  # choices that have appeared
+
+    @property
+    def complete(self) -> bool:
+        """Every choice has given its reason to finish.
+
+        `[DONE]` is as good where the backend never gives reasons, or gives them for each choice
+        that it made of those that were asked for.
+        """
+        finished = len(self.finish_reasons)
+        if finished:
+            return finished >= self.choices or (self.done and finished >= self.seen)
+        return self.done and self.started and self.error is None
+
+    @property
+    def text(self) -> str:
+        """The start of choice 0's answer, as far as it is remembered."""
+        return "".join(self.parts)
+
+
+Rewrite = Callable[[dict[str, Any]], bytes]
+
+
+class SseReader:
+    """Splits a byte stream at event boundaries.
+
+    `feed()` returns the bytes that may be passed on: whole events only, so that a comment can be
+    put between two of them. A usage chunk that the client did not ask for (`keep_usage=False`) is
+    passed on without its usage, or dropped if it says nothing else; an unreadable event is dropped
+    and counted; `[DONE]` is held back: the relay writes it when the answer is complete.
+
+    Args:
+        keep_text: characters of choice 0 to remember.
+        choices: how many choices the request implies.
+        rewrite: for a continuation: makes its events fit those already sent.
+        stop_at_gap: hold back what follows an unreadable event that may have carried content,
+            until `pass_gap()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep_usage: bool,
+        keep_text: int = _CONTENT_KEPT,
+        choices: int = 0,
+        rewrite: Rewrite | None = None,
+        stop_at_gap: bool = False,
+    ) -> None:
+        self.state = StreamState(choices=choices)
+        self._rewrite = rewrite
+        self._keep_usage = keep_usage
+        self._keep_text = keep_text
+        self._stop_at_gap = stop_at_gap
+        self._tail = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes in, whole events out (b"" while none is whole).
+
+        Raises:
+            ValueError: an event longer than 16 MB.
+        """
+        if self._tail:
+            data = self._tail + data
+        # The usual case, and the one to be fast in: events none of which is to be dropped.
+        kept: list[bytes] | None = None
+        start = 0
+        while not self.held and (stop := _next_boundary(data, start)) > 0:
+            event = data[start:stop]
+            passed = self._look(event)
+            if kept is None and passed is not event:
+                kept = [data[:start]]
+            if kept is not None:
+                kept.append(passed)
+            start = stop
+        self._tail = data[start:]
+        if len(self._tail) > _MAX_EVENT:
+            raise ValueError("an event of more than 16 MB")
+        if kept is not None:
+            return b"".join(kept)
+        return data[:start] if self._tail else data
+
+    @property
+    def held(self) -> bool:
+        """Whether what follows a gap is being held back."""
+        return self._stop_at_gap and self.state.gap
+
+    @property
+    def mid_event(self) -> bool:
+        """Whether a part of an event other than a comment has come."""
+        return bool(self._tail) and not self._tail.lstrip().startswith(b":")
+
+    def pass_gap(self) -> bytes:
+        """Go on behind a gap: the whole events that were held back."""
+        self._stop_at_gap = False
+        return self.feed(b"")
+
+    def flush(self) -> bytes:
+        """The last event of a stream that ended without a last blank line, if it is readable."""
+        if self.held:
+            return b""
+        rest, self._tail = self._tail, b""
+        if not rest.strip():
+            return b""
+        event = rest.rstrip(b"\r\n") + b"\n\n"
+        return self._look(event)
+
+    def _look(self, event: bytes) -> bytes:
+        """Note what an event says; what may be passed on of it: the event itself, or b""."""
+        payload = _payload(event)
+        if payload is None:
+            return event if event.strip() else b""  # a comment passes
+        state = self.state
+        if payload == b"[DONE]":
+            state.done = True
+            return b""
+        try:
+            chunk = loads(payload)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            state.garbage += 1
+            # Anything but the beginning of an object was no chunk, so nothing is missing.
+            state.gap = state.gap or (payload.startswith(b"{") and not state.complete)
+            return b""
+        state.events += 1
+        error = _error_in(chunk, event)
+        if error is not None:
+            state.error = error
+            return b""
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            state.usage = usage
+        choices = chunk.get("choices")
+        if not choices:
+            if self._keep_usage or usage is None:
+                return event
+            return self._without_usage(chunk)
+        if state.envelope is None:
+            state.envelope = chunk
+            state.model, state.id = chunk.get("model"), chunk.get("id")
+        if self._rewrite is not None:
+            event = self._rewrite(chunk)
+        if isinstance(choices, list):
+            for choice in choices:
+                if isinstance(choice, dict):
+                    self._note(choice)
+        return event
+
+    def _without_usage(self, chunk: dict[str, Any]) -> bytes:
+        """The usage chunk, which only the router asked for: what else it says is the client's."""
+        known = self.state.envelope or {}
+        others = chunk.keys() - {"usage", "choices"}
+        if self._rewrite is not None or not any(
+            chunk[name] is not None and chunk[name] != known.get(name) for name in others
+        ):
+            return b""
+        rest = {name: value for name, value in chunk.items() if name != "usage"}
+        return b"data: " + orjson.dumps(rest) + b"\n\n"
+
+    def _note(self, choice: dict[str, Any]) -> None:
+        state = self.state
+        index = choice.get("index")
+        if not isinstance(index, int):
+            index = 0
+        if index >= state.seen:
+            state.seen = index + 1
+            state.choices = max(state.choices, state.seen)
+        reason = choice.get("finish_reason")
+        if reason is not None and is_reason(reason):
+            state.finish_reasons[index] = reason
+            state.started = True
+        delta = choice.get("delta")
+        text = None
+        if delta is None:
+            text = choice.get("text")  # /v1/completions
+        elif isinstance(delta, dict):
+            for name, value in delta.items():
+                if not value or name == "role":
+                    continue
+                state.started = True
+                if name == "content":
+                    text = value
+                elif name in _REASONING:
+                    state.thinking = True
+                else:
+                    state.plain = False
+        if text:
+            state.started, state.thinking = True, False
+            if not isinstance(text, str):
+                state.plain = False
+            elif index == 0:
+                if state.kept < self._keep_text:
+                    state.parts.append(text)
+                    state.kept += len(text)
+                else:
+                    state.whole = False
+
+
+def is_reason(value: Any) -> bool:
+    """Whether a `finish_reason` is one; some servers write its absence as a text."""
+    return isinstance(value, str) and value.strip().lower() not in _NO_REASONS
+
+
+def _error_in(chunk: dict[str, Any], event: bytes) -> dict[str, Any] | None:
+    """The error that an event reports, in whichever of the usual shapes; None when it is none."""
+    error = chunk.get("error")
+    if error:
+        return error if isinstance(error, dict) else {"message": str(error)}
+    if chunk.get("object") == "error" or event.startswith((b"event: error", b"event:error")):
+        return chunk
+    return None
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of an event (several data lines joined by newlines), or None for a comment or an empty event."""
+    if event.startswith(b"data:") and event.count(b"\n") <= 2 and b"\r" not in event:
+        return event[5:].strip()
+    lines = [
+        line[5:].strip()
+        for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines) if lines else None
+
+
+def _next_boundary(data: bytes, start: int) -> int:
+    """Index just behind the first event boundary at or after `start`, -1 if there is none."""
+    if b"\r" not in data:  # JSON escapes it, so nearly always
+        end = data.find(b"\n\n", start)
+        return end + 2 if end >= 0 else -1
+    found = ((data.find(mark, start), len(mark)) for mark in _BOUNDARIES)
+    return min((at + length for at, length in found if at >= 0), default=-1)
+
+
+def error_event(body: dict[str, Any]) -> bytes:
+    """An error as the last event of a stream, in the form OpenAI's clients raise an exception for."""
+    return b"data: " + orjson.dumps(body) + b"\n\n"
