@@ -4,6 +4,7 @@ Needs a server that can constrain an answer to a choice (vLLM). `structured_outp
 before. Where the first answer shows that the server does not honour it, the tier switches itself off and says so once.
 """
 
+import json
 import math
 import re
 from collections.abc import Generator, Mapping
@@ -167,29 +168,34 @@ class OneTokenTier:
             "logprobs": True,
             "top_logprobs": 20,
             "chat_template_kwargs": {"enable_thinking": False},
-            "include_reasoning": False,
             **choice,
         }
 
 
 def read_shares(raw: bytes) -> dict[str, float] | None:
     """Probability per label out of a one-token answer. Log-probabilities are raw, before the constraint: tokens that begin
-    no label are left out and the rest is renormalised. None when the token given is no beginning of a label."""
+    no label are left out and the rest is renormalised. None when the token given is no beginning of a label.
+
+    The message is not looked at: a reasoning parser may have taken its one token for reasoning.
+    """
     try:
-        first = orjson.loads(raw)["choices"][0]
+        # Not orjson: servers write log-probabilities of NaN and -Infinity, which are no JSON.
+        first = json.loads(raw)["choices"][0]
         given = first["logprobs"]["content"][0]
         tokens = [
             (given["token"], given["logprob"]),
-            *((top["token"], top["logprob"]) for top in given["top_logprobs"]),
+            *((top["token"], top["logprob"]) for top in given.get("top_logprobs") or ()),
         ]
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+        chosen, shares = tokens[0][0], dict(tokens)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    if _label_of(tokens[0][0]) is None:
+    if _label_of(chosen) is None:
         return None
     weights = dict.fromkeys(LABELS, 0.0)
-    for token, logprob in dict(tokens).items():
+    for token, logprob in shares.items():
         label = _label_of(token)
-        if label is not None and isinstance(logprob, int | float):
+        # The comparison also leaves NaN out; below -700 a probability is 0.
+        if label is not None and isinstance(logprob, int | float) and logprob > -700:
             weights[label] += math.exp(min(0.0, logprob))
     total = sum(weights.values())
     return {label: weight / total for label, weight in weights.items()} if total > 0 else None
