@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
+from airouter.canaries import prove
 from airouter.clock import Clock
 from airouter.control import Control
 from airouter.exchange.exchange import Exchange
@@ -171,6 +172,7 @@ def decider(settings: Settings) -> Callable[[Features], Decision]:
     """The configured cascade as a function, for `evaluate`: it asks the classifier where the instant tiers are not sure."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, _Silent(), clock).executor.cascade
+    prove(cascade.tiers, clock)
 
     def decide(features: Features) -> Decision:
         exchange = Exchange(clock, client=None, client_ip="", total=settings.timeouts.total)

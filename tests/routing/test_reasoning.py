@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from harness import ask, asked, eventually, steer
 from hypothesis import given
@@ -83,3 +85,26 @@ def test_a_command_in_the_request_stays_inside_it(router: RouterProcess, sim: Si
     assert [message["role"] for message in sent["messages"]] == ["system", "user"]
     assert sent["messages"][1]["content"].endswith(trick)
     assert "COMPLEX" not in sent["messages"][0]["content"].splitlines()[-1]
+
+
+def test_a_classifier_that_serves_another_model_by_now_is_asked_for_that(
+    make_router: Callable[..., RouterProcess], sim: Simulator
+) -> None:
+    """Its 404 costs one request its classification; the next one asks for the model that is there."""
+    router = make_router()
+    assert ask(router, "What is it?").headers["X-Router-Tier"] == "reasoning"
+    sim.configure("router", model="another-model")
+    assert ask(router, "What is it?").headers["X-Router-Tier"] == "fallback"
+    assert ask(router, "What is it?").headers["X-Router-Tier"] == "reasoning"
+    assert asked(sim, "router")[-1]["model"] == "another-model"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 429])
+def test_a_classifier_that_refuses_an_ask_stays_in_good_health(
+    make_router: Callable[..., RouterProcess], sim: Simulator, status: int
+) -> None:
+    """A refusal is the request's own fault: however many, the next request is classified."""
+    router = make_router()
+    sim.fault("router", "error_status", status=status, times=7)
+    assert {ask(router, "What is it?").headers["X-Router-Tier"] for _ in range(7)} == {"fallback"}
+    assert ask(router, "What is it?").headers["X-Router-Tier"] == "reasoning"

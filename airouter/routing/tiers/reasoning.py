@@ -11,7 +11,7 @@ from airouter.clock import Clock
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.exchange.admission import admit
 from airouter.exchange.fetch import call_done, call_open, fetch_model
-from airouter.exchange.guarded import guarded
+from airouter.exchange.guarded import guarded, refusal
 from airouter.settings import ReasoningTier as TierSettings
 from airouter.types import Features, Limits, Verdict
 from airouter.upstream.backend import Backend
@@ -92,10 +92,7 @@ class ReasoningTier:
             if call.error is not None:
                 raise call.error
             if call.status != 200:
-                raise RouterError(
-                    f"The classifier answered with status {call.status}.",
-                    code=f"status_{call.status}",
-                )
+                raise refusal(backend, call.status)
             return reader.state.text, reader.state.finish_reasons.get(
                 0, "label" if not call.complete else "none"
             )
