@@ -202,6 +202,12 @@ class ReasoningTier(Section):
         4000, ge=200, description="Characters of the ask that the classifier reads (head and tail)."
     )
     context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
+    max_tokens: int = Field(
+        1024,
+        ge=16,
+        le=1_000_000,
+        description="Tokens it may generate, thinking included; without a label by then it abstains. 200 to 400 are usual.",
+    )
 
 
 class LearnedTierSettings(Section):
