@@ -112,7 +112,7 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
         if settings.usable(name)
     }
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
-    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p)
+    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
     memory = keep.memory if keep is not None else ConversationMemory()
     executor = Executor(settings, backends, cascade, prompts, memory, log, clock)
     for backend in backends.values():

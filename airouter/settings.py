@@ -250,6 +250,12 @@ class CascadeSettings(Section):
         le=1,
         description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
     )
+    patience: Seconds | None = Field(
+        None,
+        description="Seconds of deciding after which a finished speculative answer is held no longer: the classifier is "
+        "given up and the decision falls back. None: 3, or twice the 95th percentile of the classifier's latest calls "
+        "if that is longer.",
+    )
     meta_max_chars: int = Field(
         112_000, ge=1000, description="A longer META request keeps its newest history only."
     )
