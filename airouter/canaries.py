@@ -1,6 +1,8 @@
-"""Runs the tiers' canaries: one small request that shows whether a tier can be used, so that no client has to find out.
+"""Runs the tiers' canaries: one small request that shows whether a tier can be used, so that no
+client has to find out.
 
-A canary may take many seconds, so each has a thread of its own and delays neither probes nor requests.
+A canary may take many seconds, so each has a thread of its own and delays neither probes nor
+requests.
 """
 
 import socket
@@ -28,8 +30,8 @@ class _Running:
 
 
 class Canaries:
-    """At most one canary per tier at a time. Mutable state: those under way; used by the housekeeper's thread, and by
-    `close()` after that thread has ended.
+    """At most one canary per tier at a time. Mutable state: those under way; used by the
+    housekeeper's thread, and by `close()` after that thread has ended.
 
     Args:
         tiers: the tiers of the present configuration; those that send no canaries are passed over.

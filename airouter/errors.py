@@ -175,7 +175,8 @@ class UpstreamStatus(UpstreamError):
 
 
 class PatienceOver(Exception):
-    """A decision takes longer than a finished answer is held for it. Never held against a backend."""
+    """A decision takes longer than a finished answer is held for it. Never held against a
+    backend."""
 
 
 class ClientGone(Exception):

@@ -1,4 +1,5 @@
-"""The background thread of a worker: probes the backends for free, has canaries sent, and looks at what the operator asked for."""
+"""The background thread of a worker: probes the backends for free, has canaries sent, and looks at
+what the operator asked for."""
 
 import random
 import threading
@@ -18,8 +19,8 @@ _IDLE_AFTER = 60.0  # seconds without a request after which probing slows down
 
 
 class Housekeeper:
-    """Started after the fork, stopped with the worker. Mutable state: when each backend is probed next, and whether it was
-    down at the last probe; its thread's own."""
+    """Started after the fork, stopped with the worker. Mutable state: when each backend is probed
+    next, and whether it was down at the last probe; its thread's own."""
 
     def __init__(
         self,
@@ -117,7 +118,8 @@ class Housekeeper:
             loaded = backend.pause.reason == "loading"
             if loaded:
                 backend.pause.end()
-            # Requests may have found it refusing between two probes: then this one has closed its breaker.
+            # Requests may have found it refusing between two probes: then this one has closed its
+            # breaker.
             reopened = before != "closed" and backend.breaker.state == "closed"
             if backend.name in self._down or loaded or reopened:
                 self._down.discard(backend.name)

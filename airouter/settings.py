@@ -206,7 +206,8 @@ class ReasoningTier(Section):
         1024,
         ge=16,
         le=1_000_000,
-        description="Tokens it may generate, thinking included; without a label by then it abstains. 200 to 400 are usual.",
+        description="Tokens it may generate, thinking included; without a label by then it "
+        "abstains. 200 to 400 are usual.",
     )
 
 
@@ -252,9 +253,9 @@ class CascadeSettings(Section):
     )
     patience: Seconds | None = Field(
         None,
-        description="Seconds of deciding after which a finished speculative answer is held no longer: the classifier is "
-        "given up and the decision falls back. None: 3, or twice the 95th percentile of the classifier's latest calls "
-        "if that is longer.",
+        description="Seconds of deciding after which a finished speculative answer is held no "
+        "longer: the classifier is given up and the decision falls back. None: 3, or twice the "
+        "95th percentile of the classifier's latest calls if that is longer.",
     )
     meta_max_chars: int = Field(
         112_000, ge=1000, description="A longer META request keeps its newest history only."

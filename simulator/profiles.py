@@ -30,8 +30,8 @@ class RoleProfile:
     reasoning_field: str = (
         ""  # "" = a <think> block in content; else "reasoning_content" or "reasoning"
     )
-    # vLLM's --reasoning-parser: `include_reasoning: false` drops log-probabilities, and a constrained answer of one
-    # token counts as reasoning.
+    # vLLM's --reasoning-parser: `include_reasoning: false` drops log-probabilities, and a
+    # constrained answer of one token counts as reasoning.
     reasoning_parser: bool = False
     first_constrained_ms: float = 0  # added once, while the grammar library is loaded
     long_query_words: int = 40

@@ -34,7 +34,8 @@ class Role:
         self.faults = FaultTable(self.rng)
 
     def constrained(self, now: float) -> float:
-        """Seconds that a constrained request waits for the grammar library, which the first one loads."""
+        """Seconds that a constrained request waits for the grammar library, which the first one
+        loads."""
         if self._grammar_at is None:
             self._grammar_at = now + self.profile.first_constrained_ms / 1000
         return max(0.0, self._grammar_at - now)

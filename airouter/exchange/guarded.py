@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def refusal(backend: Backend, status: int, body: bytes = b"") -> UpstreamStatus:
-    """A classifier's answer with a status other than 200: a 4xx is the request's own fault, a 5xx the backend's."""
+    """A classifier's answer with a status other than 200: a 4xx is the request's own fault, a 5xx
+    the backend's."""
     error = UpstreamStatus(
         f"The classifier {backend.name!r} answered with status {status}.",
         upstream_status=status,

@@ -31,7 +31,8 @@ class Speculation:
         attempt.speculative = True
 
     def finished(self) -> bool:
-        """Whether an answer (the first content of a stream) is there that only waits for the decision."""
+        """Whether an answer (the first content of a stream) is there that only waits for the
+        decision."""
         return self.attempt.ready and self.attempt.problem() is None
 
     def adopt(self) -> Attempt:

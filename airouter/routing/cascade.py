@@ -41,7 +41,8 @@ class Cascade:
 
     Args:
         fallback_min_p: how probable the best guess must be to decide when the last tier could not be asked.
-        patience: seconds that a finished answer waits for a calling tier; None: as the latest classifications suggest.
+        patience: seconds that a finished answer waits for a calling tier; None: as the latest
+            classifications suggest.
     """
 
     def __init__(
@@ -89,11 +90,13 @@ class Deliberation:
     def run(
         self, exchange: Exchange, finished: Callable[[], bool] | None = None
     ) -> Generator[Keepalive, None, Decision]:
-        """Ask the remaining tiers, or wait for the same question to be answered for another request.
+        """Ask the remaining tiers, or wait for the same question to be answered for another
+        request.
 
         Args:
-            finished: whether an answer is there that only waits for the decision. From `Cascade.patience` on it is not
-                held any longer: the call under way is given up and the decision falls back (tier `patience`).
+            finished: whether an answer is there that only waits for the decision. From
+                `Cascade.patience` on it is not held any longer: the call under way is given up and
+                the decision falls back (tier `patience`).
         """
         seat: Seat | None = None
         patience = self._cascade.patience.seconds
@@ -140,7 +143,8 @@ class Deliberation:
             why = "given up: a finished answer waited longer than cascade.patience"
             self._verdicts.append(Verdict(name, None, ms=ms, reason=why, finish_reason="patience"))
         exchange.record.notes.append(
-            f"decided without the classifier: it took longer than cascade.patience ({patience:.3g} s)"
+            "decided without the classifier: it took longer than cascade.patience "
+            f"({patience:.3g} s)"
         )
         self._fall_back("patience")
 

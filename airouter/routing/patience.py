@@ -1,4 +1,5 @@
-"""How long a finished answer waits for a decision: from the setting, or from how long the classifier usually takes."""
+"""How long a finished answer waits for a decision: from the setting, or from how long the
+classifier usually takes."""
 
 import math
 import threading
@@ -10,13 +11,16 @@ _ENOUGH = 20  # fewer have no 95th percentile: one slow start would count as the
 
 
 class PatienceMeter:
-    """Told how long each classification took that named a label; one that was given up tells nothing.
+    """Told how long each classification took that named a label; one that was given up tells
+    nothing.
 
-    Tiers are told apart: a quick one that decides nearly everything must not make a slow one look late.
-    Mutable state: the latest durations by tier, and the patience that follows from them; one lock.
+    Tiers are told apart: a quick one that decides nearly everything must not make a slow one look
+    late. Mutable state: the latest durations by tier, and the patience that follows from them; one
+    lock.
 
     Args:
-        fixed: `cascade.patience` in seconds; None: the longer of 3 s and twice the slowest tier's 95th percentile.
+        fixed: `cascade.patience` in seconds; None: the longer of 3 s and twice the slowest tier's
+            95th percentile.
     """
 
     def __init__(self, fixed: float | None = None) -> None:

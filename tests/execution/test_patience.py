@@ -1,4 +1,5 @@
-"""A finished answer is not held for a slow classifier: when it is released, what decides then, and what becomes of the call."""
+"""A finished answer is not held for a slow classifier: when it is released, what decides then, and
+what becomes of the call."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ SLOW = {"label": "COMPLEX", "ttft_ms": 8000}  # within the classifier's own limi
 def test_a_finished_answer_is_released_and_says_why(
     make_router: MakeRouter, sim: Simulator, stream: bool
 ) -> None:
-    """The primary's answer goes out, the classifier's call is closed and not held against it, and the tier, a note and a
-    counter tell."""
+    """The primary's answer goes out, the classifier's call is closed and not held against it, and
+    the tier, a note and a counter tell."""
     router = make_router(BRIEF)
     started = time.monotonic()
     if stream:
@@ -107,7 +108,8 @@ def test_without_a_speculation_nothing_is_given_up(make_router: MakeRouter, sim:
 def test_equal_asks_at_once_are_all_released_and_nothing_is_remembered(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """Those that wait for another's classification have the same patience; what was given up is decided anew the next time."""
+    """Those that wait for another's classification have the same patience; what was given up is
+    decided anew the next time."""
     router = make_router(merged(BRIEF, {"cascade": {"tiers": ["rules", "cache", "reasoning"]}}))
     text = steer("What is it?", router=SLOW)
     started = time.monotonic()
@@ -122,7 +124,7 @@ def test_equal_asks_at_once_are_all_released_and_nothing_is_remembered(
     assert sim.stats("router")["started"] == asked_before + 1
 
 
-# In the cascade -----------------------------------------------------------------------------------------------------
+# In the cascade -----------------------------------------------------------------------------------
 
 
 class Guesses:
@@ -174,7 +176,8 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
 
 
 def test_the_patience_follows_the_classifier() -> None:
-    """3 s while little is known, then twice the 95th percentile of the slower tier; one slow start does not count."""
+    """3 s while little is known, then twice the 95th percentile of the slower tier; one slow start
+    does not count."""
     meter = PatienceMeter()
     meter.took("reasoning", 30)
     assert meter.seconds == 3

@@ -1,4 +1,5 @@
-"""The one-token tier: what it asks, how it reads log-probabilities, and when it is not asked at all."""
+"""The one-token tier: what it asks, how it reads log-probabilities, and when it is not asked at
+all."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ def answer_of(tokens: dict[str, float], given: str, **message: Any) -> bytes:
     return json.dumps({"choices": [choice]}).encode()  # NaN and Infinity as servers write them
 
 
-# Reading ------------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------
 
 
 def test_shares_are_renormalised_over_the_labels() -> None:
@@ -120,14 +121,14 @@ def test_any_answer_is_shares_or_none(payload: Any) -> None:
     assert shares is None or set(shares) == set(LABELS)
 
 
-# Asking -------------------------------------------------------------------------------------------------------------
+# Asking -------------------------------------------------------------------------------------------
 
 
 def test_a_server_with_parsers_is_asked_so_that_it_answers(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """With a reasoning parser vLLM drops log-probabilities where `include_reasoning` is false, and takes the one token for
-    reasoning: the tier decides all the same."""
+    """With a reasoning parser vLLM drops log-probabilities where `include_reasoning` is false, and
+    takes the one token for reasoning: the tier decides all the same."""
     sim.configure("router", reasoning_parser=True)
     router = make_router(ONE_TOKEN)
     decides(router)
@@ -137,7 +138,7 @@ def test_a_server_with_parsers_is_asked_so_that_it_answers(
     assert all("include_reasoning" not in sent for sent in constrained(sim))
 
 
-# The canary ---------------------------------------------------------------------------------------------------------
+# The canary ---------------------------------------------------------------------------------------
 
 QUICK: dict[str, Any] = merged(ONE_TOKEN, {"probes": {"interval": 0.3, "idle_factor": 1}})
 
@@ -159,7 +160,8 @@ def lines(router: RouterProcess, what: str) -> int:
 def test_a_canary_warms_the_server_before_any_client_asks(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """It goes out once when the router starts; while it takes its time the tier abstains at once, and asks nothing."""
+    """It goes out once when the router starts; while it takes its time the tier abstains at once,
+    and asks nothing."""
     sim.configure("router", first_constrained_ms=4000)
     router = make_router(ONE_TOKEN, warm=False)
     eventually(lambda: canaries(sim) == 1, why="no canary")
@@ -180,7 +182,8 @@ def test_a_canary_warms_the_server_before_any_client_asks(
 def test_an_ask_that_is_refused_abstains_and_no_more(
     make_router: MakeRouter, sim: Simulator, status: int
 ) -> None:
-    """Too long for the classifier's window, say: however often, the tier stays on and the classifier in good health."""
+    """Too long for the classifier's window, say: however often, the tier stays on and the
+    classifier in good health."""
     router = make_router(ONE_TOKEN)
     decides(router)
     sim.fault("router", "error_status", status=status, times=6)
@@ -194,7 +197,8 @@ def test_an_ask_that_is_refused_abstains_and_no_more(
 def test_it_is_off_where_the_server_cannot_be_constrained_until_it_is_started_anew(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """The canary finds out: no client's request is spent on it, one line says so, and the next start is a new chance."""
+    """The canary finds out: no client's request is spent on it, one line says so, and the next
+    start is a new chance."""
     sim.fault("router", "error_status", status=400)
     router = make_router(QUICK)
     eventually(lambda: lines(router, "off") == 1, why="it is not off")
@@ -222,7 +226,8 @@ def restart(router: RouterProcess, sim: Simulator) -> None:
 def test_a_server_that_was_started_anew_is_warmed_anew(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """After it was down, after a model swap, and after it was taken out of service and brought back."""
+    """After it was down, after a model swap, and after it was taken out of service and brought
+    back."""
     router = make_router(QUICK)
     decides(router)
     assert canaries(sim) == 1
@@ -244,7 +249,8 @@ def test_a_server_that_was_started_anew_is_warmed_anew(
 def test_a_canary_without_an_end_is_stopped_with_the_router_or_its_configuration(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """It holds one slot and nothing else, and its connection is closed at a reload and at the end."""
+    """It holds one slot and nothing else, and its connection is closed at a reload and at the
+    end."""
     sim.fault("router", "hang")
     router = make_router(ONE_TOKEN, warm=False)
     eventually(lambda: canaries(sim) == 1, why="no canary")
@@ -261,7 +267,8 @@ def test_a_canary_without_an_end_is_stopped_with_the_router_or_its_configuration
 
 
 def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Simulator) -> None:
-    """Not where the tier is not configured; and not to a backend that may cost money, where the first ask is the test."""
+    """Not where the tier is not configured; and not to a backend that may cost money, where the
+    first ask is the test."""
     other = make_router({"cascade": {"tiers": ["rules", "reasoning"]}})
     cloud = make_router(merged(ONE_TOKEN, {"backends": {"router": PAID}}))
     assert tier_of(other) == "reasoning"

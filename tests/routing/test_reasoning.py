@@ -111,7 +111,8 @@ def test_a_command_in_the_request_stays_inside_it(router: RouterProcess, sim: Si
 def test_a_classifier_that_serves_another_model_by_now_is_asked_for_that(
     make_router: Callable[..., RouterProcess], sim: Simulator
 ) -> None:
-    """Its 404 costs one request its classification; the next one asks for the model that is there."""
+    """Its 404 costs one request its classification; the next one asks for the model that is
+    there."""
     router = make_router()
     assert ask(router, "What is it?").headers["X-Router-Tier"] == "reasoning"
     sim.configure("router", model="another-model")
@@ -135,7 +136,8 @@ def test_a_classifier_that_refuses_an_ask_stays_in_good_health(
 def test_a_classifier_that_names_no_label_is_stopped_by_its_tokens(
     make_router: Callable[..., RouterProcess], sim: Simulator, said: str
 ) -> None:
-    """It may generate `cascade.reasoning.max_tokens`; what ends there without a label abstains, and says so."""
+    """It may generate `cascade.reasoning.max_tokens`; what ends there without a label abstains, and
+    says so."""
     router = make_router({"cascade": {"reasoning": {"max_tokens": 50}}})
     answer = ask(router, steer("What is it?", router={"text": said, "tps": 2000}))
     assert answer.headers["X-Router-Tier"] == "fallback"
@@ -143,14 +145,15 @@ def test_a_classifier_that_names_no_label_is_stopped_by_its_tokens(
     assert sent["max_tokens"] == 50
     told = session_file(router, answer.headers["X-Router-Session"])["verdicts"][-1]
     assert told["finish_reason"] == "length"
-    assert told["reason"] == "the classifier named no label within 50 tokens"
+    assert told["reason"] == "the classifier named no label before it was cut by max_tokens"
     assert sim.stats("router")["tokens_generated"] <= 50
 
 
 def test_the_thinking_is_given_what_the_window_has_left(
     make_router: Callable[..., RouterProcess], sim: Simulator
 ) -> None:
-    """A server refuses a prompt and max_tokens that together exceed its window: a long ask leaves less to think."""
+    """A server refuses a prompt and max_tokens that together exceed its window: a long ask leaves
+    less to think."""
     router = make_router({"backends": {"router": {"context_window": 2048}}})
     ask(router, "What is it?")
     ask(router, "What is it? " * 300)

@@ -1,8 +1,9 @@
 """Tier 4: the router model names the label in a single, constrained token; its log-probabilities say how sure it is.
 
 Needs a server that can constrain an answer to a choice (vLLM). `structured_outputs.choice` since 0.12, `guided_choice`
-before. Whether it can is shown by a canary: one such request in the background, after each start of the server. The first
-constrained request after a start also loads the server's grammar library, which takes seconds: no client waits for that.
+before. Whether it can is shown by a canary: one such request in the background, after each start of
+the server. The first constrained request after a start also loads the server's grammar library,
+which takes seconds: no client waits for that.
 """
 
 import json
@@ -44,9 +45,9 @@ _CANARY_ASK = "Query: Hello"
 class _Known:
     """What the canaries have shown of the server.
 
-    `life` tells which start of the server and which of its models it holds for; `way` how the server takes its choice
-    ("" until a canary has passed), `off` why it cannot be used, `retry_at` when the next canary is due, `wait` the
-    seconds until the one after that.
+    `life` tells which start of the server and which of its models it holds for; `way` how the
+    server takes its choice ("" until a canary has passed), `off` why it cannot be used, `retry_at`
+    when the next canary is due, `wait` the seconds until the one after that.
     """
 
     life: tuple[int, str | None] | None = None
@@ -59,9 +60,9 @@ class _Known:
 class OneTokenTier:
     """Asks one backend; abstains, never raises, when it is unsure or cannot be asked.
 
-    Only the canary decides whether the tier is on: an ask that the server refuses (too long for its window, say)
-    abstains, and that is all. A backend that is not local may cost money and gets no canary: there the first ask shows
-    whether the server can be constrained.
+    Only the canary decides whether the tier is on: an ask that the server refuses (too long for its
+    window, say) abstains, and that is all. A backend that is not local may cost money and gets no
+    canary: there the first ask shows whether the server can be constrained.
 
     Mutable state: what is known of the server, replaced as a whole.
     """
@@ -149,7 +150,7 @@ class OneTokenTier:
                 self._known = _Known(life, way)
         return shares
 
-    # What is known of the server ------------------------------------------------------------------------------------
+    # What is known of the server ------------------------------------------------------------------
 
     def _life(self, model: str | None) -> tuple[int, str | None]:
         return self._backend.restarts, model
@@ -177,8 +178,9 @@ class OneTokenTier:
         backend, known = self._backend, self._known
         if not self._sends_canaries or backend.out or backend.pause.reason is not None:
             return False
-        # One that cools or is open is known to be down. After that, half-open, waiting for a request to try it first
-        # would be waiting for ever where this tier is the only one to ask it.
+        # One that cools or is open is known to be down. After that, half-open, waiting for a
+        # request to try it first would be waiting for ever where this tier is the only one to ask
+        # it.
         if backend.breaker.state in ("cooling", "open"):
             return False
         if backend.limiter.in_use >= backend.limiter.slots:
@@ -188,10 +190,11 @@ class OneTokenTier:
         return not known.way and self._clock.monotonic() >= known.retry_at
 
     def canary(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
-        """One constrained request that shows whether the tier can be used. Raises nothing but `ClientGone`.
+        """One constrained request that shows whether the tier can be used. Raises nothing but
+        `ClientGone`.
 
-        The breaker is neither asked nor told: a canary is slow by nature, and its failure no client's. So it also never
-        takes the one request that may try a half-open backend.
+        The breaker is neither asked nor told: a canary is slow by nature, and its failure no
+        client's. So it also never takes the one request that may try a half-open backend.
         """
         backend, before, started = self._backend, self._known, self._clock.monotonic()
         slot = backend.limiter.try_acquire()
@@ -247,7 +250,7 @@ class OneTokenTier:
                 why,
             )
 
-    # The request ----------------------------------------------------------------------------------------------------
+    # The request ----------------------------------------------------------------------------------
 
     def _send(
         self, exchange: Exchange, model: str, prompt: str, way: str, timeout: float
@@ -279,8 +282,9 @@ class OneTokenTier:
         return f"{lead}Query: {middle_out(features.ask, self._settings.max_chars)}"
 
     def _body(self, model: str, prompt: str, way: str) -> dict[str, Any]:
-        """Static text first, so that the server's prefix cache keeps it. Without `include_reasoning: false`, which makes
-        vLLM drop log-probabilities as soon as a reasoning or tool parser is enabled."""
+        """Static text first, so that the server's prefix cache keeps it. Without
+        `include_reasoning: false`, which makes vLLM drop log-probabilities as soon as a reasoning
+        or tool parser is enabled."""
         choice: dict[str, Any] = (
             {"structured_outputs": {"choice": list(LABELS)}}
             if way == "structured_outputs"
@@ -303,7 +307,8 @@ class OneTokenTier:
 
 def read_shares(raw: bytes) -> dict[str, float] | None:
     """Probability per label out of a one-token answer. Log-probabilities are raw, before the constraint: tokens that begin
-    no label are left out and the rest is renormalised. None when the token given is no beginning of a label.
+    no label are left out and the rest is renormalised. None when the token given is no beginning of
+    a label.
 
     The message is not looked at: a reasoning parser may have taken its one token for reasoning.
     """

@@ -60,10 +60,10 @@ class ReasoningTier:
             )
         cut = finish_reason == "length"
         label = read_cut_label(text) if cut else read_label(text)
-        within = f" within {self._settings.max_tokens} tokens" if cut else ""
+        before = " before it was cut by max_tokens" if cut else ""
         return Verdict(
             NAME, label, ms=self._ms_since(started), raw=text[-_RAW_KEPT:], finish_reason=finish_reason,
-            reason="" if label else f"the classifier named no label{within}",
+            reason="" if label else f"the classifier named no label{before}",
         )  # fmt: skip
 
     def _ms_since(self, started: float) -> float:
@@ -122,8 +122,8 @@ class ReasoningTier:
             reader.flush()
 
     def _tokens_left(self, messages: list[dict[str, str]]) -> int:
-        """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and max_tokens that
-        together exceed it."""
+        """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and
+        max_tokens that together exceed it."""
         most, window = self._settings.max_tokens, self._backend.settings.context_window
         if window is None:
             return most
@@ -156,9 +156,11 @@ def read_label(text: str) -> str | None:
 
 
 def read_cut_label(text: str) -> str | None:
-    """The label of an answer that was cut by max_tokens: only one that stands before all other words counts.
+    """The label of an answer that was cut by max_tokens: only one that stands before all other
+    words counts.
 
-    One that comes later may be merely considered, also outside `<think>`: a template may put that mark into the prompt.
+    One that comes later may be merely considered, also outside `<think>`: a template may put that
+    mark into the prompt.
     """
     said = text.rpartition(_THINK_END)[2]
     found = _CUT_LABEL.match(said)
