@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
+from airouter.canaries import prove
 from airouter.clock import Clock
 from airouter.control import Control
 from airouter.exchange.exchange import Exchange
@@ -111,7 +112,7 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
         if settings.usable(name)
     }
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
-    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p)
+    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
     memory = keep.memory if keep is not None else ConversationMemory()
     executor = Executor(settings, backends, cascade, prompts, memory, log, clock)
     for backend in backends.values():
@@ -171,6 +172,7 @@ def decider(settings: Settings) -> Callable[[Features], Decision]:
     """The configured cascade as a function, for `evaluate`: it asks the classifier where the instant tiers are not sure."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, _Silent(), clock).executor.cascade
+    prove(cascade.tiers, clock)
 
     def decide(features: Features) -> Decision:
         exchange = Exchange(clock, client=None, client_ip="", total=settings.timeouts.total)

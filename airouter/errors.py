@@ -185,5 +185,10 @@ class UpstreamStatus(UpstreamError):
         self.upstream_headers = headers
 
 
+class PatienceOver(Exception):
+    """A decision takes longer than a finished answer is held for it. Never held against a
+    backend."""
+
+
 class ClientGone(Exception):
     """The client closed its connection; nobody is left to answer. Never held against a backend."""

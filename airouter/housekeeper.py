@@ -1,9 +1,11 @@
-"""The one background thread of a worker: probes the backends for free, and looks at what the operator asked for."""
+"""The background thread of a worker: probes the backends for free, has canaries sent, and looks at
+what the operator asked for."""
 
 import random
 import threading
 from collections.abc import Callable, Mapping
 
+from airouter.canaries import Canaries
 from airouter.clock import Clock
 from airouter.control import Control
 from airouter.settings import ProbeSettings
@@ -17,7 +19,8 @@ _IDLE_AFTER = 60.0  # seconds without a request after which probing slows down
 
 
 class Housekeeper:
-    """Started after the fork, stopped with the worker. Mutable state: when each backend is probed next; its thread's own."""
+    """Started after the fork, stopped with the worker. Mutable state: when each backend is probed
+    next, and whether it was down at the last probe; its thread's own."""
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Housekeeper:
         control: Control,
         on_control: Callable[[], None],
         last_request: Callable[[], float],
+        canaries: Canaries,
         clock: Clock,
         log: Log,
     ) -> None:
@@ -34,11 +38,14 @@ class Housekeeper:
         self._control = control
         self._on_control = on_control
         self._last_request = last_request
+        self._canaries = canaries
         self._clock = clock
         self._log = log
         self._due: dict[str, float] = {}
+        self._down: set[str] = set()
         self._stamp = (0, 0, 0)
-        self._stop = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
         self.looked = (
             threading.Event()
         )  # the first probe is over: what the backends serve is known, as far as they are up
@@ -49,13 +56,23 @@ class Housekeeper:
         self._thread.start()
 
     def close(self) -> None:
-        self._stop.set()
+        self._stopped = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(self._settings().timeout + 1)
+        self._canaries.close()
+
+    def nudge(self) -> None:
+        """Look at once: something has changed."""
+        self._wake.set()
 
     def _run(self) -> None:
         wait = 0.0  # at once: what the backends serve is not known yet
-        while not self._stop.wait(wait):
+        while True:
+            self._wake.wait(wait)
+            self._wake.clear()
+            if self._stopped:
+                return
             wait = _LOOK
             try:
                 self._look()
@@ -71,6 +88,7 @@ class Housekeeper:
             self._stamp = stamp
             self._on_control()
         self._probe()
+        self._canaries.look()  # after the probes, which tell what is up and what it serves
 
     def _probe(self) -> None:
         now, settings = self._clock.monotonic(), self._settings()
@@ -99,9 +117,19 @@ class Housekeeper:
             if backend.breaker.unreached_for is not None:
                 backend.relearn()  # whoever restarted it may have given it another model
             backend.breaker.probe_passed()
-            if backend.pause.reason == "loading":
+            loaded = backend.pause.reason == "loading"
+            if loaded:
                 backend.pause.end()
+            # Requests may have found it refusing between two probes: then this one has closed its
+            # breaker.
+            reopened = before != "closed" and backend.breaker.state == "closed"
+            if backend.name in self._down or loaded or reopened:
+                self._down.discard(backend.name)
+                backend.restarted()
+                self._due[backend.name] = 0.0  # at the next look: what it serves now
         elif health.refused:
             backend.breaker.probe_refused()
+        if not health.healthy and not health.silent:
+            self._down.add(backend.name)
         if backend.breaker.state != before:
             self._log.warning("Backend %s is %s after a probe", backend.name, backend.breaker.state)

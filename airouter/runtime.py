@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from airouter.canaries import Canaries
 from airouter.clock import Clock
 from airouter.control import Control
 from airouter.errors import BadRequest, ConfigError
@@ -82,6 +83,7 @@ class Runtime:
             control,
             self._obey,
             lambda: self.last_request,
+            Canaries(lambda: self.state.executor.cascade.tiers, clock, log),
             clock,
             log,
         )
@@ -102,6 +104,7 @@ class Runtime:
         with self._obeying:
             self.state = self._rebuild(self.state)
             self._generation = self.control.reload()
+        self.housekeeper.nudge()  # the new configuration's tiers may need their canaries
         self.log.info("Configuration reloaded (generation %d)", self._generation)
 
     def announce(self, event: dict[str, Any]) -> None:
@@ -178,10 +181,10 @@ class Runtime:
             if event["event"] == "model.swap.initiated" and left > 0:
                 backend.pause.begin("model swap", left)
             elif event["event"] == "model.swap.completed":
-                backend.relearn()
+                backend.restarted()
                 backend.pause.end()
             elif event["event"] == "backend.in":
-                backend.relearn()
+                backend.restarted()
                 backend.breaker.probe_passed()  # whoever brings it back has seen it up
                 backend.out = False
             elif event["event"] == "backend.out":

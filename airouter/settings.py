@@ -214,6 +214,13 @@ class ReasoningTier(Section):
         4000, ge=200, description="Characters of the ask that the classifier reads (head and tail)."
     )
     context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
+    max_tokens: int = Field(
+        1024,
+        ge=16,
+        le=1_000_000,
+        description="Tokens it may generate, thinking included; without a label by then it "
+        "abstains. 200 to 400 are usual.",
+    )
 
 
 class LearnedTierSettings(Section):
@@ -255,6 +262,12 @@ class CascadeSettings(Section):
         ge=0.5,
         le=1,
         description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
+    )
+    patience: Seconds | None = Field(
+        None,
+        description="Seconds of deciding after which a finished speculative answer is held no "
+        "longer: the classifier is given up and the decision falls back. None: 3, or twice the "
+        "95th percentile of the classifier's latest calls if that is longer.",
     )
     meta_max_chars: int = Field(
         112_000, ge=1000, description="A longer META request keeps its newest history only."

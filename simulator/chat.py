@@ -56,7 +56,13 @@ async def _complete(
         # Planned only now: a request that waited finds what the others have left in the prefix cache.
         start = ex.loop.time()
         generations = [plan(ex, prompt, model, limit, index, stream) for index in range(count)]
-        shape = shapes.new_shape(chat, model, ex.body, ex.sim.get("label_probabilities"))
+        shape = shapes.new_shape(
+            chat,
+            model,
+            ex.body,
+            ex.sim.get("label_probabilities"),
+            ex.role.profile.reasoning_parser,
+        )
         if stream:
             if "dribble" in ex.faults:
                 ex.wire.dribble()

@@ -186,6 +186,8 @@ def _timing(ex: Exchange, uncached: int, thinking: int, prompt: Prompt, stream: 
             first += uncached / profile.prefill_tps * 1000
     if not stream and "slow_first_token" in ex.faults:
         first += float(ex.faults["slow_first_token"]["ms"])
+    if "structured_outputs" in ex.body:
+        first += ex.role.constrained(ex.loop.time()) * 1000
     rate = ex.number("tps")
     rate = profile.tps if rate is None else rate
     think_token_s = _think_ms(ex, prompt) / 1000 / thinking if thinking else 0.0

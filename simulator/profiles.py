@@ -30,6 +30,10 @@ class RoleProfile:
     reasoning_field: str = (
         ""  # "" = a <think> block in content; else "reasoning_content" or "reasoning"
     )
+    # vLLM's --reasoning-parser: `include_reasoning: false` drops log-probabilities, and a
+    # constrained answer of one token counts as reasoning.
+    reasoning_parser: bool = False
+    first_constrained_ms: float = 0  # added once, while the grammar library is loaded
     long_query_words: int = 40
     answer_short: Range = (20, 20)  # tokens of an answer, by the kind of the prompt
     answer_long: Range = (20, 20)

@@ -25,12 +25,20 @@ class Role:
         self.stats = Stats()
         self.slots = Slots(profile.slots)
         self.cache = PrefixCache(profile.prefix_cache_blocks)
+        self._grammar_at: float | None = None  # when the grammar library is loaded
         self._seed()
 
     def _seed(self) -> None:
         # The same seed for each run: two runs of the same requests take the same time.
         self.rng = random.Random(zlib.crc32(self.name.encode()))
         self.faults = FaultTable(self.rng)
+
+    def constrained(self, now: float) -> float:
+        """Seconds that a constrained request waits for the grammar library, which the first one
+        loads."""
+        if self._grammar_at is None:
+            self._grammar_at = now + self.profile.first_constrained_ms / 1000
+        return max(0.0, self._grammar_at - now)
 
     def configure(self, changes: dict[str, Any]) -> None:
         self._use(self.profile.override(changes))
@@ -45,6 +53,7 @@ class Role:
 
     def _use(self, profile: RoleProfile) -> None:
         self.profile = profile
+        self._grammar_at = None
         self.slots.resize(profile.slots)
         self.cache.capacity = profile.prefix_cache_blocks
 

@@ -35,13 +35,18 @@ class Shape:
     created: int
     logprobs: int | None = None  # how many alternatives; None = no log-probabilities
     label_probabilities: Any = None
+    parsed_as: str = (
+        ""  # the reasoning field that a parser puts a constrained answer of one token into
+    )
 
     @property
     def object(self) -> str:
         return "chat.completion" if self.chat else "text_completion"
 
 
-def new_shape(chat: bool, model: str, body: dict[str, Any], label_probabilities: Any) -> Shape:
+def new_shape(
+    chat: bool, model: str, body: dict[str, Any], label_probabilities: Any, parser: bool = False
+) -> Shape:
     wanted = body.get("logprobs")
     count: int | None = None
     if chat and wanted:
@@ -49,10 +54,16 @@ def new_shape(chat: bool, model: str, body: dict[str, Any], label_probabilities:
         count = top if isinstance(top, int) else 0
     elif not chat and isinstance(wanted, int) and not isinstance(wanted, bool):
         count = wanted
+    parsed_as = ""
+    if parser and chat:
+        if body.get("include_reasoning") is False:
+            count = None
+        if body.get("structured_outputs") and body.get("max_tokens") == 1:
+            parsed_as = "reasoning_content"
     prefix = "chatcmpl" if chat else "cmpl"
     return Shape(
-        chat, model, f"{prefix}-sim-{next(_ids):08x}", int(time.time()), count, label_probabilities
-    )
+        chat, model, f"{prefix}-sim-{next(_ids):08x}", int(time.time()), count, label_probabilities, parsed_as
+    )  # fmt: skip
 
 
 def usage(generations: list[Generation]) -> dict[str, Any]:
@@ -95,6 +106,8 @@ def _choice(shape: Shape, generation: Generation, index: int) -> dict[str, Any]:
     for field in ("reasoning_content", "reasoning"):
         if text := generation.text(field):
             message[field] = text
+    if shape.parsed_as:
+        message[shape.parsed_as], message["content"] = message["content"], None
     if generation.tool:
         call = {"name": generation.tool, "arguments": generation.text("tool")}
         message["content"] = None

@@ -237,7 +237,7 @@ def test_every_error_code_is_documented() -> None:
 def test_every_tier_and_route_is_documented() -> None:
     """Those that can be configured, and what X-Router-Tier says where no tier decided."""
     documented = {row[0].strip("`") for row in cells(API, "## Why a request goes where")}
-    assert documented == set(BUILDERS) | {"explicit", "conversation", "fallback"}
+    assert documented == set(BUILDERS) | {"explicit", "conversation", "fallback", "patience"}
     assert {row[0].strip("`") for row in cells(README, "## The four routes")} == set(ROUTES)
 
 

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from airouter.clock import Clock
-from airouter.errors import ClientGone, DeadlineExceeded, RouterError
+from airouter.errors import ClientGone, DeadlineExceeded, PatienceOver, RouterError
 from airouter.ports import Sink
 from airouter.telemetry.record import RecordBuilder
+from airouter.types import immutable
 from airouter.upstream.poller import Poller
 
 INFINITY = float("inf")
@@ -34,6 +35,14 @@ class Keepalive:
 
 KEEPALIVE = Keepalive()
 Waiting = Generator[Keepalive, None, None]
+
+
+@immutable
+class Patience:
+    """When waiting may be given up: from the monotonic time `at` on, once `finished()`."""
+
+    at: float
+    finished: Callable[[], bool]
 
 
 class Exchange:
@@ -59,6 +68,7 @@ class Exchange:
         self._shutdown = shutdown or Shutdown()
         self.poller = Poller(clock, client)
         self.record = RecordBuilder(os.urandom(16).hex(), clock.now(), client_ip)
+        self.patience: Patience | None = None  # set while a decision is waited for
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
         self._keepalive_at: float = INFINITY
         self._sinks = tuple(sinks)
@@ -103,8 +113,11 @@ class Exchange:
         Raises:
             ClientGone: the client left.
             DeadlineExceeded: the exchange as a whole, or the client's own limit, ran out.
+            PatienceOver: see `check_patience()`.
         """
         now = self.clock.monotonic()
+        if self.patience is not None and now < self.patience.at:
+            until = min(until, self.patience.at)
         limit = min(self.deadline, self.client_deadline, self._shutdown.at)
         try:
             self.poller.wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
@@ -114,9 +127,22 @@ class Exchange:
         now = self.clock.monotonic()
         if now >= limit:
             raise self._too_late(now)
+        self.check_patience()
         if now >= self._keepalive_at:
             self.heard()
             yield KEEPALIVE
+
+    def check_patience(self) -> None:
+        """Go on waiting, or not.
+
+        Raises:
+            PatienceOver: it has lasted too long while a finished answer is there.
+        """
+        patience = self.patience
+        if patience is None or self.clock.monotonic() < patience.at:
+            return
+        if patience.finished():
+            raise PatienceOver
 
     def _too_late(self, now: float) -> DeadlineExceeded:
         if now >= self._shutdown.at:

@@ -10,6 +10,19 @@ from airouter.upstream.backend import Backend
 T = TypeVar("T")
 
 
+def refusal(backend: Backend, status: int, body: bytes = b"") -> UpstreamStatus:
+    """A classifier's answer with a status other than 200: a 4xx is the request's own fault, a 5xx
+    the backend's."""
+    error = UpstreamStatus(
+        f"The classifier {backend.name!r} answered with status {status}.",
+        upstream_status=status,
+        body=body,
+        headers={},
+    )
+    error.code = f"status_{status}"
+    return error
+
+
 def guarded(
     exchange: Any, backend: Backend, work: Generator[Any, None, T], *, silence_counts: bool = True
 ) -> Generator[Any, None, T]:
@@ -41,6 +54,8 @@ def guarded(
             permit.failed(kind)
         elif isinstance(error, UpstreamStatus):
             permit.answered()
+            if error.upstream_status == 404:
+                backend.relearn()  # it may serve another model by now
         raise
     else:
         permit.answered()

@@ -66,7 +66,8 @@ class Executor:
             deliberation = self.cascade.deliberate(features)
             if deliberation.decision is None:
                 speculation = self._speculate(work, deliberation.p_primary)
-            decision = deliberation.decision or (yield from deliberation.run(exchange))
+            finished = speculation.finished if speculation is not None else None
+            decision = deliberation.decision or (yield from deliberation.run(exchange, finished))
             self._log_decision(decision)
             plan = self.planner.plan(decision, needs=lambda name: self._can_serve(name, features))
         else:
@@ -158,7 +159,7 @@ class Executor:
         asked = next((v for v in reversed(decision.verdicts) if v.finish_reason), None)
         if decision.label == "META":
             return
-        label = decision.label if decision.tier != "fallback" else "UNCLEAR"
+        label = "UNCLEAR" if decision.tier in ("fallback", "patience") else decision.label
         reason = asked.finish_reason if asked is not None else "none"
         self._log.info(
             "Classification completed: %s -> %s in %dms (finish_reason=%s) tier=%s",

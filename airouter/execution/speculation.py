@@ -30,6 +30,11 @@ class Speculation:
         self._exchange = exchange
         attempt.speculative = True
 
+    def finished(self) -> bool:
+        """Whether an answer (the first content of a stream) is there that only waits for the
+        decision."""
+        return self.attempt.ready and self.attempt.problem() is None
+
     def adopt(self) -> Attempt:
         """The route is confirmed: the attempt is the exchange's own from here."""
         self._exchange.record.speculation = (

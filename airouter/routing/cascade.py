@@ -4,12 +4,14 @@ An instant tier votes in microseconds. A calling tier asks a backend: it is a ge
 exchange has under way (a speculative answer) goes on while it waits. Equal asks at the same time are classified once.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from airouter.clock import Clock
-from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.errors import PatienceOver
+from airouter.exchange.exchange import Exchange, Keepalive, Patience
+from airouter.routing.patience import PatienceMeter
 from airouter.routing.single_flight import Seat, SingleFlight
 from airouter.routing.tiers.cache import CacheTier, key_of, worth_keeping
 from airouter.types import Decision, Features, Verdict
@@ -39,16 +41,23 @@ class Cascade:
 
     Args:
         fallback_min_p: how probable the best guess must be to decide when the last tier could not be asked.
+        patience: seconds that a finished answer waits for a calling tier; None: as the latest
+            classifications suggest.
     """
 
     def __init__(
-        self, tiers: Sequence[InstantTier | CallingTier], clock: Clock, fallback_min_p: float = 1.0
+        self,
+        tiers: Sequence[InstantTier | CallingTier],
+        clock: Clock,
+        fallback_min_p: float = 1.0,
+        patience: float | None = None,
     ) -> None:
         self.tiers = tuple(tiers)
         self.fallback_min_p = fallback_min_p
         self.clock = clock
         self.cache = next((tier for tier in tiers if isinstance(tier, CacheTier)), None)
         self.flights = SingleFlight()
+        self.patience = PatienceMeter(patience)
 
     def deliberate(self, features: Features) -> "Deliberation":
         """Run the instant tiers; calling ones, if still needed, are run by `Deliberation.run()`."""
@@ -64,6 +73,7 @@ class Deliberation:
         self._features = features
         self._started = cascade.clock.monotonic()
         self._verdicts: list[Verdict] = []
+        self._asking: tuple[str, float] | None = None  # the calling tier under way, since when
         self._rest = list(cascade.tiers)
         while self._rest and self._rest[0].instant and self.decision is None:
             self._weigh(self._rest.pop(0).vote(features))  # type: ignore[union-attr]
@@ -77,17 +87,28 @@ class Deliberation:
             (v.p_primary for v in reversed(self._verdicts) if v.p_primary is not None), None
         )
 
-    def run(self, exchange: Exchange) -> Generator[Keepalive, None, Decision]:
-        """Ask the remaining tiers, or wait for the same question to be answered for another request."""
-        seat = yield from self._board(exchange)
+    def run(
+        self, exchange: Exchange, finished: Callable[[], bool] | None = None
+    ) -> Generator[Keepalive, None, Decision]:
+        """Ask the remaining tiers, or wait for the same question to be answered for another
+        request.
+
+        Args:
+            finished: whether an answer is there that only waits for the decision. From
+                `Cascade.patience` on it is not held any longer: the call under way is given up and
+                the decision falls back (tier `patience`).
+        """
+        seat: Seat | None = None
+        patience = self._cascade.patience.seconds
+        if finished is not None:
+            exchange.patience = Patience(self._started + patience, finished)
         try:
-            while self.decision is None and self._rest:
-                tier = self._rest.pop(0)
-                if tier.instant:
-                    self._weigh(tier.vote(self._features))  # type: ignore[union-attr]
-                else:
-                    verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
-                    self._weigh(verdict)
+            try:
+                seat = yield from self._board(exchange)
+                yield from self._ask(exchange)
+            except PatienceOver:
+                self._give_up(exchange, patience)
+            exchange.patience = None
             if self.decision is None:
                 self._fall_back()
             assert self.decision is not None
@@ -99,6 +120,34 @@ class Deliberation:
                 seat.leave()
                 exchange.drop(seat.leave)
 
+    def _ask(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+        """Ask the remaining tiers until one decides."""
+        while self.decision is None and self._rest:
+            tier = self._rest.pop(0)
+            if tier.instant:
+                self._weigh(tier.vote(self._features))  # type: ignore[union-attr]
+                continue
+            exchange.check_patience()
+            self._asking = tier.name, self._cascade.clock.monotonic()
+            verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
+            self._asking = None
+            self._weigh(verdict)
+            if self.decision is not None:
+                self._cascade.patience.took(tier.name, self.decision.ms / 1000)
+
+    def _give_up(self, exchange: Exchange, patience: float) -> None:
+        """Decide without the classifier: it takes longer than a finished answer is held."""
+        if self._asking is not None:
+            name, since = self._asking
+            ms = (self._cascade.clock.monotonic() - since) * 1000
+            why = "given up: a finished answer waited longer than cascade.patience"
+            self._verdicts.append(Verdict(name, None, ms=ms, reason=why, finish_reason="patience"))
+        exchange.record.notes.append(
+            "decided without the classifier: it took longer than cascade.patience "
+            f"({patience:.3g} s)"
+        )
+        self._fall_back("patience")
+
     def _board(self, exchange: Exchange) -> Generator[Keepalive, None, Seat | None]:
         """A leader's seat; or, after another led and decided, a follower's with `decision` set."""
         key = key_of(self._features) if self._cascade.cache is not None else None
@@ -107,8 +156,15 @@ class Deliberation:
             exchange.hold(seat.leave)
             if seat.leads:
                 return seat
-            while not seat.landed:
-                yield from exchange.pause(wake=seat.wake)
+            try:
+                while not seat.landed:
+                    yield from exchange.pause(wake=seat.wake)
+            except (
+                PatienceOver
+            ):  # the exchange goes on; anything else closes it, and with it the seat
+                seat.leave()
+                exchange.drop(seat.leave)
+                raise
             if seat.decision is not None:
                 shared = seat.decision
                 self._verdicts += [
@@ -133,15 +189,15 @@ class Deliberation:
         if verdict.label is not None:
             self._decide(verdict.label, verdict.tier, verdict.p, verdict.threshold)
 
-    def _fall_back(self) -> None:
+    def _fall_back(self, tier: str = "fallback") -> None:
         """The best guess so far if it is probable enough, else the primary."""
         guesses = [v for v in self._verdicts if v.guess is not None and v.p is not None]
         best = max(guesses, key=lambda v: v.p or 0.0, default=None)
         least = self._cascade.fallback_min_p
         if best is not None and best.guess is not None and (best.p or 0.0) >= least:
-            self._decide(best.guess, "fallback", best.p, least)
+            self._decide(best.guess, tier, best.p, least)
         else:
-            self._decide(FALLBACK_LABEL, "fallback", None, None)
+            self._decide(FALLBACK_LABEL, tier, None, None)
 
     def _decide(self, label: str, tier: str, p: float | None, threshold: float | None) -> None:
         elapsed = (self._cascade.clock.monotonic() - self._started) * 1000

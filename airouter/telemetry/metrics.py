@@ -150,6 +150,10 @@ class Metrics:
         self._wasted = counter(
             "speculation_wasted_tokens_total", "Tokens that cancelled speculation produced."
         )
+        self._patience = counter(
+            "patience_expired_total",
+            "Decisions without the classifier, because a finished answer had waited long enough.",
+        )
         in_flight = Gauge(
             "in_flight", "Exchanges under way.", multiprocess_mode="livesum", **self._where
         )
@@ -172,6 +176,8 @@ class Metrics:
             seconds = record.classification_ms / 1000
             self._stages["classification", route].observe(seconds)
             self._decision[record.tier,].observe(seconds)
+            if record.tier == "patience":
+                self._patience.inc()
         if record.enrichment_ms is not None:
             self._stages["enrichment", route].observe(record.enrichment_ms / 1000)
         if record.backend is not None:

@@ -49,6 +49,7 @@ class Backend:
         self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)
         self.out = False  # taken out of service by the operator
+        self.restarts = 0  # how often the server has come up anew, as far as can be told
         self._lock = threading.Lock()
         self._model = settings.model
         self._known = settings.model is not None
@@ -79,6 +80,12 @@ class Backend:
         """It may serve another model by now: read its name again, unless it is configured."""
         with self._lock:
             self._known = self.settings.model is not None
+
+    def restarted(self) -> None:
+        """The server has come up anew: what was learnt of it may hold no longer."""
+        self.relearn()
+        with self._lock:
+            self.restarts += 1
 
     def inherit(self, before: "Backend") -> None:
         """Take over from the backend of this name in the configuration before what is not configuration."""

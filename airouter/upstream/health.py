@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airouter.clock import Clock
-from airouter.errors import ConnectFailed
+from airouter.errors import ConnectFailed, UpstreamTimeout
 from airouter.types import Limits
 from airouter.upstream.backend import Backend, model_names
 from airouter.upstream.call import Call
@@ -21,6 +21,7 @@ class Health:
     problem: str | None = None
     refused: bool = False  # nothing listens there
     body: bytes | None = None
+    silent: bool = False  # it did not answer in time: busy or hung, but not known to be down
 
 
 class _Round:
@@ -83,10 +84,14 @@ def _read(call: Call, started: float) -> Health:
     elapsed = ((call.ended_at or call.clock.monotonic()) - started) * 1000
     if call.error is not None:
         return Health(
-            False, elapsed, call.error.message, refused=isinstance(call.error, ConnectFailed)
+            False,
+            elapsed,
+            call.error.message,
+            refused=isinstance(call.error, ConnectFailed),
+            silent=isinstance(call.error, UpstreamTimeout),
         )
     if not call.complete:
-        return Health(False, elapsed, "no answer in time")
+        return Health(False, elapsed, "no answer in time", silent=True)
     if call.status != 200:
         return Health(False, elapsed, f"status {call.status}")
     return Health(True, elapsed, body=call.take())

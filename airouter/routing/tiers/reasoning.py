@@ -12,17 +12,21 @@ from airouter.dialects.openai_stream import SseReader
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.exchange.admission import admit
 from airouter.exchange.fetch import call_done, call_open, fetch_model
-from airouter.exchange.guarded import guarded
+from airouter.exchange.guarded import guarded, refusal
 from airouter.settings import ReasoningTier as TierSettings
 from airouter.types import Features, Limits, Verdict
 from airouter.upstream.backend import Backend
 
 NAME = "reasoning"
 _LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
+_CUT_LABEL = re.compile(r"\W*(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
 _THINK_END = "</think>"
 _TURN_CHARS = 400
 _TEXT_KEPT = 200_000
 _RAW_KEPT = 2000
+_CHARS_PER_TOKEN = 3.5  # of English prose, roughly
+_TEMPLATE_TOKENS = 64  # what a chat template adds
+_LEAST_TOKENS = 128
 
 
 class ReasoningTier:
@@ -54,10 +58,12 @@ class ReasoningTier:
                 reason=f"{reason}: {error.message}",
                 finish_reason=reason,
             )
-        label = read_label(text)
+        cut = finish_reason == "length"
+        label = read_cut_label(text) if cut else read_label(text)
+        before = " before it was cut by max_tokens" if cut else ""
         return Verdict(
             NAME, label, ms=self._ms_since(started), raw=text[-_RAW_KEPT:], finish_reason=finish_reason,
-            reason="" if label else "the classifier named no label",
+            reason="" if label else f"the classifier named no label{before}",
         )  # fmt: skip
 
     def _ms_since(self, started: float) -> float:
@@ -69,10 +75,12 @@ class ReasoningTier:
         slot = yield from admit(exchange, backend, "interactive", settings.timeout)
         try:
             model = yield from fetch_model(exchange, backend)
+            messages = self._messages(features)
             body = {
                 "model": model,
-                "messages": self._messages(features),
+                "messages": messages,
                 "temperature": 0,
+                "max_tokens": self._tokens_left(messages),
                 "stream": True,
             }
             left = max(0.001, until - self._clock.monotonic())
@@ -92,10 +100,7 @@ class ReasoningTier:
             if call.error is not None:
                 raise call.error
             if call.status != 200:
-                raise RouterError(
-                    f"The classifier answered with status {call.status}.",
-                    code=f"status_{call.status}",
-                )
+                raise refusal(backend, call.status)
             return reader.state.text, reader.state.finish_reasons.get(
                 0, "label" if not call.complete else "none"
             )
@@ -115,6 +120,15 @@ class ReasoningTier:
                 ) from None
         if call.complete:
             reader.flush()
+
+    def _tokens_left(self, messages: list[dict[str, str]]) -> int:
+        """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and
+        max_tokens that together exceed it."""
+        most, window = self._settings.max_tokens, self._backend.settings.context_window
+        if window is None:
+            return most
+        prompt = sum(len(message["content"]) for message in messages) / _CHARS_PER_TOKEN
+        return min(most, max(_LEAST_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
 
     def _messages(self, features: Features) -> list[dict[str, str]]:
         """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
@@ -139,6 +153,18 @@ def read_label(text: str) -> str | None:
         return None
     found = _LABEL.findall(said)
     return found[-1] if found else None
+
+
+def read_cut_label(text: str) -> str | None:
+    """The label of an answer that was cut by max_tokens: only one that stands before all other
+    words counts.
+
+    One that comes later may be merely considered, also outside `<think>`: a template may put that
+    mark into the prompt.
+    """
+    said = text.rpartition(_THINK_END)[2]
+    found = _CUT_LABEL.match(said)
+    return found[1] if found else None
 
 
 def _label_is_out(text: str) -> bool:

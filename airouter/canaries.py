@@ -1,0 +1,108 @@
+"""Runs the tiers' canaries: one small request that shows whether a tier can be used, so that no
+client has to find out.
+
+A canary may take many seconds, so each has a thread of its own and delays neither probes nor
+requests.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from airouter.clock import Clock
+from airouter.errors import ClientGone
+from airouter.exchange.exchange import Exchange
+from airouter.routing.tiers.one_token import CANARY_LIMIT, OneTokenTier
+from airouter.telemetry.logs import Log
+
+_JOIN = 2.0  # seconds to wait for a canary that was told to stop
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    tier: OneTokenTier
+    thread: threading.Thread
+    leash: socket.socket  # closing it ends the canary as a client that leaves ends a request
+
+    def stop(self) -> None:
+        self.leash.close()
+
+
+class Canaries:
+    """At most one canary per tier at a time. Mutable state: those under way; used by the
+    housekeeper's thread, and by `close()` after that thread has ended.
+
+    Args:
+        tiers: the tiers of the present configuration; those that send no canaries are passed over.
+    """
+
+    def __init__(self, tiers: Callable[[], Iterable[object]], clock: Clock, log: Log) -> None:
+        self._tiers = tiers
+        self._clock = clock
+        self._log = log
+        self._running: list[_Running] = []
+
+    def look(self) -> None:
+        """Start the canaries that are due; stop those of a configuration that has been replaced."""
+        tiers = list(_with_canaries(self._tiers()))
+        for run in self._running:
+            if run.tier not in tiers or not run.thread.is_alive():
+                run.stop()
+        self._running = [run for run in self._running if run.thread.is_alive()]
+        busy = [run.tier for run in self._running]
+        for tier in tiers:
+            if tier not in busy and tier.canary_due():
+                self._start(tier)
+
+    def close(self) -> None:
+        """Stop those under way; their backends see the connections close. Idempotent."""
+        running, self._running = self._running, []
+        for run in running:
+            run.stop()
+        for run in running:
+            run.thread.join(_JOIN)
+
+    def _start(self, tier: OneTokenTier) -> None:
+        leash, client = socket.socketpair()
+        thread = threading.Thread(target=self._run, args=(tier, client), name="canary", daemon=True)
+        self._running.append(_Running(tier, thread, leash))
+        thread.start()
+
+    def _run(self, tier: OneTokenTier, client: socket.socket) -> None:
+        try:
+            send(tier, self._clock, client)
+        except ClientGone:
+            pass  # told to stop
+        except Exception as error:  # a fault of ours: the tier has noted when the next one is due
+            self._log.error("A canary failed: %s: %s", type(error).__name__, str(error))
+        finally:
+            client.close()
+
+
+def prove(tiers: Iterable[object], clock: Clock) -> None:
+    """Run the canaries of all tiers here and now, for a program that has no housekeeper."""
+    for tier in _with_canaries(tiers):
+        if tier.canary_due():
+            send(tier, clock)
+
+
+def send(tier: OneTokenTier, clock: Clock, client: socket.socket | None = None) -> None:
+    """Run one tier's canary to its end. It is no client's request: it has no record.
+
+    Args:
+        client: the canary ends when its other end is closed.
+
+    Raises:
+        ClientGone: it was.
+    """
+    exchange = Exchange(clock, client=client, client_ip="", total=CANARY_LIMIT + 10)
+    try:
+        for _ in tier.canary(exchange):
+            pass
+    finally:
+        exchange.close()
+
+
+def _with_canaries(tiers: Iterable[object]) -> Iterable[OneTokenTier]:
+    return (tier for tier in tiers if isinstance(tier, OneTokenTier))
