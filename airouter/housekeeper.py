@@ -114,8 +114,6 @@ class Housekeeper:
     def _note(self, backend: Backend, health: Health) -> None:
         before = backend.breaker.state
         if health.healthy:
-            if backend.breaker.unreached_for is not None:
-                backend.relearn()  # whoever restarted it may have given it another model
             backend.breaker.probe_passed()
             loaded = backend.pause.reason == "loading"
             if loaded:
