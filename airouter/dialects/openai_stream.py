@@ -4,6 +4,7 @@ notes what they say.
 The bytes of an event are passed on as they came. Each event is looked at once, never written anew.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ _BOUNDARIES = (
     b"\r\r",
 )  # an empty line, by whatever line ends the server writes
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
+_CHUNK = re.compile(rb'\{\s*"')
 _NO_REASONS = frozenset({"", "null", "none"})
 
 
@@ -47,18 +49,13 @@ class StreamState:
     plain: bool = True  # nothing but text and reasoning has come
     thinking: bool = False  # the last thing said was reasoning, not answer
     choices: int = 0  # implied by the request, or seen if more
-    seen: int = 0  # choices that have appeared
 
     @property
     def complete(self) -> bool:
-        """Every choice has given its reason to finish.
-
-        `[DONE]` is as good where the backend never gives reasons, or gives them for each choice
-        that it made of those that were asked for.
-        """
-        finished = len(self.finish_reasons)
-        if finished:
-            return finished >= self.choices or (self.done and finished >= self.seen)
+        """Every choice has given its reason to finish; `[DONE]` is as good from a backend that
+        gives no reasons at all."""
+        if self.finish_reasons:
+            return len(self.finish_reasons) >= self.choices
         return self.done and self.started and self.error is None
 
     @property
@@ -168,8 +165,8 @@ class SseReader:
             chunk = None
         if not isinstance(chunk, dict):
             state.garbage += 1
-            # Anything but the beginning of an object was no chunk, so nothing is missing.
-            state.gap = state.gap or (payload.startswith(b"{") and not state.complete)
+            # What does not even begin like a chunk was none, so nothing is missing.
+            state.gap = state.gap or (bool(_CHUNK.match(payload)) and not state.complete)
             return b""
         state.events += 1
         error = _error_in(chunk, event)
@@ -211,9 +208,8 @@ class SseReader:
         index = choice.get("index")
         if not isinstance(index, int):
             index = 0
-        if index >= state.seen:
-            state.seen = index + 1
-            state.choices = max(state.choices, state.seen)
+        if index >= state.choices:
+            state.choices = index + 1
         reason = choice.get("finish_reason")
         if reason is not None and is_reason(reason):
             state.finish_reasons[index] = reason

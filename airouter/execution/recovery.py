@@ -45,7 +45,7 @@ class Recovery:
         return (
             len(self._sent) < continuation.MOST
             and continuation.can_continue(self._work.request, broken.state, text)
-            and any(_can_go_on(backend) for backend in self._candidates(broken))
+            and any(_can_go_on(backend) for backend in [broken.backend, *self._candidates(broken)])
         )
 
     def __call__(

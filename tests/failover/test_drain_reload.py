@@ -157,7 +157,7 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
 
 def test_a_reload_keeps_what_is_not_configuration(make_chain, sim: Simulator) -> None:
     """A backend that was taken out stays out when its settings change; one whose settings are the same keeps its breaker."""
-    router = make_chain("primary", "second", each={"cooldown": 300})
+    router = make_chain("primary", "second", each={"cooldown": 300}, queue={"hold_wait": 0.3})
     sim.refuse("embedding")
     admin(router, "events", {"event": "backend.out", "backend": "primary"})
     assert ask(router, "Hello", **CHAIN_MODEL).status_code == 502

@@ -153,23 +153,18 @@ def test_a_missing_done_is_added(chained: RouterProcess, sim: Simulator) -> None
     assert started(sim, "primary") == 1
 
 
-def test_an_answer_without_a_finish_reason_is_not_complete(
-    chained: RouterProcess, sim: Simulator
-) -> None:
-    """Whatever its [DONE] says: it ends with an error event, and is not passed off as a whole."""
+def test_done_is_as_good_as_a_finish_reason(chained: RouterProcess, sim: Simulator) -> None:
+    """Some servers never give a reason: their [DONE] is taken at its word, and they are asked once."""
     sim.fault("primary", "no_finish_reason_with_done")
     stream = streamed(chained)
-    assert not stream.done
-    assert stream.error is not None
+    assert is_whole(stream.text)
+    assert (stream.finish_reasons, stream.done, stream.error) == ([], True, None)
     assert started(sim, "primary") == 1
-    assert backend(chained)["fails"] >= 1
+    assert backend(chained)["fails"] == 0
 
 
 def test_every_choice_must_have_finished(chained: RouterProcess, sim: Simulator) -> None:
-    """With two choices one finish_reason is not enough."""
-    sim.fault("primary", "no_finish_reason_with_done")
-    assert streamed(chained, n=2).error is not None
-    sim.clear_faults()
+    """With two choices there are two reasons, and the stream ends behind the second."""
     stream = streamed(chained, n=2)
     assert (stream.finish_reasons, stream.done) == (["stop", "stop"], True)
 

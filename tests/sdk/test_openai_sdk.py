@@ -234,7 +234,9 @@ def test_errors_of_our_own(client: openai.OpenAI, make_router, sim: Simulator) -
     ):
         stranger.models.list()
     dead = make_router(
-        urls={"primary": REFUSED}, warm=False, config={"backends": {"primary": {"model": "m"}}}
+        urls={"primary": REFUSED},
+        warm=False,
+        config={"backends": {"primary": {"model": "m"}}, "queue": {"hold_wait": 0.2}},
     )
     with (
         openai.OpenAI(base_url=dead.url + "/v1", api_key="x", max_retries=0) as lost,

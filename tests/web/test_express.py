@@ -53,6 +53,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             },
             "routes": {"primary": {"backends": ["primary"]}},
             "cascade": {"tiers": ["rules"]},
+            "queue": {"hold_wait": 0.1},
             "logging": {"dir": folder},
             "probes": {"enabled": False},
         }

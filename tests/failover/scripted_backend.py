@@ -1,0 +1,85 @@
+"""A backend that does with each request exactly what a test says, in OpenAI's format."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Behave = Callable[["Asked"], None]
+
+
+class Asked:
+    """One chat request, and the means to answer it."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        self._handler = handler
+        self.body = body
+
+    @property
+    def prefill(self) -> str | None:
+        """The text that is to be gone on with, if the last message is the assistant's."""
+        last = self.body["messages"][-1]
+        return last["content"] if last["role"] == "assistant" else None
+
+    def refuse(self, status: int, message: str) -> None:
+        raw = json.dumps({"error": {"message": message, "type": "x", "code": None}}).encode()
+        self._handler.send_response(status)
+        self._handler.send_header("Content-Type", "application/json")
+        self._handler.send_header("Content-Length", str(len(raw)))
+        self._handler.end_headers()
+        self._handler.wfile.write(raw)
+
+    def stream(self, *words: str, finish: bool = True) -> None:
+        """These words as events; without `finish` the connection breaks behind them."""
+        self._handler.send_response(200)
+        self._handler.send_header("Content-Type", "text/event-stream")
+        self._handler.send_header("Connection", "close")
+        self._handler.end_headers()
+        for word in words:
+            self.event({"content": word})
+        if finish:
+            self.event({}, "stop")
+            self.raw(b"data: [DONE]\n\n")
+        self._handler.close_connection = True
+
+    def event(self, delta: dict[str, Any], reason: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        self.raw(b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n")
+
+    def raw(self, data: bytes) -> None:
+        self._handler.wfile.write(data)
+        self._handler.wfile.flush()
+
+
+class ScriptedBackend:
+    """`with ScriptedBackend(behave) as backend:`; `backend.asked` are the bodies that came."""
+
+    def __init__(self, behave: Behave) -> None:
+        self.asked: list[dict[str, Any]] = []
+        scripted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                body = json.loads(self.rfile.read(length))
+                scripted.asked.append(body)
+                behave(Asked(self, body))
+
+            def log_message(self, *_: Any) -> None:
+                """Not to the tests' output."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> ScriptedBackend:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
