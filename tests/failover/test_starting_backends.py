@@ -71,7 +71,7 @@ def test_a_name_that_was_read_is_read_again(make_chain, sim: Simulator) -> None:
     response = ask(router, "Hello again", **CHAIN_MODEL)
     well(response)
     assert attempts(response) == ["primary: upstream_error", "again", "primary: ok"]
-    assert started(sim, "primary") == 2
+    assert started(sim, "primary") == 3  # the first ask, the refused one, and its repetition
 
 
 def test_an_unknown_model_moves_on_unless_the_client_named_it(make_chain, sim: Simulator) -> None:
