@@ -3,10 +3,12 @@
 from collections.abc import Generator
 from typing import Any
 
-from airouter.errors import UpstreamError
+from airouter.errors import UpstreamBroken, UpstreamError
 from airouter.types import HttpRequest, Limits
 from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
+
+_MAX_BODY = 16_000_000  # bytes: a model list or the result of a search has thousands
 
 
 def fetch(
@@ -19,7 +21,7 @@ def fetch(
         timeout: seconds for all of it.
 
     Raises:
-        UpstreamError: it could not be reached, broke, or took too long.
+        UpstreamError: it could not be reached, broke, took too long, or sent too much.
     """
     limits = Limits(min(backend.settings.connect_timeout, timeout), timeout, timeout, timeout)
     call = backend.call(request, limits)
@@ -29,6 +31,10 @@ def fetch(
         while not call.finished:
             yield from exchange.pause()
             body += call.take()
+            if len(body) > _MAX_BODY:
+                raise UpstreamBroken(
+                    f"The backend {backend.name!r} sent an answer of more than 16 MB."
+                )
         body += call.take()
         if call.error is not None:
             raise call.error

@@ -140,4 +140,6 @@ def model_names(body: bytes) -> list[str]:
     except orjson.JSONDecodeError:
         return []
     entries = payload.get("data") if isinstance(payload, dict) else None
-    return [e["id"] for e in entries or [] if isinstance(e, dict) and isinstance(e.get("id"), str)]
+    if not isinstance(entries, list):
+        return []
+    return [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]

@@ -5,6 +5,7 @@ Cancelling is `close()`: the socket is shut down at once, before or after header
 """
 
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -27,6 +28,8 @@ _STALE_WITHIN = (
     1.0  # seconds; a server that closes later than this after the request was sent has worked on it
 )
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# HttpParserUpgrade is no HttpParserError: it comes with a 101, which no request of ours asks for.
+_NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
 class Call:
@@ -71,6 +74,9 @@ class Call:
         self._phase = "connect"
         self._had_length = False
         self._decode: Decode | None = None
+        self._switches = False  # it wants to speak another protocol
+        self._whole = False  # the answer's last byte has been parsed
+        self._reusable = False  # the connection, as far as the answer says
         self._streaming_since: float | None = None
 
     # What the poller asks -------------------------------------------------------------------------------------------
@@ -99,6 +105,10 @@ class Call:
 
     def start(self) -> "Call":
         """Begin; a failure is in `error`, never raised."""
+        self._guarded(self._start)
+        return self
+
+    def _start(self) -> None:
         sock = self.origin.take()
         if sock is not None:
             self._reused = True
@@ -106,7 +116,6 @@ class Call:
             self._begin_send()
         else:
             self._connect_anew()
-        return self
 
     def take(self) -> bytes:
         """The body bytes received since the last call (b"" when none)."""
@@ -180,9 +189,21 @@ class Call:
         )
 
     def advance(self) -> None:
-        """Do what can be done without waiting."""
-        if self.finished:
-            return
+        """Do what can be done without waiting. Never raises: a poller advances the calls of several
+        backends, and a fault of one must not reach the others."""
+        if not self.finished:
+            self._guarded(self._advance)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            logging.getLogger(__name__).error(
+                "unexpected error in a call to backend %r", self.name, exc_info=error
+            )
+            self._fail(UpstreamBroken(f"The answer of backend {self.name!r} cannot be read."))
+
+    def _advance(self) -> None:
         try:
             if self._phase == "connect":
                 self._finish_connect()
@@ -204,12 +225,10 @@ class Call:
             )
         except OSError as error:
             self._broken(error)
-        except httptools.HttpParserError:
-            self._fail(
-                UpstreamBroken(
-                    f"The backend {self.name!r} answered with something that is not HTTP."
-                )
-            )
+        except _NOT_HTTP as error:
+            upgrade = isinstance(error, httptools.HttpParserUpgrade) or self._switches
+            what = "a switch of protocols (101)" if upgrade else "something that is not HTTP"
+            self._fail(UpstreamBroken(f"The backend {self.name!r} answered with {what}."))
         if self.on_progress is not None:
             self.on_progress()
 
@@ -298,10 +317,22 @@ class Call:
                         )
                     )
                     return
-            self._parser.feed_data(data)
+            self._parse(data)
             # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
             if self.finished or not tls:
                 return
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except _NOT_HTTP:
+            if self.error is not None:
+                return
+            if not self._whole:
+                raise
+            self._reusable = False  # bytes behind the answer that are not even HTTP
+        if self._whole:
+            self._finish(reusable=self._reusable)
 
     def _end_of_stream(self) -> None:
         if self.head_at is not None and not self._had_length:
@@ -309,12 +340,22 @@ class Call:
         else:
             self._broken(ConnectionResetError())
 
+    def on_message_begin(self) -> None:
+        # A second answer, which nothing has asked for: it would be taken for that of the next request.
+        self._reusable = self._reusable and not self._whole
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_at is None:  # later ones are trailers
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self._whole:
+            return
         status = self._parser.get_status_code()
+        # Final, unlike the others below 200; without `Upgrade` the parser itself accepts it.
+        if status == 101:
+            self._switches = True
+            raise httptools.HttpParserInvalidStatusError
         if status < 200:  # 100 Continue, 103 Early Hints: the answer is still to come
             self.headers.clear()
             return
@@ -341,7 +382,7 @@ class Call:
         return b""
 
     def on_body(self, data: bytes) -> None:
-        if self.error is not None:
+        if self._whole or self.error is not None:
             return
         if self._decode is not None:
             try:
@@ -359,8 +400,8 @@ class Call:
         self.buffered += len(data)
 
     def on_message_complete(self) -> None:
-        if self.head_at is not None and self.error is None:
-            self._finish(reusable=self._parser.should_keep_alive())
+        if self.head_at is not None and self.error is None and not self._whole:
+            self._whole, self._reusable = True, self._parser.should_keep_alive()
 
     # Ends -----------------------------------------------------------------------------------------------------------
 
@@ -369,7 +410,9 @@ class Call:
         self.ended_at = self.clock.monotonic()
         sock, self._sock, self._fd = self._sock, None, -1
         if sock is not None:
-            if reusable:
+            # Decrypted bytes behind the answer: poll() does not see them.
+            surplus = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            if reusable and not surplus:
                 self.origin.give(sock)
             else:
                 sock.close()

@@ -1,5 +1,6 @@
 """Asks all backends at once whether they are up, under one hard limit; callers at the same time share one answer."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from airouter.types import Limits
 from airouter.upstream.backend import Backend, model_names
 from airouter.upstream.call import Call
 from airouter.upstream.poller import Poller
+
+_MAX_BODY = 16_000_000  # bytes of an answer to a probe; a list of models has thousands
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,49 @@ class HealthChecker:
 
 
 def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict[str, Health]:
-    """One health request to each backend, side by side; a limit on the whole, not on each read. Learns models not known yet."""
+    """One health request to each backend, side by side; a limit on the whole, not on each read.
+
+    Learns models that are not known yet. Whatever one backend's settings or answer lead to, the others
+    are asked and read all the same.
+    """
     poller = Poller(clock)
     started = clock.monotonic()
     until = started + limit
     calls: dict[str, Call] = {}
+    results: dict[str, Health] = {}
     try:
         for name, backend in backends.items():
             left = max(0.05, until - clock.monotonic())
-            request = backend.health_request() if backend.model_known else backend.models_request()
-            calls[name] = poller.add(backend.call(request, Limits(left, left, left, left)).start())
+            try:
+                calls[name] = poller.add(_ask(backend, Limits(left, left, left, left)))
+            except Exception as error:
+                results[name] = _surprise(name, error)
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
             poller.wait(until)
-        results = {name: _read(call, started) for name, call in calls.items()}
-        for name, health in results.items():
-            if not backends[name].model_known and model_names(health.body or b""):
-                backends[name].learn_model(health.body or b"")
+            for call in calls.values():
+                if call.buffered > _MAX_BODY:
+                    call.close()
+        for name, call in calls.items():
+            try:
+                results[name] = health = _read(call, started)
+                if not backends[name].model_known and model_names(health.body or b""):
+                    backends[name].learn_model(health.body or b"")
+            except Exception as error:
+                results[name] = _surprise(name, error)
         return results
     finally:
         for call in calls.values():
             call.close()
+
+
+def _ask(backend: Backend, limits: Limits) -> Call:
+    request = backend.health_request() if backend.model_known else backend.models_request()
+    return backend.call(request, limits).start()
+
+
+def _surprise(name: str, error: Exception) -> Health:
+    logging.getLogger(__name__).error("health of backend %r", name, exc_info=error)
+    return Health(False, 0.0, "its health cannot be read; app.log says why")
 
 
 def _read(call: Call, started: float) -> Health:
@@ -90,6 +116,8 @@ def _read(call: Call, started: float) -> Health:
             refused=isinstance(call.error, ConnectFailed),
             silent=isinstance(call.error, UpstreamTimeout),
         )
+    if call.buffered > _MAX_BODY:
+        return Health(False, elapsed, "an answer of more than 16 MB")
     if not call.complete:
         return Health(False, elapsed, "no answer in time", silent=True)
     if call.status != 200:
