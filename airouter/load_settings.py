@@ -60,6 +60,8 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CONTENT_LOGGING": ("logging.content", _text),
     "API_KEY": ("server.api_key", _text),
     "ADMIN_KEY": ("server.admin_key", _text),
+    "ALLOWED_HOSTS": ("server.allowed_hosts", _list),
+    "CORS_ORIGINS": ("server.cors_origins", _list),
     "ALLOW_OPEN": ("server.allow_open", _switch),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),

@@ -57,6 +57,20 @@ class Server(Section):
         False,
         description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit.",
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Host names by which a router without a key may be addressed, beside loopback names and `host`; "
+            "`*.example.com` covers subdomains, `*` everything. Protects from DNS rebinding."
+        ),
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Origins whose web pages may use the router, e.g. `https://chat.example.com`; `*`: all. "
+            "Without a key, pages of other origins are refused."
+        ),
+    )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Peers whose X-Forwarded-For is believed, as addresses."
     )

@@ -185,7 +185,7 @@ class Wire:
 
     def post(self, path: str, payload: Any, **headers: str) -> Wire:
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Length: {len(raw)}"]
+        lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(raw)}"]
         lines += [
             f"{name.replace('_', '-')}: {value}"
             for name, value in {"Content_Type": "application/json", **headers}.items()

@@ -10,8 +10,10 @@ from flask import Blueprint, Response, jsonify, request
 from airouter.errors import BadRequest, RouterError, Unauthorized
 from airouter.request import parse_json
 from airouter.runtime import Runtime
+from airouter.settings import Server
 from airouter.upstream.backend import Backend
 from airouter.web.body import read_body
+from airouter.web.pages import addressed_here
 
 # HTTP_ORIGIN: a browser sends it with a POST that some page has made it send.
 _SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
@@ -24,9 +26,10 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def check() -> None:
         key = runtime.state.settings.server.admin_key
         if key is None:
-            if not _on_this_machine():
+            if not _on_this_machine(runtime.state.settings.server):
                 raise Unauthorized(
-                    "/admin is open to this machine only; set ADMIN_KEY to use it from elsewhere.",
+                    "/admin is open to this machine only, at the router's own address and port; "
+                    "set ADMIN_KEY to use it from elsewhere.",
                     status=403,
                     code="forbidden",
                 )
@@ -110,14 +113,16 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
     return parse_json(raw, "") if raw.strip() else {}  # an operator's curl need not name the type
 
 
-def _on_this_machine() -> bool:
-    """A loopback peer that speaks for itself: a proxy on this machine forwards for anybody, a browser for any page."""
+def _on_this_machine(server: Server) -> bool:
+    """A loopback peer that speaks for itself: a proxy forwards for others, a browser acts for any page."""
+    environ = request.environ
     if any(
-        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_")
-        for name in request.environ
-    ):
+        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ
+    ) or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        return False
+    if not addressed_here(environ, server):  # a TCP proxy adds no header, but has another port
         return False
     try:
-        return ipaddress.ip_address(request.environ.get("REMOTE_ADDR", "")).is_loopback
+        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
     except ValueError:
         return False

@@ -1,5 +1,7 @@
-"""Who may call: a bearer key, when one is configured. `/` and `/health*` are public and spend nothing; `/admin/*` has
-a guard of its own."""
+"""Who may call: a bearer key when one is configured, else programs but not any web page.
+
+`/` and `/health*` are public; `/admin/*` has a guard of its own.
+"""
 
 import hmac
 from collections.abc import Mapping
@@ -9,19 +11,32 @@ from flask import Flask, request
 
 from airouter.errors import Unauthorized
 from airouter.runtime import Runtime
+from airouter.settings import Server
+from airouter.web.pages import refuse_pages
+
+PUBLIC = frozenset({"/", "/health/liveness", "/health/readiness"})
 
 
 def register(app: Flask, runtime: Runtime) -> None:
     @app.before_request
     def check() -> None:
-        path = request.path
-        if not (path == "/" or path == "/health" or path.startswith(("/health/", "/admin/"))):
-            authorise(request.environ, runtime.state.settings.server.api_key)
+        path, server = request.path, runtime.state.settings.server
+        if path == "/health":  # it needs no key, but asks every backend
+            if server.api_key is None:
+                refuse_pages(request.environ, server)
+        elif path not in PUBLIC and not path.startswith("/admin/"):
+            authorise(request.environ, server)
 
 
-def authorise(environ: Mapping[str, Any], key: str | None) -> None:
-    """Raises Unauthorized unless the request carries the key, where there is one."""
+def authorise(environ: Mapping[str, Any], server: Server) -> None:
+    """Check the key where there is one, else that the request is not a foreign web page's.
+
+    Raises:
+        Unauthorized: it may not be served.
+    """
+    key = server.api_key
     if key is None:
+        refuse_pages(environ, server)
         return
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     # Bytes, in constant time: a header may hold anything, and compare_digest refuses text that is not ASCII.

@@ -29,7 +29,7 @@ class Express:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
         try:
-            authorise(environ, self._runtime.state.settings.server.api_key)
+            authorise(environ, self._runtime.state.settings.server)
             answer = self._inference.chat(environ)
         except Exception as error:
             return answer_to(error, environ)(environ, start_response)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+
 import pytest
 import requests
 from resilience_harness import admin, status
@@ -42,6 +46,65 @@ def test_who_speaks_for_another_may_not(
     """A proxy on this machine forwards for anybody, and a browser for any page: without a key they are refused."""
     answer = call(chained, method, what, **{header: "127.0.0.1"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "what"), CALLS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:{port}",
+        "192.168.1.5:{port}",
+        "127.0.0.1",
+        "127.0.0.1:9",
+        "localhost:80",
+        "localhost.evil.example:{port}",
+        "127.0.0.1:{port}:{port}",
+        "",
+    ],
+)
+def test_another_address_may_not(chained: RouterProcess, method: str, what: str, host: str) -> None:
+    """A forwarded port, a rebound name: what was not addressed to the router's own loopback address is refused."""
+    answer = call(chained, method, what, Host=host.format(port=chained.port))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost", "[::1]"])
+def test_its_own_names_may(chained: RouterProcess, host: str) -> None:
+    assert call(chained, "GET", "status", Host=f"{host}:{chained.port}").status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "unheard-of"])
+def test_a_page_may_not(chained: RouterProcess, site: str) -> None:
+    """A GET from a page carries no Origin."""
+    assert call(chained, "GET", "status", Sec_Fetch_Site=site).status_code == 403
+
+
+def test_a_tcp_proxy_may_not(chained: RouterProcess) -> None:
+    """It adds no header of its own and connects from this machine, but is addressed at its own port."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client, socket.create_connection(("127.0.0.1", chained.port)) as inner:
+                back = threading.Thread(target=pump, args=(inner, client), daemon=True)
+                back.start()
+                pump(client, inner)
+                back.join(10)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        headers = {"Connection": "close"}
+        answer = requests.get(f"http://127.0.0.1:{port}/admin/status", headers=headers, timeout=10)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+        thread.join(10)
 
 
 def test_with_a_key_it_is_needed(make_chain) -> None:

@@ -74,8 +74,9 @@ def test_a_paused_call_does_not_read() -> None:
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total + b"x" * total)
 
     with WireServer(script) as server:
-        call, poller = begin(origin_of(server), limits=Limits(5, 0.3, 0.3, 20))
+        call, poller = begin(origin_of(server), limits=Limits(5, 5, 0.3, 20))
         while not call.buffered:
+            assert call.error is None
             poller.wait(time.monotonic() + 1)
         call.content_seen()
         call.paused, had = True, call.buffered

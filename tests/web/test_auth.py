@@ -82,7 +82,7 @@ def test_the_front_page_and_health_are_public(guarded: RouterProcess, path: str)
 def test_what_only_looks_public_is_not(guarded: RouterProcess, path: str) -> None:
     """A path that merely begins like a public one is private."""
     with Wire(guarded.port) as wire:
-        wire.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        wire.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         status = wire.read_until(b"\r\n").split(b" ")[1]
     assert status in (b"401", b"308")
 

@@ -74,7 +74,7 @@ def test_nothing_else_is_passed_through(
     """A path that is not on the list reaches no backend, however it is written."""
     with Wire(router.port) as wire:
         wire.sock.sendall(
-            f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
         )
         status = int(wire.read_until(b"\r\n\r\n").split(b" ")[1])
     assert status in (404, 308, 405, 400)
@@ -95,7 +95,7 @@ def test_head_ends_at_once(router: RouterProcess, sim: Simulator) -> None:
     with Wire(router.port) as wire:
         wire.sock.settimeout(5)
         wire.sock.sendall(
-            b"HEAD /primary/v1/models HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+            b"HEAD /primary/v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 200")
