@@ -9,18 +9,25 @@ from typing import Any
 
 import orjson
 
+from airouter.bounded_json import ANSWER_ELEMENTS, too_many
+
 _BOM = b"\xef\xbb\xbf"
 
 
-def loads(raw: bytes) -> Any:
+def loads(raw: bytes, most: int = ANSWER_ELEMENTS) -> Any:
     """The value of a JSON text; strict parsing first, so that valid JSON costs nothing extra.
 
     Bytes that are not UTF-8 and lone surrogates become U+FFFD, so that what is read can be
     written again. The constants NaN and Infinity become floats.
 
+    Args:
+        most: elements; a text of more is not parsed.
+
     Raises:
-        ValueError: it is not JSON even so.
+        ValueError: it is not JSON even so, or has too many elements.
     """
+    if too_many(raw, most):
+        raise ValueError(f"more than {most:,} elements")
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

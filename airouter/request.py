@@ -4,7 +4,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from airouter.errors import BadRequest
+from airouter.bounded_json import too_many
+from airouter.errors import BadRequest, TooLarge
 from airouter.types import Endpoint
 
 _MAX_MODEL_NAME = 256
@@ -39,10 +40,14 @@ class ChatRequest:
         return n
 
 
-def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
+def parse_json(raw: bytes, content_type: str, *, most_elements: int = 2_000_000) -> dict[str, Any]:
     """The body as an object.
 
+    Args:
+        most_elements: above it the body is not even parsed (`server.max_json_elements`).
+
     Raises:
+        TooLarge: it has more elements.
         BadRequest: it is not JSON, not an object, or not declared as JSON.
     """
     if content_type and "json" not in content_type.lower():
@@ -52,6 +57,12 @@ def parse_json(raw: bytes, content_type: str) -> dict[str, Any]:
         )
     if not raw.strip():
         raise BadRequest("The body is empty; send a JSON object.", code="empty_body")
+    if too_many(raw, most_elements):
+        raise TooLarge(
+            f"The body has more than {most_elements:,} JSON elements (server.max_json_elements); "
+            "send fewer, or several requests.",
+            code="too_many_elements",
+        )
     try:
         payload = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

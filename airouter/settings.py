@@ -77,6 +77,15 @@ class Server(Section):
     max_body_mb: float = Field(
         64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
     )
+    max_json_elements: int = Field(
+        2_000_000,
+        ge=1000,
+        le=100_000_000,
+        description=(
+            "Most JSON elements in a request body (commas, colons, lists and objects); above it: 413. "
+            "Bounds the memory of a parse."
+        ),
+    )
     body_timeout: Seconds = Field(
         60,
         description="Longest silence while a client sends its body, or takes what it asked for, in seconds.",

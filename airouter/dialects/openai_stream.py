@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from airouter.bounded_json import EVENT_ELEMENTS
 from airouter.lenient_json import loads
 
 _MAX_EVENT = 16 * 1024 * 1024
@@ -160,7 +161,7 @@ class SseReader:
             state.done = True
             return b""
         try:
-            chunk = loads(payload)
+            chunk = loads(payload, EVENT_ELEMENTS)
         except ValueError:
             chunk = None
         if not isinstance(chunk, dict):

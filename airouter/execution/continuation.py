@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from airouter import bounded_json
 from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.errors import RouterError, UpstreamBroken
 from airouter.execution.compose import Outgoing
@@ -90,7 +91,7 @@ def count_request(backend: Backend, model: str, text: str) -> HttpRequest:
 
 def read_count(body: bytes) -> int | None:
     try:
-        payload = orjson.loads(body)
+        payload = bounded_json.loads(body)
     except orjson.JSONDecodeError:
         return None
     count = payload.get("count") if isinstance(payload, dict) else None

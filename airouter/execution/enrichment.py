@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from airouter import bounded_json
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Exchange
@@ -95,7 +96,7 @@ def _read(backend: Backend, status: int, body: bytes) -> str:
             headers={},
         )
     try:
-        text = backend.provider.search_text(orjson.loads(body))
+        text = backend.provider.search_text(bounded_json.loads(body))
     except orjson.JSONDecodeError:
         raise UpstreamBroken("the search answered with something that is not JSON") from None
     if not text.strip():

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import orjson
 
+from airouter import bounded_json
 from airouter.clock import Clock
 from airouter.errors import UpstreamBroken
 from airouter.ports import Provider
@@ -136,7 +137,7 @@ class Backend:
 def model_names(body: bytes) -> list[str]:
     """The ids of a /v1/models answer; [] when it is not one."""
     try:
-        payload: Any = orjson.loads(body)
+        payload: Any = bounded_json.loads(body)
     except orjson.JSONDecodeError:
         return []
     entries = payload.get("data") if isinstance(payload, dict) else None

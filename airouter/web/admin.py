@@ -110,7 +110,10 @@ def backend_status(backend: Backend) -> dict[str, Any]:
 
 def _payload(runtime: Runtime) -> dict[str, Any]:
     raw = read_body(request.environ, runtime.state.settings.server, runtime.clock)
-    return parse_json(raw, "") if raw.strip() else {}  # an operator's curl need not name the type
+    if not raw.strip():
+        return {}
+    # An operator's curl need not name the type.
+    return parse_json(raw, "", most_elements=runtime.state.settings.server.max_json_elements)
 
 
 def _on_this_machine(server: Server) -> bool:

@@ -129,8 +129,10 @@ class Inference:
             exchange.limit(_seconds(timeout))
 
     def _payload(self, environ: Environ) -> dict[str, Any]:
-        raw = read_body(environ, self._runtime.state.settings.server, self._runtime.clock)
-        return parse_json(raw, environ.get("CONTENT_TYPE", ""))
+        server = self._runtime.state.settings.server
+        raw = read_body(environ, server, self._runtime.clock)
+        content_type = environ.get("CONTENT_TYPE", "")
+        return parse_json(raw, content_type, most_elements=server.max_json_elements)
 
     def _wish(self, environ: Environ, incoming: ChatRequest) -> Wish:
         """What the model's name and the X-Router-* headers ask for."""

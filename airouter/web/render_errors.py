@@ -8,6 +8,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from airouter import bounded_json
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
@@ -82,7 +83,7 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
 def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
     """`{"error": {message, type, param, code}}` out of whatever a backend sent."""
     try:
-        payload = orjson.loads(error.upstream_body)
+        payload = bounded_json.loads(error.upstream_body)
     except orjson.JSONDecodeError:
         payload = None
     inner = payload.get("error", payload) if isinstance(payload, dict) else None

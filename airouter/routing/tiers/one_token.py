@@ -6,7 +6,6 @@ the server. The first constrained request after a start also loads the server's 
 which takes seconds: no client waits for that.
 """
 
-import json
 import math
 import re
 from collections.abc import Generator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from airouter import lenient_json
 from airouter.clock import Clock
 from airouter.errors import DeadlineExceeded, RouterError
 from airouter.exchange.admission import admit
@@ -313,8 +313,8 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
     The message is not looked at: a reasoning parser may have taken its one token for reasoning.
     """
     try:
-        # Not orjson: servers write log-probabilities of NaN and -Infinity, which are no JSON.
-        first = json.loads(raw)["choices"][0]
+        # Leniently: servers write log-probabilities of NaN and -Infinity, which are no JSON.
+        first = lenient_json.loads(raw)["choices"][0]
         given = first["logprobs"]["content"][0]
         tokens = [
             (given["token"], given["logprob"]),
