@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
+from airouter import redaction
 from airouter.canaries import prove
 from airouter.clock import Clock
 from airouter.control import Control
@@ -104,6 +105,7 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
                 "logging": keep.settings.logging,
             }
         )
+    redaction.protect(settings)
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
     before = keep.backends if keep is not None else {}
     backends = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from airouter.clock import Clock, ms
+from airouter.redaction import masked
 from airouter.telemetry.background import Background
 from airouter.telemetry.logs import Log
 from airouter.telemetry.session_document import document
@@ -85,7 +86,8 @@ class SessionLogger:
             id8 = re.sub(r"[^A-Za-z0-9_-]", "_", record.id[:8]) or "none"
             try:
                 name = self._write(
-                    f"{record.timestamp.strftime(STAMP)}_{id8}", document(record, self._content)
+                    f"{record.timestamp.strftime(STAMP)}_{id8}",
+                    masked(document(record, self._content)),
                 )
             except Exception as error:  # a full disk, say: the next session may fit again
                 self._failed(f"session {id8} not saved", error)

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from airouter.redaction import masked, masked_text
+
 Blame = Literal["client", "us", "upstream"]
 
 
@@ -174,15 +176,16 @@ class UpstreamBroken(UpstreamError):
 
 
 class UpstreamStatus(UpstreamError):
-    """The backend answered with an error status of its own."""
+    """The backend answered with an error status of its own. It may quote the request's headers: the
+    router's keys are masked before anything of it is read, cut or logged."""
 
     def __init__(
         self, message: str, *, upstream_status: int, body: bytes, headers: dict[str, str]
     ) -> None:
         super().__init__(message)
         self.upstream_status = upstream_status
-        self.upstream_body = body
-        self.upstream_headers = headers
+        self.upstream_body = masked(body)
+        self.upstream_headers = {name: masked_text(value) for name, value in headers.items()}
 
 
 class PatienceOver(Exception):

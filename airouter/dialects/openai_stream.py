@@ -13,6 +13,7 @@ import orjson
 
 from airouter.bounded_json import EVENT_ELEMENTS
 from airouter.lenient_json import loads
+from airouter.redaction import masked_json
 
 _MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000
@@ -172,7 +173,7 @@ class SseReader:
         state.events += 1
         error = _error_in(chunk, event)
         if error is not None:
-            state.error = error
+            state.error = masked_json(error)
             return b""
         usage = chunk.get("usage")
         if isinstance(usage, dict):

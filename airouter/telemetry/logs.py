@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from pythonjsonlogger.json import JsonFormatter
 
 from airouter.clock import Clock
+from airouter.redaction import masked
 from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"
@@ -154,7 +155,7 @@ class _TextLines:
                 datetime.fromtimestamp(second[0], zone).strftime("%Y-%m-%d %H:%M:%S"),
             )
         text = f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - {_message(template, args)}"
-        return _escape(text).encode("utf-8", "backslashreplace") + b"\n"
+        return masked(_escape(text).encode("utf-8", "backslashreplace")) + b"\n"
 
 
 class AppLog:
@@ -293,7 +294,7 @@ def _encode(formatter: logging.Formatter, record: logging.LogRecord) -> bytes:
         text = formatter.format(record)
     except Exception:  # an extra field that JSON cannot hold
         text = _escape(f"{record.levelname} {record.msg}")
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return masked(text.encode("utf-8", "backslashreplace")) + b"\n"
 
 
 class _StdlibHandler(logging.Handler):

@@ -1,4 +1,5 @@
-"""The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once.
+"""The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once. Nothing is sent
+that has not passed here, so this is where the router's own keys are masked.
 
 Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run twice, and an owner inside
 the response is lost when an `after_request` fails.
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from airouter.exchange.exchange import Exchange
+from airouter.redaction import masked, masked_plain, masked_text
 from airouter.runtime import Runtime
 
 EXCHANGE = "airouter.exchange"
@@ -41,8 +43,21 @@ class Edge:
         environ[EXCHANGE] = exchange
         if environ.get("REQUEST_METHOD") == "POST":
             runtime.last_request = exchange.started
+
+        mask = masked
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            nonlocal mask
+            mask = masked_plain if status.startswith("2") else masked
+            values = "\n".join([value for _, value in headers])
+            if masked_text(values) is not values:
+                headers = [(name, masked_text(value)) for name, value in headers]
+            return start_response(status, headers, *error)
+
         try:
-            return Body(self._app(environ, start_response), exchange)
+            inner = self._app(environ, start)
+            # A stream's pieces are whole events, so no key is divided between two of them.
+            return Body(inner, map(mask, inner), exchange)
         except BaseException:
             exchange.close()
             raise
@@ -51,10 +66,10 @@ class Edge:
 class Body:
     """The response's body; `close()` is the end of the exchange, also for a body that was never read (HEAD)."""
 
-    def __init__(self, inner: Iterable[bytes], exchange: Exchange) -> None:
+    def __init__(self, inner: Iterable[bytes], pieces: Iterator[bytes], exchange: Exchange) -> None:
         self._inner = inner
         self._exchange = exchange
-        self._iterator: Iterator[bytes] = iter(inner)
+        self._iterator = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         return self._iterator

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 from flask import Blueprint, Response, request
 
+from airouter import redaction
 from airouter.errors import ClientGone, NotFound, RouterError
 from airouter.exchange.admission import admit
 from airouter.exchange.exchange import Exchange, Keepalive
@@ -66,9 +67,10 @@ def _run(waiting: Generator[Keepalive, None, object]) -> None:
 
 
 def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
+    keys = redaction.Stream()
     try:
         while True:
-            data = call.take()
+            data = keys.feed(call.take())
             if data:
                 yield data
             elif call.finished:
@@ -85,6 +87,8 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
     if call.error is not None:
         exchange.fail(call.error)
         raise _cut()
+    if rest := keys.flush():
+        yield rest
     exchange.settle("ok" if call.status < 400 else "upstream_error", call.status)
 
 

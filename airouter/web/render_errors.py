@@ -12,6 +12,7 @@ from airouter import bounded_json
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
+from airouter.redaction import masked_json
 from airouter.web.edge import EXCHANGE
 
 # A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
@@ -86,7 +87,7 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
         payload = bounded_json.loads(error.upstream_body)
     except orjson.JSONDecodeError:
         payload = None
-    inner = payload.get("error", payload) if isinstance(payload, dict) else None
+    inner = masked_json(payload.get("error", payload)) if isinstance(payload, dict) else None
     if isinstance(inner, str):
         inner = {"message": inner}
     if not isinstance(inner, dict):

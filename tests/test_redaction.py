@@ -1,0 +1,109 @@
+"""The router's own keys do not get into anything that it sends or writes, however a backend quotes them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from airouter import redaction
+from airouter.redaction import Stream, masked, masked_text, protect
+from airouter.settings import Settings
+
+KEY = "xai-SECRET-1234567890"
+ODD = 'Sl/ash"quo+te&ä-%20-0123456789'
+OTHER = ("router-Key-0123456789", "admin-Key-0123456789")
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
+    protect(settings(KEY))
+
+
+def settings(*keys: str, **server: str) -> Settings:
+    backends = {
+        f"b{i}": {"url": "http://127.0.0.1:9", "model": "m", "api_key": key}
+        for i, key in enumerate(keys)
+    }
+    return Settings.model_validate(
+        {"server": server, "backends": backends, "routes": {"primary": {"backends": ["b0"]}}}
+    )
+
+
+def test_every_configured_key_is_masked() -> None:
+    """The backends' keys, the callers' and the operator's; a key that a reload replaced as well."""
+    protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]))
+    for key in (KEY, "a-New-Key-98765", *OTHER):
+        text = f"Incorrect API key provided: Bearer {key}."
+        assert masked_text(text) == text.replace(key, "*" * len(key))
+        assert masked(text.encode()) == masked_text(text).encode()
+
+
+@pytest.mark.parametrize("key", [KEY, ODD])
+@pytest.mark.parametrize("before", ["", "a", "ab", "Bearer ", "user:"])
+def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
+    """In JSON, an address, HTML or base64; what is left of it is of no use."""
+    protect(settings(key))
+    plain = before + key
+    for written in (
+        plain,
+        json.dumps(plain),
+        json.dumps(plain, ensure_ascii=False),
+        json.dumps(plain).replace("/", "\\/"),
+        f"https://host/?key={quote(plain)}",
+        f"https://host/?key={quote(plain, safe='')}",
+    ):
+        clean = masked_text(written)
+        assert key[-12:] not in clean
+        assert "0123456789"[-6:] not in clean
+        assert "1234567890"[-6:] not in clean
+        assert len(clean.encode()) == len(written.encode())
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        raw = encode((plain + " and so on").encode())
+        clean_raw = masked(raw)
+        assert len(clean_raw) == len(raw)
+        assert key.encode()[3:-3] not in base64.b64decode(clean_raw.replace(b"*", b"A"))
+        assert clean_raw.count(b"*") >= len(key)
+
+
+def test_ordinary_text_is_untouched() -> None:
+    """It is not even copied; and keys that are words or placeholders do not count as secrets."""
+    protect(settings("simulated", "none", "EMPTY", "not-needed", "password", "sk-no-key-required"))
+    for text in (
+        b"",
+        b"data: {}\n\n",
+        b"simulated none EMPTY not-needed password sk-no-key-required",
+    ):
+        assert masked(text) is text
+    assert masked_text("simulated-primary") == "simulated-primary"
+
+
+def pieces(data: bytes, draw: random.Random) -> Iterator[bytes]:
+    while data:
+        size = draw.randrange(1, 12)
+        yield data[:size]
+        data = data[size:]
+
+
+def test_a_key_in_several_pieces_is_found() -> None:
+    """However a body is cut; nothing is lost and nothing is held back that cannot be a key."""
+    protect(settings(KEY, api_key=OTHER[0]))
+    draw = random.Random(7)
+    text = f"xai-xai-{KEY}{KEY} xai-SEC router-{OTHER[0]}r xai-SECRET-123456789".encode() * 5
+    for _ in range(200):
+        stream = Stream()
+        got = b"".join([*map(stream.feed, pieces(text, draw)), stream.flush()])
+        assert got == masked(text)
+        assert KEY.encode() not in got
+    assert Stream().feed(b"data: {}\n\n") == b"data: {}\n\n"
+
+
+def test_without_keys_nothing_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
+    stream = Stream()
+    assert (stream.feed(KEY.encode()), stream.flush()) == (KEY.encode(), b"")
