@@ -3,24 +3,24 @@
 import os
 import signal
 import sys
-import tempfile
 from contextlib import suppress
 from typing import Any
 
-from airouter import control
+from airouter import control, run_folder
 from airouter.errors import ConfigError
 from airouter.load_settings import load_settings
 
-os.environ.setdefault(control.VARIABLE, str(control.new_path()))
+_folder = run_folder.make()
+os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
 # Before numpy is imported: the learned tier's products are small, and its library's threads would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _settings = load_settings()
     if _settings.server.workers > 1:
         # Before prometheus_client is imported: it chooses its storage then.
-        os.environ.setdefault(
-            "PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="ai-router-metrics-")
-        )
+        _metrics = _folder / "metrics"
+        _metrics.mkdir()
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_metrics))
     from app import check
 
     check(_settings)
@@ -104,6 +104,8 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
     runtime = _runtime(worker)
     if runtime is not None:
         runtime.close()
+    if os.getppid() != worker.ppid:  # the master was killed and could not remove it
+        run_folder.remove(_folder)
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:

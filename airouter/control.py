@@ -4,14 +4,14 @@ A request to /admin/* reaches one worker process; what it asks for is written to
 The file belongs to one run of the server: gunicorn's master makes it, its workers inherit its path.
 """
 
-import contextlib
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from airouter import run_folder
 
 VARIABLE = "AIROUTER_CONTROL"
 _EVENTS_KEPT = 100
@@ -22,7 +22,7 @@ class Control:
 
     def __init__(self, path: Path | None = None) -> None:
         given = path or os.environ.get(VARIABLE)
-        self.path = Path(given) if given else new_path()
+        self.path = Path(given) if given else path_in(run_folder.make())
 
     def read(self) -> dict[str, Any]:
         try:
@@ -60,8 +60,6 @@ class Control:
     def remove(self) -> None:
         for path in (self.path, self._lock_path()):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.parent.rmdir()  # made for it by new_path(); any other folder is not empty
 
     def _lock_path(self) -> Path:
         return self.path.with_suffix(".lock")
@@ -77,6 +75,6 @@ class Control:
             return state
 
 
-def new_path() -> Path:
-    """A private file for one run of the server."""
-    return Path(tempfile.mkdtemp(prefix="ai-router-")) / "control.json"
+def path_in(folder: Path) -> Path:
+    """Where the file is in a run's folder."""
+    return folder / "control.json"

@@ -203,6 +203,7 @@ class Runtime:
 
     def start(self) -> None:
         """After the fork."""
+        self.metrics.start()
         self.housekeeper.start()
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """app.log and the lines on stdout: a request only queues a tuple; one thread per process writes in batches."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -118,11 +119,20 @@ class RotatingFile:
         if fd >= 0 and self._same(fd, path):
             return fd
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        new = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with suppress(OSError):
-            status = os.fstat(new)
-            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != 0o600:
-                os.fchmod(new, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            new = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            # A link is written through, to a device or another disk, but what it leads to keeps its mode.
+            new = os.open(path, flags, 0o600)
+        else:
+            with suppress(OSError):
+                status = os.fstat(new)
+                ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+                if ours and stat.S_IMODE(status.st_mode) != 0o600:
+                    os.fchmod(new, 0o600)
         if fd >= 0:
             os.close(fd)
         return new

@@ -95,7 +95,7 @@ class Metrics:
 
     With PROMETHEUS_MULTIPROC_DIR set when the program starts, all worker processes write there and any of them answers
     for all; gauges are summed over the living ones. Registered callbacks are then read every 2 s by a thread in each
-    worker that has served a request, because a scrape reaches only one of them.
+    worker, which `start()` starts, because a scrape reaches only one of them.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -160,10 +160,13 @@ class Metrics:
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
 
+    def start(self) -> None:
+        """In each worker, after the fork: its values are reported before its first request has ended."""
+        if self._multiprocess and self._refreshing_pid != os.getpid():
+            self._start_refreshing()
+
     def emit(self, record: ExchangeRecord) -> None:
         try:
-            if self._multiprocess and self._refreshing_pid != os.getpid():
-                self._start_refreshing()
             self._emit(record)
         except Exception:  # a sink must not raise
             self.errors += 1

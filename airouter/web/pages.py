@@ -32,9 +32,11 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
     origin = environ.get("HTTP_ORIGIN")
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if host and not _is_ours(host, server.host, server.allowed_hosts):
-        # On an address that others reach, a program may use any name; a page by a public name may be rebound.
+        # A program may use a name without a dot, which no page of the Internet has, and on an address
+        # that others reach any name. A browser may have been led here by such a name.
         browser = origin is not None or site is not None
-        if listens_on_loopback(server) or server.allowed_hosts or browser:
+        named = _is_dotless(host) or not (listens_on_loopback(server) or server.allowed_hosts)
+        if browser or not named:
             raise Unauthorized(
                 f"This router does not answer to the host name {_shown(host)}; add it to "
                 "server.allowed_hosts (ALLOWED_HOSTS), or set API_KEY.",
@@ -93,6 +95,11 @@ def _split(host: str) -> tuple[str | None, str]:
     if found is None:
         return None, ""
     return found["name"].lower().strip("[]"), found["port"] or "80"
+
+
+def _is_dotless(host: str) -> bool:
+    name, _ = _split(host)
+    return name is not None and "." not in name and ":" not in name
 
 
 def _is_loopback(name: str) -> bool:

@@ -225,3 +225,19 @@ def test_many_threads_lose_nothing(log):
     assert len(lines(log)) == 8_000
     assert log.dropped == 0
     assert logs.WAITING >= 8_000
+
+
+@pytest.mark.parametrize("name", ["app.log", "app.log.lock"])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_the_mode_of_a_linked_file_is_left_alone(tmp_path, link, name):
+    """A log that is a link is written through; what it leads to keeps its mode."""
+    target = tmp_path / "elsewhere"
+    target.write_text("")
+    target.chmod(0o644)
+    (tmp_path / "logs").mkdir()
+    link(target, tmp_path / "logs" / name)
+    log = AppLog(tmp_path / "logs", clock=Clock())
+    log.info("a line")
+    assert log.close()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert "a line" in (tmp_path / "logs" / "app.log").read_text()

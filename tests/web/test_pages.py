@@ -192,7 +192,9 @@ OPEN = {"host": "0.0.0.0", "allow_open": True}
         ({}, "router.localhost.example", False),
         ({}, "192.168.1.5:8002", False),
         ({}, "0.0.0.0:8002", False),
-        ({}, "router", False),
+        ({}, "router", True),
+        ({}, "router:8002", True),
+        ({}, "[2001:db8::1]:8002", False),
         ({}, "127.0.0.1:99999x", False),
         ({}, "user@127.0.0.1", False),
         ({"allowed_hosts": ["llm.example.com"]}, "LLM.example.com", True),
@@ -210,6 +212,13 @@ OPEN = {"host": "0.0.0.0", "allow_open": True}
 def test_host_names(server: dict[str, Any], host: str, served: bool) -> None:
     """A program is served under the names that are the router's own or configured."""
     assert refused(server, **{"HTTP_HOST": host}) == (None if served else "forbidden_host")
+
+
+def test_a_page_under_a_name_without_a_dot_is_refused() -> None:
+    """Such a name is for programs."""
+    for mark in ({"HTTP_ORIGIN": "http://nas:8002"}, {"HTTP_SEC_FETCH_SITE": "same-origin"}):
+        assert refused({}, HTTP_HOST="nas:8002", **mark) == "forbidden_host"
+    assert refused({"allowed_hosts": ["nas"]}, HTTP_HOST="nas", HTTP_ORIGIN="http://nas") is None
 
 
 @pytest.mark.parametrize("host", ["192.168.1.5:8002", "nas:8002", "nas.local:8002"])
