@@ -50,7 +50,7 @@ def parse_json(raw: bytes, content_type: str, *, most_elements: int = 2_000_000)
         TooLarge: it has more elements.
         BadRequest: it is not JSON, not an object, or not declared as JSON.
     """
-    if content_type and "json" not in content_type.lower():
+    if content_type and "json" not in content_type.partition(";")[0].lower():
         raise BadRequest(
             f"Send the body as JSON with 'Content-Type: application/json'; it came as {content_type[:80]!r}.",
             code="invalid_content_type",

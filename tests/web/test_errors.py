@@ -150,7 +150,13 @@ def test_a_body_nested_too_deeply_is_400(
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "ä/ö"],
+    [
+        "text/plain",
+        "text/plain;x=json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "ä/ö",
+    ],
 )
 def test_another_content_type_is_400(router: RouterProcess, sim: Simulator, kind: str) -> None:
     """Only JSON is taken for JSON."""
@@ -372,7 +378,7 @@ def test_a_broken_chunked_body_is_the_clients_error(
     router: RouterProcess, sim: Simulator, chunks: bytes
 ) -> None:
     """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the server."""
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     with Wire(router.port) as wire:
         wire.sock.sendall(head + chunks)
         wire.sock.shutdown(1)
@@ -397,8 +403,26 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
     router = make_router(config={"server": {"body_timeout": 0.5}}, warm=False)
     with Wire(router.port) as wire:
         wire.sock.sendall(
-            b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a"'
+            b'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"a"'
         )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 408")
     assert error_in(json.loads(answer.partition(b"\r\n\r\n")[2]))["code"] == "request_timeout"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/embeddings", "/api/route", "/admin/drain"]
+)
+def test_too_many_elements_are_413(router: RouterProcess, sim: Simulator, path: str) -> None:
+    """A small body that would become a large parse is refused before it is parsed, with the setting's name."""
+    bomb = (
+        b'{"messages":[{"role":"user","content":"x"}],"input":"x","a":['
+        + b"0," * 2_000_001
+        + b"0]}"
+    )
+    answer = requests.post(
+        router.url + path, data=bomb, headers={"Content-Type": "application/json"}, timeout=30
+    )
+    assert (answer.status_code, error_of(answer)["code"]) == (413, "too_many_elements")
+    assert "server.max_json_elements" in error_of(answer)["message"]
+    assert sim.stats("primary")["started"] == 0
