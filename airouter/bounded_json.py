@@ -26,7 +26,8 @@ def loads(raw: bytes | bytearray, most: int = EVENT_ELEMENTS) -> Any:
 
 
 def too_many(raw: bytes | bytearray, most: int) -> bool:
-    """Whether a text of JSON has more than `most` elements. Costs nothing for one of fewer bytes."""
+    """Whether a text of JSON has more than `most` elements. Costs nothing for one of fewer
+    bytes."""
     if len(raw) <= most:
         return False
     found = 0
@@ -39,7 +40,8 @@ def too_many(raw: bytes | bytearray, most: int) -> bool:
 
 
 def _outside_strings(raw: bytes | bytearray, most: int) -> int:
-    """Elements counted without what is quoted, up to the slice in which they become more than `most`."""
+    """Elements counted without what is quoted, up to the slice in which they become more than
+    `most`."""
     found, quoted, left = 0, False, b""
     for at in range(0, len(raw), _SLICE):
         piece = left + raw[at : at + _SLICE]

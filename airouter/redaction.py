@@ -1,8 +1,10 @@
-"""Keeps the router's own keys out of what it sends and writes: a backend may quote the key it was sent in an error.
+"""Keeps the router's own keys out of what it sends and writes: a backend may quote the key it was
+sent in an error.
 
-A key is masked by stars of the same length, so that a declared length of a body stays right. It is also
-found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8 characters, plain lower-case words and
-well-known placeholders are left alone: to mask them would spoil ordinary text.
+A key is masked by stars of the same length, so that a declared length of a body stays right. It is
+also found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8
+characters, plain lower-case words and well-known placeholders are left alone: to mask them would
+spoil ordinary text.
 """
 
 import base64
@@ -26,8 +28,8 @@ _WORD = re.compile(r"[a-z]+")
 
 
 class _Known:
-    """The keys as they may be written; replaced whole, and only ever added to: a key that a reload has
-    just replaced is a secret still."""
+    """The keys as they may be written; replaced whole, and only ever added to: a key that a reload
+    has just replaced is a secret still."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -58,7 +60,8 @@ def masked(data: bytes) -> bytes:
 
 
 def masked_plain(data: bytes) -> bytes:
-    """`masked()` without looking for base64, at a third of the cost: for the pieces of an answer."""
+    """`masked()` without looking for base64, at a third of the cost: for the pieces of an
+    answer."""
     return _replaced(data, _known.plain)
 
 

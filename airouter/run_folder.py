@@ -1,7 +1,8 @@
-"""The temporary folder of one run of the server: its control file, and the metrics that its workers share.
+"""The temporary folder of one run of the server: its control file, and the metrics that its workers
+share.
 
-It is removed when the process that made it ends. After a SIGKILL nothing can do that, so each start also
-removes what earlier runs of this user have left. A run that lives holds a lock in its folder.
+It is removed when the process that made it ends. After a SIGKILL nothing can do that, so each start
+also removes what earlier runs of this user have left. A run that lives holds a lock in its folder.
 """
 
 import atexit
@@ -20,8 +21,8 @@ def make() -> Path:
     """A new folder (0700) that exists as long as this process."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    # Locked before it has its name: a sweep that finds it cannot take it for a dead run's. Forked workers
-    # share the lock, which therefore lasts until the last of them has ended.
+    # Locked before it has its name: a sweep that finds it cannot take it for a dead run's. Forked
+    # workers share the lock, which therefore lasts until the last of them has ended.
     fresh = folder / f".{_LOCK}"
     lock = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -60,8 +60,8 @@ class Server(Section):
     allowed_hosts: tuple[str, ...] = Field(
         (),
         description=(
-            "Host names by which a router without a key may be addressed, beside loopback names and `host`; "
-            "`*.example.com` covers subdomains, `*` everything. Protects from DNS rebinding."
+            "Host names by which a router without a key may be addressed, beside loopback names and "
+            "`host`; `*.example.com` covers subdomains, `*` everything. Protects from DNS rebinding."
         ),
     )
     cors_origins: tuple[str, ...] = Field(

@@ -90,7 +90,8 @@ def test_a_bomb_is_refused(filler: bytes) -> None:
 
 
 def test_the_memory_of_a_parse_is_bounded() -> None:
-    """60 MB of small elements: what is accepted at most, and what is refused, stay far below what they would take."""
+    """60 MB of small elements: what is accepted at most, and what is refused, stay far below what
+    they would take."""
     program = f"""
 import resource
 from airouter.bounded_json import loads

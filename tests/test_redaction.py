@@ -1,4 +1,5 @@
-"""The router's own keys do not get into anything that it sends or writes, however a backend quotes them."""
+"""The router's own keys do not get into anything that it sends or writes, however a backend quotes
+them."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def gunicorn(tmp: Path, folder: Path, port: int, **env: str) -> subprocess.Popen
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGKILL])
 def test_a_server_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
-    """Its control file and the metrics of its workers, after a gentle stop, a quick one, and a kill."""
+    """Its control file and the metrics of its workers, after a gentle stop, a quick one, and a
+    kill."""
     tmp = tmp_path / "tmp"
     tmp.mkdir()
     port = free_port()

@@ -125,7 +125,8 @@ class RotatingFile:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            # A link is written through, to a device or another disk, but what it leads to keeps its mode.
+            # A link is written through, to a device or another disk, but what it leads to keeps its
+            # mode.
             new = os.open(path, flags, 0o600)
         else:
             with suppress(OSError):

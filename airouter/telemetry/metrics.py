@@ -161,7 +161,8 @@ class Metrics:
         self.in_flight_dec: Callable[[], None] = in_flight.dec
 
     def start(self) -> None:
-        """In each worker, after the fork: its values are reported before its first request has ended."""
+        """In each worker, after the fork: its values are reported before its first request has
+        ended."""
         if self._multiprocess and self._refreshing_pid != os.getpid():
             self._start_refreshing()
 

@@ -341,7 +341,8 @@ class Call:
             self._broken(ConnectionResetError())
 
     def on_message_begin(self) -> None:
-        # A second answer, which nothing has asked for: it would be taken for that of the next request.
+        # A second answer, which nothing has asked for: it would be taken for that of the next
+        # request.
         self._reusable = self._reusable and not self._whole
 
     def on_header(self, name: bytes, value: bytes) -> None:

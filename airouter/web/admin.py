@@ -117,7 +117,8 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
 
 
 def _on_this_machine(server: Server) -> bool:
-    """A loopback peer that speaks for itself: a proxy forwards for others, a browser acts for any page."""
+    """A loopback peer that speaks for itself: a proxy forwards for others, a browser acts for any
+    page."""
     environ = request.environ
     if any(
         name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ

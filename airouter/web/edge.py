@@ -1,5 +1,5 @@
-"""The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once. Nothing is sent
-that has not passed here, so this is where the router's own keys are masked.
+"""The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once.
+Nothing is sent that has not passed here, so this is where the router's own keys are masked.
 
 Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run twice, and an owner inside
 the response is lost when an `after_request` fails.

@@ -63,7 +63,8 @@ def test_who_speaks_for_another_may_not(
     ],
 )
 def test_another_address_may_not(chained: RouterProcess, method: str, what: str, host: str) -> None:
-    """A forwarded port, a rebound name: what was not addressed to the router's own loopback address is refused."""
+    """A forwarded port, a rebound name: what was not addressed to the router's own loopback address
+    is refused."""
     answer = call(chained, method, what, Host=host.format(port=chained.port))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
 
@@ -80,7 +81,8 @@ def test_a_page_may_not(chained: RouterProcess, site: str) -> None:
 
 
 def test_a_tcp_proxy_may_not(chained: RouterProcess) -> None:
-    """It adds no header of its own and connects from this machine, but is addressed at its own port."""
+    """It adds no header of its own and connects from this machine, but is addressed at its own
+    port."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

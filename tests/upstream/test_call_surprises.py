@@ -1,4 +1,5 @@
-"""Backends that answer what was not asked for: a switch of protocols, a second answer, shapes that break their reader."""
+"""Backends that answer what was not asked for: a switch of protocols, a second answer, shapes that
+break their reader."""
 
 from __future__ import annotations
 
@@ -112,7 +113,8 @@ def test_what_follows_inside_tls_closes_the_connection(tmp_path: Path) -> None:
 def test_a_fault_of_the_reader_fails_its_call_only(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception while an answer is read is that call's failure: another call on the poller goes on."""
+    """An exception while an answer is read is that call's failure: another call on the poller goes
+    on."""
 
     def broken() -> None:
         raise error

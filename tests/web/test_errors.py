@@ -414,7 +414,8 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
     "path", ["/v1/chat/completions", "/v1/embeddings", "/api/route", "/admin/drain"]
 )
 def test_too_many_elements_are_413(router: RouterProcess, sim: Simulator, path: str) -> None:
-    """A small body that would become a large parse is refused before it is parsed, with the setting's name."""
+    """A small body that would become a large parse is refused before it is parsed, with the
+    setting's name."""
     bomb = (
         b'{"messages":[{"role":"user","content":"x"}],"input":"x","a":['
         + b"0," * 2_000_001

@@ -1,4 +1,5 @@
-"""Several workers' gauges: all of them report from the start, and a dead one's values go with it."""
+"""Several workers' gauges: all of them report from the start, and a dead one's values go with
+it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ SSE = "text/event-stream"
 
 
 def quoting(how: str, key: str) -> tuple[int, str, list[bytes], str]:
-    """Status, content type, pieces of the body, and a header's value of the answer that quotes the key so."""
+    """Status, content type, pieces of the body, and a header's value of the answer that quotes the
+    key so."""
     said = f"Incorrect API key provided: {key}."
     error: Any = {"error": {"message": said, "type": key, "code": key, "param": {"sent": key}}}
     start = (

@@ -49,7 +49,8 @@ GETS = (
     "/admin/status",
 )
 EVIL = "https://evil.example"
-# What a browser sends from a page: (Host, Origin, Sec-Fetch-Site); None: not sent. {port}: the router's own.
+# What a browser sends from a page: (Host, Origin, Sec-Fetch-Site); None: not sent. {port}: the
+# router's own.
 PAGES: tuple[tuple[str, str | None, str | None], ...] = (
     ("127.0.0.1:{port}", EVIL, "cross-site"),
     ("127.0.0.1:{port}", EVIL, None),
@@ -101,7 +102,8 @@ def send(router: RouterProcess, method: str, path: str, headers: dict[str, str])
 
 
 def test_no_page_reaches_a_backend(keyless: RouterProcess, backends: Simulator) -> None:
-    """Every way in which a page can send a request is refused: none is executed, forwarded, or answered."""
+    """Every way in which a page can send a request is refused: none is executed, forwarded, or
+    answered."""
     backends.reset()
     variants = [
         *itertools.product(("POST",), POSTS, TYPES, PAGES),
@@ -223,7 +225,8 @@ def test_a_page_under_a_name_without_a_dot_is_refused() -> None:
 
 @pytest.mark.parametrize("host", ["192.168.1.5:8002", "nas:8002", "nas.local:8002"])
 def test_an_open_router_is_not_rebound(host: str) -> None:
-    """On an open address pages of the router's own local names pass; by a public name only a listed one does."""
+    """On an open address pages of the router's own local names pass; by a public name only a listed
+    one does."""
     same = {"HTTP_HOST": host, "HTTP_ORIGIN": f"http://{host}"}
     assert refused(OPEN, **same) is None
     rebound = {"HTTP_HOST": "evil.example:8002", "HTTP_ORIGIN": "http://evil.example:8002"}
