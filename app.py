@@ -105,7 +105,7 @@ def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None =
                 "logging": keep.settings.logging,
             }
         )
-    redaction.protect(settings)
+    redaction.protect(settings.keys())
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
     before = keep.backends if keep is not None else {}
     backends = {

@@ -12,13 +12,11 @@ import html
 import json
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import orjson
-
-if TYPE_CHECKING:
-    from airouter.settings import Settings
 
 _SHORTEST = 8
 _PLACEHOLDERS = frozenset(
@@ -42,12 +40,10 @@ class _Known:
 _known = _Known()
 
 
-def protect(settings: "Settings") -> None:
-    """Mask the keys of this configuration from now on, beside those known before."""
-    server = settings.server
-    found = (server.api_key, server.admin_key, *(b.api_key for b in settings.backends.values()))
+def protect(keys: Iterable[str | None]) -> None:
+    """Mask these keys from now on, beside those known before."""
     with _known.lock:
-        _known.keys |= {key for key in found if key and _is_secret(key)}
+        _known.keys |= {key for key in keys if key and _is_secret(key)}
         plain = {form for key in _known.keys for form in _plain(key)}
         _known.plain = tuple(sorted(plain, key=len, reverse=True))
         forms = plain.union(*map(_base64, _known.keys))

@@ -459,6 +459,11 @@ class Settings(Section):
             )
         return self
 
+    def keys(self) -> tuple[str | None, ...]:
+        """Every secret of the configuration."""
+        server = self.server
+        return (server.api_key, server.admin_key, *(b.api_key for b in self.backends.values()))
+
     def usable(self, name: str) -> bool:
         """Whether a backend exists for real: it has a URL, and a key if it is a cloud."""
         backend = self.backends.get(name)

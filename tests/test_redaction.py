@@ -23,7 +23,7 @@ OTHER = ("router-Key-0123456789", "admin-Key-0123456789")
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", redaction._Known())
-    protect(settings(KEY))
+    protect(settings(KEY).keys())
 
 
 def settings(*keys: str, **server: str) -> Settings:
@@ -38,7 +38,7 @@ def settings(*keys: str, **server: str) -> Settings:
 
 def test_every_configured_key_is_masked() -> None:
     """The backends' keys, the callers' and the operator's; a key that a reload replaced as well."""
-    protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]))
+    protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]).keys())
     for key in (KEY, "a-New-Key-98765", *OTHER):
         text = f"Incorrect API key provided: Bearer {key}."
         assert masked_text(text) == text.replace(key, "*" * len(key))
@@ -49,7 +49,7 @@ def test_every_configured_key_is_masked() -> None:
 @pytest.mark.parametrize("before", ["", "a", "ab", "Bearer ", "user:"])
 def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
     """In JSON, an address, HTML or base64; what is left of it is of no use."""
-    protect(settings(key))
+    protect(settings(key).keys())
     plain = before + key
     for written in (
         plain,
@@ -74,7 +74,11 @@ def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
 
 def test_ordinary_text_is_untouched() -> None:
     """It is not even copied; and keys that are words or placeholders do not count as secrets."""
-    protect(settings("simulated", "none", "EMPTY", "not-needed", "password", "sk-no-key-required"))
+    protect(
+        settings(
+            "simulated", "none", "EMPTY", "not-needed", "password", "sk-no-key-required"
+        ).keys()
+    )
     for text in (
         b"",
         b"data: {}\n\n",
@@ -93,7 +97,7 @@ def pieces(data: bytes, draw: random.Random) -> Iterator[bytes]:
 
 def test_a_key_in_several_pieces_is_found() -> None:
     """However a body is cut; nothing is lost and nothing is held back that cannot be a key."""
-    protect(settings(KEY, api_key=OTHER[0]))
+    protect(settings(KEY, api_key=OTHER[0]).keys())
     draw = random.Random(7)
     text = f"xai-xai-{KEY}{KEY} xai-SEC router-{OTHER[0]}r xai-SECRET-123456789".encode() * 5
     for _ in range(200):
