@@ -70,10 +70,12 @@ _REMINDER = re.compile(r"(?m)^# (?:\*SEARCH/REPLACE block\* Rules:|File editing 
 _IDE, _IDE_ASK = "# Context from my IDE setup", "## My request for Codex:"
 _RETRIEVAL = ("<context>", "<source")  # a template that carries documents for the question
 
-_OPENING = re.compile(
-    rf"(?m)^[ \t]*<({'|'.join(map(re.escape, sorted(_BLOCKS, key=len, reverse=True)))})"
-    r"(?:\s[^<>\n]{0,300})?>"
-)
+_NAMES = "|".join(map(re.escape, sorted(_BLOCKS, key=len, reverse=True)))
+_MARK = rf"<({_NAMES})(?:\s[^<>\n]{{0,300}})?>"
+# Where a program puts a block: at the beginning of a line, or right after a word or a mark. A person
+# who names one in a sentence puts a space or a quotation mark before it.
+_OPENING = re.compile(rf"(?m)(?:^[ \t]*|(?<=[^\s`\"'“„«(])){_MARK}")
+_NEXT = re.compile(rf"[ \t]*{_MARK}")
 _RESULT_PARTS = ("tool_result", "tool-result", "function_call_output")
 
 # How the system text of an agent begins.
@@ -165,8 +167,7 @@ def _without_blocks(text: str) -> str:
             continue
         kept.append(text[at : found.start()])
         at = end
-        # What follows a block on its line begins a text of its own.
-        found = _OPENING.match(text, at) or _OPENING.search(text, at)
+        found = _NEXT.match(text, at) or _OPENING.search(text, at)
     kept.append(text[at:])
     return "".join(kept)
 

@@ -27,7 +27,8 @@ _RETRIEVAL_IN = 400  # characters at the beginning that tell a retrieval templat
 _AFTER_TRANSCRIPT = 60
 _BESIDE = 400  # characters of instruction beside a transcript
 _HEADING = "### task:"
-_OPEN = "<chat_history>"
+_UNMARKED = "compaction"  # the task whose template does not mark where its chat ends
+_OPEN, _CLOSE = "<chat_history>", "</chat_history>"
 _TURN = re.compile(
     r"(?im)(?:^|[\s\-*\[(<>•{\"])(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|用户|用戶|ユーザー|사용자|"
     r"مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|uživatel|käyttäjä)\s*[\])>\"]?\s?[:：]"
@@ -77,7 +78,7 @@ class MetaMarkers:
         if not (_alone(features) and ask[:20].lstrip().lower().startswith(_HEADING)):
             return False
         folded = fold(ends_of(ask))
-        if self._retrieves(folded) or self._person_follows(ask):
+        if self._retrieves(folded) or self._person_follows(folded):
             return False
         at = min((folded.find(chat) for chat in self.chats if chat in folded), default=-1)
         return at > 0 and any(heading in folded[:at] for heading in self.headings)
@@ -103,7 +104,7 @@ class MetaMarkers:
             return False
         if _BEFORE_NONE.search(before.partition(_HEADING)[0].rstrip(" :")):
             return False
-        if not self._person_follows(ask):
+        if not self._person_follows(folded):
             if features.system and tag and not before:
                 return True
             if folded.startswith(_HEADING) or (tag and tag[0].lower() == _OPEN):
@@ -122,11 +123,13 @@ class MetaMarkers:
         """The marker that fits, or None. A retrieval template or a quoting person fits none."""
         texts = _texts(features)
         ask = texts.get("ask", "")
-        if ask and (self._retrieves(ask) or self._person_follows(features.ask)):
-            texts = {place: text for place, text in texts.items() if place == "system"}
+        # A person's words stand after the chat of a template, or documents before it.
+        theirs = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
         everything = "\n".join(set(texts.values()))
         for marker in self.markers:
             if marker.phrases[0] not in everything:  # as nearly always
+                continue
+            if theirs and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
                 continue
             places = ("ask", "turn", "system") if marker.where == "any" else (marker.where,)
             if any(_stands(marker, texts[place], place) for place in places if place in texts):
@@ -136,13 +139,19 @@ class MetaMarkers:
     def _retrieves(self, ask: str) -> bool:
         """A template that hands over documents with a question, which begins like housekeeping."""
         head = ask[:_RETRIEVAL_IN]
-        return any(mark in head for mark in self.retrieval)
+        for chat in self.chats:  # what is quoted in a chat is not the template's
+            head = head.partition(chat)[0]
+        return head.startswith(_HEADING) and any(mark in head for mark in self.retrieval)
 
     def _person_follows(self, ask: str) -> bool:
-        """Something that is no part of a template comes after the transcript."""
-        ends = [found.end() for found in _TRANSCRIPT_END.finditer(ask[-_TAIL:])]
-        rest = fold(ask[-_TAIL:][ends[-1] :]) if ends else ""
-        return bool(rest) and not rest.startswith(self.closings)
+        """Something that is no part of a template comes after its chat.
+
+        Args:
+            ask: folded.
+        """
+        _, closed, rest = ask.rpartition(_CLOSE)
+        rest = rest.strip()
+        return bool(closed and rest and _OPEN in ask) and not rest.startswith(self.closings)
 
 
 def load_markers(path: Path = PATH) -> MetaMarkers:
