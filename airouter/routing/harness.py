@@ -71,11 +71,8 @@ _IDE, _IDE_ASK = "# Context from my IDE setup", "## My request for Codex:"
 _RETRIEVAL = ("<context>", "<source")  # a template that carries documents for the question
 
 _NAMES = "|".join(map(re.escape, sorted(_BLOCKS, key=len, reverse=True)))
-_MARK = rf"<({_NAMES})(?:\s[^<>\n]{{0,300}})?>"
-# Where a program puts a block: at the beginning of a line, or right after a word or a mark. A person
-# who names one in a sentence puts a space or a quotation mark before it.
-_OPENING = re.compile(rf"(?m)(?:^[ \t]*|(?<=[^\s`\"'“„«(])){_MARK}")
-_NEXT = re.compile(rf"[ \t]*{_MARK}")
+_OPENING = re.compile(rf"<({_NAMES})(?:\s[^<>\n]{{0,300}})?>")
+_QUOTES = frozenset("`\"'“„«(")
 _RESULT_PARTS = ("tool_result", "tool-result", "function_call_output")
 
 # How the system text of an agent begins.
@@ -154,22 +151,34 @@ def _human_of(text: str, result: bool) -> tuple[str, bool, bool]:
 
 def _without_blocks(text: str) -> str:
     """The text without its harness blocks. One that is not closed is left: a person may name it."""
-    found = _OPENING.search(text)
-    if found is None:
-        return text
-    kept, at, open_for_good = [], 0, set()
-    while found is not None:
+    kept: list[str] = []
+    at, open_for_good = 0, set[str]()
+    for found in _OPENING.finditer(text):
         name = found[1]
-        end = -1 if name in open_for_good else _end_of(text, name, found.end())
+        if found.start() < at or name in open_for_good or not _placed(text, found.start(), at):
+            continue
+        end = _end_of(text, name, found.end())
         if end < 0:
             open_for_good.add(name)
-            found = _OPENING.search(text, found.end())
             continue
         kept.append(text[at : found.start()])
         at = end
-        found = _NEXT.match(text, at) or _OPENING.search(text, at)
-    kept.append(text[at:])
-    return "".join(kept)
+    return "".join((*kept, text[at:])) if at else text
+
+
+def _placed(text: str, start: int, after: int) -> bool:
+    """Whether a block begins where a program puts one: a line's beginning, or right after a word.
+
+    A person who names one in a sentence puts a space or a quotation mark before it.
+
+    Args:
+        after: where the block before this one ended.
+    """
+    before = text[max(after, start - 40) : start]
+    line = before.rpartition("\n")[2]
+    if not line.strip(" \t"):
+        return True
+    return not line[-1].isspace() and line[-1] not in _QUOTES
 
 
 def _end_of(text: str, name: str, start: int) -> int:

@@ -234,9 +234,10 @@ def _texts(features: Features) -> dict[str, str]:
     if features.n_messages > 1 and len(features.last_text) <= _LAST_CHARS:
         texts["last"] = fold(features.last_text)
     elif features.n_messages == 1 and len(features.ask) <= _LAST_CHARS:
-        texts["last"] = fold(features.ask)
+        texts["last"] = texts.get("ask") or fold(features.ask)
     if features.last_role != "assistant":
-        texts["turn"] = fold(ends_of(features.last_text))
+        same = features.last_text == features.ask and "ask" in texts
+        texts["turn"] = texts["ask"] if same else fold(ends_of(features.last_text))
     if features.system:
         texts["system"] = fold(ends_of(features.system))
     return texts

@@ -23,14 +23,21 @@ _NAMES_A_LABEL = re.compile(
 )
 _LOOKED_AT = 4000  # characters, at either end, in which an order to the router is looked for
 # An ask that sounds like a textbook's and may be anything: its words do not say how hard it is.
+# Looked for in lower case at either end of it; first by a part of a word, which is quick.
+_HARD_ENDS = 300
+_HARD_HINTS = (
+    "prov", "proof", "beweis", "montre", "demuestr", "dimostr", "demonstr", "докаж", "доказ", "證",
+    "证", "証", "compiler", "operating system", "kernel", "engine", "browser", "hypervisor",
+    "machine", "complete", "entire", "full", "whole",
+)  # fmt: skip
 _HARD = re.compile(
-    r"(?i)^\W*(?:(?:please|can you|could you|now)\s+)*(?:prove|disprove|beweisen? |d[ée]montre|"
-    r"demuestr|dimostr|demonstre|prove que|докаж|доказ|證明|证明|証明)|"
+    r"^\W*(?:(?:please|can you|could you|now)\W+)*(?:prove|disprove|beweise?n? |d[ée]montre|"
+    r"demuestr|dimostr|demonstre|докаж|доказ|證明|证明|証明)|"
     r"\bprove (?:that|it|the)\b|\bgive (?:me )?a (?:complete |full |rigorous )?proof\b|"
     r"\b(?:write|implement|build|create|develop|design|code|program)\b[^.?!\n]{0,60}\b"
     r"(?:compilers?|operating system|kernel|(?:database|browser|javascript|game|physics) engine|"
-    r"web browser|hypervisor|theorem prover|virtual machine|"
-    r"(?:complete|entire|full|fully|full-featured|whole|production-(?:grade|ready))\s+(?:\S+\s+){0,3}"
+    r"web browser|hypervisor|theorem prover|virtual machine|(?:complete|entire|full|fully|"
+    r"full-featured|whole|production-(?:grade|ready))\s+(?:\S+\s+){0,3}"
     r"(?:interpreter|emulator|engine|system|server|framework|language|database|protocol|stack))\b"
 )
 # The least probability to decide, whatever was trained: PRIMARY was called too early on prompts
@@ -120,9 +127,18 @@ def _doubt_of(name: str, features: Features) -> str:
     """Why it should not decide this class of this request; empty when there is no reason."""
     if name == "META" and (features.has_tools or features.agent):
         return "an agent's request, or one with tools, is not housekeeping"
-    if name == "PRIMARY" and _HARD.search(features.ask, 0, _LOOKED_AT):
+    if name == "PRIMARY" and _may_be_hard(features.ask):
         return "a proof or a large program may be harder than it sounds"
     return ""
+
+
+def _may_be_hard(ask: str) -> bool:
+    ends = (ask,) if len(ask) <= 2 * _HARD_ENDS else (ask[:_HARD_ENDS], ask[-_HARD_ENDS:])
+    return any(
+        _HARD.search(end)
+        for end in map(str.lower, ends)
+        if any(hint in end for hint in _HARD_HINTS)
+    )
 
 
 def _label(name: str, features: Features) -> str:
