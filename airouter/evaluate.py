@@ -1,8 +1,10 @@
 """`python -m airouter evaluate FILE.jsonl`: how well the cascade decides on labelled prompts.
 
-A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision is right when it is the
-label or in `also_ok`; a prompt is covered when rules, cache or learned tier decided it, without a model call; a harmful
-error is ENRICH or COMPLEX sent to the primary, as a share of what is covered.
+A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision
+is right when it is the label or in `also_ok`, and for META also when it is PRIMARY: the prompt stays
+local and is not searched for. A prompt is covered when rules, cache or learned tier decided it,
+without a model call; a harmful error is ENRICH or COMPLEX sent to the primary, as a share of what is
+covered.
 """
 
 import argparse
@@ -106,6 +108,10 @@ def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
     """Decide one prompt; an error of the cascade leaves it undecided and is counted."""
     label = record["label"]
     accepted = frozenset({label, *record.get("also_ok", ())})
+    if (
+        label == "META"
+    ):  # answered locally without a search; how often it was known, META recall says
+        accepted |= {"PRIMARY"}
     features = features_of(
         parse_request("chat", {"messages": record["messages"], **record.get("request", {})})
     )

@@ -224,6 +224,12 @@ class EnrichmentSettings(Section):
     timeout: Seconds = Field(
         60, description="Seconds for the search; then the answer is given without it, and says so."
     )
+    with_tools: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="For a request that brings tools. `auto`: searched for, unless one of the tools "
+        "fetches what is asked for (a web search, a browser, `get_weather` for the weather). "
+        "`always`: searched for whatever the tools. `never`: not searched for.",
+    )
 
 
 class ReasoningTier(Section):

@@ -56,7 +56,8 @@ class Limits:
 class Features:
     """What deciding looks at; computed once per request.
 
-    Lengths are in characters. `ask` is the last user turn's text, as sent. `system` is the leading system text.
+    Lengths are in characters. `ask` is the newest user turn's text without what an agent's harness
+    adds to it. `system` is the leading system text. `tools` names what the client can call.
     """
 
     ask: str
@@ -70,6 +71,8 @@ class Features:
     has_tools: bool
     has_images: bool
     task: str | None  # metadata.task, as Open WebUI states it
+    tools: tuple[str, ...] = ()  # "name" or "name: description" of each, lower case
+    agent: bool = False  # an agent's harness or system text is in it
 
 
 @immutable

@@ -33,7 +33,8 @@ PROMPTS = [
         "messages": [
             {
                 "role": "user",
-                "content": "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello",
+                "content": "### Task:\nMake a concise title summarizing the chat history.\n"
+                "<chat_history>\nUSER: hi\nASSISTANT: hello\n</chat_history>",
             }
         ],
         "label": "META",
@@ -74,6 +75,17 @@ def test_offline_writes_the_promised_figures(
     assert set(found["decision_ms"]) == {"p50", "p99"}
     assert found["meta_recall"] == 1.0
     assert "accuracy on covered" in capsys.readouterr().out
+
+
+def test_housekeeping_that_stays_local_is_right_and_not_recalled(tmp_path: Path) -> None:
+    """An instruction with a transcript that no rule knows goes to the primary, without a search."""
+    path = tmp_path / "one.jsonl"
+    text = "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": text}], "label": "META"}))
+    assert run(parsed(str(path), "--offline", "--json", str(tmp_path / "f.json"))) == 0
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert (found["coverage"], found["accuracy_on_covered"], found["meta_recall"]) == (1, 1, 0)
+    assert found["confusion"]["META"]["PRIMARY"] == 1
 
 
 def test_the_picture(file: Path, tmp_path: Path) -> None:

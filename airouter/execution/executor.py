@@ -69,7 +69,7 @@ class Executor:
             finished = speculation.finished if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, finished))
             self._log_decision(decision)
-            plan = self.planner.plan(decision, needs=lambda name: self._can_serve(name, features))
+            plan = self._plan(decision, features)
         else:
             decision, plan = settled
         decided_at = self._clock.monotonic()
@@ -112,11 +112,7 @@ class Executor:
             return (*settled, features)
         deliberation = self.cascade.deliberate(features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
-        return (
-            decision,
-            self.planner.plan(decision, needs=lambda name: self._can_serve(name, features)),
-            features,
-        )
+        return decision, self._plan(decision, features), features
 
     def _settled(self, work: Work) -> tuple[Decision, Plan] | None:
         """What needs no deciding: a backend's own model, a forced route, a tool conversation that began somewhere."""
@@ -130,9 +126,7 @@ class Executor:
             decision = Decision(
                 LABEL_OF_ROUTE[wish.route], "explicit", None, None, 0.0, (), forced=True
             )
-            return decision, self.planner.plan(
-                decision, needs=lambda name: self._can_serve(name, work.features)
-            )
+            return decision, self._plan(decision, work.features)
         if work.features.last_role in ("tool", "function"):
             recalled = self._memory.recall(request.messages)
             if recalled is not None and recalled[1] in self.backends:
@@ -153,6 +147,11 @@ class Executor:
                 plan.label, "conversation", None, None, 0.0, (verdict,), forced=True
             ), plan
         return None
+
+    def _plan(self, decision: Decision, features: Features) -> Plan:
+        return self.planner.plan(
+            decision, needs=lambda name: self._can_serve(name, features), features=features
+        )
 
     def _log_decision(self, decision: Decision) -> None:
         """META is decided by rules and not classified."""

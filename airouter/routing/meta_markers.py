@@ -1,4 +1,4 @@
-"""The housekeeping prompts of frontends, known by short literal phrases (`config/meta_markers.yaml`)."""
+"""The housekeeping prompts of frontends, known by literal phrases (`config/meta_markers.yaml`)."""
 
 import re
 from dataclasses import dataclass
@@ -12,19 +12,22 @@ from airouter.load_settings import ROOT
 from airouter.types import Features
 
 PATH = ROOT / "config" / "meta_markers.yaml"
-PLACES = ("ask", "end", "last", "system", "any")
+PLACES = ("ask", "end", "exact", "last", "turn", "system", "any")
 
 _SPACE = re.compile(r"\s+")
-_HEAD, _TAIL = 3000, 1500  # characters that are looked at; an instruction stands at either end
-_NEAR = 200  # characters from the beginning of a system text within which the first phrase stands
-_AT = 60  # the same for a message, which a frontend begins with its instruction
-_AT_END = 400  # characters at the end within which the first phrase of an instruction stands that comes last
-_QUOTES = frozenset('"`“”„«»「『')
+# Characters that are looked at; an instruction stands at either end.
+_HEAD, _TAIL = 3000, 1500
+# Characters within which the first phrase of an instruction stands: of a system text (an agent puts
+# two lines before it), of a message, at the end of a message, and where nothing may precede it.
+_NEAR, _AT, _AT_END, _BEGINS = 320, 60, 400, 2
+_BEFORE_NONE = re.compile(r"[?:\"`“”„«»「『]")  # a question or a quotation: a person's words
 _LAST_CHARS = 900  # an instruction as the last message is no longer than this
-_AFTER_TRANSCRIPT = (
-    60  # characters that may follow a transcript; more is a person's own question about it
-)
+_RETRIEVAL_IN = 400  # characters at the beginning that tell a retrieval template
+# Characters that may follow a transcript; more is a person's own question about it.
+_AFTER_TRANSCRIPT = 60
 _BESIDE = 400  # characters of instruction beside a transcript
+_HEADING = "### task:"
+_UNMARKED = "compaction"  # the task whose template does not mark where its chat ends
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
 _TURN = re.compile(
     r"(?im)(?:^|[\s\-*\[(<>•{\"])(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|用户|用戶|ユーザー|사용자|"
@@ -36,7 +39,12 @@ _REPLY = re.compile(
 )
 _COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
 _TRANSCRIPT_TAG = re.compile(
-    r"(?i)<(?:chat_history|conversation|messages|chat|transcript|dialogue?)>"
+    r"(?i)<(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"dialogue?|history)>"
+)
+_TRANSCRIPT_END = re.compile(
+    r"(?i)</(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"dialogue?|history)>"
 )
 
 
@@ -49,6 +57,7 @@ class Marker:
     task: str
     where: str
     phrases: tuple[str, ...]
+    begins: bool = False  # the first phrase is how the prompt begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +68,51 @@ class MetaMarkers:
     retrieval: tuple[str, ...]
     products: tuple[str, ...]
     handovers: tuple[str, ...]
+    closings: tuple[str, ...]
+    headings: tuple[str, ...]
+    chats: tuple[str, ...]
+
+    def templated(self, features: Features) -> bool:
+        """Housekeeping by the shape of Open WebUI's templates: an administrator's own wording."""
+        ask = features.ask
+        if not (_alone(features) and ask[:20].lstrip().lower().startswith(_HEADING)):
+            return False
+        folded = fold(ends_of(ask))
+        if self._retrieves(folded) or self._person_follows(folded):
+            return False
+        at = min((folded.find(chat) for chat in self.chats if chat in folded), default=-1)
+        return at > 0 and any(heading in folded[:at] for heading in self.headings)
 
     def shaped(self, features: Features) -> bool:
-        """Housekeeping of an unlisted frontend: a transcript, and beside it what to make of it and how to hand it over.
+        """An instruction together with a transcript: perhaps housekeeping of an unlisted frontend.
 
-        The instruction is all that stands beside the transcript; a long one is a person's, who has more to say.
+        Either the marks of a template stand there (`<chat_history>`, `### Task:`, a system text that
+        instructs and a message that is all transcript), or what stands beside the transcript names
+        a product of housekeeping and how to hand it over. A person may have pasted it: where more
+        of the person's words follow, it is the person's.
         """
         ask = features.ask
-        if (
-            features.n_user != 1
-            or features.previous
-            or features.last_role != "user"
-            or len(ask) > _HEAD + _TAIL
-        ):
+        if not _alone(features) or not any(mark in ask for mark in ":：<"):  # spares the searches
             return False
-        if not any(
-            mark in ask for mark in ":：<"
-        ):  # no transcript is without; spares the searches below
-            return False
+        ask = ends_of(ask)
         first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
-        if not (tag or (first and reply)) or _person_follows(fold(ask)):
+        if tag and not _TRANSCRIPT_END.search(ask, tag.end()):
+            tag = None  # a tag that is named, with nothing in it
+        begins = min((found.start() for found in (first, reply, tag) if found), default=0)
+        folded, before = fold(ask), fold(ask[:begins])
+        if not (tag or (first and reply)) or self._retrieves(folded):
             return False
-        begins = min(found.start() for found in (first, reply, tag) if found)
-        beside = fold(f"{ask[:begins]} {ask[begins:].rpartition(chr(10))[2][-_BESIDE:]}")
+        if _BEFORE_NONE.search(before.partition(_HEADING)[0].rstrip(" :")):
+            return False
+        if not self._person_follows(folded):
+            if features.system and tag and not before:
+                return True
+            if folded.startswith(_HEADING) or (tag and tag[0].lower() == _OPEN):
+                return bool(before)
+        after = fold(_TRANSCRIPT_END.split(ask)[-1] if tag else ask[begins:].rpartition("\n")[2])
+        if tag and len(after) > _AFTER_TRANSCRIPT:
+            return False
+        beside = f"{before} {after[-_BESIDE:]}"
         if len(beside) > 2 * _BESIDE or any(mark in beside for mark in self.retrieval):
             return False
         return _names(self.products, beside) and bool(
@@ -89,22 +120,38 @@ class MetaMarkers:
         )
 
     def find(self, features: Features) -> Marker | None:
-        """The marker that fits, or None. A retrieval template or a person who quotes a marker fits none."""
+        """The marker that fits, or None. A retrieval template or a quoting person fits none."""
         texts = _texts(features)
         ask = texts.get("ask", "")
-        instruction = ask.partition(_OPEN)[0]
-        if any(mark in instruction for mark in self.retrieval) or (ask and _person_follows(ask)):
-            texts = {place: text for place, text in texts.items() if place == "system"}
+        # A person's words stand after the chat of a template, or documents before it.
+        theirs = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
         everything = "\n".join(set(texts.values()))
         for marker in self.markers:
             if marker.phrases[0] not in everything:  # as nearly always
                 continue
-            places = ("ask", "last", "system") if marker.where == "any" else (marker.where,)
-            if any(
-                _stands(marker.phrases, texts[place], place) for place in places if place in texts
-            ):
+            if theirs and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
+                continue
+            places = ("ask", "turn", "system") if marker.where == "any" else (marker.where,)
+            if any(_stands(marker, texts[place], place) for place in places if place in texts):
                 return marker
         return None
+
+    def _retrieves(self, ask: str) -> bool:
+        """A template that hands over documents with a question, which begins like housekeeping."""
+        head = ask[:_RETRIEVAL_IN]
+        for chat in self.chats:  # what is quoted in a chat is not the template's
+            head = head.partition(chat)[0]
+        return head.startswith(_HEADING) and any(mark in head for mark in self.retrieval)
+
+    def _person_follows(self, ask: str) -> bool:
+        """Something that is no part of a template comes after its chat.
+
+        Args:
+            ask: folded.
+        """
+        _, closed, rest = ask.rpartition(_CLOSE)
+        rest = rest.strip()
+        return bool(closed and rest and _OPEN in ask) and not rest.startswith(self.closings)
 
 
 def load_markers(path: Path = PATH) -> MetaMarkers:
@@ -125,15 +172,21 @@ def load_markers(path: Path = PATH) -> MetaMarkers:
         raise ConfigError(f"{path}: 'markers' must be a list of entries.")
     shapes = data.get("shapes")
     shapes = shapes if isinstance(shapes, dict) else {}
+    template = data.get("template")
+    template = template if isinstance(template, dict) else {}
+    sources = data.get("sources")
+    sources = sources if isinstance(sources, dict) else {}
     return MetaMarkers(
-        tuple(_marker(path, i, entry) for i, entry in enumerate(data["markers"])),
+        tuple(_marker(path, i, entry, sources) for i, entry in enumerate(data["markers"])),
         _phrases(data.get("retrieval")),
         _phrases(shapes.get("products")),
         _phrases(shapes.get("handovers")),
+        _phrases(data.get("closings")),
+        *(_phrases(template.get(name)) for name in ("headings", "chats")),
     )
 
 
-def _marker(path: Path, i: int, entry: Any) -> Marker:
+def _marker(path: Path, i: int, entry: Any, sources: dict[str, Any]) -> Marker:
     if not isinstance(entry, dict) or not {"frontend", "version", "task", "where", "all"} <= set(
         entry
     ):
@@ -143,8 +196,15 @@ def _marker(path: Path, i: int, entry: Any) -> Marker:
         raise ConfigError(
             f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of phrases."
         )
+    if entry.get("source") is not None and entry["source"] not in sources:
+        raise ConfigError(f"{path}: markers[{i}]: 'source' is one of those under 'sources'.")
     return Marker(
-        str(entry["frontend"]), str(entry["version"]), str(entry["task"]), entry["where"], phrases
+        str(entry["frontend"]),
+        str(entry["version"]),
+        str(entry["task"]),
+        entry["where"],
+        phrases,
+        entry.get("begins") is True,
     )
 
 
@@ -161,43 +221,45 @@ def ends_of(text: str) -> str:
     return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
 
 
+def _alone(features: Features) -> bool:
+    """The request is one user message, but for system texts."""
+    return features.n_user == 1 and not features.previous and features.last_role == "user"
+
+
 def _texts(features: Features) -> dict[str, str]:
     """The folded texts by the places an instruction may stand in."""
     texts: dict[str, str] = {}
-    if features.n_user == 1 and not features.previous and features.last_role == "user":
-        texts["ask"] = texts["end"] = fold(ends_of(features.ask))
+    if _alone(features):
+        texts["ask"] = texts["end"] = texts["exact"] = fold(ends_of(features.ask))
     if features.n_messages > 1 and len(features.last_text) <= _LAST_CHARS:
         texts["last"] = fold(features.last_text)
     elif features.n_messages == 1 and len(features.ask) <= _LAST_CHARS:
-        texts["last"] = fold(features.ask)
+        texts["last"] = texts.get("ask") or fold(features.ask)
+    if features.last_role != "assistant":
+        same = features.last_text == features.ask and "ask" in texts
+        texts["turn"] = texts["ask"] if same else fold(ends_of(features.last_text))
     if features.system:
         texts["system"] = fold(ends_of(features.system))
     return texts
 
 
-def _stands(phrases: tuple[str, ...], text: str, place: str) -> bool:
-    """Whether all phrases stand there, the first where an instruction stands and not as a quotation."""
+def _stands(marker: Marker, text: str, place: str) -> bool:
+    """Whether all phrases stand there, the first where an instruction does and unquoted."""
+    phrases = marker.phrases
+    if place == "exact":
+        return text == phrases[0]
     first = text.rfind(phrases[0]) if place == "end" else text.find(phrases[0])
     if first < 0 or not all(phrase in text for phrase in phrases):
         return False
     if place == "system":
         return first <= _NEAR
-    before = text[:first].rstrip()
-    if place != "end" and ("?" in before or _QUOTES & set(before)):
+    if place == "end":
+        return len(text) - first <= _AT_END
+    if _BEFORE_NONE.search(text[:first]):
         return False
-    return len(text) - first <= _AT_END if place == "end" else first <= _AT
+    return first <= (_BEGINS if marker.begins else _AT)
 
 
 def _names(words: tuple[str, ...], text: str) -> bool:
     """Whether one of the words stands in the text, as a word where the script has spaces."""
     return any(re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text) for word in words)
-
-
-def _person_follows(ask: str) -> bool:
-    """Something that is no heading of the template comes after the transcript, or the marks are quoted after a question."""
-    _, closed, rest = ask.rpartition(_CLOSE)
-    rest = rest.strip()
-    if closed and len(rest) > _AFTER_TRANSCRIPT and not rest.startswith("#"):
-        return True
-    heading = ask.find("### task")
-    return heading > 20

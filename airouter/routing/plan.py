@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from airouter.errors import BadRequest, NoBackend
+from airouter.routing.client_tools import fetching_tool
 from airouter.settings import Settings
-from airouter.types import ROUTES, Decision, Plan
+from airouter.types import ROUTES, Decision, Features, Plan
 
 
 class Planner:
@@ -14,9 +15,17 @@ class Planner:
         self._settings = settings
 
     def plan(
-        self, decision: Decision, *, needs: Callable[[str], bool] = lambda _name: True
+        self,
+        decision: Decision,
+        *,
+        needs: Callable[[str], bool] = lambda _name: True,
+        features: Features | None = None,
     ) -> Plan:
-        """The plan for a decision. `needs(backend)` says whether a backend can serve this request at all.
+        """The plan for a decision.
+
+        Args:
+            needs: whether a backend, by its name, can serve this request at all.
+            features: of a request whose own tools may make a search needless.
 
         COMPLEX and ENRICH without a usable cloud fall back to the primary and say so; a forced route that cannot be
         served is an error instead, because somebody asked for it by name.
@@ -33,6 +42,11 @@ class Planner:
                 )
             enrich, route = False, "primary"
             reasons.append("no search backend is configured: answered without fresh context")
+        if enrich and features is not None and not decision.forced:
+            own = self._why_not_searched(features)
+            if own:
+                enrich, route = False, "primary"
+                reasons.append(own)
         if route == "xai" and not settings.serving("xai"):
             if decision.forced:
                 raise NoBackend(
@@ -51,6 +65,16 @@ class Planner:
         if able and able != backends:
             reasons.append("chosen for what it can read: images, or a window this long")
         return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
+
+    def _why_not_searched(self, features: Features) -> str:
+        """Why a request with tools is answered without a search; empty to search."""
+        mode = self._settings.enrichment.with_tools
+        if not features.tools or mode == "always":
+            return ""
+        if mode == "never":
+            return "not searched for: the client brings tools"
+        tool = fetching_tool(features.tools, features.ask)
+        return f"not searched for: the client brings its own tool for it, {tool}" if tool else ""
 
     def for_backend(self, name: str, route: str) -> Plan:
         """The plan for a request that names a backend's own model."""

@@ -142,3 +142,27 @@ def test_the_search_sees_what_the_ask_leans_on(router: RouterProcess, sim: Simul
     assert "capital of Norway" in query
     assert "Current date: " in query
     assert query.index("And the weather there?") < query.index("Current date: ")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_with_a_search_of_its_own_is_not_searched_for(
+    router: RouterProcess, sim: Simulator, stream: bool
+) -> None:
+    """The primary gets the tools and no context; the label stays, and header and dry run say why."""
+    tools = [{"type": "function", "function": {"name": "web_search", "parameters": {}}}]
+    asks = body(steer("Who won the match?", router=NEWS), tools=tools)
+    told = router.post("/api/route", asks).json()
+    assert (told["route"], told["label"], told["enrich"]) == ("primary", "ENRICH", False)
+    streamed = Stream(router, asks).read() if stream else None
+    headers = (streamed or router.post("/v1/chat/completions", asks)).headers
+    assert (headers["X-Router-Route"], headers["X-Router-Label"]) == ("primary", "ENRICH")
+    assert "its own tool for it, web search" in headers["X-Router-Note"]
+    assert sim.stats("xai")["searches"] == 0
+    assert asked(sim, "primary")[-1]["tools"] == tools
+
+
+def test_other_tools_do_not_stop_a_search(router: RouterProcess, sim: Simulator) -> None:
+    tools = [{"type": "function", "function": {"name": "search_notes", "parameters": {}}}]
+    answer = ask(router, steer("Who won the match?", router=NEWS), tools=tools)
+    assert route_of(answer) == "enrich"
+    assert sim.stats("xai")["searches"] == 1

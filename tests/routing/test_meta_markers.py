@@ -154,13 +154,6 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
         "Perplexica query": features(
             f"You are an AI question rephraser. Here is a follow-up question: {first}"
         ),
-        "an unlisted frontend": features(
-            f"Suggest a title for this chat, max 5 words, nothing else.\nUser: {first}\nAssistant: {talk[1][1]}"
-        ),
-        "an unlisted frontend, the transcript first": features(
-            f"<conversation>\nUser: {first}\nAssistant: {talk[1][1]}\n</conversation>\n"
-            "Three short follow-up questions as a JSON array only."
-        ),
     }
 
 
@@ -168,6 +161,36 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
 def test_housekeeping_is_meta_whatever_the_talk_is_about(name: str) -> None:
     for talk in TALKS:
         assert TIER.vote(rendered(talk)[name]).label == "META", talk
+
+
+def unlisted(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
+    """An instruction with a transcript that no marker is known of."""
+    first = talk[0][1]
+    return {
+        "an unlisted frontend": features(
+            f"Suggest a title for this chat, max 5 words, nothing else.\nUser: {first}\nAssistant: {talk[1][1]}"
+        ),
+        "an unlisted frontend, the transcript first": features(
+            f"<conversation>\nUser: {first}\nAssistant: {talk[1][1]}\n</conversation>\n"
+            "Three short follow-up questions as a JSON array only."
+        ),
+        "a template of an administrator's own": features(
+            f"### Task:\nInvent a headline.\n<chat_history>\n{history(talk)}\n</chat_history>"
+        ),
+        "a system text and nothing but a transcript": features(
+            ("system", "You compress conversations."),
+            f"<conversation>\n{history(talk)}\n</conversation>",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", list(unlisted(TALKS[0])))
+def test_an_unknown_instruction_with_a_transcript_stays_local(name: str) -> None:
+    """It may be a frontend's or a person's: no search, no cloud, not cut, normal priority."""
+    for talk in TALKS:
+        verdict = TIER.vote(unlisted(talk)[name])
+        assert (verdict.label, verdict.tier) == ("MODERATE", "rules"), talk
+        assert "stays local" in verdict.reason
 
 
 def test_at_least_eight_frontends_are_known_with_their_versions() -> None:

@@ -126,3 +126,106 @@ def test_a_route_that_does_not_exist_is_refused(model: str | None, header: str |
     """A wrong name is an error that lists the right ones, never a silent default."""
     with pytest.raises(BadRequest, match="use auto, primary, xai, enrich, meta"):
         forced_route(model, header, "ai-router")
+
+
+def searched(tools: list[dict[str, Any]], ask: str, mode: str = "auto", **fields: Any) -> bool:
+    from tests.routing.make import features
+
+    planner = Planner(settings(enrichment={"with_tools": mode}))
+    plan = planner.plan(decision("ENRICH"), features=features(ask, tools=tools, **fields))
+    assert (plan.route, plan.enrich) in (("enrich", True), ("primary", False))
+    assert plan.enrich or any("not searched for" in reason for reason in plan.reasons)
+    return plan.enrich
+
+
+def tool(name: str, description: str = "") -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "description": description}}
+
+
+WEATHER, NEWS = "Will it rain in Oslo tomorrow?", "Who won the match last night?"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        tool("web_search"),
+        tool("WebSearch"),
+        tool("mcp__brave-search__brave_web_search"),
+        tool("search_web"),
+        tool("fetch_url"),
+        tool("browser_navigate"),
+        tool("tavily-search"),
+        tool("duckduckgo"),
+        tool("lookup", "Searches the public web for anything."),
+        {"type": "web_search_preview"},
+        {"type": "web_search"},
+        {"name": "WebFetch", "input_schema": {}},
+        {"type": "namespace", "name": "net", "tools": [{"name": "google_search"}]},
+        {"type": "mcp", "server_label": "perplexity"},
+    ],
+    ids=str,
+)
+def test_a_client_with_a_search_of_its_own_is_not_searched_for(own: dict[str, Any]) -> None:
+    assert not searched([tool("read_file"), own], NEWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "other"),
+    [
+        ("get_weather", WEATHER, NEWS),
+        ("getCurrentWeather", "weather in Lisbon", NEWS),
+        ("weather_forecast", "Wie wird das Wetter in Bonn?", NEWS),
+        ("get_stock_price", "Nvidia stock price now", WEATHER),
+        ("exchange_rate", "how many euros is a dollar today", WEATHER),
+        ("get_headlines", "the news of today", WEATHER),
+        ("search_calendar_events", "What is on my calendar today?", "When is the next G7 meeting?"),
+        ("get_pollen_level", "pollen in Berlin today", NEWS),
+    ],
+)
+def test_a_special_tool_counts_for_what_it_fetches(name: str, fits: str, other: str) -> None:
+    assert not searched([tool(name)], fits)
+    assert searched([tool(name)], other)
+
+
+# Of what Open WebUI 0.12 sends with every chat when its own web search is off.
+OPEN_WEBUI = [
+    "get_current_timestamp", "calculate_timestamp", "ask_user", "list_chat_files",
+    "query_chat_files", "grep_chat_files", "view_file", "search_chats", "view_chat",
+    "delegate_task", "timer", "search_memories", "add_memory", "list_memories", "generate_image",
+    "edit_image", "execute_code", "search_notes", "view_note", "write_note", "search_channels",
+    "search_channel_messages", "view_skill", "search_tools", "create_tasks", "update_task",
+    "create_automation", "list_automations", "search_calendar_events", "create_calendar_event",
+    "query_knowledge_files", "search_knowledge_bases", "notify",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [WEATHER, NEWS, "price of bitcoin today", "latest news on image generation and chats",
+     "who is the prime minister of Norway", "what time does the match start today",
+     "any notes on the meeting of the ministers today?", "events in Berlin this weekend"],
+)  # fmt: skip
+def test_tools_as_such_are_no_reason(ask: str) -> None:
+    assert searched([tool(name) for name in OPEN_WEBUI], ask)
+
+
+def test_the_setting_decides_for_requests_with_tools() -> None:
+    assert searched([tool("web_search")], NEWS, "always")
+    assert not searched([tool("read_file")], NEWS, "never")
+    assert searched([], NEWS, "never")
+
+
+def test_tools_that_may_not_be_called_do_not_count() -> None:
+    assert searched([tool("web_search")], NEWS, tool_choice="none")
+
+
+def test_a_forced_search_is_searched() -> None:
+    from tests.routing.make import features
+
+    asked = features(NEWS, tools=[tool("web_search")])
+    assert Planner(settings()).plan(decision("ENRICH", forced=True), features=asked).enrich
+
+
+@pytest.mark.parametrize("tools", [[None], ["x"], [{}], [{"function": None}], [{"name": 7}]])
+def test_odd_tools_are_no_tools(tools: list[Any]) -> None:
+    assert searched(tools, NEWS)

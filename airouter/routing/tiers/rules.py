@@ -1,8 +1,10 @@
 """Tier 1: what needs no model. A frontend's own housekeeping prompts, known by their marks.
 
-`metadata.task` says it outright. Else literal phrases of known frontends do (`config/meta_markers.yaml`), and the shape
-that the others share. A person who pastes `### Task:`, and a retrieval template, which begins the same way but carries
-the person's own question, are not taken for housekeeping.
+`metadata.task` says it outright. Else literal phrases of known frontends do
+(`config/meta_markers.yaml`). An instruction with a transcript that no phrase is known of may be a
+frontend's or a person's: it stays local, with its whole text, and is not searched for. A person who
+pastes `### Task:`, and a retrieval template, which begins the same way but carries the person's own
+question, are decided by what they ask.
 """
 
 from airouter.routing.meta_markers import MetaMarkers, load_markers
@@ -14,7 +16,7 @@ _NOT_META_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
 
 
 class RulesTier:
-    """Decides META, else abstains. Costs microseconds."""
+    """Decides META, or MODERATE for what may be META; else abstains. Costs microseconds."""
 
     name = NAME
     instant = True
@@ -33,8 +35,8 @@ class RulesTier:
             return Verdict(
                 NAME, "META", p=1.0, reason=f"the marks of {marker.frontend} ({marker.task})"
             )
+        if self._markers.templated(features):
+            return Verdict(NAME, "META", p=1.0, reason="the shape of a frontend's template")
         if self._markers.shaped(features):
-            return Verdict(
-                NAME, "META", p=1.0, reason="the shape of a frontend's housekeeping prompt"
-            )
+            return Verdict(NAME, "MODERATE", reason="an instruction with a transcript stays local")
         return Verdict(NAME, None, reason="no rule applies")
