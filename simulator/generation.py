@@ -82,8 +82,11 @@ def plan(
         finish = "tool_calls"
     else:
         answer = label_tokens(label) if label else _answer(ex, prompt, model, index)
-        if _continues(body, prompt):
+        repeats = ex.role.profile.prefill == "repeat" and prompt.last_role == "assistant"
+        if _continues(ex, prompt):
             answer = continue_from(answer, prompt.partial)
+        elif repeats and prompt.partial:
+            answer = (*split_text(prompt.partial), *continue_from(answer, prompt.partial))
         pieces += [("content", piece) for piece in _until_stop(answer, body.get("stop"))]
     if limit is not None and len(pieces) > limit:
         del pieces[limit:]
@@ -107,9 +110,12 @@ def plan(
     )
 
 
-def _continues(body: dict[str, Any], prompt: Prompt) -> bool:
+def _continues(ex: Exchange, prompt: Prompt) -> bool:
+    body, prefill = ex.body, ex.role.profile.prefill
     if not body.get("continue_final_message"):
-        return False
+        if prompt.last_role == "assistant" and prefill == "reject":
+            raise bad_request("The last message must not be by the assistant.", "messages")
+        return prompt.last_role == "assistant" and prefill == "continue"
     if body.get("add_generation_prompt", True):
         raise bad_request(
             "Cannot set both `continue_final_message` and `add_generation_prompt` to True."

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 Range = tuple[float, float]
+# A last message by the assistant without vLLM's continue_final_message: the backend begins a turn of its own, goes on
+# after that text, says that text again and goes on, or answers 400.
+PREFILLS: tuple[str, ...] = ("ignore", "continue", "repeat", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class RoleProfile:
     early_headers: bool = (
         False  # send a stream's headers on arrival instead of with its first chunk
     )
+    prefill: str = "ignore"  # what a last message by the assistant leads to; see PREFILLS
     embedding_dim: int = 256
     version: str = "0.12.1"
 
@@ -72,6 +76,8 @@ def _coerce(name: str, value: Any, current: Any) -> Any:
     if isinstance(current, bool | str):
         if not isinstance(value, type(current)):
             raise ValueError(f"{name} must be a {type(current).__name__}")
+        if name == "prefill" and value not in PREFILLS:
+            raise ValueError(f"prefill must be one of {', '.join(PREFILLS)}")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"{name} must be a number of at least 0")

@@ -16,7 +16,7 @@ from simulator.client import MODELS
 from simulator.testing import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("faults", "failover", "overload")
+NAMES = ("faults", "failover", "overload", "scorecard")
 INTERRUPTED = "interrupted"
 Ran = dict[str, tuple[int, str, dict[str, Any]]]
 
