@@ -69,7 +69,7 @@ CHAINS: dict[str, tuple[ChainRun, str]] = {
     ),
     "scorecard": (
         scorecard.run,
-        "sixteen faults of one of two OpenAI backends, the limits as shipped (five minutes)",
+        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)",
     ),
     "failover": (
         failover.run,
