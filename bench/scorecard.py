@@ -262,13 +262,16 @@ class _Card:
             self._first.append((found.first_content, scenario.name))
         if not stream and scenario.waits[1] >= TOTAL_TIMEOUT_S:
             self._silent = found.seconds
+        outcome = said(str(found.outcome)) if promised == ERROR else str(found.outcome)
+        if scenario.special == "accounting":
+            outcome, promised = "disagrees" if found.wrong else "agrees", "agrees"
         shown = f"{mode} (no effect)" if scenario.no_effect and not stream else mode
         first = found.first_content
         self._table.add(
-            (scenario.name, shown, str(found.outcome), said(promised),
+            (scenario.name, shown, outcome, said(promised),
              NOTHING if first is None else f"{first:.2f}", f"{found.seconds:.2f}",
              str(found.first_saw), str(found.second_saw), "yes" if good else "NO"),
-            mode=mode, outcome=str(found.outcome), promised=said(promised), first_content_s=first,
+            mode=mode, outcome=outcome, promised=said(promised), first_content_s=first,
             seconds=found.seconds, first_saw=found.first_saw, second_saw=found.second_saw,
             requests=len(found.answers), extra=scenario.extra, wrong=wrong, kept=good,
         )  # fmt: skip

@@ -220,14 +220,20 @@ def _free_text(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[st
         low, high = _length_range(ex.role.profile, prompt)
         count = low + int(mark, 16) % (int(high - low) + 1)
     if ex.role.profile.readable:
-        return sentences(model, prompt.last_user, count)
+        searched = _grounded(prompt)
+        return sentences(model, prompt.last_user, count, searched=searched, variant=index)
     return answer_tokens(model, f"{mark}-{index}" if index else mark, int(count))
+
+
+def _grounded(prompt: Prompt) -> bool:
+    """Whether search results came with the question."""
+    return len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED)
 
 
 def _length_range(profile: RoleProfile, prompt: Prompt) -> tuple[float, float]:
     if "### Task:" in prompt.last_user:
         return profile.answer_meta
-    if len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED):
+    if _grounded(prompt):
         return profile.answer_grounded
     return (
         profile.answer_long

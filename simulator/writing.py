@@ -34,16 +34,24 @@ _HISTORY = re.compile(r"<chat_history>.*?</chat_history>", re.DOTALL)
 _FIRST_ASK = re.compile(r"^(?:#+ *)?USER:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
 
 
-def sentences(model: str, ask: str, most: float) -> tuple[str, ...]:
-    """An answer of about `most` tokens at most, in whole sentences; its points are numbered, so that none is missed."""
+def sentences(
+    model: str, ask: str, most: float, *, searched: bool = False, variant: int = 0
+) -> tuple[str, ...]:
+    """An answer of about `most` tokens at most, in whole sentences; its points are numbered, so that none is missed.
+
+    Args:
+        searched: search results came with the question, which the answer then says.
+        variant: which of several answers to the same question.
+    """
     asked = " ".join(ask.split())
     shown = asked if len(asked) <= _ASK_CHARS else asked[: _ASK_CHARS - 1].rstrip() + "…"
     text = (
         f"This is a simulated answer from {model}: no model has read the question, and {HEAD_END}"
     )
     text += f"You asked: “{shown}”\n" if shown else "The question was empty.\n"
+    text += "Search results came with the question.\n" if searched else ""
     for number in range(1, 1000):
-        line = f"\n{number}. {_POINTS[(number - 1) % len(_POINTS)]}"
+        line = f"\n{number}. {_POINTS[(number - 1 + variant) % len(_POINTS)]}"
         if number > 1 and len(split_text(text + line)) > most:
             break
         text += line
@@ -56,6 +64,8 @@ def housekeeping(ask: str) -> str | None:
     found = _WANTED.search(outside)
     if found is None or "json" not in outside.lower():
         return None
+    if found[1] == "text" and "### Task" not in outside:
+        return None  # too common a key to mean a completion anywhere else
     first = _FIRST_ASK.search(ask)
     words = re.findall(r"[^\W_]+", first[1] if first else "")[:4]
     topic = " ".join(words) or "This Conversation"

@@ -137,6 +137,7 @@ def test_other_prompts_are_none_of_a_frontends() -> None:
     assert housekeeping("What is JSON?") is None
     assert housekeeping('Explain the "title" attribute.') is None
     assert housekeeping(frontend("Say something.", "as you like")) is None
+    assert housekeeping('Is this JSON valid? {"text": "a"}') is None
 
 
 WEATHER = {
@@ -221,6 +222,8 @@ def test_a_readable_answer_says_that_it_is_made_up_and_numbers_its_points() -> N
     assert len(numbers) > 3
     assert len(sentences("a-model", "x" * 1000, 140)) <= 140
     assert sentences("a-model", "", 1)
+    assert "Search results" in "".join(sentences("a-model", "News?", 140, searched=True))
+    assert sentences("a-model", "Hi", 140) != sentences("a-model", "Hi", 140, variant=1)
 
 
 def test_a_readable_answer_is_continued_exactly_by_another_model(sim: Simulator) -> None:
