@@ -41,7 +41,10 @@ COLUMNS = (
 )
 _AT_ONCE = 8  # cases; they wait for the most part
 _STARTING = 2  # stands that start at once: that is work
-_FLAP_DOWN_S, _FLAP_UP_S = 3.0, 3.0
+_FLAP_DOWN_S, _FLAP_UP_S = (
+    4.0,
+    6.0,
+)  # up for longer than between two probes, so that traffic returns
 _MARGIN_S = 30.0  # beyond what is promised, until a request is given up as hung
 _MANNERS = {"answer_short": TOKENS, "tps": 500, "prefill": "continue"}
 _MODEL = "simulated-model"  # of both tiers: the text that one has begun is the text that the other goes on with
@@ -118,7 +121,7 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         if (scenario.name, stream) in found:
             card.add(scenario, stream, found[scenario.name, stream])
     table.notes.append(
-        "1st, 2nd saw: generation requests that reached the tier; of a tier that was killed, those since"
+        "1st, 2nd saw: generation requests that reached the tier (one that is refused or reset on connecting does not)"
     )
     table.notes.append(
         "first content: of several requests the latest; not streamed, it is there with all of the answer"
@@ -194,8 +197,11 @@ def _flapping(where: Chain, scenario: Scenario, stream: bool, stopped: threading
     begun = time.monotonic()
     over = threading.Event()
 
+    first_saw: list[int] = []  # it counts from zero each time it starts
+
     def flap() -> None:
         while not over.wait(_FLAP_UP_S):
+            first_saw.append(where.seen("first"))
             where.kill("first")
             over.wait(_FLAP_DOWN_S)
             where.revive("first")
@@ -213,7 +219,7 @@ def _flapping(where: Chain, scenario: Scenario, stream: bool, stopped: threading
     finally:
         over.set()
         flapping.join()
-    return Found(answers, where.seen("first"), where.seen("second"))
+    return Found(answers, sum(first_saw) + where.seen("first"), where.seen("second"))
 
 
 def _accounting(where: Chain, scenario: Scenario, stream: bool, _: threading.Event) -> Found:
