@@ -142,7 +142,10 @@ class _Stands:
             with self._starting:
                 if self._stopped.is_set():
                     raise Failure("interrupted")
-                where = stack.enter_context(chain(tiers(scenario), {}))
+                try:
+                    where = stack.enter_context(chain(tiers(scenario), {}))
+                except (OSError, RuntimeError):  # too much at once for a small machine
+                    where = stack.enter_context(chain(tiers(scenario), {}))
             self._running.add(stack)
             try:
                 found = _CASES.get(scenario.special, _one)(where, scenario, stream, self._stopped)
