@@ -22,6 +22,7 @@ from bench import (
     overload,
     profile,
     routing,
+    scorecard,
     streams,
     throughput,
 )
@@ -65,6 +66,10 @@ CHAINS: dict[str, tuple[ChainRun, str]] = {
     "faults": (
         faults.run,
         "every fault of the simulator, streaming and not: what the client gets, who was asked",
+    ),
+    "scorecard": (
+        scorecard.run,
+        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)",
     ),
     "failover": (
         failover.run,

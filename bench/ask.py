@@ -3,13 +3,13 @@
 import socket
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import httptools
 import orjson
 
-from bench.client import CHAT, Endpoint
+from bench.client import CHAT, CONTENT, Endpoint
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class Answer:
     whole: bool = False
     late: bool = False
     arrivals: list[float] = field(default_factory=list)  # of pieces of the body
+    sizes: list[int] = field(default_factory=list)  # of those pieces, in bytes
     problem: str = ""
 
     @property
@@ -33,6 +34,17 @@ class Answer:
     def gap(self) -> float:
         """The longest silence within the body."""
         return max((b - a for a, b in pairwise(self.arrivals)), default=0.0)
+
+    @property
+    def first_content(self) -> float | None:
+        """Seconds until there was text to read: all of it in a whole answer; None when none came."""
+        if not self.streamed:
+            return self.seconds if self.text else None
+        found = CONTENT.search(self.body)
+        if found is None:
+            return None
+        ends = accumulate(self.sizes)
+        return next(at for at, end in zip(self.arrivals, ends, strict=True) if end >= found.end())
 
     def events(self) -> list[Any]:
         """The events of a stream, "[DONE]" as that string, what is not JSON as bytes."""
@@ -83,6 +95,7 @@ class _Parts:
     def on_body(self, data: bytes) -> None:
         self.pieces.append(data)
         self._answer.arrivals.append(time.perf_counter() - self._started)
+        self._answer.sizes.append(len(data))
 
     def on_message_complete(self) -> None:
         self._answer.whole = True

@@ -12,7 +12,8 @@ import httptools
 import orjson
 
 CHAT = "/v1/chat/completions"
-_CONTENT = re.compile(rb'"(?:content|reasoning_content|reasoning|text)":\s*"[^"]')
+# The first character of an answer's text, or of its reasoning.
+CONTENT = re.compile(rb'"(?:content|reasoning_content|reasoning|text)":\s*"[^"]')
 _KEPT_FOR_MATCH = 64  # bytes of the last piece, in case a chunk's edge cuts the mark in two
 
 
@@ -174,7 +175,7 @@ class Connection:
             if streaming and first is None and len(pieces) > searched:
                 fresh = tail + b"".join(pieces[searched:])
                 searched = len(pieces)
-                if _CONTENT.search(fresh):
+                if CONTENT.search(fresh):
                     first = time.perf_counter() - start
                 tail = fresh[-_KEPT_FOR_MATCH:]
         seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Command line: `python -m simulator [--profile homelab|fast] [--<role>-port N] ...`."""
+"""Command line: `python -m simulator [--profile demo|fast|homelab] [--<role>-port N] ...`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import uvloop
 
 from simulator import ROLES
 from simulator.listeners import Listeners
-from simulator.profiles import PROFILES
+from simulator.profiles import ABOUT, PROFILES
 
 _DEFAULT_ROLES = ("router", "primary", "xai")
 
@@ -23,7 +23,10 @@ _DEFAULT_ROLES = ("router", "primary", "xai")
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simulator", description=sys.modules["simulator"].__doc__)
     parser.add_argument(
-        "--profile", choices=sorted(PROFILES), default="fast", help="how long things take"
+        "--profile",
+        choices=sorted(PROFILES),
+        default="fast",
+        help="; ".join(f"{name}: {about}" for name, about in sorted(ABOUT.items())),
     )
     parser.add_argument("--host", default="127.0.0.1")
     for role in ROLES:
@@ -63,6 +66,8 @@ async def _run(args: argparse.Namespace) -> int:
         print(f"simulator: {error}", file=sys.stderr)
         await listeners.stop()
         return 1
+    if args.profile == "homelab":
+        print(f"simulator: profile homelab, {ABOUT['homelab']}", file=sys.stderr, flush=True)
     line = orjson.dumps(addresses).decode()
     if args.ports_file:
         # Renamed into place: who waits for the file never reads half of it.

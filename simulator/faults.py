@@ -34,7 +34,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "cut_clean": {"after_chunks": 3},
     "role_only_then_cut": {},
     # a stream's events
-    "garbage_event": {"after_chunks": 3},
+    "garbage_event": {"after_chunks": 3, "instead": False},
     "error_event": {"after_chunks": 3},
     "no_done": {},
     "no_finish_reason_with_done": {},
@@ -76,6 +76,7 @@ class ActiveFault:
     times: int | None = None
     path: str | None = None
     probability: float = 1.0
+    skip: int = 0
 
     def covers(self, path: str, generates: bool) -> bool:
         if self.path is None:
@@ -88,6 +89,7 @@ class ActiveFault:
             "times": self.times,
             "path": self.path,
             "probability": self.probability,
+            "skip": self.skip,
             "params": self.params,
         }
 
@@ -103,15 +105,17 @@ class FaultTable:
     def add(self, spec: dict[str, Any]) -> list[ActiveFault]:
         spec = dict(spec)
         times, path = spec.pop("times", None), spec.pop("path", None)
-        probability = spec.pop("probability", 1.0)
+        probability, skip = spec.pop("probability", 1.0), spec.pop("skip", 0)
         if times is not None and (not isinstance(times, int) or times < 1):
             raise ValueError("times must be a number of at least 1, or null")
         if path is not None and not isinstance(path, str):
             raise ValueError("path must be a string")
         if not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise ValueError("probability must be between 0 and 1")
+        if not isinstance(skip, int) or skip < 0:
+            raise ValueError("skip must be a number of at least 0")
         added = [
-            ActiveFault(name, params, times, path, float(probability))
+            ActiveFault(name, params, times, path, float(probability), skip)
             for name, params in parse(spec)
         ]
         self.active.extend(added)
@@ -154,6 +158,9 @@ class FaultTable:
         return chosen
 
     def _use(self, fault: ActiveFault) -> bool:
+        if fault.skip:
+            fault.skip -= 1
+            return False
         if fault.probability < 1 and self.rng.random() >= fault.probability:
             return False
         if fault.times is not None:

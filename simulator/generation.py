@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import orjson
 
 from simulator import rubric
 from simulator.profiles import RoleProfile
@@ -21,6 +20,8 @@ from simulator.text import (
     split_text,
     thinking_tokens,
 )
+from simulator.tools import arguments, tool_called
+from simulator.writing import housekeeping, lm_tokens, sentences, structured
 
 Piece = tuple[
     str, str
@@ -71,19 +72,22 @@ def plan(
     """The answer number `index` to a prompt."""
     body = ex.body
     label, labels = _label(ex, prompt)
-    tool = _tool(body, prompt)
+    tool = tool_called(body, prompt)
     pieces: list[Piece] = []
     if not (tool or prompt.partial) and _thinks(ex, labels):
         pieces = _thinking(ex, prompt)
     thinking = len(pieces)
     finish = "stop"
     if tool:
-        pieces += [("tool", piece) for piece in _arguments(body, tool)]
+        pieces += [("tool", piece) for piece in arguments(body, tool)]
         finish = "tool_calls"
     else:
         answer = label_tokens(label) if label else _answer(ex, prompt, model, index)
-        if _continues(body, prompt):
+        repeats = ex.role.profile.prefill == "repeat" and prompt.last_role == "assistant"
+        if _continues(ex, prompt):
             answer = continue_from(answer, prompt.partial)
+        elif repeats and prompt.partial:
+            answer = (*split_text(prompt.partial), *continue_from(answer, prompt.partial))
         pieces += [("content", piece) for piece in _until_stop(answer, body.get("stop"))]
     if limit is not None and len(pieces) > limit:
         del pieces[limit:]
@@ -107,9 +111,12 @@ def plan(
     )
 
 
-def _continues(body: dict[str, Any], prompt: Prompt) -> bool:
+def _continues(ex: Exchange, prompt: Prompt) -> bool:
+    body, prefill = ex.body, ex.role.profile.prefill
     if not body.get("continue_final_message"):
-        return False
+        if prompt.last_role == "assistant" and prefill == "reject":
+            raise bad_request("The last message must not be by the assistant.", "messages")
+        return prompt.last_role == "assistant" and prefill == "continue"
     if body.get("add_generation_prompt", True):
         raise bad_request(
             "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
@@ -198,18 +205,35 @@ def _answer(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, 
     text = ex.sim.get("text")
     if isinstance(text, str):
         return split_text(text)
+    free = partial(_free_text, ex, prompt, model, index)
+    asked = housekeeping(prompt.last_user) if "tokens" not in ex.sim else None
+    if asked is None:
+        asked = structured(ex.body, lambda: "".join(free()))
+    return lm_tokens(asked) if asked is not None else free()
+
+
+def _free_text(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, ...]:
+    """An answer in words: readable sentences, or words that each carry their number."""
     mark = digest(prompt.last_user)
     count = ex.number("tokens")
     if count is None:
         low, high = _length_range(ex.role.profile, prompt)
         count = low + int(mark, 16) % (int(high - low) + 1)
+    if ex.role.profile.readable:
+        searched = _grounded(prompt)
+        return sentences(model, prompt.last_user, count, searched=searched, variant=index)
     return answer_tokens(model, f"{mark}-{index}" if index else mark, int(count))
+
+
+def _grounded(prompt: Prompt) -> bool:
+    """Whether search results came with the question."""
+    return len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED)
 
 
 def _length_range(profile: RoleProfile, prompt: Prompt) -> tuple[float, float]:
     if "### Task:" in prompt.last_user:
         return profile.answer_meta
-    if len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED):
+    if _grounded(prompt):
         return profile.answer_grounded
     return (
         profile.answer_long
@@ -232,40 +256,3 @@ def _until_stop(answer: tuple[str, ...], stop: Any) -> tuple[str, ...]:
         kept.append(token[:left])
         left -= len(token)
     return tuple(kept)
-
-
-def _tool(body: dict[str, Any], prompt: Prompt) -> str:
-    """The function to call, if any."""
-    tools, choice = body.get("tools"), body.get("tool_choice")
-    if not isinstance(tools, list) or not tools or choice == "none":
-        return ""
-    if isinstance(choice, dict):
-        function = choice.get("function")
-        return str(function.get("name", "")) if isinstance(function, dict) else ""
-    if choice != "required" and (
-        prompt.last_role == "tool" or "use the tool" not in prompt.last_user.lower()
-    ):
-        return ""
-    function = tools[0].get("function") if isinstance(tools[0], dict) else None
-    return str(function.get("name", "")) if isinstance(function, dict) else ""
-
-
-def _arguments(body: dict[str, Any], name: str) -> list[str]:
-    """Arguments as JSON, in pieces of a few characters as a model gives them."""
-    values: dict[str, Any] = {}
-    for tool in body["tools"]:
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and function.get("name") == name:
-            parameters = function.get("parameters")
-            properties = parameters.get("properties") if isinstance(parameters, dict) else None
-            for key, schema in (properties or {}).items():
-                kind = schema.get("type") if isinstance(schema, dict) else "string"
-                values[key] = {
-                    "integer": 1,
-                    "number": 1.5,
-                    "boolean": True,
-                    "array": [],
-                    "object": {},
-                }.get(str(kind), "simulated")
-    text = orjson.dumps(values).decode()
-    return [text[i : i + 6] for i in range(0, len(text), 6)]

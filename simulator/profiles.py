@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 Range = tuple[float, float]
+# A last message by the assistant without vLLM's continue_final_message: the backend begins a turn of its own, goes on
+# after that text, says that text again and goes on, or answers 400.
+PREFILLS: tuple[str, ...] = ("ignore", "continue", "repeat", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class RoleProfile:
     reasoning_parser: bool = False
     first_constrained_ms: float = 0  # added once, while the grammar library is loaded
     long_query_words: int = 40
+    readable: bool = False  # answers in sentences; else in words that carry their numbers
     answer_short: Range = (20, 20)  # tokens of an answer, by the kind of the prompt
     answer_long: Range = (20, 20)
     answer_meta: Range = (20, 20)
@@ -43,6 +47,7 @@ class RoleProfile:
     early_headers: bool = (
         False  # send a stream's headers on arrival instead of with its first chunk
     )
+    prefill: str = "ignore"  # what a last message by the assistant leads to; see PREFILLS
     embedding_dim: int = 256
     version: str = "0.12.1"
 
@@ -72,6 +77,8 @@ def _coerce(name: str, value: Any, current: Any) -> Any:
     if isinstance(current, bool | str):
         if not isinstance(value, type(current)):
             raise ValueError(f"{name} must be a {type(current).__name__}")
+        if name == "prefill" and value not in PREFILLS:
+            raise ValueError(f"prefill must be one of {', '.join(PREFILLS)}")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"{name} must be a number of at least 0")
@@ -165,4 +172,26 @@ HOMELAB: dict[str, RoleProfile] = {
     ),
 }
 
-PROFILES: dict[str, dict[str, RoleProfile]] = {"fast": FAST, "homelab": HOMELAB}
+
+def _for_reading(role: str, **changes: Any) -> RoleProfile:
+    lengths = {f"answer_{kind}": (90, 140) for kind in ("short", "long", "meta", "grounded")}
+    return dataclasses.replace(HOMELAB[role], readable=True, **{**lengths, **changes})
+
+
+# For a first look at the router without a model: answers to read, and nothing that keeps people waiting.
+DEMO: dict[str, RoleProfile] = {
+    "router": _for_reading("router", think_ms=(250, 350), think_ms_long=(350, 450)),
+    "primary": _for_reading("primary", tps=150),
+    "xai": _for_reading(
+        "xai", ttft_ms=(500, 800), ttft_nonstream_ms=(500, 800), search_ms=(800, 1200)
+    ),
+    "ollama": _for_reading("ollama"),
+    "embedding": HOMELAB["embedding"],
+}
+
+PROFILES: dict[str, dict[str, RoleProfile]] = {"fast": FAST, "homelab": HOMELAB, "demo": DEMO}
+ABOUT: dict[str, str] = {
+    "fast": "everything at once, answers of 20 numbered words",
+    "homelab": "the published times of one home server: a web search takes 11 to 26 s",
+    "demo": "answers in sentences, a web search takes a second",
+}

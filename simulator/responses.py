@@ -106,6 +106,14 @@ def _texts(ex: Exchange, prompt: Prompt, limit: int | None) -> tuple[list[str], 
     given = ex.sim.get("text")
     if isinstance(given, str):
         blocks = [given]
+    elif ex.role.profile.readable:
+        blocks = [
+            f"These are simulated search results for: {prompt.last_user}\n\n",
+            "Nothing was searched for; both findings are made up.\n"
+            "1. The first page says that the question has been asked before.\n"
+            "2. The second page agrees with the first, and adds a date.\n\n",
+            "Simulated sources: https://example.com/1 https://example.com/2",
+        ]
     else:
         facts = " ".join(f"{WORDS[i % len(WORDS)]}{i}" for i in range(1, 21))
         blocks = [

@@ -82,8 +82,12 @@ def break_events(ex: Exchange, events: list[Event]) -> tuple[list[Event], bool]:
         return [event for event in events if event.kind == "role"][:1], False
     if "garbage_event" in faults:
         at = _after_content(events, faults["garbage_event"]["after_chunks"])
-        due = events[at - 1].due if at else events[0].due
-        events.insert(at, Event("other", b"data: {not json", due))
+        if faults["garbage_event"]["instead"] and at < len(events):
+            lost = events[at]
+            events[at] = replace(lost, kind="other", data=lost.data[: len(lost.data) // 2])
+        else:
+            due = events[at - 1].due if at else events[0].due
+            events.insert(at, Event("other", b"data: {not json", due))
     if "error_event" in faults:
         at = _after_content(events, faults["error_event"]["after_chunks"])
         due = events[at - 1].due if at else events[0].due

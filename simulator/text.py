@@ -9,6 +9,8 @@ from functools import lru_cache
 # client that cuts UTF-8 sequences apart is found out.
 WORDS: tuple[str, ...] = ("word", "naïve", "mot", "слово", "言葉", "kelime", "smile🙂")
 
+HEAD_END = "what follows is made up.\n\n"  # of the first sentence of a readable answer
+
 BLOCK_CHARS = 64  # about 16 tokens, the size of a cached block in vLLM
 IMAGE_TOKENS = 256
 MESSAGE_TOKENS = 4  # what a chat template puts around each message
@@ -52,8 +54,8 @@ def continue_from(tokens: tuple[str, ...], partial: str) -> tuple[str, ...]:
     """What is left of an answer after `partial`, to the character, in tokens."""
     text = "".join(tokens)
     if not text.startswith(partial):
-        # Begun by another model: its first sentence differs, the numbered words do not.
-        body, begun = text.partition("):")[2], partial.partition("):")[2]
+        # Begun by another model: its first sentence differs, what follows does not.
+        body, begun = _after_head(text), _after_head(partial)
         if not begun:
             return tokens
         if not body.startswith(begun):
@@ -66,6 +68,11 @@ def continue_from(tokens: tuple[str, ...], partial: str) -> tuple[str, ...]:
             return (token[offset:], *tokens[i + 1 :])
         offset -= len(token)
     return ()
+
+
+def _after_head(text: str) -> str:
+    """What follows the sentence that names the model; empty where that is not complete."""
+    return text.partition(HEAD_END)[2] or text.partition("):")[2]
 
 
 def count_tokens(text: str) -> int:

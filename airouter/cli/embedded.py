@@ -68,7 +68,7 @@ class EmbeddedSimulator:
     """A child process; `with` ends it. It also ends by itself when this process dies."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "simulator", "--profile", "homelab", "--die-with-parent"]
+        command = [sys.executable, "-m", "simulator", "--profile", "demo", "--die-with-parent"]
         for role, model in _MODELS.items():
             command += [f"--{role}-port", "0", f"--{role}-model", model]
         # A session of its own: a Ctrl-C is for the router first, whose last answers still need it.

@@ -93,7 +93,8 @@ class Answer:
             self._keep(self._reader.feed(data))
         except ValueError as error:
             self.broken = str(error)
-        return self.state.events != before or self._reader.mid_event
+        # A chunk with the role alone promises no content.
+        return self._reader.mid_event or (self.begun and self.state.events != before)
 
     def end(self, *, cut: bool = False) -> None:
         """The body is over: properly, or because the connection broke. Idempotent."""

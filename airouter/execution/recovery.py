@@ -98,16 +98,21 @@ class Recovery:
                 permit.forgotten()
                 continue
             except UpstreamError as failure:
+                self._note_failed(backend, failure)
                 settle(permit, backend, failure, self._log)
                 continue
             problem = attempt.problem()
             if problem is None:
                 permit.answered(whole=False)
                 return attempt
+            self._note_failed(backend, problem)
             attempt.record_step(problem.message)
             attempt.close()
             settle(permit, backend, problem, self._log)
         return None
+
+    def _note_failed(self, backend: Backend, error: RouterError) -> None:
+        self._work.exchange.record.attempts.append(f"{backend.name}: {error.code}, not continued")
 
     def _start(
         self, backend: Backend, text: str, others: list[Backend]

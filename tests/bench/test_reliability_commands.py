@@ -1,4 +1,7 @@
-"""`./Benchmark faults`, `failover` and `overload` end to end, with tiny counts; side by side, so their times are no evidence."""
+"""`./Benchmark faults`, `failover`, `overload` and `scorecard` end to end, with tiny counts.
+
+They run side by side, so their times are no evidence.
+"""
 
 import json
 import signal
@@ -16,7 +19,7 @@ from simulator.client import MODELS
 from simulator.testing import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("faults", "failover", "overload")
+NAMES = ("faults", "failover", "overload", "scorecard")
 INTERRUPTED = "interrupted"
 Ran = dict[str, tuple[int, str, dict[str, Any]]]
 
@@ -52,7 +55,7 @@ def ran(started: dict[str, subprocess.Popen[str]]) -> Ran:
     """Exit status, output, and rows by name, of each."""
     found: Ran = {}
     for name in NAMES:
-        out, _ = started[name].communicate(timeout=90)
+        out, _ = started[name].communicate(timeout=180)
         document = json.loads(Path(str(started[name].args[-1])).read_text())  # type: ignore[index]
         rows = {
             f"{row['name']}, {row['mode']}" if "mode" in row else row["name"]: row
@@ -97,6 +100,19 @@ def test_under_overload_everyone_is_served_or_told_when_to_come_back(ran: Ran) -
     assert rows["10×"]["refused"] > 0, out
     assert rows["10×"]["with_retry_after"] == rows["10×"]["refused"], out
     assert rows["10×"]["lost"] == 0, out
+    assert rows["slots in use afterwards"]["kept"], out
+
+
+def test_with_the_shipped_limits_a_cut_is_mended_and_what_is_said_is_what_happened(
+    ran: Ran,
+) -> None:
+    status, out, rows = ran["scorecard"]
+    assert status == 0, out
+    assert rows["stream cut, stream"]["outcome"] == "whole"
+    assert rows["stream cut, stream"]["first_content_s"] < 15
+    assert rows["stream cut, whole"]["second_saw"] == 1
+    assert rows["failover accounting, stream"]["wrong"] == []
+    assert rows["failover accounting, whole"]["requests"] > 5
     assert rows["slots in use afterwards"]["kept"], out
 
 

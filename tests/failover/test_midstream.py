@@ -65,6 +65,23 @@ def test_a_stalled_stream_is_continued_by_the_next(chained: RouterProcess, sim: 
     all_free(chained)
 
 
+def test_who_was_asked_to_continue_and_failed_is_among_the_attempts(
+    chained: RouterProcess, sim: Simulator
+) -> None:
+    """The session file names every request that a backend has seen."""
+    sim.fault("primary", "cut", after_chunks=12, times=1)
+    sim.fault("primary", "error_status", status=503, skip=1)
+    stream = streamed(chained)
+    assert is_whole(stream.text)
+    attempts = session_file(chained, stream.headers["X-Router-Session"])["attempts"]
+    names = [attempt.partition(":")[0] for attempt in attempts]
+    assert [names[0], names[1]] == ["primary", "primary"]
+    assert len(names) == 3
+    assert attempts[1].endswith("not continued")
+    assert attempts[2].endswith("continued")
+    assert started(sim, "primary") == 2
+
+
 def test_the_tokens_that_are_left(chained: RouterProcess, sim: Simulator) -> None:
     """The continuation may use what the beginning has not used up."""
     sim.fault("primary", "cut", after_chunks=10, times=1)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 
 from simulator.client import chat, chat_body, content, events, post, streamed_text
 from simulator.testing import Simulator, answer_numbers
@@ -98,6 +99,31 @@ def test_continuation_of_another_models_answer(sim: Simulator) -> None:
 
 def test_continuation_excludes_a_generation_prompt(sim: Simulator) -> None:
     assert chat(sim, "primary", "hi", continue_final_message=True).status_code == 400
+
+
+def prefilled(sim: Simulator, text: str) -> requests.Response:
+    body = chat_body("xai", "a story")
+    body["messages"].append({"role": "assistant", "content": text})
+    return post(sim, "xai", "/v1/chat/completions", body)
+
+
+def test_what_a_last_message_by_the_assistant_leads_to(sim: Simulator) -> None:
+    """Where nothing in the request says so, it depends on the server: see `prefill`."""
+    whole = content(chat(sim, "xai", "a story"))
+    begun = whole[: len(whole) // 2]
+    assert content(prefilled(sim, begun)) == whole
+    sim.configure("xai", prefill="continue")
+    assert begun + content(prefilled(sim, begun)) == whole
+    assert content(chat(sim, "xai", "a story")) == whole
+    sim.configure("xai", prefill="repeat")
+    assert content(prefilled(sim, begun)) == whole
+    sim.configure("xai", prefill="reject")
+    refused = prefilled(sim, begun)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "messages"
+    assert chat(sim, "xai", "a story").status_code == 200
+    with pytest.raises(ValueError, match="prefill must be one of"):
+        sim.configure("xai", prefill="perhaps")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from simulator.client import (
 )
 from simulator.control import ENDPOINTS
 from simulator.faults import CATALOGUE
-from simulator.testing import Simulator
+from simulator.testing import Simulator, answer_numbers
 
 
 def marked(*faults: Any) -> str:
@@ -298,3 +298,34 @@ def test_the_readme_lists_every_fault_and_control_endpoint() -> None:
 def test_every_fault_has_a_test_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in CATALOGUE if f'"{name}"' not in source] == []
+
+
+def test_a_fault_may_let_requests_past_it_first(sim: Simulator) -> None:
+    sim.fault("primary", "error_status", status=503, skip=1, times=1)
+    assert [chat(sim, "primary", "hello").status_code for _ in range(3)] == [200, 503, 200]
+    with pytest.raises(ValueError, match="skip"):
+        sim.fault("primary", "reset", skip=-1)
+
+
+def test_an_event_that_is_not_json_may_take_the_place_of_one(sim: Simulator) -> None:
+    """Inserted, it costs nothing; in place of an event, that event's text is lost."""
+    for instead in (False, True):
+        fault = {"name": "garbage_event", "after_chunks": 12, "instead": instead}
+        lines = stream(sim, fault).text.split("\n\n")
+        broken = [line for line in lines if line and not _is_json(line.removeprefix("data: "))]
+        assert len([line for line in broken if line != "data: [DONE]"]) == 1
+        text = "".join(
+            json.loads(line[6:])["choices"][0]["delta"].get("content", "")
+            for line in lines
+            if line and line not in broken
+        )
+        missing = sorted(set(range(1, 13)) - set(answer_numbers(text)))
+        assert missing == ([5] if instead else [])
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
