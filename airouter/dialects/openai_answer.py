@@ -93,8 +93,8 @@ class Answer:
             self._keep(self._reader.feed(data))
         except ValueError as error:
             self.broken = str(error)
-        # A chunk with the role alone promises no content.
-        return self._reader.mid_event or (self.begun and self.state.events != before)
+        # A chunk with the role alone, or the beginning of one, promises no content.
+        return self.begun and (self._reader.mid_event or self.state.events != before)
 
     def end(self, *, cut: bool = False) -> None:
         """The body is over: properly, or because the connection broke. Idempotent."""
