@@ -1,25 +1,40 @@
-"""What a client sent, checked as far as the router must understand it, and otherwise untouched: unknown fields survive."""
+"""What a client sent, checked as far as the router must understand it, and otherwise untouched: unknown fields survive.
+
+Backends accept more than OpenAI documents: numbers as text, parts of a content as plain strings. What has one plain meaning
+is read so (`normalise.py`); what has none is refused with the parameter's name.
+"""
 
 from typing import Any, NoReturn
 
 import orjson
 
+from airouter import normalise, request_json
 from airouter.bounded_json import too_many
 from airouter.errors import BadRequest, TooLarge
 from airouter.types import Endpoint
 
 _MAX_MODEL_NAME = 256
+AS_MANY_AS_FIT = normalise.AS_MANY_AS_FIT
+TEXT_PARTS = (
+    "text",
+    "input_text",
+    "output_text",
+)  # the last two: of the responses API, which vLLM takes here as well
 _MAX_DEPTH = 200  # what is read must be written again for a backend, and orjson writes 254 levels
 
 
 class ChatRequest:
-    """A typed view on an untouched payload. `messages` is empty for text completions and embeddings."""
+    """A typed view on a payload. `messages` is empty for text completions and embeddings; `adjusted` says what was read
+    otherwise than it was written."""
 
-    __slots__ = ("endpoint", "messages", "model", "payload", "stream", "wants_usage")
+    __slots__ = ("adjusted", "endpoint", "messages", "model", "payload", "stream", "wants_usage")
 
-    def __init__(self, endpoint: Endpoint, payload: dict[str, Any]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, payload: dict[str, Any], adjusted: tuple[str, ...] = ()
+    ) -> None:
         self.endpoint = endpoint
         self.payload = payload
+        self.adjusted = adjusted
         self.model: str | None = payload.get("model") or None
         self.stream: bool = bool(payload.get("stream")) and endpoint != "embeddings"
         self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []
@@ -40,10 +55,17 @@ class ChatRequest:
         return n
 
 
-def parse_json(raw: bytes, content_type: str, *, most_elements: int = 2_000_000) -> dict[str, Any]:
+def parse_json(
+    raw: bytes,
+    content_type: str,
+    adjusted: list[str] | None = None,
+    *,
+    most_elements: int = 2_000_000,
+) -> dict[str, Any]:
     """The body as an object.
 
     Args:
+        adjusted: takes a note when characters of the text had to be replaced.
         most_elements: above it the body is not even parsed (`server.max_json_elements`).
 
     Raises:
@@ -64,12 +86,18 @@ def parse_json(raw: bytes, content_type: str, *, most_elements: int = 2_000_000)
             code="too_many_elements",
         )
     try:
-        payload = orjson.loads(raw)
+        payload, replaced = request_json.loads(raw)
     except orjson.JSONDecodeError as error:
+        if "UTF-8" in str(error):
+            raise BadRequest(
+                "The body is not valid UTF-8; send JSON encoded as UTF-8.", code="invalid_json"
+            ) from None
         raise BadRequest(
             f"The body is not valid JSON: {str(error).split(': line')[0]} (line {error.lineno}, column {error.colno}).",
             code="invalid_json",
         ) from None
+    if replaced and adjusted is not None:
+        adjusted.append("half characters (lone surrogates) replaced by U+FFFD")
     if not isinstance(payload, dict):
         raise BadRequest('The body must be a JSON object such as {"model": …, "messages": […]}.')
     if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _too_deep(payload):
@@ -93,40 +121,51 @@ def _too_deep(payload: dict[str, Any]) -> bool:
     return True
 
 
-def parse_request(endpoint: Endpoint, payload: dict[str, Any]) -> ChatRequest:
-    """Check what the router relies on.
+def parse_request(
+    endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str] | None = None
+) -> ChatRequest:
+    """Check what the router relies on. The payload given is not edited: what is read otherwise goes into a copy.
+
+    Args:
+        adjusted: what was already changed, for the X-Router-Adjusted header.
 
     Raises:
         BadRequest: with the name of the parameter that is wrong and what it should be.
     """
+    notes = list(adjusted or ())
+    payload = normalise.payload(endpoint, payload, notes)
     model = payload.get("model")
     if model is not None and (not isinstance(model, str) or len(model) > _MAX_MODEL_NAME):
         _refuse("model", "must be a string")
     if endpoint == "chat":
         _check_messages(payload.get("messages"))
     elif endpoint == "completions":
-        if not isinstance(payload.get("prompt"), str | list):
+        if not isinstance(payload.get("prompt"), str | list) and not payload.get("prompt_embeds"):
             _refuse("prompt", "must be a string or a list")
     elif not isinstance(payload.get("input"), str | list) or payload["input"] in ("", []):
         _refuse("input", "must be a non-empty string or list")
     if payload.get("metadata") is not None and not isinstance(payload["metadata"], dict):
         _refuse("metadata", "must be an object")
     if endpoint != "embeddings":
-        _check_options(payload)
-    return ChatRequest(endpoint, payload)
+        _check_options(endpoint, payload)
+    return ChatRequest(endpoint, payload, tuple(notes))
 
 
-def _check_options(payload: dict[str, Any]) -> None:
+def _check_options(endpoint: Endpoint, payload: dict[str, Any]) -> None:
     if payload.get("stream") not in (None, True, False):
         _refuse("stream", "must be true or false")
     for name in ("max_tokens", "max_completion_tokens"):
         value = payload.get(name)
-        if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < 1
+        # 0 with a text completion: "echo my prompt, write nothing".
+        if value is not None and not (
+            _is_integer(value)
+            and (
+                value >= 1 or value == AS_MANY_AS_FIT or (value == 0 and endpoint == "completions")
+            )
         ):
-            _refuse(name, "must be a positive integer")
+            _refuse(name, "must be a positive integer, or -1 for as many as fit")
     n = payload.get("n")
-    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128):
+    if n is not None and not (_is_integer(n) and 1 <= n <= 128):
         _refuse("n", "must be an integer from 1 to 128")
     if payload.get("stream_options") is not None and not isinstance(
         payload["stream_options"], dict
@@ -135,6 +174,10 @@ def _check_options(payload: dict[str, Any]) -> None:
     for name in ("tools", "functions"):
         if payload.get(name) is not None and not isinstance(payload[name], list):
             _refuse(name, "must be a list")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_messages(messages: Any) -> None:
@@ -159,9 +202,9 @@ def _check_messages(messages: Any) -> None:
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                 _refuse(
                     f"messages[{i}].content[{j}]",
-                    'must be an object with a type, such as {"type": "text", "text": "Hello"}',
+                    'must be a string or an object with a type, such as {"type": "text", "text": "Hello"}',
                 )
-            if part["type"] == "text" and not isinstance(part.get("text"), str):
+            if part["type"] in TEXT_PARTS and not isinstance(part.get("text"), str):
                 _refuse(f"messages[{i}].content[{j}].text", "must be a string")
 
 
@@ -178,6 +221,6 @@ def text_of(message: dict[str, Any]) -> str:
         return "\n".join(
             part["text"]
             for part in content
-            if part.get("type") == "text" and isinstance(part.get("text"), str)
+            if part.get("type") in TEXT_PARTS and isinstance(part.get("text"), str)
         )
     return ""

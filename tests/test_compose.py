@@ -119,20 +119,129 @@ def test_without_a_date_nothing_is_added() -> None:
     assert composed({"messages": messages}).messages is messages
 
 
-def test_context_stands_before_the_last_user_message() -> None:
-    """What a search found is system text right before what it was fetched for, also when tools follow."""
-    turn = [
-        {"role": "assistant", "content": "Hi"},
-        {"role": "user", "content": "News?"},
-        {"role": "assistant", "content": "Hm"},
-    ]
-    outgoing = composed({"messages": [USER, *turn]}, context="FOUND")
-    assert roles(outgoing) == ["user", "assistant", "system", "user", "assistant"]
-    assert outgoing.messages[2]["content"] == "FOUND"
-    assert roles(composed({"messages": [{"role": "system", "content": "x"}]}, context="FOUND")) == [
-        "system",
-        "system",
-    ]
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        ([USER], [("system", "HOUSE\n\nDATE\n\nFOUND"), ("user", "Hello")]),
+        (
+            [{"role": "system", "content": "Be brief."}, USER],
+            [("system", "HOUSE\n\nBe brief.\n\nDATE\n\nFOUND"), ("user", "Hello")],
+        ),
+        (
+            [{"role": "developer", "content": "Be brief."}, USER],
+            [("developer", "HOUSE\n\nBe brief.\n\nDATE\n\nFOUND"), ("user", "Hello")],
+        ),
+        ([{"role": "system", "content": None}], [("system", "HOUSE\n\nDATE\n\nFOUND")]),
+        (
+            [USER, {"role": "assistant", "content": "Hi"}, USER],
+            [
+                ("system", "HOUSE\n\nDATE\n\nFOUND"),
+                ("user", "Hello"),
+                ("assistant", "Hi"),
+                ("user", "Hello"),
+            ],
+        ),
+        (  # the client's own order stays: it knows its template
+            [USER, {"role": "system", "content": "x"}, USER],
+            [("user", "Hello"), ("system", "HOUSE\n\nx\n\nDATE\n\nFOUND"), ("user", "Hello")],
+        ),
+        (
+            [{"role": "system", "content": "x"}, {"role": "system", "content": "y"}, USER],
+            [("system", "HOUSE\n\nx\n\nDATE\n\nFOUND"), ("system", "y"), ("user", "Hello")],
+        ),
+    ],
+)
+def test_what_is_added_makes_no_second_system_message(
+    messages: list[dict[str, Any]], sent: list[tuple[str, str]]
+) -> None:
+    """Static text first, what changes last, in the client's first system message: many templates take one only."""
+    backend = {"system_prompt": "house", "date_context": True}
+    outgoing = composed({"messages": messages}, backend=backend, context="FOUND")
+    names = {PROMPTS["house"]: "HOUSE", DATE: "DATE"}
+    found = []
+    for message in outgoing.messages:
+        text = message["content"]
+        for long, short in names.items():
+            text = text.replace(long, short)
+        found.append((message["role"], text))
+    assert found == sent
+
+
+def test_context_joins_a_system_message_of_parts() -> None:
+    parts = [{"type": "text", "text": "Be brief."}]
+    outgoing = composed({"messages": [{"role": "system", "content": parts}, USER]}, context="FOUND")
+    assert roles(outgoing) == ["system", "user"]
+    assert outgoing.messages[0]["content"] == [*parts, {"type": "text", "text": "FOUND"}]
+
+
+def test_several_system_messages_pass_when_nothing_is_added() -> None:
+    messages = [USER, {"role": "system", "content": "x"}, USER, {"role": "system", "content": "y"}]
+    assert composed({"messages": messages}).messages is messages
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize(
+    ("endpoint", "backend", "window", "sent"),
+    [
+        ("chat", {}, None, None),  # a chat without a limit is as many as fit, everywhere
+        ("chat", {}, 4096, None),
+        ("chat", {"min_max_tokens": 100}, None, None),
+        ("chat", {"reasoning": True}, None, None),
+        ("completions", {}, None, -1),  # llama.cpp and LM Studio understand it
+        ("completions", {"kind": "vllm"}, None, None),
+        ("completions", {}, 4096, 4096 - len("Once upon a time") - 1),
+        ("completions", {"max_tokens": "strip"}, 4096, None),
+    ],
+)
+def test_minus_one_is_as_many_as_fit(
+    name: str, endpoint: Endpoint, backend: dict[str, Any], window: int | None, sent: int | None
+) -> None:
+    payload = {"messages": [USER]} if endpoint == "chat" else {"prompt": "Once upon a time"}
+    outgoing = composed({**payload, name: -1}, endpoint, backend, window=window)
+    assert outgoing.body.get(name) == sent
+    assert len(outgoing.adjusted) == (sent != -1)
+    assert all(note.startswith(f"{name}=-1") for note in outgoing.adjusted)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "window", "sent"),
+    [
+        (500, "Hello", 4096, 500),
+        (4000, "Hello", 4096, 4000),  # it fits
+        (4096, "Hello", 4096, 4096 - 29 - 1),  # beside any prompt it cannot fit
+        (1_000_000, "Hello", 4096, 4096 - 29 - 1),
+        (32_000, "word " * 2_000, 32_768, 32_768 - (1024 + 10_024 // 3) - 1),
+        (32_000, "word " * 30_000, 32_768, 32_768 // 16),  # too long, whatever the limit is
+        (2_000, "word " * 30_000, 32_768, 2_000),  # the backend tells its client
+        (1_000_000, "Hello", None, 1_000_000),
+    ],
+)
+def test_a_limit_beyond_the_context_window_is_lowered(
+    asked: int, text: str, window: int | None, sent: int
+) -> None:
+    """A backend would refuse it. What may fit is not touched."""
+    messages = [{"role": "user", "content": text}]
+    outgoing = composed({"messages": messages, "max_tokens": asked}, window=window)
+    assert outgoing.body["max_tokens"] == sent
+    lowered = f"max_tokens={asked} lowered to {sent}: the context window is {window}"
+    assert outgoing.adjusted == ((lowered,) if sent != asked else ())
+
+
+def test_a_floor_beyond_the_window_is_lowered_too() -> None:
+    backend = {"min_max_tokens": 16_384}
+    outgoing = composed({"messages": [USER], "max_tokens": 5}, backend=backend, window=4096)
+    assert outgoing.body["max_tokens"] == 4096 - 29 - 1
+    assert [note.split()[1] for note in outgoing.adjusted] == ["raised", "lowered"]
+
+
+def test_pictures_and_tools_take_room() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}]
+    outgoing = composed({"messages": messages, "max_tokens": 32_768}, window=32_768)
+    assert 28_000 < outgoing.body["max_tokens"] < 31_800
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 3000}}]
+    with_tools = composed({"messages": [USER], "max_tokens": 9000, "tools": tools}, window=8192)
+    assert with_tools.body["max_tokens"] < 8192 - 1000
 
 
 @pytest.mark.parametrize(

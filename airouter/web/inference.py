@@ -81,7 +81,8 @@ class Inference:
 
     def route(self, environ: Environ) -> Response:
         """Explain a decision without running it; with `"execute": true` run it, by `route` if that is given."""
-        payload = dict(self._payload(environ))
+        adjusted: list[str] = []
+        payload = dict(self._payload(environ, adjusted))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
         if forced not in (*ROUTES, "auto"):
             raise BadRequest(
@@ -94,7 +95,7 @@ class Inference:
                 "'execute' must be true or false.", param="execute", code="invalid_type"
             )
         state, exchange = self._runtime.state, environ[EXCHANGE]
-        incoming = parse_request("chat", payload)
+        incoming = parse_request("chat", payload, adjusted)
         wish = (
             self._wish(environ, incoming)
             if forced == "auto"
@@ -113,7 +114,8 @@ class Inference:
         metrics = self._runtime.metrics
         metrics.in_flight_inc()
         exchange.hold(metrics.in_flight_dec)
-        incoming = parse_request(endpoint, self._payload(environ))
+        adjusted: list[str] = []
+        incoming = parse_request(endpoint, self._payload(environ, adjusted), adjusted)
         self._begin(environ, exchange, endpoint, incoming)
         return self._runtime.state, exchange, incoming
 
@@ -128,11 +130,11 @@ class Inference:
         if timeout:
             exchange.limit(_seconds(timeout))
 
-    def _payload(self, environ: Environ) -> dict[str, Any]:
+    def _payload(self, environ: Environ, adjusted: list[str]) -> dict[str, Any]:
         server = self._runtime.state.settings.server
         raw = read_body(environ, server, self._runtime.clock)
         content_type = environ.get("CONTENT_TYPE", "")
-        return parse_json(raw, content_type, most_elements=server.max_json_elements)
+        return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
 
     def _wish(self, environ: Environ, incoming: ChatRequest) -> Wish:
         """What the model's name and the X-Router-* headers ask for."""
