@@ -105,11 +105,14 @@ class Housekeeper:
         results = ask_all(due, self._clock, settings.timeout)
         idle = now - self._last_request() > _IDLE_AFTER
         for name, health in results.items():
-            slow = settings.idle_factor if idle or not backends[name].settings.local else 1
+            backend = backends[name]
+            self._note(backend, health)
+            if health.healthy and backend.unread and backend.model_known:
+                continue  # due again at once: what is missing is in its list of models
+            slow = settings.idle_factor if idle or not backend.settings.local else 1
             self._due[name] = now + settings.interval * slow * random.uniform(
                 1 - _JITTER, 1 + _JITTER
             )
-            self._note(backends[name], health)
 
     def _note(self, backend: Backend, health: Health) -> None:
         before = backend.breaker.state

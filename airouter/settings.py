@@ -122,7 +122,9 @@ class BackendSettings(Section):
     )
     min_max_tokens: Count | None = Field(None, description="The floor for `max_tokens: floor`.")
     context_window: int | None = Field(
-        None, ge=256, description="Tokens it can read and write in one request. None: unknown."
+        None,
+        ge=256,
+        description="Tokens it can read and write in one request. None: what /v1/models states, if it does.",
     )
     vision: bool | None = Field(
         None, description="Reads images. None: unknown, requests with images are passed on."

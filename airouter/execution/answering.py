@@ -79,6 +79,7 @@ class Answerer:
             context=work.context,
             meta_max_chars=self._settings.cascade.meta_max_chars if route == "meta" else None,
             usage=backend.provider.adds_usage,
+            window=backend.context_window,
         )
 
     def answer(self, work: Work, started: Attempt | None) -> Flow:

@@ -110,8 +110,8 @@ def remaining(
     if move is Move.FINAL:
         raise error
     if move is Move.WIDER:
-        mine = backend.settings.context_window or 0
-        wider = [b for b in candidates if (b.settings.context_window or 0) > mine]
+        mine = backend.context_window or 0
+        wider = [b for b in candidates if (b.context_window or 0) > mine]
         if not wider:
             raise error
         return wider

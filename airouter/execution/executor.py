@@ -176,12 +176,10 @@ class Executor:
         )
 
     def _can_serve(self, name: str, features: Features) -> bool:
-        spec = self.backends[name].settings
-        too_long = (
-            spec.context_window is not None
-            and features.total_chars / _CHARS_PER_TOKEN > spec.context_window
-        )
-        return not too_long and not (features.has_images and spec.vision is False)
+        backend = self.backends[name]
+        window = backend.context_window
+        too_long = window is not None and features.total_chars / _CHARS_PER_TOKEN > window
+        return not too_long and not (features.has_images and backend.settings.vision is False)
 
     # Beginning ------------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from airouter.upstream.pool import Origin
 
 
 class Backend:
-    """One configured server. Mutable state: whether it is out of service (the operator's to set), and the model name it was
-    found to serve, with whether that is to be read again; under a lock."""
+    """One configured server. Mutable state: whether it is out of service (the operator's to set), and the model it was found
+    to serve, with its context window and whether they are to be read again; under a lock."""
 
     def __init__(
         self,
@@ -51,9 +51,17 @@ class Backend:
         self.headers = provider.headers(settings.api_key)
         self.out = False  # taken out of service by the operator
         self.restarts = 0  # how often the server has come up anew, as far as can be told
+        self.seen_up = False  # a probe found it up
         self._lock = threading.Lock()
         self._model = settings.model
         self._known = settings.model is not None
+        self._window: int | None = None
+        self._window_read = settings.context_window is not None
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens it can read and write in one request: as configured, else as /v1/models says; None: unknown."""
+        return self.settings.context_window or self._window
 
     @property
     def model(self) -> str | None:
@@ -81,6 +89,7 @@ class Backend:
         """It may serve another model by now: read its name again, unless it is configured."""
         with self._lock:
             self._known = self.settings.model is not None
+            self._window_read = self.settings.context_window is not None
 
     def restarted(self) -> None:
         """The server has come up anew: what was learnt of it may hold no longer."""
@@ -97,6 +106,9 @@ class Backend:
             with self._lock:
                 if self._model is None and before.settings.model is None:
                     self._model, self._known = before.model, before.model_known
+                if self._model == before.model:
+                    self._window = before._window
+                    self._window_read = self._window_read or before._window_read
 
     @property
     def url(self) -> str:
@@ -117,6 +129,22 @@ class Backend:
             else self.models_request()
         )
 
+    @property
+    def unread(self) -> bool:
+        """Whether its list of models has yet to be read: for its model's name, or for its context window."""
+        return not (self._known and self._window_read)
+
+    def probe_request(self) -> HttpRequest:
+        """`health_request()`; of one that is up and whose list of models has yet to be read, that list."""
+        wanted = not self._known or (self.seen_up and self.unread)
+        return self.models_request() if wanted else self.health_request()
+
+    def learn(self, body: bytes) -> None:
+        """Take from the answer to `models_request()` what is not known yet; b"" when there is no such list."""
+        if not self._known and model_names(body):
+            self.learn_model(body)
+        self._learn_window(body)
+
     def learn_model(self, body: bytes) -> str:
         """Take the first model of a /v1/models answer.
 
@@ -131,11 +159,34 @@ class Backend:
         with self._lock:
             if not self._known or self._model is None:
                 self._model, self._known = names[0], True
-            return self._model
+            model = self._model
+        self._learn_window(body)
+        return model
+
+    def _learn_window(self, body: bytes) -> None:
+        """A list of models without a window is an answer, too: it is not asked for again."""
+        with self._lock:
+            if not self._window_read and self._model is not None:
+                self._window, self._window_read = window_of(body, self._model), True
 
 
 def model_names(body: bytes) -> list[str]:
     """The ids of a /v1/models answer; [] when it is not one."""
+    return [entry["id"] for entry in _entries(body)]
+
+
+def window_of(body: bytes, model: str) -> int | None:
+    """The context window that a /v1/models answer states for a model: vLLM and SGLang, OpenRouter and LM Studio, Groq."""
+    for entry in _entries(body):
+        if entry["id"] == model:
+            for name in ("max_model_len", "context_length", "context_window"):
+                value = entry.get(name)
+                if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                    return value
+    return None
+
+
+def _entries(body: bytes) -> list[dict[str, Any]]:
     try:
         payload: Any = bounded_json.loads(body)
     except orjson.JSONDecodeError:
@@ -143,4 +194,4 @@ def model_names(body: bytes) -> list[str]:
     entries = payload.get("data") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
         return []
-    return [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+    return [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]

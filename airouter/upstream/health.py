@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from airouter.clock import Clock
 from airouter.errors import ConnectFailed, UpstreamTimeout
-from airouter.types import Limits
-from airouter.upstream.backend import Backend, model_names
+from airouter.types import HttpRequest, Limits
+from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
 from airouter.upstream.poller import Poller
 
@@ -69,13 +69,16 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
     poller = Poller(clock)
     started = clock.monotonic()
     until = started + limit
+    requests: dict[str, HttpRequest] = {}
     calls: dict[str, Call] = {}
     results: dict[str, Health] = {}
     try:
         for name, backend in backends.items():
             left = max(0.05, until - clock.monotonic())
             try:
-                calls[name] = poller.add(_ask(backend, Limits(left, left, left, left)))
+                requests[name] = backend.probe_request()
+                call = backend.call(requests[name], Limits(left, left, left, left))
+                calls[name] = poller.add(call.start())
             except Exception as error:
                 results[name] = _surprise(name, error)
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
@@ -86,8 +89,7 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
         for name, call in calls.items():
             try:
                 results[name] = health = _read(call, started)
-                if not backends[name].model_known and model_names(health.body or b""):
-                    backends[name].learn_model(health.body or b"")
+                _learn(backends[name], requests[name], call.status, health)
             except Exception as error:
                 results[name] = _surprise(name, error)
         return results
@@ -96,9 +98,12 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
             call.close()
 
 
-def _ask(backend: Backend, limits: Limits) -> Call:
-    request = backend.health_request() if backend.model_known else backend.models_request()
-    return backend.call(request, limits).start()
+def _learn(backend: Backend, asked: HttpRequest, status: int, health: Health) -> None:
+    """What its list of models says, if that is what was asked for."""
+    backend.seen_up = backend.seen_up or health.healthy
+    is_list = asked.path == backend.models_request().path
+    if is_list and (health.healthy or 400 <= status < 500):
+        backend.learn(health.body or b"")
 
 
 def _surprise(name: str, error: Exception) -> Health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from harness import REFUSED
 
 from airouter.clock import Clock
 from airouter.settings import BackendSettings
-from airouter.upstream.backend import Backend
+from airouter.upstream.backend import Backend, model_names, window_of
 from airouter.upstream.health import HealthChecker, ask_all
 from providers import KINDS
 from simulator.testing import Simulator
@@ -111,3 +112,60 @@ def test_one_limit_for_all_however_they_trickle(server: Simulator) -> None:
     assert len(results) == 5
     assert all(len(told) == 4 for told in results)
     assert server.stats("primary")["by_path"]["/health"] == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "configured", "window"),
+    [("vllm", {}, 2048), ("vllm", {"context_window": 512}, 512), ("ollama", {}, None)],
+)
+def test_the_context_window_is_read_once(
+    server: Simulator, kind: str, configured: dict[str, int], window: int | None
+) -> None:
+    """From the list of models, once it is up; a configured one is believed, and a list that says nothing is an answer."""
+    role = "primary" if kind == "vllm" else "ollama"
+    server.configure("primary", max_model_len=2048)
+    one = backend(server.url(role), kind, model=server_model(role), **configured)
+    for _ in range(4):
+        ask_all({"a": one}, CLOCK, 2)
+    assert (one.context_window, one.unread) == (window, False)
+    asked = server.stats(role)["by_path"].get("/v1/models", 0)
+    assert asked == {"vllm": int(not configured), "ollama": 4}[kind]
+
+
+def server_model(role: str) -> str:
+    return {"primary": "primary-model", "ollama": "llama3.2:3b"}[role]
+
+
+def test_the_window_is_read_again_after_a_swap(server: Simulator) -> None:
+    server.configure("primary", max_model_len=2048)
+    one = backend(server.url("primary"))
+    ask_all({"a": one}, CLOCK, 2)
+    assert one.context_window == 2048
+    server.configure("primary", max_model_len=4096)
+    one.relearn()
+    ask_all({"a": one}, CLOCK, 2)
+    assert one.context_window == 4096
+
+
+@pytest.mark.parametrize(
+    ("entry", "window"),
+    [
+        ({"max_model_len": 4096}, 4096),
+        ({"context_length": 131_072}, 131_072),
+        ({"context_window": 8192}, 8192),
+        ({"max_model_len": None, "context_length": 5}, 5),
+        ({"max_model_len": "4096"}, None),
+        ({"max_model_len": True}, None),
+        ({"max_model_len": 0}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_window_is_stated(entry: dict[str, object], window: int | None) -> None:
+    models = {"data": [{"id": "other", "max_model_len": 7}, {"id": "m", **entry}]}
+    assert window_of(json.dumps(models).encode(), "m") == window
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'{"data": 5}', b'{"data": [5, {"id": 5}]}'])
+def test_what_is_no_list_of_models(body: bytes) -> None:
+    assert window_of(body, "m") is None
+    assert model_names(body) == []

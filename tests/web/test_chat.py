@@ -365,3 +365,12 @@ def test_a_larger_body_than_allowed_is_refused(make_router, sim: Simulator) -> N
     router = make_router(config={"server": {"max_body_mb": 3}}, warm=False)
     refused = router.post("/v1/chat/completions", body("x" * 3_100_000))
     assert (refused.status_code, error_of(refused)["code"]) == (413, "request_too_large")
+
+
+def test_more_tokens_than_the_window_holds(router: RouterProcess, sim: Simulator) -> None:
+    """vLLM states its window in its list of models; a limit beyond it would be refused there."""
+    answer = ask(router, "Hello", model="ai-router/primary", max_tokens=1_000_000)
+    (received,) = asked(sim, "primary")
+    sent = received["max_tokens"]
+    assert 16_384 < sent < 32_768
+    assert f"max_tokens=1000000 lowered to {sent}" in answer.headers["X-Router-Adjusted"]
