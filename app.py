@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     render_errors.register(app)
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
+    app.url_map.merge_slashes = False  # paths.py sees to that, without a redirect
     app.wsgi_app = Edge(Express(app.wsgi_app, runtime), runtime)  # type: ignore[method-assign]
     runtime.start()
     atexit.register(runtime.close)

@@ -81,6 +81,13 @@ class TooLarge(BadRequest):
     code = "request_too_large"
 
 
+class UnsupportedEncoding(BadRequest):
+    """The body is compressed in a way that is not understood here."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+
 class RequestTimeout(BadRequest):
     """The client did not send its body in time."""
 

@@ -63,6 +63,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "ALLOW_OPEN": ("server.allow_open", _switch),
+    "CORS_ORIGINS": ("server.cors_origins", _list),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
     "WORKERS": ("server.workers", _text),

@@ -3,6 +3,7 @@
 Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the defaults below.
 """
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -13,6 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from airouter.types import ROUTES, Limits
 
+# What follows the base in the URL of an endpoint: OpenAI's, or one of Ollama's own.
+_ENDPOINT = re.compile(
+    r"((/+v1)+(/+(completions|embeddings|models|responses))?|(/+v1)*/+chat/+completions"
+    r"|/+api/+(chat|generate|tags))?/*$",
+    re.IGNORECASE,
+)
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -74,6 +81,11 @@ class Server(Section):
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Peers whose X-Forwarded-For is believed, as addresses."
     )
+    cors_origins: tuple[str, ...] | None = Field(
+        None,
+        description="Web pages that may call from a browser, as origins such as https://chat.example.com, or *. "
+        "None: any with api_key set, else none.",
+    )
     max_body_mb: float = Field(
         64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
     )
@@ -90,6 +102,21 @@ class Server(Section):
         60,
         description="Longest silence while a client sends its body, or takes what it asked for, in seconds.",
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        origins = tuple(origin.strip().rstrip("/").lower() for origin in value or ())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin not in ("*", "null") and (
+                not parts.scheme or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(
+                    f"{origin!r} is not an origin; write scheme, host and port, such as "
+                    "http://localhost:5173, or *"
+                )
+        return None if value is None else origins
 
 
 class BackendSettings(Section):
@@ -173,7 +200,10 @@ class BackendSettings(Section):
     def _url(cls, value: str | None) -> str | None:
         if value is None or not value.strip():
             return None
-        parts = urlsplit(value.strip())
+        value = value.strip()
+        if not value.isprintable() or " " in value:
+            raise ValueError("must be one URL, without spaces and line breaks in it")
+        parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
         if parts.username or parts.password or parts.query or parts.fragment:
@@ -181,8 +211,7 @@ class BackendSettings(Section):
                 "must not carry a user name, a query or a fragment; put the key in api_key"
             )
         _ = parts.port  # raises on a port that is no number
-        base = value.strip().rstrip("/")
-        return base[: -len("/v1")] if base.endswith("/v1") else base
+        return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
 
     @field_validator("ca_file")
     @classmethod

@@ -114,7 +114,25 @@ def test_relative_folders_are_meant_from_the_project_root(tmp_path, monkeypatch)
     assert settings.prompts_dir == ROOT / "config" / "prompts"
 
 
-@pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h:1",
+        "http://h:1/",
+        "http://h:1/v1",
+        "http://h:1/v1/",
+        "http://h:1/V1/",
+        "http://h:1//v1/v1",
+        "http://h:1/v1/chat/completions",
+        "http://h:1/v1/chat/completions/",
+        "http://h:1/chat/completions",
+        "http://h:1/v1/completions",
+        "http://h:1/v1/embeddings",
+        "http://h:1/v1/models",
+        "http://h:1/api/chat",
+        " http://h:1/v1\r\n",
+    ],
+)
 def test_trailing_v1_is_accepted(url):
     assert load({"PRIMARY_URL": url}).backends["primary"].url == "http://h:1"
 

@@ -12,6 +12,7 @@ from typing import Any
 from airouter.exchange.exchange import Exchange
 from airouter.redaction import masked, masked_plain, masked_text
 from airouter.runtime import Runtime
+from airouter.web import cors
 
 EXCHANGE = "airouter.exchange"
 Environ = dict[str, Any]
@@ -25,9 +26,14 @@ class Edge:
         self._app = app
         self._runtime = runtime
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> "Body":
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         runtime = self._runtime
         settings = runtime.state.settings
+        if "HTTP_ORIGIN" in environ:
+            answering = cors.admit(environ, start_response, settings.server)
+            if answering is None:
+                return ()
+            start_response = answering
         client = environ.get("gunicorn.socket")
         if client is not None:
             # Bounds each read of the body and each write of the answer; gunicorn itself resets it for the next request.

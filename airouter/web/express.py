@@ -10,6 +10,7 @@ from typing import Any
 from airouter.runtime import Runtime
 from airouter.web.auth import authorise
 from airouter.web.inference import Inference
+from airouter.web.paths import canonical
 from airouter.web.render_errors import answer_to
 
 PATH = "/v1/chat/completions"
@@ -26,7 +27,10 @@ class Express:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
+        path = environ["PATH_INFO"]
+        if path != PATH:
+            path = environ["PATH_INFO"] = canonical(path)
+        if path != PATH or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
         try:
             authorise(environ, self._runtime.state.settings.server)

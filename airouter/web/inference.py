@@ -66,12 +66,7 @@ class Inference:
 
     def embeddings(self, environ: Environ) -> Answer:
         state, exchange, incoming = self._receive(environ, "embeddings")
-        name = state.settings.embeddings
-        if name is None or name not in state.backends:
-            raise NotFound(
-                "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
-                code="no_embeddings_backend",
-            )
+        name = self._embedder(state, incoming.model)
         return respond(
             exchange,
             state.executor.plain(
@@ -141,25 +136,44 @@ class Inference:
         virtual = self._runtime.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
         priority = _priority(environ)
-        if (
-            route is not None
-            or incoming.model in (None, virtual)
-            or str(incoming.model).startswith(f"{virtual}/")
-        ):
+        if route is not None or incoming.model is None or _is_virtual(incoming.model, virtual):
             return Wish(route=route, priority=priority)
-        return Wish(backend=self._backend_of(str(incoming.model)), priority=priority)
+        return Wish(backend=self._backend_of(incoming.model), priority=priority)
 
-    def _backend_of(self, model: str) -> str:
-        """Who serves a model; in the first moment after the start, once the backends have been asked what they serve."""
+    def _embedder(self, state: State, model: str | None) -> str:
+        """Who makes vectors: the backend that is configured for it, or the one whose model is named. Another model instead would
+        be worse than an error: vectors of two models cannot be compared."""
+        if model is not None and not _is_virtual(model, state.settings.virtual_model):
+            return self._backend_of(model, state.settings.embeddings)
+        name = state.settings.embeddings
+        if name is None or name not in state.backends:
+            raise NotFound(
+                "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
+                code="no_embeddings_backend",
+            )
+        return name
+
+    def _backend_of(self, model: str, preferred: str | None = None) -> str:
+        """Who serves a model; in the first moment after the start, once the backends have been asked what they serve.
+
+        Args:
+            preferred: the backend that is taken when several serve it.
+        """
         runtime = self._runtime
         try:
-            return find_backend(runtime.state.backends, model)
+            found = find_backend(runtime.state.backends, model)
         except NotFound:
             probes = runtime.state.settings.probes
             if runtime.housekeeper.looked.is_set() or not probes.enabled:
                 raise
             runtime.housekeeper.looked.wait(probes.timeout + 1)
-            return find_backend(runtime.state.backends, model)
+            found = find_backend(runtime.state.backends, model)
+        other = runtime.state.backends.get(preferred or "")
+        return other.name if other is not None and other.model == model else found
+
+
+def _is_virtual(model: str, virtual: str) -> bool:
+    return model == virtual or model.startswith(f"{virtual}/")
 
 
 def _seconds(text: str) -> float:

@@ -1,6 +1,7 @@
-"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes, then the backends' own."""
+"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes that can answer, then the backends' own."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from flask import Blueprint, Response, jsonify
 
@@ -19,7 +20,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @bp.get("/v1/models/<path:name>")
     def one(name: str) -> Response:
         for model in _models(runtime.state):
-            if model["id"] == name:
+            if model["id"] in (name, unquote(name)):  # some clients encode a name twice
                 return jsonify(model)
         raise NotFound(
             f"The model {name[:80]!r} does not exist here; GET /v1/models lists those that do.",
@@ -34,7 +35,7 @@ def _models(state: State) -> list[dict[str, Any]]:
     settings = state.settings
     virtual = settings.virtual_model
     names = [(virtual, "ai-router")]
-    names += [(f"{virtual}/{route}", "ai-router") for route in ROUTES if settings.serving(route)]
+    names += [(f"{virtual}/{route}", "ai-router") for route in ROUTES if _can_answer(state, route)]
     seen = {name for name, _ in names}
     for backend in state.backends.values():
         if backend.model and backend.model not in seen and settings.usable(backend.name):
@@ -43,3 +44,14 @@ def _models(state: State) -> list[dict[str, Any]]:
     return [
         {"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names
     ]
+
+
+def _can_answer(state: State, route: str) -> bool:
+    """Whether a request that forces this route would be served. META is served like the primary where it has no backends of
+    its own; the others need theirs."""
+    settings = state.settings
+    if route == "enrich":
+        search = state.backends.get(settings.enrichment.backend)
+        if search is None or not search.provider.searches:
+            return False
+    return bool(settings.serving(route))

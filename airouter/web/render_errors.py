@@ -14,6 +14,7 @@ from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
 from airouter.redaction import masked_json
 from airouter.web.edge import EXCHANGE
+from airouter.web.paths import hint
 
 # A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
 _PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
@@ -115,7 +116,7 @@ def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
         return render(
             NotFound(
-                f"There is no {request.path[:100]!r} here; GET / lists the endpoints.",
+                f"There is no {request.path[:100]!r} here; {hint(request.path)}.",
                 code="unknown_url",
             ),
             _exchange(),

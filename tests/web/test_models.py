@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from harness import ask, content, error_of, eventually
 
 from bench.router_process import RouterProcess
@@ -72,3 +74,36 @@ def test_the_virtual_model_can_be_named_otherwise(make_router, sim: Simulator) -
     assert ask(router, "Hello", model="house").headers["X-Router-Tier"] == "reasoning"
     assert ask(router, "Hello", model="house/primary").headers["X-Router-Tier"] == "explicit"
     assert ask(router, "Hello", model="ai-router").status_code == 404
+
+
+def test_routes_that_cannot_answer_are_not_listed(make_router) -> None:
+    """Without a cloud there is nothing to search with; what is listed answers."""
+    router = make_router(backends=("primary",))
+    names = [model["id"] for model in router.get("/v1/models").json()["data"]]
+    assert [name for name in names if name.startswith("ai-router")] == [
+        "ai-router",
+        "ai-router/primary",
+        "ai-router/meta",
+    ]
+    for name in names:
+        assert content(ask(router, "Hello", model=name))
+
+
+def test_a_name_with_slashes_is_found_however_it_is_encoded(make_router) -> None:
+    name = "Qwen/Qwen3-30B-A3B:fp8"
+    router = make_router(config={"backends": {"primary": {"model": name}}})
+    for written in (name, quote(name, safe=""), quote(quote(name, safe=""), safe="")):
+        assert router.get(f"/v1/models/{written}").json()["id"] == name
+
+
+def test_vectors_are_made_by_the_model_that_was_named(router: RouterProcess) -> None:
+    """Or by the configured backend when none was; never by another one."""
+    own = next(
+        m["id"] for m in router.get("/v1/models").json()["data"] if m["owned_by"] == "embedding"
+    )
+    for model in ({}, {"model": None}, {"model": "ai-router"}, {"model": own}):
+        assert router.post("/v1/embeddings", {"input": "one", **model}).status_code == 200
+    answer = router.post("/v1/embeddings", {"input": "one", "model": "text-embedding-3-small"})
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "model_not_found")
+    answer = router.post("/v1/completions", {"prompt": "one", "model": "davinci"})
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "model_not_found")
