@@ -9,6 +9,7 @@ class Clock:
     """Wall-clock time for people, monotonic seconds for measuring."""
 
     monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)  # seconds since the epoch, for dates that others state
 
     def __init__(self, zone: str | None = None) -> None:
         self._zone = ZoneInfo(zone) if zone else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from airouter.errors import Busy, NoBackend, RouterError, UpstreamStatus
-from airouter.execution.judge import Move, model_is_gone, next_move
+from airouter.execution.judge import Move, model_is_gone, next_move, retry_after
 from airouter.resilience.breaker import Permit
 from airouter.resilience.failure import failure_of
 from airouter.telemetry.logs import Log
@@ -128,7 +128,7 @@ def more_telling(last: RouterError | None, error: RouterError) -> RouterError:
 def says_when(error: RouterError) -> bool:
     """Whether the client is told when to come back: repeating the request then multiplies nothing."""
     return error.retry_after is not None or (
-        isinstance(error, UpstreamStatus) and "retry-after" in error.upstream_headers
+        isinstance(error, UpstreamStatus) and retry_after(error.upstream_headers) is not None
     )
 
 

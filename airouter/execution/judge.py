@@ -4,8 +4,11 @@ What it means for the backend is in `resilience/failure.py`.
 """
 
 import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from airouter.clock import Clock
 from airouter.errors import (
     Busy,
     NoBackend,
@@ -14,6 +17,9 @@ from airouter.errors import (
     UpstreamError,
     UpstreamStatus,
 )
+from airouter.execution.refusal import context_exceeded
+
+_LONGEST = 86_400.0  # seconds; a longer wait is a mistake, or no use to a client
 
 
 class Move(Enum):
@@ -25,12 +31,6 @@ class Move(Enum):
     WIDER = "ask a backend with a larger context window"
 
 
-_CONTEXT_MARKS = (
-    b"context_length_exceeded",
-    b"maximum context length",
-    b"context length",
-    b"exceeds the available context",
-)
 _MODEL_GONE = re.compile(
     rb"model_not_found|no such model|model\b[^{}]{0,120}?\b(?:not found|does not exist|not exist)"
 )
@@ -68,7 +68,7 @@ def _for_status(error: UpstreamStatus, named: bool) -> Move:
         return Move.FINAL  # a refusal is passed on, never routed around
     if model_is_gone(error):
         return Move.FINAL if named else Move.NEXT
-    if status in (400, 413, 422, 500) and any(mark in body for mark in _CONTEXT_MARKS):
+    if context_exceeded(status, body):
         return Move.WIDER
     if status == 500:
         return Move.AGAIN
@@ -85,5 +85,42 @@ def retry_after_of(error: RouterError) -> float | None:
         or next_move(error) is not Move.NEXT
     ):
         return None
-    said = error.upstream_headers.get("retry-after", "").strip()
-    return float(said) if said.isascii() and said.isdigit() else None
+    return retry_after(error.upstream_headers)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds to wait that an answer's headers state: as a number, in milliseconds, or as a date. None when they state none,
+    or none that makes sense (negative, past, more than a day)."""
+    said = _number(headers.get("retry-after-ms", ""))
+    if said is not None:
+        said /= 1000
+    else:
+        text = headers.get("retry-after", "").strip()
+        said = _number(text)
+        if said is None:
+            said = _seconds_until(text, headers.get("date", ""))
+    return said if said is not None and 0 <= said <= _LONGEST else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text.isascii() and "_" not in text else None
+    except ValueError:
+        return None
+
+
+def _seconds_until(text: str, server_now: str) -> float | None:
+    """By the server's own clock where it tells the time: ours may differ."""
+    at = _date(text)
+    if at is None:
+        return None
+    now = _date(server_now)
+    left = at - (Clock.time() if now is None else now)
+    return left if left > 0 else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

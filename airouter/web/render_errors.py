@@ -1,6 +1,7 @@
 """Every error as OpenAI's clients expect it, in one place. No exception's text reaches a client."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,17 +9,16 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from airouter import bounded_json
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
-from airouter.redaction import masked_json
+from airouter.execution.judge import retry_after
+from airouter.execution.refusal import openai_shaped
 from airouter.web.edge import EXCHANGE
 from airouter.web.paths import hint
 
 # A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
 _PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
-_KEPT_HEADERS = (("retry-after", "Retry-After"),)
 
 
 def register(app: Flask) -> None:
@@ -66,11 +66,8 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
 
 def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in that shape."""
-    headers = {
-        ours: error.upstream_headers[name]
-        for name, ours in _KEPT_HEADERS
-        if name in error.upstream_headers
-    }
+    wait = retry_after(error.upstream_headers)
+    headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
     if error.upstream_status not in _PASSED_ON:
         refused = RouterError(
             f"{error.message} The router's key for it is wrong or missing; this is not about your key.",
@@ -80,32 +77,6 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
         return 502, orjson.dumps(refused.body()), headers
     shaped = openai_shaped(error)
     return error.upstream_status, orjson.dumps(shaped), headers
-
-
-def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
-    """`{"error": {message, type, param, code}}` out of whatever a backend sent."""
-    try:
-        payload = bounded_json.loads(error.upstream_body)
-    except orjson.JSONDecodeError:
-        payload = None
-    inner = masked_json(payload.get("error", payload)) if isinstance(payload, dict) else None
-    if isinstance(inner, str):
-        inner = {"message": inner}
-    if not isinstance(inner, dict):
-        inner = {}
-    message = inner.get("message") or inner.get("detail")
-    kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
-    return {
-        "error": {
-            **{k: v for k, v in inner.items() if k not in ("object", "detail")},
-            "message": message
-            if isinstance(message, str)
-            else (str(message)[:500] if message else error.message),
-            "type": inner.get("type") or kind,
-            "param": inner.get("param"),
-            "code": None if inner.get("code") is None else str(inner["code"]),
-        }
-    }
 
 
 def _exchange() -> Exchange | None:

@@ -8,9 +8,9 @@ from airouter.dialects.openai_stream import error_event
 from airouter.errors import ClientGone, RouterError, UpstreamStatus
 from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.execution.headers import STREAM_HEADERS
+from airouter.execution.refusal import openai_shaped
 from airouter.execution.work import Flow, Head
 from airouter.types import immutable
-from airouter.web.render_errors import openai_shaped
 
 # One newline: a comment that ends an event of its own confuses clients whose chunks carry an id.
 COMMENT = b": waiting\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 
 from airouter.errors import (
@@ -15,7 +18,7 @@ from airouter.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
-from airouter.execution.judge import Move, next_move, retry_after_of
+from airouter.execution.judge import Move, next_move, retry_after, retry_after_of
 from airouter.resilience.failure import failure_of
 
 
@@ -48,6 +51,9 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
             Move.WIDER,
         ),
         (status(413, b"context_length_exceeded"), Move.WIDER),
+        (status(422, b"`inputs` tokens + `max_new_tokens` must be <= 4096"), Move.WIDER),
+        (status(500, b"the request exceeds the available context size"), Move.WIDER),
+        (status(401, b"context_length_exceeded"), Move.NEXT),
         (status(400, b'{"error": {"code": "content_policy_violation"}}'), Move.FINAL),
         (status(500, b'{"error": {"code": "content_filter"}}'), Move.FINAL),
         (status(429, b'{"error": {"code": "content_policy_violation"}}'), Move.FINAL),
@@ -115,3 +121,53 @@ def test_an_unknown_model_is_final_where_the_client_named_it(error: RouterError)
     """The name that the router chose may be wrong for this backend only; the client's is its own."""
     assert next_move(error, named=True) is Move.FINAL
     assert next_move(error) is Move.NEXT
+
+
+NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2),
+        ({"retry-after": " 2 "}, 2),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "86400"}, 86_400),
+        ({"retry-after": "86401"}, None),
+        ({"retry-after": "1e400"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "-0.001"}, None),
+        ({"retry-after": "1_0"}, None),
+        ({"retry-after": "٣"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:40 GMT", "date": NOW}, 40),
+        ({"retry-after": "Wednesday, 21-Oct-26 07:28:40 GMT", "date": NOW}, 40),
+        ({"retry-after": "Wed, 21 Oct 2026 09:28:40 +0200", "date": NOW}, 40),
+        ({"retry-after": NOW, "date": NOW}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": NOW}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:40 GMT", "date": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 99 Oct 2026 99:99:99 GMT"}, None),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """A number, milliseconds, or a date by the server's own clock; what makes no sense is as if it were not there."""
+    if headers.get("date") == "soon":  # by our clock, which is elsewhere
+        assert (retry_after(headers) or 0) >= 0
+    else:
+        assert retry_after(headers) == seconds
+
+
+def test_a_date_without_the_servers_clock_counts_from_ours() -> None:
+    wait = retry_after({"retry-after": formatdate(time.time() + 40, usegmt=True)})
+    assert wait is not None
+    assert 30 < wait <= 40
