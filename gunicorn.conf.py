@@ -7,8 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from airouter import control, run_folder
+from airouter.descriptors import affordable_threads, raise_limit
 from airouter.errors import ConfigError
 from airouter.load_settings import load_settings
+from airouter.web.refused_by_parser import FIELD_SIZE
 
 _folder = run_folder.make()
 os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
@@ -29,6 +31,7 @@ except ConfigError as error:
     sys.exit(1)
 
 _server = _settings.server
+_descriptors = raise_limit()
 _cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 if _cores:  # by port, so that two routers on one machine do not choose the same core first
     _first = _server.port % len(_cores)
@@ -39,8 +42,15 @@ bind = (
 )
 worker_class = "airouter.web.worker.Worker"
 workers = _server.workers
-threads = _server.threads
-worker_connections = _server.threads * 2
+threads = affordable_threads(_server.threads, _descriptors)
+if threads < _server.threads:
+    print(
+        f"ai-router: {threads} instead of {_server.threads} threads per worker, because only {_descriptors} file "
+        "descriptors are allowed; raise the hard limit (ulimit -Hn)",
+        file=sys.stderr,
+    )
+worker_connections = threads * 2
+limit_request_field_size = FIELD_SIZE
 keepalive = 75
 timeout = 0  # a gthread worker that serves a long stream is alive; deadlines are ours
 # Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just cuts, comes later.

@@ -1,12 +1,21 @@
 """gunicorn's threaded worker with two ways of saving time: a thread keeps its client, and an answer leaves in one piece."""
 
+import errno
 import select
+import ssl
+from contextlib import suppress
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from airouter.clock import Clock
+from airouter.web.refused_by_parser import error_for, whole_answer
+
+REST = 0.5  # seconds without new clients once the process has no file descriptors left
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 LINGER = 0.05  # seconds a thread waits for its client's next request before the client goes back to the common loop
 
 
@@ -55,15 +64,60 @@ class Snapshot:
         return getattr(self._cfg, name)
 
 
+class Client(TConn):  # type: ignore[misc]
+    """A client's connection. Waits for its first request without a selector, which would take a file descriptor."""
+
+    def wait_for_data(self, timeout: float) -> bool:
+        if not self.data_ready:
+            poller = select.poll()
+            with suppress(OSError, ValueError):  # closed meanwhile
+                poller.register(self.sock.fileno(), select.POLLIN)
+                self.data_ready = bool(poller.poll(timeout * 1000))
+        return bool(self.data_ready)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Handing a client from thread to loop and back costs a tenth of a millisecond, so a thread waits a moment for its
     client's next request, unless somebody else needs the thread."""
 
     cfg: Any
+    _rest_until = 0.0
 
     def init_process(self) -> None:
         self.cfg = Snapshot(self.cfg)
         super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """A new client. One that cannot be accepted for lack of file descriptors waits in the listener's queue; without a rest
+        its waiting would keep this loop spinning."""
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._rest_until = Clock.monotonic() + REST
+                self.set_accept_enabled(False)
+                self.log.warning("No file descriptors left (ulimit -n): new clients wait.")
+            elif error.errno not in _GONE:
+                raise
+            return
+        self.nr_conns += 1
+        self.enqueue_req(Client(self.cfg, sock, address, listener.getsockname()))
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled and Clock.monotonic() >= self._rest_until)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """What gunicorn cannot parse is answered as other errors are. Not logged with its text, which may hold a key."""
+        if isinstance(exc, ssl.SSLError):
+            super().handle_error(req, client, addr, exc)
+            return
+        error = error_for(exc)
+        if error.blame == "client":
+            self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], error.code)
+        else:
+            self.log.exception("Error handling request %s", getattr(req, "path", ""))
+        with suppress(OSError):
+            util.write_nonblock(client, whole_answer(error))
 
     def handle(self, conn: Any) -> Any:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import runpy
@@ -15,10 +16,10 @@ from typing import Any
 
 import pytest
 from gunicorn.config import Config
-from harness import REFUSED, body, content, eventually
+from harness import REFUSED, body, content, error_in, eventually
 
 from airouter import control
-from airouter.web.worker import LINGER, Response, Worker
+from airouter.web.worker import LINGER, REST, Client, Response, Worker
 from bench.client import Connection, Endpoint
 from bench.router_process import ROOT, RouterProcess
 
@@ -241,3 +242,114 @@ def test_pinning_can_be_switched_off(make_router: MakeRouter) -> None:
     router = make_router(env={"PIN": "0"})
     assert [os.sched_getaffinity(pid) for pid in router.workers] == [os.sched_getaffinity(0)]
     assert content(router.post("/v1/chat/completions", body("Hello")))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 40_000, 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: 1\r\n" * 200 + b"Host: x", 431, "headers_too_large"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x", 414, "url_too_long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA b: 1", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\n folded", 400, "invalid_http"),
+        (b"GET / HTTP/9.9\r\nHost: x", 400, "invalid_http"),
+        (b"nonsense", 400, "invalid_http"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "invalid_http"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x", 400, "invalid_http"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zstd, chunked",
+            501,
+            "unsupported_transfer_encoding",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: cookies", 417, "expectation_failed"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_cannot_be_parsed_is_answered_in_openais_shape(
+    router: RouterProcess, sent: bytes, status: int, code: str
+) -> None:
+    """Never as a page, and the connection ends: where the next request begins is not known."""
+    with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
+        sock.sendall(sent + b"\r\n\r\n")
+        got = b"".join(iter(lambda: sock.recv(65536), b""))
+    head, _, text = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), got[:300]
+    assert b"Connection: close" in head
+    error = error_in(json.loads(text))
+    assert (error["code"], error["type"]) == (code, "invalid_request_error")
+
+
+def test_a_browsers_cookies_are_no_reason_to_refuse(router: RouterProcess) -> None:
+    assert router.get("/health/liveness", headers={"Cookie": "a" * 20_000}).status_code == 200
+
+
+def test_a_key_in_a_broken_header_is_not_logged(make_router: MakeRouter) -> None:
+    router = make_router()
+    with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer sk-secret\r\n\r\n")
+        got = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert b" 400 " in got[:20]
+    assert b"sk-secret" not in got
+    router.stop()
+    assert "sk-secret" not in router.printed() + "\n".join(router.log())
+
+
+class Listener:
+    def __init__(self, *results: int | None) -> None:
+        self.results = list(results)
+        self.opened = socket.socketpair()
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        number = self.results.pop(0)
+        if number is not None:
+            raise OSError(number, "refused")
+        return self.opened[0], ("127.0.0.1", 1)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 2)
+
+
+def an_accepting_worker() -> Any:
+    worker: Any = Worker.__new__(Worker)
+    worker.cfg, worker.nr_conns, worker.sockets, worker._accepting = Config(), 0, [], True
+    worker.log = SimpleNamespace(warning=lambda *_: None)
+    worker.queued = []
+    worker.enqueue_req = worker.queued.append
+    return worker
+
+
+def test_without_descriptors_new_clients_wait_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop neither dies nor spins, and goes on accepting afterwards."""
+    now = [100.0]
+    monkeypatch.setattr("airouter.web.worker.Clock.monotonic", lambda: now[0])
+    worker = an_accepting_worker()
+    listener = Listener(errno.EMFILE, errno.ECONNABORTED, None)
+    worker.accept(listener)
+    assert (worker._accepting, worker.nr_conns) == (False, 0)
+    worker.set_accept_enabled(True)  # what the loop does in each round
+    assert not worker._accepting
+    now[0] += REST
+    worker.set_accept_enabled(True)
+    assert worker._accepting
+    worker.accept(listener)
+    assert (worker.nr_conns, worker.queued) == (0, [])
+    worker.accept(listener)
+    assert (worker.nr_conns, len(worker.queued)) == (1, 1)
+
+
+def test_other_failures_to_accept_are_not_hidden() -> None:
+    with pytest.raises(OSError, match="refused"):
+        an_accepting_worker().accept(Listener(errno.EINVAL))
+
+
+def test_waiting_for_a_client_takes_no_descriptor() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = Client(Config(), ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        assert not client.wait_for_data(0.01)
+        theirs.send(b"x")
+        assert client.wait_for_data(5)
+        after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        assert after == before
