@@ -9,7 +9,7 @@ from typing import Any
 from airouter import control, run_folder
 from airouter.descriptors import affordable_threads, raise_limit
 from airouter.errors import ConfigError
-from airouter.load_settings import load_settings
+from airouter.load_settings import check_address, load_settings
 from airouter.web.refused_by_parser import FIELD_SIZE
 
 _folder = run_folder.make()
@@ -18,6 +18,7 @@ os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _settings = load_settings()
+    check_address(_settings)
     if _settings.server.workers > 1:
         # Before prometheus_client is imported: it chooses its storage then.
         _metrics = _folder / "metrics"

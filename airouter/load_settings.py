@@ -1,7 +1,11 @@
 """From YAML file and environment to `Settings`. Any mistake ends in one sentence: where it is and what would be right."""
 
 import difflib
+import json
 import os
+import re
+import socket
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from airouter import clock
 from airouter.errors import ConfigError
 from airouter.settings import Settings
 
@@ -51,7 +56,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "XAI_MIN_MAX_TOKENS": ("backends.xai.min_max_tokens", _text),
     "XAI_SEARCH_TOOLS": ("enrichment.tools", _list),
     "VIRTUAL_MODEL": ("virtual_model", _text),
-    "TZ": ("timezone", _text),
+    "TZ": ("timezone", clock.zone_name),
     "LOG_DIR": ("logging.dir", _text),
     "LOG_LEVEL": ("logging.level", str.upper),
     "LOG_FORMAT": ("logging.format", str.lower),
@@ -66,6 +71,9 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
+    # Later than the short ones, so that they win: other programs set HOST for purposes of their own.
+    "AIROUTER_HOST": ("server.host", _text),
+    "AIROUTER_PORT": ("server.port", _text),
     "WORKERS": ("server.workers", _text),
     "PIN": ("server.pin", _switch),
     "THREADS": ("server.threads", _text),
@@ -94,18 +102,62 @@ def load_settings(
         ConfigError: with one sentence that names the place and says what would be right.
     """
     environ = os.environ if environ is None else environ
-    path = file or Path(environ.get("ROUTER_CONFIG") or ROOT / "config" / "router.yaml")
+    path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
     data = _read_yaml(path)
-    for name in sorted(ENVIRONMENT):
-        value = _environment_value(name, environ, secrets_dir)
-        if value:
-            target, read = ENVIRONMENT[name]
-            _put(data, target, read(value.strip()))
+    used: dict[str, str] = {}  # setting -> the variable that it came from
+    for name, (target, read) in ENVIRONMENT.items():
+        value = (_environment_value(name, environ, secrets_dir) or "").strip()
+        if value and _is_meant_for_us(name, value):
+            _put(data, target, read(value))
+            used[target] = name
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, path)) from None
+        raise ConfigError(_sentence(error, path, used)) from None
     return _anchored(settings)
+
+
+_PLATFORM = re.compile(r"-conda-|-linux-(gnu|musl)|-apple-darwin")
+_warned: set[tuple[str, str]] = set()
+
+
+def _is_meant_for_us(name: str, value: str) -> bool:
+    """Whether a variable that other programs set as well holds what we mean by it. One that does not is left aside with a
+    warning: the setting without it is the safer one (loopback, the system's time zone)."""
+    why = None
+    if name == "HOST" and not _resolves(
+        value
+    ):  # conda's holds its platform, x86_64-conda-linux-gnu
+        why = "it is no address of this machine; AIROUTER_HOST is read first"
+    elif name.endswith("PORT") and "://" in value:  # Kubernetes' of a service called "airouter"
+        why = "it is a URL, not a port"
+    elif name == "TZ" and not clock.is_time_zone(value):
+        why = "it is not a time zone such as Europe/Berlin"
+    if why is None:
+        return True
+    if (name, value) not in _warned:
+        _warned.add((name, value))
+        print(f"ai-router: {name}={value[:80]!r} is ignored: {why}.", file=sys.stderr)
+    return False
+
+
+def _resolves(host: str) -> bool:
+    if _PLATFORM.search(host):  # not looked up: a search domain may answer for any name
+        return False
+    try:
+        socket.getaddrinfo(host.strip("[]"), None)
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
+def check_address(settings: Settings) -> None:
+    """Raises ConfigError when the router cannot listen where it is told to, as far as its name tells."""
+    if not _resolves(settings.server.host):
+        raise ConfigError(
+            f"server.host is {settings.server.host!r}, which is neither an address nor a name that this machine "
+            "can resolve; write one such as 127.0.0.1 or 0.0.0.0."
+        )
 
 
 def _anchored(settings: Settings) -> Settings:
@@ -122,7 +174,7 @@ def _anchored(settings: Settings) -> Settings:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"The configuration file {path} does not exist; set ROUTER_CONFIG to one that does."
@@ -143,13 +195,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path) -> str | None:
-    value = environ.get(name)
+    value = environ.get(name, "").strip()
     if value or name not in SECRETS:
         return value
-    file = environ.get(f"{name}_FILE")
+    file = environ.get(f"{name}_FILE", "").strip()
     path = Path(file) if file else secrets_dir / name.lower()
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        raw = path.read_bytes()
+        return raw.decode(json.detect_encoding(raw)) or None  # editors on Windows write UTF-16, too
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}: the file {path} is not text in UTF-8.") from None
     except OSError as error:
         if file:
             raise ConfigError(
@@ -170,10 +225,12 @@ def _put(data: dict[str, Any], dotted: str, value: Any) -> None:
     data[leaf] = value
 
 
-def _sentence(error: ValidationError, path: Path) -> str:
+def _sentence(error: ValidationError, path: Path, used: Mapping[str, str]) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    by_env = next((name for name, (target, _) in ENVIRONMENT.items() if target == where), None)
+    by_env = used.get(where) or next(
+        (name for name, (target, _) in ENVIRONMENT.items() if target == where), None
+    )
     source = (
         f"{path.name}: {where}" + (f" (or the environment's {by_env})" if by_env else "")
         if where

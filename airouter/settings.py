@@ -8,10 +8,10 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from airouter.clock import is_zone
 from airouter.types import ROUTES, Limits
 
 # What follows the base in the URL of an endpoint: OpenAI's, or one of Ollama's own.
@@ -22,6 +22,27 @@ _ENDPOINT = re.compile(
 )
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+# What a copied text may end in without being seen: white space, a byte order mark, a space of no width.
+_INVISIBLE = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
+
+
+def one_line(value: str | None) -> str | None:
+    """Without what is invisible at its ends, such as the line break of a file; None when nothing is left.
+
+    Raises:
+        ValueError: a line break or another control character within it. The value is not repeated: it may be a key.
+    """
+    if value is None:
+        return None
+    value = _INVISIBLE.sub("", value)
+    if not value.replace("\u00a0", " ").isprintable():
+        raise ValueError(
+            "must be one line; there is a line break or another control character in it "
+            "(two keys in one secret?)"
+        )
+    return value or None
 
 
 class Section(BaseModel):
@@ -102,6 +123,16 @@ class Server(Section):
         60,
         description="Longest silence while a client sends its body, or takes what it asked for, in seconds.",
     )
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return value.strip().strip("[]")  # of an IPv6 address
+
+    @field_validator("api_key", "admin_key")
+    @classmethod
+    def _keys(cls, value: str | None) -> str | None:
+        return one_line(value)
 
     @field_validator("cors_origins")
     @classmethod
@@ -194,6 +225,19 @@ class BackendSettings(Section):
         description="Failures in a row before others are preferred; a refused connection or silence counts at once.",
     )
     cooldown: Seconds = Field(30, description="Seconds for which others are preferred.")
+
+    @field_validator("api_key", "model")
+    @classmethod
+    def _lines(cls, value: str | None) -> str | None:
+        return one_line(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _key(cls, value: str | None) -> str | None:
+        """It becomes a header."""
+        if value is not None and not (value.isascii() and " " not in value):
+            raise ValueError("must be a key of ASCII characters without spaces in it")
+        return value
 
     @field_validator("url")
     @classmethod
@@ -440,11 +484,8 @@ class Settings(Section):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                ZoneInfo(value)
-            except (ZoneInfoNotFoundError, ValueError, OSError):
-                raise ValueError(f"{value!r} is not a time zone such as Europe/Berlin") from None
+        if value is not None and not is_zone(value):
+            raise ValueError(f"{value!r} is not a time zone such as Europe/Berlin")
         return value
 
     @model_validator(mode="after")
@@ -491,8 +532,8 @@ class Settings(Section):
         ) or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             raise ValueError(
-                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; "
-                "set API_KEY, or ALLOW_OPEN=1 if that is meant"
+                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; set API_KEY, "
+                "or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 if HOST was not set for this router"
             )
         return self
 
