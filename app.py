@@ -1,4 +1,5 @@
-"""The composition root: the one file that knows all the others. `create_app()` is what gunicorn serves."""
+"""The composition root: the one file that knows all the others. `create_app()` is what gunicorn
+serves."""
 
 import atexit
 from collections.abc import Callable, Mapping
@@ -92,11 +93,14 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None = None) -> State:
-    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind when it does not fit.
+    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind
+    when it does not fit.
 
     Args:
-        keep: what the configuration before has led to: a backend whose settings are the same goes on, with its slots,
-            breaker and connections, and so do the conversations. The listening address, workers, threads and `logging:`
+        keep: what the configuration before has led to: a backend whose settings are the same goes
+            on, with its slots,
+            breaker and connections, and so do the conversations. The listening address, workers,
+                threads and `logging:`
             stay as they were at the start.
     """
     if keep is not None:
@@ -166,13 +170,15 @@ def _bound_to(new: Server, old: Server) -> Server:
 
 
 def check(settings: Settings) -> None:
-    """Validate what `create_app` would only find out in a worker, where gunicorn would respawn it for ever."""
+    """Validate what `create_app` would only find out in a worker, where gunicorn would respawn
+    it for ever."""
     clock = Clock(settings.timezone)
     build_state(settings, _Silent(), clock)
 
 
 def decider(settings: Settings) -> Callable[[Features], Decision]:
-    """The configured cascade as a function, for `evaluate`: it asks the classifier where the instant tiers are not sure."""
+    """The configured cascade as a function, for `evaluate`: it asks the classifier where the
+    instant tiers are not sure."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, _Silent(), clock).executor.cascade
     prove(cascade.tiers, clock)

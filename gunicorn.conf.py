@@ -1,4 +1,5 @@
-"""gunicorn's own settings, taken from ours. Validates the configuration in the master, before any worker is forked."""
+"""gunicorn's own settings, taken from ours. Validates the configuration in the master, before
+any worker is forked."""
 
 import os
 import signal
@@ -46,15 +47,16 @@ workers = _server.workers
 threads = affordable_threads(_server.threads, _descriptors)
 if threads < _server.threads:
     print(
-        f"ai-router: {threads} instead of {_server.threads} threads per worker, because only {_descriptors} file "
-        "descriptors are allowed; raise the hard limit (ulimit -Hn)",
+        f"ai-router: {threads} instead of {_server.threads} threads per worker, because only "
+        f"{_descriptors} file descriptors are allowed; raise the hard limit (ulimit -Hn)",
         file=sys.stderr,
     )
 worker_connections = threads * 2
 limit_request_field_size = FIELD_SIZE
 keepalive = 75
 timeout = 0  # a gthread worker that serves a long stream is alive; deadlines are ours
-# Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just cuts, comes later.
+# Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just
+# cuts, comes later.
 graceful_timeout = int(_settings.timeouts.drain) + 20
 backlog = 2048
 control_socket_disable = True  # nothing of ours in the user's home
@@ -64,7 +66,8 @@ loglevel = "warning"
 
 
 def when_ready(_arbiter: Any) -> None:
-    # gunicorn's own SIGHUP would read a broken configuration and end the server; ours validates first.
+    # gunicorn's own SIGHUP would read a broken configuration and end the server; ours validates
+    # first.
     signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
         print(

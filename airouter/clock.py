@@ -39,8 +39,9 @@ def is_zone(name: str) -> bool:
 
 
 def zone_name(text: str) -> str | None:
-    """The name of the zone that the variable TZ holds: as it is, behind a colon, or at the end of a path. None: a file or a rule
-    without a name. The C library has read it, and the system's time is the one it means."""
+    """The name of the zone that the variable TZ holds: as it is, behind a colon, or at the end
+    of a path. None: a file or a rule without a name. The C library has read it, and the system's
+    time is the one it means."""
     name = _FOLDER.sub("", text.removeprefix(":"))
     return name if is_zone(name) else None
 

@@ -1,5 +1,5 @@
-"""File descriptors: each client and each call to a backend takes one, and the usual soft limit (1,024; 256 on a Mac) is a matter of
-habit, not of need."""
+"""File descriptors: each client and each call to a backend takes one, and the usual soft limit
+(1,024; 256 on a Mac) is a matter of habit, not of need."""
 
 import resource
 from contextlib import suppress
@@ -24,6 +24,6 @@ def raise_limit() -> int:
 
 
 def affordable_threads(wanted: int, limit: int) -> int:
-    """How many requests at once a worker can serve: each may need its client's connection and a backend's, and as many clients again
-    may be idle."""
+    """How many requests at once a worker can serve: each may need its client's connection and a
+    backend's, and as many clients again may be idle."""
     return max(4, min(wanted, (limit - _OWN) // 3))

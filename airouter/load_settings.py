@@ -1,4 +1,5 @@
-"""From YAML file and environment to `Settings`. Any mistake ends in one sentence: where it is and what would be right."""
+"""From YAML file and environment to `Settings`. Any mistake ends in one sentence: where it is
+and what would be right."""
 
 import difflib
 import json
@@ -71,7 +72,8 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
-    # Later than the short ones, so that they win: other programs set HOST for purposes of their own.
+    # Later than the short ones, so that they win: other programs set HOST for purposes of their
+    # own.
     "AIROUTER_HOST": ("server.host", _text),
     "AIROUTER_PORT": ("server.port", _text),
     "WORKERS": ("server.workers", _text),
@@ -122,8 +124,9 @@ _warned: set[tuple[str, str]] = set()
 
 
 def _is_meant_for_us(name: str, value: str) -> bool:
-    """Whether a variable that other programs set as well holds what we mean by it. One that does not is left aside with a
-    warning: the setting without it is the safer one (loopback, the system's time zone)."""
+    """Whether a variable that other programs set as well holds what we mean by it. One that does
+    not is left aside with a warning: the setting without it is the safer one (loopback, the
+    system's time zone)."""
     why = None
     if name == "HOST" and not _resolves(
         value
@@ -152,11 +155,12 @@ def _resolves(host: str) -> bool:
 
 
 def check_address(settings: Settings) -> None:
-    """Raises ConfigError when the router cannot listen where it is told to, as far as its name tells."""
+    """Raises ConfigError when the router cannot listen where it is told to, as far as its name
+    tells."""
     if not _resolves(settings.server.host):
         raise ConfigError(
-            f"server.host is {settings.server.host!r}, which is neither an address nor a name that this machine "
-            "can resolve; write one such as 127.0.0.1 or 0.0.0.0."
+            f"server.host is {settings.server.host!r}, which is neither an address nor a name that "
+            "this machine can resolve; write one such as 127.0.0.1 or 0.0.0.0."
         )
 
 

@@ -1,5 +1,5 @@
-"""Values that backends accept although OpenAI documents another type, written as documented. What is not understood stays
-as it is, for the checks to refuse."""
+"""Values that backends accept although OpenAI documents another type, written as documented.
+What is not understood stays as it is, for the checks to refuse."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def payload(endpoint: Endpoint, given: dict[str, Any], adjusted: list[str]) -> dict[str, Any]:
-    """The payload with numbers, switches and parts of a content in their documented types: the one given when they are.
+    """The payload with numbers, switches and parts of a content in their documented types: the
+    one given when they are.
 
     Args:
         adjusted: takes one note for each field that was read otherwise than it was written.
@@ -77,7 +78,8 @@ _READERS = (
 
 
 def _messages(messages: Any) -> list[Any] | None:
-    """The messages with each part of a content as an object with a type; None when they are so already."""
+    """The messages with each part of a content as an object with a type; None when they are so
+    already."""
     if not isinstance(messages, list):
         return None
     changed = False

@@ -1,8 +1,9 @@
-"""What a client sent, checked as far as the router must understand it, and otherwise untouched: unknown fields survive.
+"""What a client sent, checked as far as the router must understand it, and otherwise untouched:
+unknown fields survive.
 
-Backends accept more than OpenAI documents: numbers as text, parts of a content as plain strings. What has one plain meaning
-is read so (`normalise.py`); what has none is refused with the parameter's name.
-"""
+Backends accept more than OpenAI documents: numbers as text, parts of a content as plain strings.
+What has one plain meaning is read so (`normalise.py`); what has none is refused with the
+parameter's name."""
 
 from typing import Any, NoReturn
 
@@ -24,8 +25,8 @@ _MAX_DEPTH = 200  # what is read must be written again for a backend, and orjson
 
 
 class ChatRequest:
-    """A typed view on a payload. `messages` is empty for text completions and embeddings; `adjusted` says what was read
-    otherwise than it was written."""
+    """A typed view on a payload. `messages` is empty for text completions and embeddings;
+    `adjusted` says what was read otherwise than it was written."""
 
     __slots__ = ("adjusted", "endpoint", "messages", "model", "payload", "stream", "wants_usage")
 
@@ -124,7 +125,8 @@ def _too_deep(payload: dict[str, Any]) -> bool:
 def parse_request(
     endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str] | None = None
 ) -> ChatRequest:
-    """Check what the router relies on. The payload given is not edited: what is read otherwise goes into a copy.
+    """Check what the router relies on. The payload given is not edited: what is read otherwise
+    goes into a copy.
 
     Args:
         adjusted: what was already changed, for the X-Router-Adjusted header.
@@ -202,7 +204,8 @@ def _check_messages(messages: Any) -> None:
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                 _refuse(
                     f"messages[{i}].content[{j}]",
-                    'must be a string or an object with a type, such as {"type": "text", "text": "Hello"}',
+                    "must be a string or an object with a type, such as "
+                    '{"type": "text", "text": "Hello"}',
                 )
             if part["type"] in TEXT_PARTS and not isinstance(part.get("text"), str):
                 _refuse(f"messages[{i}].content[{j}].text", "must be a string")

@@ -1,8 +1,8 @@
-"""JSON as other programs write it: with a byte order mark, in UTF-16, or with half of a surrogate pair in its strings.
+"""JSON as other programs write it: with a byte order mark, in UTF-16, or with half of a
+surrogate pair in its strings.
 
-orjson reads what is correct, and refuses the rest. What Python's own parser, which most backends use, would accept
-without changing its meaning is read here a second time, and made correct.
-"""
+orjson reads what is correct, and refuses the rest. What Python's own parser, which most backends
+use, would accept without changing its meaning is read here a second time, and made correct."""
 
 import json
 import re
@@ -12,7 +12,8 @@ import orjson
 
 from airouter.lenient_json import well_formed
 
-# Bytes that the second reading can help with: an escaped or encoded surrogate, a byte order mark, UTF-16 or UTF-32.
+# Bytes that the second reading can help with: an escaped or encoded surrogate, a byte order mark,
+# UTF-16 or UTF-32.
 _ODD = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|.?\x00)", re.DOTALL
 )
@@ -20,7 +21,8 @@ _LARGEST = 2**64 - 1  # what orjson writes
 
 
 def loads(raw: bytes) -> tuple[Any, bool]:
-    """The value, and whether characters were replaced: a lone surrogate, which cannot be sent on, becomes U+FFFD.
+    """The value, and whether characters were replaced: a lone surrogate, which cannot be sent
+    on, becomes U+FFFD.
 
     Raises:
         orjson.JSONDecodeError: it is not JSON, with the position.
@@ -40,7 +42,8 @@ def loads(raw: bytes) -> tuple[Any, bool]:
 
 
 def _whole_characters(value: Any) -> tuple[Any, bool]:
-    """The value without lone surrogates. Written again and read, because only orjson bounds the depth it accepts."""
+    """The value without lone surrogates. Written again and read, because only orjson bounds the
+    depth it accepts."""
     text = json.dumps(value, ensure_ascii=False)
     whole = well_formed(text)
     return orjson.loads(whole), whole != text

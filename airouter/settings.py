@@ -1,7 +1,8 @@
-"""Every setting: where it is declared it is documented, with its default and its danger. Validated once, then frozen.
+"""Every setting: where it is declared it is documented, with its default and its danger.
+Validated once, then frozen.
 
-Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the defaults below.
-"""
+Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the
+defaults below."""
 
 import re
 import ssl
@@ -24,15 +25,18 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-# What a copied text may end in without being seen: white space, a byte order mark, a space of no width.
+# What a copied text may end in without being seen: white space, a byte order mark, a space of no
+# width.
 _INVISIBLE = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
 
 
 def one_line(value: str | None) -> str | None:
-    """Without what is invisible at its ends, such as the line break of a file; None when nothing is left.
+    """Without what is invisible at its ends, such as the line break of a file; None when nothing
+    is left.
 
     Raises:
-        ValueError: a line break or another control character within it. The value is not repeated: it may be a key.
+        ValueError: a line break or another control character within it. The value is not repeated:
+            it may be a key.
     """
     if value is None:
         return None
@@ -104,8 +108,8 @@ class Server(Section):
     )
     cors_origins: tuple[str, ...] | None = Field(
         None,
-        description="Web pages that may call from a browser, as origins such as https://chat.example.com, or *. "
-        "None: any with api_key set, else none.",
+        description="Web pages that may call from a browser, as origins such as "
+        "https://chat.example.com, or *. None: any with api_key set, else none.",
     )
     max_body_mb: float = Field(
         64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
@@ -182,7 +186,8 @@ class BackendSettings(Section):
     context_window: int | None = Field(
         None,
         ge=256,
-        description="Tokens it can read and write in one request. None: what /v1/models states, if it does.",
+        description="Tokens it can read and write in one request. "
+        "None: what /v1/models states, if it does.",
     )
     vision: bool | None = Field(
         None, description="Reads images. None: unknown, requests with images are passed on."
@@ -532,8 +537,9 @@ class Settings(Section):
         ) or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             raise ValueError(
-                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; set API_KEY, "
-                "or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 if HOST was not set for this router"
+                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; "
+                "set API_KEY, or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 if HOST "
+                "was not set for this router"
             )
         return self
 
@@ -555,8 +561,8 @@ class Settings(Section):
         )
 
     def serving(self, route: str) -> tuple[str, ...]:
-        """The usable backends of a route, in order; META and ENRICH without a route of their own are
-        served like the primary."""
+        """The usable backends of a route, in order; META and ENRICH without a route of their own
+        are served like the primary."""
         spec = self.routes.get(route) or (
             self.routes.get("primary") if route in ("meta", "enrich") else None
         )
@@ -564,12 +570,14 @@ class Settings(Section):
 
 
 def _as_set(section: EnrichmentSettings | ReasoningTier | OneTokenTier) -> str | None:
-    """A backend that the configuration names itself: a default that names none of the backends is merely unused."""
+    """A backend that the configuration names itself: a default that names none of the backends
+    is merely unused."""
     return section.backend if "backend" in section.model_fields_set else None
 
 
 def describe(section: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
-    """Every setting as (dotted name, default, description): what the documentation is written from and tested against.
+    """Every setting as (dotted name, default, description): what the documentation is written
+    from and tested against.
 
     In a name, `<name>` stands for what the configuration itself names: a backend, a route.
     """

@@ -81,7 +81,8 @@ def test_what_is_not_ours_passes_untouched() -> None:
 def test_max_tokens_follows_the_backends_policy(
     backend: dict[str, Any], asked: dict[str, Any], sent: dict[str, Any], adjusted: tuple[str, ...]
 ) -> None:
-    """Stripped for a reasoning backend, raised to a cloud's floor, else passed; what was changed is said."""
+    """Stripped for a reasoning backend, raised to a cloud's floor, else passed; what was changed
+    is said."""
     outgoing = composed({"messages": [USER], **asked}, backend=backend)
     assert {name: value for name, value in outgoing.body.items() if "tokens" in name} == sent
     assert outgoing.adjusted == adjusted
@@ -154,7 +155,8 @@ def test_without_a_date_nothing_is_added() -> None:
 def test_what_is_added_makes_no_second_system_message(
     messages: list[dict[str, Any]], sent: list[tuple[str, str]]
 ) -> None:
-    """Static text first, what changes last, in the client's first system message: many templates take one only."""
+    """Static text first, what changes last, in the client's first system message: many templates
+    take one only."""
     backend = {"system_prompt": "house", "date_context": True}
     outgoing = composed({"messages": messages}, backend=backend, context="FOUND")
     names = {PROMPTS["house"]: "HOUSE", DATE: "DATE"}
@@ -282,7 +284,8 @@ def test_a_frontends_note_stays_here() -> None:
 
 
 def test_meta_keeps_its_newest_history() -> None:
-    """A housekeeping request over the limit loses its oldest turns, and keeps system text and instruction."""
+    """A housekeeping request over the limit loses its oldest turns, and keeps system text and
+    instruction."""
     messages = [
         {"role": "system", "content": "S"},
         *({"role": "user", "content": f"{i:04d}" * 25} for i in range(50)),
@@ -298,7 +301,8 @@ def test_meta_keeps_its_newest_history() -> None:
 
 
 def test_a_long_meta_prompt_keeps_head_and_newest_history() -> None:
-    """When it is one message, what stands before the history stays, and the newest of the history."""
+    """When it is one message, what stands before the history stays, and the newest of the
+    history."""
     lines = "\n".join(f"USER: line {i}" for i in range(5000))
     text = f"### Task:\nMake a title.\n<chat_history>\n{lines}\n</chat_history>"
     outgoing = composed({"messages": [{"role": "user", "content": text}]}, meta_max_chars=5000)

@@ -1,4 +1,5 @@
-"""The limit of file descriptors: raised as far as it goes, and what follows where that is not far."""
+"""The limit of file descriptors: raised as far as it goes, and what follows where that is not
+far."""
 
 from __future__ import annotations
 

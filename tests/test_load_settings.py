@@ -1,4 +1,5 @@
-"""From YAML and environment to settings: every variable has its effect, every mistake its one sentence."""
+"""From YAML and environment to settings: every variable has its effect, every mistake its one
+sentence."""
 
 import subprocess
 import sys
@@ -259,7 +260,7 @@ def test_folder_instead_of_a_file(tmp_path):
         load(file=tmp_path)
 
 
-# What other programs put into the environment ----------------------------------------------------------------------------
+# What other programs put into the environment ------------------------------------------------
 
 
 def test_the_prefixed_variables_win():
@@ -340,7 +341,8 @@ def test_a_rule_is_obeyed():
 
 
 def test_a_configured_zone_that_is_none_is_refused(tmp_path):
-    text = "timezone: Moon/Crater\nbackends: {primary: {url: http://h}}\nroutes: {primary: {backends: [primary]}}"
+    text = "timezone: Moon/Crater\nbackends: {primary: {url: http://h}}\n"
+    text += "routes: {primary: {backends: [primary]}}"
     assert "Europe/Berlin" in sentence(text=text, tmp_path=tmp_path)
 
 
@@ -350,7 +352,7 @@ def test_an_address_that_cannot_be_resolved_is_one_sentence():
     check_address(load({"AIROUTER_HOST": "localhost"}))
 
 
-# Line ends and what else is invisible ------------------------------------------------------------------------------------
+# Line ends and what else is invisible --------------------------------------------------------
 
 
 @pytest.mark.parametrize(

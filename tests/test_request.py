@@ -1,4 +1,5 @@
-"""What clients send beside the documented types: read where it has one plain meaning, else refused with its name."""
+"""What clients send beside the documented types: read where it has one plain meaning, else
+refused with its name."""
 
 from __future__ import annotations
 

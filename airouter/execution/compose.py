@@ -1,4 +1,5 @@
-"""The body that goes to a backend, built new from the client's: the client's own objects are shared, never edited."""
+"""The body that goes to a backend, built new from the client's: the client's own objects are
+shared, never edited."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +11,8 @@ from airouter.settings import BackendSettings
 from airouter.types import immutable
 
 _SYSTEM_ROLES = ("system", "developer")
-# How many tokens a prompt has is known to its backend only. Bytes of UTF-8 per token: English prose has about 4, code 3,
-# Chinese 3, and nothing that is written to be read has more than 6.
+# How many tokens a prompt has is known to its backend only. Bytes of UTF-8 per token: English prose
+# has about 4, code 3, Chinese 3, and nothing that is written to be read has more than 6.
 _MOST_BYTES_PER_TOKEN, _USUAL_BYTES_PER_TOKEN = 6, 3
 _MARGIN = 1024  # tokens; up to so many bytes, each is counted as a token
 _PART_TOKENS = 1024  # for an image or another part that is no text
@@ -20,7 +21,8 @@ _MESSAGE_BYTES = 24  # what a chat template puts around each message
 
 @immutable
 class Outgoing:
-    """What is sent to a backend, and what was changed on the way (`adjusted`, for the X-Router-Adjusted header)."""
+    """What is sent to a backend, and what was changed on the way (`adjusted`, for the
+    X-Router-Adjusted header)."""
 
     body: dict[str, Any]
     adjusted: tuple[str, ...]
@@ -114,8 +116,9 @@ def _without_limit(
     window: int | None,
     adjusted: list[str],
 ) -> None:
-    """As many as fit. That is what a chat without a limit means everywhere; a text completion without one ends after 16
-    tokens at OpenAI's servers and vLLM, and those that let it run (llama.cpp, LM Studio) understand the -1."""
+    """As many as fit. That is what a chat without a limit means everywhere; a text completion
+    without one ends after 16 tokens at OpenAI's servers and vLLM, and those that let it run
+    (llama.cpp, LM Studio) understand the -1."""
     if "messages" in body:
         del body[name]
         adjusted.append(f"{name}={AS_MANY_AS_FIT} left out: as many as fit")
@@ -128,8 +131,8 @@ def _without_limit(
 
 
 def _clamp(body: dict[str, Any], name: str, window: int, adjusted: list[str]) -> None:
-    """A backend refuses a limit that its window cannot hold beside the prompt. Only one that certainly cannot be held is
-    lowered: lowering one that fits would cut an answer short."""
+    """A backend refuses a limit that its window cannot hold beside the prompt. Only one that
+    certainly cannot be held is lowered: lowering one that fits would cut an answer short."""
     value = body[name]
     if value <= window // 2 or value + _prompt_bytes(body) // _MOST_BYTES_PER_TOKEN < window:
         return
@@ -140,8 +143,9 @@ def _clamp(body: dict[str, Any], name: str, window: int, adjusted: list[str]) ->
 
 
 def _room(body: dict[str, Any], window: int) -> int:
-    """Tokens for the answer, beside a prompt that is counted generously. Never less than a sixteenth of the window: where
-    even that is too much, the backend says so, and the client learns that its prompt is too long."""
+    """Tokens for the answer, beside a prompt that is counted generously. Never less than a
+    sixteenth of the window: where even that is too much, the backend says so, and the client
+    learns that its prompt is too long."""
     size = _prompt_bytes(body)
     prompt = min(size, _MARGIN + size // _USUAL_BYTES_PER_TOKEN)
     return max(1, window - prompt - 1, window // 16)
@@ -175,8 +179,9 @@ def _completion_bytes(prompt: Any) -> int:
 
 
 def _with_system(messages: list[Any], static: str | None, changing: list[str]) -> list[Any]:
-    """Static text first, then the client's system text, then what changes from day to day or request to request, all in the
-    first system message: many chat templates take one, at the beginning. Where the client sends several, it stays so many."""
+    """Static text first, then the client's system text, then what changes from day to day or
+    request to request, all in the first system message: many chat templates take one, at the
+    beginning. Where the client sends several, it stays so many."""
     if not static and not changing:
         return messages
     at = next((i for i, m in enumerate(messages) if m["role"] in _SYSTEM_ROLES), None)
@@ -217,7 +222,8 @@ def _newest(messages: list[Any], limit: int, adjusted: list[str]) -> list[Any]:
 
 
 def _shorten(text: str, room: int) -> str:
-    """Cut the middle of a housekeeping prompt: what stands before its history stays, and the newest of the history."""
+    """Cut the middle of a housekeeping prompt: what stands before its history stays, and the
+    newest of the history."""
     start = text.find("<chat_history>")
     head = text[: start + len("<chat_history>")] if 0 <= start < room // 2 else text[: room // 8]
     tail = text[len(text) - max(0, room - len(head)) :]

@@ -78,7 +78,8 @@ def _for_status(error: UpstreamStatus, named: bool) -> Move:
 
 
 def retry_after_of(error: RouterError) -> float | None:
-    """The seconds after which a backend that was not willing said it would be; None when it did not say."""
+    """The seconds after which a backend that was not willing said it would be; None when it did
+    not say."""
     if (
         not isinstance(error, UpstreamStatus)
         or error.upstream_status not in (429, 503)
@@ -89,8 +90,9 @@ def retry_after_of(error: RouterError) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds to wait that an answer's headers state: as a number, in milliseconds, or as a date. None when they state none,
-    or none that makes sense (negative, past, more than a day)."""
+    """The seconds to wait that an answer's headers state: as a number, in milliseconds, or as a
+    date. None when they state none, or none that makes sense (negative, past, more than a
+    day)."""
     said = _number(headers.get("retry-after-ms", ""))
     if said is not None:
         said /= 1000

@@ -1,9 +1,8 @@
-"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain text, a page."""
+"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain
+text, a page."""
 
 import re
 from typing import Any
-
-import orjson
 
 from airouter import lenient_json
 from airouter.errors import UpstreamStatus
@@ -16,13 +15,15 @@ _SAID = ("object", "detail", "error")  # told by the message
 _MARKUP = re.compile(
     r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE
 )
-# How backends say that prompt and answer do not fit their window: OpenAI, vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI, xAI,
-# Anthropic, Gemini, Mistral, Groq, TabbyAPI.
+# How backends say that prompt and answer do not fit their window: OpenAI, vLLM, SGLang, llama.cpp,
+# Ollama, LM Studio, TGI, xAI, Anthropic, Gemini, Mistral, Groq, TabbyAPI.
 _CONTEXT = re.compile(
-    rb"context_length_exceeded|exceed_context_size|context.?(length|window|size)|model_max_prompt_tokens"
-    rb"|maximum (model|prompt|input|sequence) length|(prompt|input|request|conversation) is too long"
+    rb"context_length_exceeded|exceed_context_size|context.?(length|window|size)"
+    rb"|model_max_prompt_tokens|maximum (model|prompt|input|sequence) length"
+    rb"|(prompt|input|request|conversation) is too long"
     rb"|max_(seq|model|position|total)_?(len|length|tokens|embeddings)\b"
-    rb"|`?max_new_tokens`? must be <=|maximum number of tokens allowed|too many (input |prompt )?tokens"
+    rb"|`?max_new_tokens`? must be <=|maximum number of tokens allowed"
+    rb"|too many (input |prompt )?tokens"
     rb"|reduce the length of the (messages|input|prompt)|string_above_max_length"
 )
 _CONTEXT_STATUS = (400, 413, 422, 500, 502)  # the last two: of servers that know no better
@@ -37,7 +38,8 @@ def context_exceeded(status: int, body: bytes) -> bool:
 
 
 def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
-    """`{"error": {message, type, param, code}}` out of whatever a backend sent. The code keeps its JSON type."""
+    """`{"error": {message, type, param, code}}` out of whatever a backend sent. The code keeps
+    its JSON type."""
     inner = _inner(error.upstream_body)
     message = _reason(inner, _DEEP) or _plain(error.upstream_body, inner)
     kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
@@ -58,10 +60,11 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
 
 
 def _inner(body: bytes) -> Any:
-    """The part of the answer that describes the error; a dict where there is one. None: it is not JSON."""
+    """The part of the answer that describes the error; a dict where there is one. None: it is
+    not JSON."""
     try:
-        payload, _ = lenient_json.loads(body)
-    except orjson.JSONDecodeError:
+        payload = lenient_json.loads(body)
+    except ValueError:
         return None
     if isinstance(payload, list) and len(payload) == 1 and isinstance(payload[0], dict):
         payload = payload[0]  # Gemini's
@@ -77,15 +80,16 @@ def _inner(body: bytes) -> Any:
 
 
 def _reason(value: Any, depth: int) -> str:
-    """The first text within an error; of a list (FastAPI's details), all of them with where they belong."""
+    """The first text within an error; of a list (FastAPI's details), all of them with where they
+    belong."""
     if depth == 0:
         return ""
     if isinstance(value, str):
         text = value.strip()
         if text[:1] in ("{", "["):  # JSON within JSON
             try:
-                return _reason(lenient_json.loads(text.encode())[0], depth - 1) or text
-            except (orjson.JSONDecodeError, UnicodeEncodeError):
+                return _reason(lenient_json.loads(text.encode()), depth - 1) or text
+            except ValueError:
                 return text
         return text
     if isinstance(value, dict):

@@ -19,8 +19,9 @@ from airouter.upstream.pool import Origin
 
 
 class Backend:
-    """One configured server. Mutable state: whether it is out of service (the operator's to set), and the model it was found
-    to serve, with its context window and whether they are to be read again; under a lock."""
+    """One configured server. Mutable state: whether it is out of service (the operator's to
+    set), and the model it was found to serve, with its context window and whether they are to be
+    read again; under a lock."""
 
     def __init__(
         self,
@@ -60,7 +61,8 @@ class Backend:
 
     @property
     def context_window(self) -> int | None:
-        """Tokens it can read and write in one request: as configured, else as /v1/models says; None: unknown."""
+        """Tokens it can read and write in one request: as configured, else as /v1/models says;
+        None: unknown."""
         return self.settings.context_window or self._window
 
     @property
@@ -98,7 +100,8 @@ class Backend:
             self.restarts += 1
 
     def inherit(self, before: "Backend") -> None:
-        """Take over from the backend of this name in the configuration before what is not configuration."""
+        """Take over from the backend of this name in the configuration before what is not
+        configuration."""
         self.out = before.out
         if before.settings.url == self.settings.url:
             if before.pause.reason is not None:
@@ -131,16 +134,19 @@ class Backend:
 
     @property
     def unread(self) -> bool:
-        """Whether its list of models has yet to be read: for its model's name, or for its context window."""
+        """Whether its list of models has yet to be read: for its model's name, or for its
+        context window."""
         return not (self._known and self._window_read)
 
     def probe_request(self) -> HttpRequest:
-        """`health_request()`; of one that is up and whose list of models has yet to be read, that list."""
+        """`health_request()`; of one that is up and whose list of models has yet to be read,
+        that list."""
         wanted = not self._known or (self.seen_up and self.unread)
         return self.models_request() if wanted else self.health_request()
 
     def learn(self, body: bytes) -> None:
-        """Take from the answer to `models_request()` what is not known yet; b"" when there is no such list."""
+        """Take from the answer to `models_request()` what is not known yet; b"" when there is no
+        such list."""
         if not self._known and model_names(body):
             self.learn_model(body)
         self._learn_window(body)
@@ -176,7 +182,8 @@ def model_names(body: bytes) -> list[str]:
 
 
 def window_of(body: bytes, model: str) -> int | None:
-    """The context window that a /v1/models answer states for a model: vLLM and SGLang, OpenRouter and LM Studio, Groq."""
+    """The context window that a /v1/models answer states for a model: vLLM and SGLang,
+    OpenRouter and LM Studio, Groq."""
     for entry in _entries(body):
         if entry["id"] == model:
             for name in ("max_model_len", "context_length", "context_window"):

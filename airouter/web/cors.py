@@ -1,8 +1,8 @@
 """Which web pages may call the router from a browser (CORS).
 
-A browser asks first, by an OPTIONS request that cannot carry a key. It is answered here and costs nothing. With a key
-configured any page may ask, because the key protects; without one none may, unless the configuration names it.
-"""
+A browser asks first, by an OPTIONS request that cannot carry a key. It is answered here and
+costs nothing. With a key configured any page may ask, because the key protects; without one none
+may, unless the configuration names it."""
 
 import re
 from collections.abc import Callable
@@ -20,8 +20,9 @@ StartResponse = Callable[..., Any]
 
 
 def admit(environ: Environ, start_response: StartResponse, server: Server) -> StartResponse | None:
-    """What to answer a page's request with: `start_response`, adding the headers that let the page read the answer where it may;
-    None when the request was a browser's question, which is answered now."""
+    """What to answer a page's request with: `start_response`, adding the headers that let the
+    page read the answer where it may; None when the request was a browser's question, which is
+    answered now."""
     if not _open_to_pages(environ["PATH_INFO"]):
         return start_response
     origin = allowed_origin(environ["HTTP_ORIGIN"], server)

@@ -1,9 +1,8 @@
 """The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once.
 Nothing is sent that has not passed here, so this is where the router's own keys are masked.
 
-Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run twice, and an owner inside
-the response is lost when an `after_request` fails.
-"""
+Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run
+twice, and an owner inside the response is lost when an `after_request` fails."""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +35,8 @@ class Edge:
             start_response = answering
         client = environ.get("gunicorn.socket")
         if client is not None:
-            # Bounds each read of the body and each write of the answer; gunicorn itself resets it for the next request.
+            # Bounds each read of the body and each write of the answer; gunicorn itself resets it
+            # for the next request.
             client.settimeout(settings.server.body_timeout)
         exchange = Exchange(
             runtime.clock,
@@ -70,7 +70,8 @@ class Edge:
 
 
 class Body:
-    """The response's body; `close()` is the end of the exchange, also for a body that was never read (HEAD)."""
+    """The response's body; `close()` is the end of the exchange, also for a body that was never
+    read (HEAD)."""
 
     def __init__(self, inner: Iterable[bytes], pieces: Iterator[bytes], exchange: Exchange) -> None:
         self._inner = inner
@@ -90,7 +91,8 @@ class Body:
 
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """The caller's address; X-Forwarded-For counts only as far as its hops are configured as trusted."""
+    """The caller's address; X-Forwarded-For counts only as far as its hops are configured as
+    trusted."""
     address: str = environ.get("REMOTE_ADDR", "")
     if not trusted:
         return address

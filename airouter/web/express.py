@@ -1,4 +1,5 @@
-"""POST /v1/chat/completions without Flask's dispatch, which would be an eighth of what the router adds to a request.
+"""POST /v1/chat/completions without Flask's dispatch, which would be an eighth of what the
+router adds to a request.
 
 The same function, checks and errors as through Flask, which serves everything else.
 """

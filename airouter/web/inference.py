@@ -75,7 +75,8 @@ class Inference:
         )
 
     def route(self, environ: Environ) -> Response:
-        """Explain a decision without running it; with `"execute": true` run it, by `route` if that is given."""
+        """Explain a decision without running it; with `"execute": true` run it, by `route` if
+        that is given."""
         adjusted: list[str] = []
         payload = dict(self._payload(environ, adjusted))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
@@ -141,20 +142,23 @@ class Inference:
         return Wish(backend=self._backend_of(incoming.model), priority=priority)
 
     def _embedder(self, state: State, model: str | None) -> str:
-        """Who makes vectors: the backend that is configured for it, or the one whose model is named. Another model instead would
-        be worse than an error: vectors of two models cannot be compared."""
+        """Who makes vectors: the backend that is configured for it, or the one whose model is
+        named. Another model instead would be worse than an error: vectors of two models cannot
+        be compared."""
         if model is not None and not _is_virtual(model, state.settings.virtual_model):
             return self._backend_of(model, state.settings.embeddings)
         name = state.settings.embeddings
         if name is None or name not in state.backends:
             raise NotFound(
-                "No backend for embeddings is configured; name one as `embeddings:` in the router's configuration.",
+                "No backend for embeddings is configured; name one as `embeddings:` in the router's "
+                "configuration.",
                 code="no_embeddings_backend",
             )
         return name
 
     def _backend_of(self, model: str, preferred: str | None = None) -> str:
-        """Who serves a model; in the first moment after the start, once the backends have been asked what they serve.
+        """Who serves a model; in the first moment after the start, once the backends have been
+        asked what they serve.
 
         Args:
             preferred: the backend that is taken when several serve it.

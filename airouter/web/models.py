@@ -1,4 +1,5 @@
-"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes that can answer, then the backends' own."""
+"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes that can
+answer, then the backends' own."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -47,8 +48,8 @@ def _models(state: State) -> list[dict[str, Any]]:
 
 
 def _can_answer(state: State, route: str) -> bool:
-    """Whether a request that forces this route would be served. META is served like the primary where it has no backends of
-    its own; the others need theirs."""
+    """Whether a request that forces this route would be served. META is served like the primary
+    where it has no backends of its own; the others need theirs."""
     settings = state.settings
     if route == "enrich":
         search = state.backends.get(settings.enrichment.backend)

@@ -1,5 +1,6 @@
-"""The paths that clients make of a base URL with a slash too many, without /v1 or with it twice: served as what is meant, never
-redirected, which would turn a POST into a GET or is not followed."""
+"""The paths that clients make of a base URL with a slash too many, without /v1 or with it twice:
+served as what is meant, never redirected, which would turn a POST into a GET or is not
+followed."""
 
 import re
 
@@ -16,7 +17,8 @@ _FOREIGN = ("responses", "messages", "chat", "generate", "complete")
 
 
 def canonical(path: str) -> str:
-    """The path that is served for the one that was asked for; others come back without surplus slashes."""
+    """The path that is served for the one that was asked for; others come back without surplus
+    slashes."""
     model = _MODEL.fullmatch(path)
     if model is not None:
         return f"/v1/models/{model[1]}"  # a name is left as it is, slashes included

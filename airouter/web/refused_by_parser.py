@@ -25,7 +25,7 @@ def error_for(problem: BaseException) -> RouterError:
         return BadRequest("The request's URL is too long.", status=414, code="url_too_long")
     if isinstance(problem, http.UnsupportedTransferCoding):
         return BadRequest(
-            "The Transfer-Encoding is not supported; send the body with a Content-Length, or chunked.",
+            "The Transfer-Encoding is not supported; send a Content-Length, or chunks.",
             status=501,
             code="unsupported_transfer_encoding",
         )
@@ -46,7 +46,8 @@ def error_for(problem: BaseException) -> RouterError:
 
 
 def whole_answer(error: RouterError) -> bytes:
-    """The whole answer, behind which the connection is closed: where the next request begins is not known."""
+    """The whole answer, behind which the connection is closed: where the next request begins is
+    not known."""
     body = orjson.dumps(error.body())
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"

@@ -17,7 +17,8 @@ from airouter.execution.refusal import openai_shaped
 from airouter.web.edge import EXCHANGE
 from airouter.web.paths import hint
 
-# A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our fault.
+# A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our
+# fault.
 _PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
 
 
@@ -65,7 +66,8 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
 
 
 def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
-    """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in that shape."""
+    """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in
+    that shape."""
     wait = retry_after(error.upstream_headers)
     headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
     if error.upstream_status not in _PASSED_ON:

@@ -1,4 +1,5 @@
-"""From a flow to an HTTP answer: a status while there is still a choice, an event of the stream afterwards."""
+"""From a flow to an HTTP answer: a status while there is still a choice, an event of the stream
+afterwards."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,5 @@
-"""gunicorn's threaded worker with two ways of saving time: a thread keeps its client, and an answer leaves in one piece."""
+"""gunicorn's threaded worker with two ways of saving time: a thread keeps its client, and an
+answer leaves in one piece."""
 
 import errno
 import select
@@ -20,7 +21,8 @@ LINGER = 0.05  # seconds a thread waits for its client's next request before the
 
 
 class Response(wsgi.Response):  # type: ignore[misc]
-    """Sends the head together with the first bytes of the body: one system call and one segment instead of two."""
+    """Sends the head together with the first bytes of the body: one system call and one segment
+    instead of two."""
 
     _head = b""
     headers_sent: bool
@@ -52,8 +54,9 @@ class Response(wsgi.Response):  # type: ignore[misc]
 
 
 class Snapshot:
-    """gunicorn's configuration with its values as plain attributes: they do not change in a worker's life, and gunicorn looks
-    some thirty of them up for each request, each through two calls."""
+    """gunicorn's configuration with its values as plain attributes: they do not change in a
+    worker's life, and gunicorn looks some thirty of them up for each request, each through two
+    calls."""
 
     def __init__(self, cfg: Any) -> None:
         self.__dict__.update(
@@ -65,7 +68,8 @@ class Snapshot:
 
 
 class Client(TConn):  # type: ignore[misc]
-    """A client's connection. Waits for its first request without a selector, which would take a file descriptor."""
+    """A client's connection. Waits for its first request without a selector, which would take a
+    file descriptor."""
 
     def wait_for_data(self, timeout: float) -> bool:
         if not self.data_ready:
@@ -77,8 +81,8 @@ class Client(TConn):  # type: ignore[misc]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Handing a client from thread to loop and back costs a tenth of a millisecond, so a thread waits a moment for its
-    client's next request, unless somebody else needs the thread."""
+    """Handing a client from thread to loop and back costs a tenth of a millisecond, so a thread
+    waits a moment for its client's next request, unless somebody else needs the thread."""
 
     cfg: Any
     _rest_until = 0.0
@@ -88,8 +92,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def accept(self, listener: Any) -> None:
-        """A new client. One that cannot be accepted for lack of file descriptors waits in the listener's queue; without a rest
-        its waiting would keep this loop spinning."""
+        """A new client. One that cannot be accepted for lack of file descriptors waits in the
+        listener's queue; without a rest its waiting would keep this loop spinning."""
         try:
             sock, address = listener.accept()
         except OSError as error:
@@ -107,7 +111,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled and Clock.monotonic() >= self._rest_until)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """What gunicorn cannot parse is answered as other errors are. Not logged with its text, which may hold a key."""
+        """What gunicorn cannot parse is answered as other errors are. Not logged with its text,
+        which may hold a key."""
         if isinstance(exc, ssl.SSLError):
             super().handle_error(req, client, addr, exc)
             return

@@ -52,7 +52,8 @@ def test_it_costs_nothing(server: Simulator) -> None:
 
 
 def test_models_are_learnt_on_the_way(server: Simulator) -> None:
-    """A backend whose model is not known is asked for its models, and for its health from then on."""
+    """A backend whose model is not known is asked for its models, and for its health from then
+    on."""
     one = backend(server.url("primary"))
     ask_all({"a": one}, CLOCK, 2)
     assert one.model == "primary-model"
@@ -61,7 +62,8 @@ def test_models_are_learnt_on_the_way(server: Simulator) -> None:
 
 
 def test_a_swapped_model_is_learnt_anew(server: Simulator) -> None:
-    """After `relearn` the old name holds until the new one was read; a configured name is never replaced."""
+    """After `relearn` the old name holds until the new one was read; a configured name is never
+    replaced."""
     one, named = backend(server.url("primary")), backend(server.url("primary"), model="mine")
     ask_all({"a": one, "b": named}, CLOCK, 2)
     server.configure("primary", model="another-model")
@@ -94,7 +96,8 @@ def test_a_loading_server_is_not_healthy(server: Simulator) -> None:
 
 
 def test_one_limit_for_all_however_they_trickle(server: Simulator) -> None:
-    """Backends that hang or trickle cost one limit together, and simultaneous callers share the asking."""
+    """Backends that hang or trickle cost one limit together, and simultaneous callers share the
+    asking."""
     server.fault("primary", "hang_headers", path="*", interval_ms=50)
     checker = HealthChecker(
         {str(i): backend(server.url("primary"), model="m") for i in range(4)}, CLOCK, 0.5
@@ -121,7 +124,8 @@ def test_one_limit_for_all_however_they_trickle(server: Simulator) -> None:
 def test_the_context_window_is_read_once(
     server: Simulator, kind: str, configured: dict[str, int], window: int | None
 ) -> None:
-    """From the list of models, once it is up; a configured one is believed, and a list that says nothing is an answer."""
+    """From the list of models, once it is up; a configured one is believed, and a list that says
+    nothing is an answer."""
     role = "primary" if kind == "vllm" else "ollama"
     server.configure("primary", max_model_len=2048)
     one = backend(server.url(role), kind, model=server_model(role), **configured)

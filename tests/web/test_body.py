@@ -1,4 +1,5 @@
-"""A request's body: compressed as clients compress it, and never more than the limit once it is decompressed."""
+"""A request's body: compressed as clients compress it, and never more than the limit once it is
+decompressed."""
 
 from __future__ import annotations
 
