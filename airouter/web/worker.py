@@ -71,6 +71,9 @@ class Client(TConn):  # type: ignore[misc]
     """A client's connection. Waits for its first request without a selector, which would take a
     file descriptor."""
 
+    sock: Any
+    data_ready: bool
+
     def wait_for_data(self, timeout: float) -> bool:
         if not self.data_ready:
             poller = select.poll()
