@@ -38,10 +38,11 @@ def test_the_search_is_asked_as_configured(router: RouterProcess, sim: Simulator
     assert sim.stats("xai")["searches"] == 1
 
 
-def test_the_findings_stand_before_the_last_user_message(
+def test_the_findings_stand_last_in_the_one_system_message(
     router: RouterProcess, sim: Simulator
 ) -> None:
-    """What was found is system text right before the last user message; the client's own messages are unchanged."""
+    """What was found joins the client's system text, which many templates take one of only; the
+    client's other messages are unchanged."""
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
@@ -51,16 +52,11 @@ def test_the_findings_stand_before_the_last_user_message(
     answer = router.post("/v1/chat/completions", {"messages": messages})
     assert (route_of(answer), answer.headers["X-Router-Backend"]) == ("enrich", "primary")
     sent = asked(sim, "primary")[-1]["messages"]
-    assert [message["role"] for message in sent] == [
-        "system",
-        "user",
-        "assistant",
-        "system",
-        "user",
-    ]
-    assert "simulated search results" in sent[3]["content"]
-    assert "Simulated sources" in sent[3]["content"]
-    assert [sent[1], sent[2], sent[4]] == messages[1:]
+    assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+    assert sent[0]["content"].startswith("Be brief.")
+    assert "simulated search results" in sent[0]["content"]
+    assert "Simulated sources" in sent[0]["content"]
+    assert sent[1:] == messages[1:]
 
 
 @pytest.mark.parametrize("stream", [False, True])
