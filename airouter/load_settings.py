@@ -69,7 +69,6 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "ALLOW_OPEN": ("server.allow_open", _switch),
-    "CORS_ORIGINS": ("server.cors_origins", _list),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
     # Later than the short ones, so that they win: other programs set HOST for purposes of their

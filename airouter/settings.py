@@ -25,6 +25,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
+_ORIGIN_END = re.compile(r"(?<![:/])/+$")
 # What a copied text may end in without being seen: white space, a byte order mark, a space of no
 # width.
 _INVISIBLE = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
@@ -96,20 +98,16 @@ class Server(Section):
             "`host`; `*.example.com` covers subdomains, `*` everything. Protects from DNS rebinding."
         ),
     )
-    cors_origins: tuple[str, ...] = Field(
-        (),
+    cors_origins: tuple[str, ...] | None = Field(
+        None,
         description=(
             "Origins whose web pages may use the router, e.g. `https://chat.example.com`; `*`: all. "
-            "Without a key, pages of other origins are refused."
+            "Without a key, pages of other origins are refused. "
+            "None: all with `api_key` set, else none."
         ),
     )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Peers whose X-Forwarded-For is believed, as addresses."
-    )
-    cors_origins: tuple[str, ...] | None = Field(
-        None,
-        description="Web pages that may call from a browser, as origins such as "
-        "https://chat.example.com, or *. None: any with api_key set, else none.",
     )
     max_body_mb: float = Field(
         64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
@@ -141,12 +139,9 @@ class Server(Section):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        origins = tuple(origin.strip().rstrip("/").lower() for origin in value or ())
+        origins = tuple(_ORIGIN_END.sub("", origin.strip()).lower() for origin in value or ())
         for origin in origins:
-            parts = urlsplit(origin)
-            if origin not in ("*", "null") and (
-                not parts.scheme or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
+            if origin not in ("*", "null", "file://") and not _ORIGIN.fullmatch(origin):
                 raise ValueError(
                     f"{origin!r} is not an origin; write scheme, host and port, such as "
                     "http://localhost:5173, or *"

@@ -41,6 +41,7 @@ CASES = {
     "PORT": ("8123", 8123),
     "AIROUTER_HOST": ("127.0.0.3", "127.0.0.3"),
     "AIROUTER_PORT": ("8124", 8124),
+    "ALLOWED_HOSTS": ("llm.example.com", ("llm.example.com",)),
     "CORS_ORIGINS": (
         "http://localhost:5173, https://chat.example.com/",
         ("http://localhost:5173", "https://chat.example.com"),

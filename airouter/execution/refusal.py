@@ -4,8 +4,12 @@ text, a page."""
 import re
 from typing import Any
 
+import orjson
+
 from airouter import lenient_json
+from airouter.bounded_json import EVENT_ELEMENTS
 from airouter.errors import UpstreamStatus
+from airouter.redaction import masked_json, masked_text
 
 CONTEXT_CODE = "context_length_exceeded"
 _MOST = 2000  # characters of a reason
@@ -40,8 +44,8 @@ def context_exceeded(status: int, body: bytes) -> bool:
 def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
     """`{"error": {message, type, param, code}}` out of whatever a backend sent. The code keeps
     its JSON type."""
-    inner = _inner(error.upstream_body)
-    message = _reason(inner, _DEEP) or _plain(error.upstream_body, inner)
+    inner = masked_json(_inner(error.upstream_body))
+    message = masked_text(_reason(inner, _DEEP) or _plain(error.upstream_body, inner))
     kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
     fields = inner if isinstance(inner, dict) else {}
     code = fields.get("code")
@@ -63,8 +67,9 @@ def _inner(body: bytes) -> Any:
     """The part of the answer that describes the error; a dict where there is one. None: it is
     not JSON."""
     try:
-        payload = lenient_json.loads(body)
-    except ValueError:
+        payload = lenient_json.loads(body, EVENT_ELEMENTS)
+        orjson.dumps(payload)  # some that can be read cannot be written
+    except (ValueError, TypeError):
         return None
     if isinstance(payload, list) and len(payload) == 1 and isinstance(payload[0], dict):
         payload = payload[0]  # Gemini's

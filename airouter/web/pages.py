@@ -49,7 +49,8 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
     if origin is None:
         served = site in (None, "same-origin", "none")
     else:
-        listed = origin in server.cors_origins or "*" in server.cors_origins
+        allowed = server.cors_origins or ()
+        listed = origin.lower() in allowed or "*" in allowed
         served = listed or (site in (None, "same-origin") and _same(origin, host))
     if served:
         return

@@ -9,6 +9,7 @@ import pytest
 
 from airouter.errors import UpstreamStatus
 from airouter.execution.refusal import context_exceeded, openai_shaped
+from airouter.redaction import protect
 
 
 def shaped(body: bytes | str | dict[str, Any] | list[Any], status: int = 400) -> dict[str, Any]:
@@ -126,3 +127,19 @@ def test_too_long_has_one_code(body: dict[str, Any], status: int) -> None:
 )
 def test_other_refusals_keep_their_code(status: int, body: dict[str, Any]) -> None:
     assert not context_exceeded(status, json.dumps(body).encode())
+
+
+def test_numbers_that_cannot_be_written_do_no_harm() -> None:
+    body = b'{"error": {"message": "bad", "n": NaN, "big": ' + b"9" * 30 + b"}}"
+    assert "bad" in shaped(body)["message"]
+
+
+def test_the_routers_key_is_masked_wherever_it_is_quoted() -> None:
+    protect(["sk-very-secret-123"])
+    for body in (
+        {"error": {"message": "bad key sk-very-secret-123"}},
+        {"error": json.dumps({"message": "bad key sk-very-secret-123"})},
+        "bad key sk-very-secret-123",
+        "x" * 1995 + " sk-very-secret-123",
+    ):
+        assert "sk-v" not in json.dumps(shaped(body))

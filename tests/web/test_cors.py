@@ -35,6 +35,8 @@ ASK = {
         ({"cors_origins": [PAGE]}, "https://localhost:5173", None),
         ({"cors_origins": [PAGE]}, "null", None),
         ({"cors_origins": ["null"]}, "null", "null"),
+        ({"cors_origins": ["file://"]}, "file://", "file://"),
+        ({"cors_origins": ["app://desktop"]}, "app://desktop", "app://desktop"),
     ],
 )
 def test_who_may_call(server: dict[str, Any], origin: str, allowed: str | None) -> None:
