@@ -124,7 +124,7 @@ class ReasoningTier:
     def _tokens_left(self, messages: list[dict[str, str]]) -> int:
         """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and
         max_tokens that together exceed it."""
-        most, window = self._settings.max_tokens, self._backend.settings.context_window
+        most, window = self._settings.max_tokens, self._backend.context_window
         if window is None:
             return most
         prompt = sum(len(message["content"]) for message in messages) / _CHARS_PER_TOKEN
