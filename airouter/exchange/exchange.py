@@ -194,6 +194,7 @@ class Exchange:
         record = self.record
         if record.outcome is None:
             self.gone()
+        record.stop(self._gone_at or self.clock.monotonic())
         for release in reversed(held):
             _safely(release)
         now = self.clock.monotonic()

@@ -159,6 +159,8 @@ class Answerer:
                     attempt.call.shorten_first_byte(
                         first_byte_limit(backend, others, work.features.total_chars)
                     )
+                exchange.record.inference_ms = 0.0  # of this try alone
+                exchange.record.enter("inference_ms", attempt.began)
                 while not attempt.ready:
                     yield from exchange.pause()
                 problem = attempt.problem()
@@ -167,6 +169,8 @@ class Answerer:
                 raise
             if problem is None:
                 return attempt, permit
+            exchange.record.leave()
+            exchange.record.inference_ms = attempt.inference_ms
             if not (isinstance(problem, ConnectFailed) and backend.breaker.unreached_for):
                 attempt.record_step(problem.message)
             attempt.close()
@@ -301,6 +305,7 @@ class Answerer:
                 Recovery(work, attempt.state.id, self._settings, self._backends, self._log),
             )
             return
+        record.leave()
         record.inference_ms, record.usage = attempt.inference_ms, attempt.usage
         attempt.record_step()
         duration, reason = round(attempt.inference_ms), attempt.finish_reason

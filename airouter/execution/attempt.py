@@ -179,11 +179,15 @@ class Attempt:
         return text[:_KEPT] if isinstance(text, str) else ""
 
     @property
+    def began(self) -> float:
+        """When the request was sent, or begun where it is not sent yet; in seconds of the clock."""
+        return self.call.sent_at or self.call.started
+
+    @property
     def inference_ms(self) -> float:
         """Request sent → last byte so far, by the call's own clock."""
-        call = self.call
-        end = call.ended_at or call.shut_at or self.exchange.clock.monotonic()
-        return (end - (call.sent_at or call.started)) * 1000
+        end = self.call.ended_at or self.call.shut_at or self.exchange.clock.monotonic()
+        return (end - self.began) * 1000
 
     @property
     def connect_ms(self) -> int:

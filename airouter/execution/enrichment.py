@@ -31,6 +31,7 @@ def enrich(
     """The system text with the fetched context, or None when the search failed (noted in the record)."""
     clock, record = exchange.clock, exchange.record
     started = clock.monotonic()
+    record.enter("enrichment_ms", started)
     query = _query(features, date, prompts["enrich/query"])
     model, status, text, problem = backend.model or "", None, "", None
     try:
@@ -43,6 +44,7 @@ def enrich(
     except RouterError as error:
         problem = error.message
         record.notes.append(f"answered without fresh context: {error.message}")
+    record.leave()
     record.enrichment_ms = (clock.monotonic() - started) * 1000
     params = {
         "tools": ",".join(settings.tools),

@@ -66,6 +66,7 @@ class Executor:
             deliberation = self.cascade.deliberate(features)
             if deliberation.decision is None:
                 speculation = self._speculate(work, deliberation.p_primary)
+            exchange.record.enter("classification_ms", self._clock.monotonic())
             finished = speculation.finished if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, finished))
             self._log_decision(decision)

@@ -34,13 +34,16 @@ def relay(
     """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after
     any other."""
     continued = False
+    record = exchange.record
     while True:
+        record.enter("inference_ms", attempt.began)
         try:
             yield from _pass_on(exchange, attempt, recover)
             error = _why_incomplete(attempt)
         except DeadlineExceeded as late:
             error = late
-        record, state = exchange.record, attempt.state
+        state = attempt.state
+        record.leave()
         record.inference_ms += attempt.inference_ms
         record.usage = None if continued else attempt.usage  # of a part: not the answer's
         if state.garbage:

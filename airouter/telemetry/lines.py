@@ -24,8 +24,11 @@ def slow_line(
     thresholds: Mapping[str, float] = SLOW_MS,
     default: float = SLOW_DEFAULT_MS,
 ) -> str | None:
-    """The SLOW_REQUEST line when the exchange took longer than its route's threshold (ms), else None."""
-    if record.total_ms <= thresholds.get(record.route, default):
+    """The SLOW_REQUEST line when the exchange took longer than its route's threshold (ms), else None.
+
+    A client that left ended it at a time of its own choice, which tells nothing about the router.
+    """
+    if record.outcome == "client_gone" or record.total_ms <= thresholds.get(record.route, default):
         return None
     session, total = _word(record.id[:8]), round(record.total_ms)
     return f"SLOW_REQUEST session={session} route={record.route} total_ms={total} {_stages(record)}{_extras(record)}"

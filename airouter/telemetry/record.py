@@ -49,6 +49,22 @@ class RecordBuilder:
         self.steps: list[Step] = []
         self.notes: list[str] = []
         self.attempts: list[str] = []
+        self._stage: tuple[str, float] | None = None
+
+    def enter(self, stage: str, at: float) -> None:
+        """`stage` ("classification_ms", "enrichment_ms" or "inference_ms") began at `at`, in seconds
+        of the exchange's clock."""
+        self._stage = stage, at
+
+    def leave(self) -> None:
+        """The stage has ended; whoever ends it notes its duration."""
+        self._stage = None
+
+    def stop(self, now: float) -> None:
+        """The exchange ends at `now`: a stage that is under way has taken the time until then."""
+        if self._stage is not None:
+            (name, began), self._stage = self._stage, None
+            setattr(self, name, (getattr(self, name) or 0.0) + (now - began) * 1000)
 
     def asked(
         self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]
@@ -61,6 +77,7 @@ class RecordBuilder:
             self.user_query = features.ask[:_QUERY_KEPT]
 
     def decided(self, decision: Decision) -> None:
+        self.leave()
         self.label, self.tier, self.p = decision.label, decision.tier, decision.p
         self.verdicts = decision.verdicts
         self.classification_ms = (

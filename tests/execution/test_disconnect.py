@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -13,6 +14,25 @@ from simulator.testing import Simulator
 
 SLOW = {"ttft_ms": 20_000}
 SOON = 1.0  # seconds after the client has left
+
+
+def took(line: str, stage: str) -> int:
+    """The `…_ms` of a stage in a REQUEST line."""
+    found = re.search(rf" {stage}_ms=(\d+)", line)
+    assert found, line
+    return int(found[1])
+
+
+def is_nearly_all(line: str, stage: str) -> None:
+    """The stage in which the client left took what is left of the whole by the other stages."""
+    others = sum(
+        took(line, other)
+        for other in ("classification", "enrichment", "inference")
+        if other != stage and f" {other}_ms=" in line
+    )
+    total = took(line, "total")
+    assert 0 < took(line, stage) <= total, line
+    assert took(line, stage) + others > total / 2, line
 
 
 def aborted_at(sim: Simulator, role: str) -> float:
@@ -28,10 +48,12 @@ def test_during_the_classification(router: RouterProcess, sim: Simulator, stream
         wire.post("/v1/chat/completions", body(text, stream=stream))
         sim.wait_for("router", started=1)
         sim.wait_for("primary", started=1)
+        time.sleep(0.2)
         left = wire.leave()
         assert aborted_at(sim, "router") - left < SOON
         assert aborted_at(sim, "primary") - left < SOON
     assert "outcome=client_gone" in lines[0]
+    is_nearly_all(lines[0], "classification")
     assert sim.stats("xai")["started"] == 0
     all_free(router)
 
@@ -63,9 +85,11 @@ def test_during_the_enrichment(router: RouterProcess, sim: Simulator, stream: bo
     with counted(router, 1) as lines, Wire(router.port) as wire:
         wire.post("/v1/chat/completions", body(text, stream=stream))
         sim.wait_for("xai", started=1)
+        time.sleep(0.5)
         left = wire.leave()
         assert aborted_at(sim, "xai") - left < SOON
     assert "outcome=client_gone" in lines[0]
+    is_nearly_all(lines[0], "enrichment")
     assert sim.stats("primary")["finished"] == 0
     assert sim.stats("primary")["started"] == sim.stats("primary")["aborted"]
     all_free(router)
@@ -84,9 +108,11 @@ def test_before_the_first_token(
             "/v1/chat/completions", body(steer("Hello", **{role: SLOW}), model=model, stream=stream)
         )
         eventually(lambda: sim.stats(role)["running"] == 1)
+        time.sleep(0.2)
         left = wire.leave()
         assert aborted_at(sim, role) - left < SOON
     assert "outcome=client_gone" in lines[0]
+    is_nearly_all(lines[0], "inference")
     all_free(router)
 
 
@@ -104,6 +130,7 @@ def test_in_mid_stream(router: RouterProcess, sim: Simulator, label: str, role: 
         stats = sim.wait_for(role, aborted=gone_before + 1)
         assert stats["aborts"][-1]["at"] - left < SOON
     assert "outcome=client_gone" in lines[0]
+    is_nearly_all(lines[0], "inference")
     all_free(router)
 
 

@@ -60,6 +60,11 @@ def test_slow_only_above_the_threshold(route, limit):
     )
 
 
+def test_a_client_that_left_is_not_slow():
+    assert slow_line(record(total_ms=99_000, outcome="client_gone")) is None
+    assert slow_line(record(total_ms=99_000, outcome="truncated")) is not None
+
+
 def test_thresholds_are_given():
     assert slow_line(record(total_ms=101), {"primary": 100}) is not None
     assert slow_line(record(total_ms=101), {}, 101) is None
