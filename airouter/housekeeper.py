@@ -4,6 +4,7 @@ what the operator asked for."""
 import random
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from airouter.canaries import Canaries
 from airouter.clock import Clock
@@ -49,6 +50,7 @@ class Housekeeper:
         self.looked = (
             threading.Event()
         )  # the first probe is over: what the backends serve is known, as far as they are up
+        self.found: dict[str, Health] = {}  # of each backend, what its last probe has found
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -106,6 +108,7 @@ class Housekeeper:
         idle = now - self._last_request() > _IDLE_AFTER
         for name, health in results.items():
             backend = backends[name]
+            self.found[name] = replace(health, body=None)
             self._note(backend, health)
             if health.healthy and backend.unread and backend.model_known:
                 continue  # due again at once: what is missing is in its list of models

@@ -15,7 +15,7 @@ from airouter.execution.headers import printable
 from airouter.execution.judge import retry_after
 from airouter.execution.refusal import openai_shaped
 from airouter.web.edge import EXCHANGE
-from airouter.web.paths import hint
+from airouter.web.instead import instead_of
 
 # A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our
 # fault.
@@ -89,7 +89,7 @@ def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
         return render(
             NotFound(
-                f"There is no {request.path[:100]!r} here; {hint(request.path)}.",
+                f"There is no {request.path[:100]!r} here. {instead_of(request.path)}",
                 code="unknown_url",
             ),
             _exchange(),

@@ -10,6 +10,7 @@ from airouter.runtime import Runtime, State
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health
 from airouter.web.admin import backend_status
+from airouter.web.index_page import prefers_html, render
 
 ENDPOINTS = {
     "POST /v1/chat/completions": "chat; the router decides who answers",
@@ -37,7 +38,10 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/")
     def index() -> Response:
-        return jsonify(
+        """A page for a browser, JSON for a program. From memory: no backend is asked for it."""
+        if prefers_html(request):
+            return render(runtime, request.host_url, ENDPOINTS)
+        response = jsonify(
             {
                 "name": "ai-router",
                 "version": __version__,
@@ -45,6 +49,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
                 "endpoints": ENDPOINTS,
             }
         )
+        response.vary.add("Accept")
+        return response
 
     @bp.get("/health")
     def health() -> tuple[Response, int]:

@@ -372,6 +372,30 @@ def test_paths_and_methods_that_do_not_exist(
 
 
 @pytest.mark.parametrize(
+    ("path", "use"),
+    [
+        ("/v1/responses", "POST /v1/chat/completions"),
+        ("/v1/responses/resp_1", "POST /v1/chat/completions"),
+        ("/v1/messages", "POST /v1/chat/completions"),
+        ("/v1/messages/count_tokens", "/primary/tokenize"),
+        ("/api/chat", "POST /v1/chat/completions"),
+        ("/api/generate", "POST /v1/completions"),
+        ("/api/tags", "GET /v1/models"),
+        ("/v1/responsesX", "GET / lists the endpoints"),
+    ],
+)
+def test_an_address_of_another_api_names_what_to_use(
+    router: RouterProcess, path: str, use: str
+) -> None:
+    """A 404 whose one message says the way on."""
+    answer = router.post(path, {"model": "ai-router", "input": "Hello"})
+    assert answer.status_code == 404
+    error = error_of(answer)
+    assert error["code"] == "unknown_url"
+    assert use in error["message"]
+
+
+@pytest.mark.parametrize(
     "chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n", b"-1\r\n", b"ffffffffffffffffffff\r\n{}"]
 )
 def test_a_broken_chunked_body_is_the_clients_error(
