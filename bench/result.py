@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.stats import Interval, Summary
+from bench.stats import FEW, Interval, Summary
 
 NOTHING = "–"
 
@@ -97,9 +97,11 @@ def ms(seconds: float | None, digits: int | None = None) -> str:
 
 
 def spread(summary: Summary | None) -> tuple[str, str, str]:
-    """p50, p95 and p99 of seconds, in ms."""
+    """p50, p95 and p99 of seconds, in ms; of few samples the p50 alone."""
     if summary is None:
         return NOTHING, NOTHING, NOTHING
+    if summary.n < FEW:
+        return ms(summary.p50), NOTHING, NOTHING
     return ms(summary.p50), ms(summary.p95), ms(summary.p99)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 QUANTILES = (0.5, 0.95, 0.99)
+FEW = 20  # of fewer values, a p95 or p99 would be the largest by another name: only the median is told
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:

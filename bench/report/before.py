@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.figures import base_title, is_summary
+from bench.report.figures import base_title, is_summary, samples
+from bench.stats import FEW
 
 # Figures that are compared besides the p50 and p99 of every distribution: (name in the JSON file, title, unit, factor).
 _NUMBERS = (
@@ -44,7 +45,7 @@ def _figures(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, fl
             what = f"{base_title(table)}: {row.get('name', '')}"
             for key, value in row.items():
                 if is_summary(value) and (key.endswith("_s") or key == "seconds"):
-                    for quantile in ("p50", "p99"):
+                    for quantile in ("p50", "p99") if samples(value) >= FEW else ("p50",):
                         yield (
                             name,
                             f"{what}, {key.removesuffix('_s')} {quantile} ms",

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.stats import FEW
+
 Table = Mapping[str, Any]
 _RANGE = re.compile(r"^([\d,.]+)(?:–([\d,.]+))?$")
 _SUFFIX = re.compile(r"\s*\[[^\]]*\]$")
@@ -12,7 +14,11 @@ _SUFFIX = re.compile(r"\s*\[[^\]]*\]$")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A distribution: the smallest, p50, p95 and p99 of what was measured. `reference`: the published range, if there is one."""
+    """A distribution: the smallest, p50, p95 and p99 of what was measured.
+
+    Of few samples p95 is the p50 and p99 the largest, and `few` says so. `reference`: the published
+    range, if there is one.
+    """
 
     name: str
     smallest: float
@@ -20,6 +26,7 @@ class Span:
     p95: float
     p99: float
     reference: tuple[float, float] | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,12 @@ def is_summary(value: Any) -> bool:
     return isinstance(value, Mapping) and {"p50", "p95", "p99", "smallest"} <= value.keys()
 
 
+def samples(value: Mapping[str, Any]) -> int:
+    """Of how many values a summary is; of an old file that does not say, of enough."""
+    n = value.get("n")
+    return n if isinstance(n, int) else FEW
+
+
 def _spans(table: Table) -> list[Figure]:
     """The distributions of a table, in ms, one picture for each kind of time that its rows have."""
     kinds: dict[str, list[Span]] = {}
@@ -74,12 +87,11 @@ def _spans(table: Table) -> list[Figure]:
             if is_summary(value) and (
                 name == "seconds" or (name.endswith("_s") and name != "tok_s")
             ):
-                smallest, p50, p95, p99 = (
-                    1000 * float(value[part]) for part in ("smallest", "p50", "p95", "p99")
-                )
-                kinds.setdefault(name, []).append(
-                    Span(str(row.get("name", "")), smallest, p50, p95, p99, _published(row))
-                )
+                few = samples(value) < FEW and "largest" in value
+                parts = ("smallest", "p50", *(("p50", "largest") if few else ("p95", "p99")))
+                ends = [1000 * float(value[part]) for part in parts]
+                title = str(row.get("name", "")).strip()
+                kinds.setdefault(name, []).append(Span(title, *ends, _published(row), few))
     words = {
         "total_s": "whole answer",
         "first_s": "first content",
@@ -118,7 +130,7 @@ def _throughput(table: Table) -> list[Figure]:
         if users is None:
             continue
         rates.setdefault(name, []).append((float(users), float(row["requests_per_s"])))
-        if is_summary(row.get("latency_s")):
+        if is_summary(row.get("latency_s")) and samples(row["latency_s"]) >= FEW:
             tails.setdefault(name, []).append((float(users), 1000 * float(row["latency_s"]["p99"])))
     found: list[Figure] = []
     if rates:

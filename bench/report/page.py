@@ -5,27 +5,42 @@ from html import escape
 from typing import Any
 
 from bench.report.before import Change
-from bench.report.figures import figures_of
+from bench.report.figures import base_title, figures_of
 from bench.report.svg import draw, short
+from bench.report.verdict import VERDICTS, verdict, without_few
+from bench.stats import FEW
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1e293b; --dim: #64748b; --line: #cbd5e1; --paper: #fff; --bar: #475569; --ours: #c2410c;
+:root { color-scheme: light dark; --ink: #1e293b; --dim: #64748b; --line: #cbd5e1; --paper: #fff;
+  --bar: #475569; --ours: #c2410c; --good: #15803d; --bad: #b91c1c;
   --c0: #c2410c; --c1: #2563eb; --c2: #15803d; --c3: #7e22ce; --c4: #b45309; --c5: #0f766e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e2e8f0; --dim: #94a3b8; --line: #334155; --paper: #0f172a; --bar: #94a3b8;
-  --ours: #fb923c; --c0: #fb923c; --c1: #60a5fa; --c2: #4ade80; --c3: #c084fc; --c4: #fbbf24; --c5: #2dd4bf; } }
+@media (prefers-color-scheme: dark) { :root { --ink: #e2e8f0; --dim: #94a3b8; --line: #334155;
+  --paper: #0f172a; --bar: #94a3b8; --ours: #fb923c; --good: #4ade80; --bad: #f87171;
+  --c0: #fb923c; --c1: #60a5fa; --c2: #4ade80; --c3: #c084fc; --c4: #fbbf24; --c5: #2dd4bf; } }
 body { margin: 2rem auto; padding: 0 1rem; max-width: 62rem; font: 15px/1.5 system-ui, sans-serif; }
-body { color: var(--ink); background: var(--paper); }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); } h3 { margin-bottom: .3rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; font-size: 13px; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; } .note { color: var(--dim); margin: .1rem 0; font-size: 13px; }
-.broken, .NO { color: #dc2626; font-weight: 600; } .yes, .stretch { color: #16a34a; } pre { overflow-x: auto; }
-.figure { width: 100%; max-width: 760px; display: block; margin: .8rem 0; } .figure text { fill: var(--ink); font-size: 12px; }
-.figure .title { font-size: 14px; font-weight: 600; } .figure .tick { fill: var(--dim); font-size: 11px; } .grid { stroke: var(--line); }
-.bar { fill: var(--bar); } .ours { fill: var(--ours); } .thin { stroke: var(--bar); stroke-width: 1.5; }
-.reference { fill: none; stroke: var(--ours); stroke-dasharray: 4 2; } .series { fill: none; stroke-width: 2; }
+body { color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+h3 { margin-bottom: .3rem; } nav ul { columns: 14rem; padding-left: 1.2rem; } a { color: inherit; }
+.wide { overflow-x: auto; } pre { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
+table { margin: .5rem 0; overflow-wrap: normal; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); }
+th, td { text-align: right; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; min-width: 8rem; }
+.note { color: var(--dim); margin: .1rem 0; font-size: 13px; }
+.broken, .NO { color: var(--bad); font-weight: 600; } .yes, .stretch { color: var(--good); }
+.verdict { font-size: 1.15rem; font-weight: 600; margin: .5rem 0; }
+.figures { display: grid; gap: 0 2rem; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+figure { margin: .8rem 0 1.4rem; max-width: 480px; } figcaption { font-weight: 600; }
+.figure { width: 100%; display: block; } .figure text { fill: var(--ink); font-size: 14px; }
+.figure .tick { fill: var(--dim); font-size: 12px; } .grid { stroke: var(--line); }
+.bar { fill: var(--bar); } .ours { fill: var(--ours); }
+.thin { stroke: var(--bar); stroke-width: 1.5; }
+.reference { fill: none; stroke: var(--ours); stroke-dasharray: 4 2; }
+.series { fill: none; stroke-width: 2; } .key { margin-right: 1rem; font-weight: 600; }
 """ + "".join(
-    f".s{i} {{ stroke: var(--c{i}); }} .figure .n{i} {{ fill: var(--c{i}); }}\n" for i in range(6)
+    f".s{i} {{ stroke: var(--c{i}); }} .n{i} {{ color: var(--c{i}); }}\n" for i in range(6)
 )
 
 ORDER = (
@@ -38,21 +53,22 @@ ORDER = (
     "history",
     "failover",
     "faults",
+    "operations",
     "overload",
 )
 HEADINGS = {
     "peers": "Beside other gateways",
     "routing": "Routes and models",
     "overhead": "What the router adds",
-    "throughput": "Requests per second",
+    "throughput": "Throughput",
     "streams": "Many streams at once",
     "profile": "Where the time goes",
-    "history": "Cost over history",
+    "history": "A history that grows",
     "failover": "A tier that dies",
     "faults": "Faults of a backend",
+    "operations": "Reload and stop",
     "overload": "More than it can serve",
 }
-_VERDICTS = ("yes", "NO", "stretch")
 Document = Mapping[str, Any]
 
 
@@ -65,22 +81,27 @@ def page(runs: Sequence[tuple[str, Document]], compared: Sequence[Change]) -> st
             own.setdefault(str(table.get("benchmark", "")), []).append(table)
         latest |= {benchmark: (name, tables) for benchmark, tables in own.items()}
     known = [name for name in ORDER if name in latest]
-    parts = [_head(runs)]
-    for benchmark in [*known, *(name for name in latest if name not in ORDER)]:
-        parts.append(
-            f'<h2 id="{escape(benchmark)}">{escape(HEADINGS.get(benchmark, benchmark))}</h2>'
-        )
-        for table in latest[benchmark][1]:
-            parts.append(_table(table))
+    shown = {
+        name: latest[name][1]
+        for name in (*known, *(other for other in latest if other not in ORDER))
+    }
+    sections = [
+        (name, HEADINGS.get(name, name), "\n".join(_table(table, name) for table in tables))
+        for name, tables in shown.items()
+    ]
     if compared:
-        parts.append('<h2 id="before">Before and now</h2>')
-        parts.append(_changes(compared))
-    parts.append('<h2 id="environment">Environment and commands</h2>')
-    parts += [_environment(name, document) for name, document in runs]
+        sections.append(("before", "Before and now", _changes(compared)))
+    environments = "\n".join(_environment(name, document) for name, document in runs)
+    sections.append(("environment", "Environment and commands", environments))
+    parts = [_head(runs), verdict(shown), _contents(sections)]
+    for name, heading, text in sections:
+        parts.append(f'<h2 id="{escape(name)}">{escape(heading)}</h2>\n{text}')
     body = "\n".join(parts)
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>ai-router: benchmark</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>ai-router: benchmark</title><style>{_STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 
@@ -96,13 +117,31 @@ def _head(runs: Sequence[tuple[str, Document]]) -> str:
     return f'<h1>ai-router: benchmark</h1><p class="note">{escape(" · ".join(fact for fact in facts if fact))}</p>{warnings}'
 
 
-def _table(table: Mapping[str, Any]) -> str:
-    parts = [
-        f"<h3>{escape(str(table.get('title', '')))}</h3>",
-        *(draw(figure) for figure in figures_of(table)),
-    ]
+def _contents(sections: Sequence[tuple[str, str, str]]) -> str:
+    items = "".join(
+        f'<li><a href="#{escape(name)}">{escape(heading)}</a></li>' for name, heading, _ in sections
+    )
+    return f'<nav aria-label="Contents"><h2>Contents</h2><ul>{items}</ul></nav>'
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _table(table: Mapping[str, Any], benchmark: str) -> str:
+    title = base_title(table)
+    # What the section is called need not be said again.
+    doubled = _same(title, HEADINGS.get(benchmark, benchmark))
+    parts = [] if doubled else [f"<h3>{escape(str(table.get('title', '')))}</h3>"]
+    figures = [draw(figure, title) for figure in figures_of(table)]
+    parts += ['<div class="figures">', *figures, "</div>"] if figures else []
     if table.get("cells"):
-        parts.append(_grid([str(column) for column in table.get("columns", ())], table["cells"]))
+        cells, left_out = without_few(table)
+        parts.append(_grid([str(column) for column in table.get("columns", ())], cells))
+        if left_out:
+            parts.append(
+                f'<p class="note">No p95 and p99 where there are fewer than {FEW} samples.</p>'
+            )
     parts += [f'<p class="note">{escape(str(note))}</p>' for note in table.get("notes", ())]
     parts += [
         f'<p class="broken">Not kept: {escape(str(promise))}</p>'
@@ -118,7 +157,7 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _kind(cell: Any) -> str:
-    return f' class="{cell}"' if cell in _VERDICTS else ""
+    return f' class="{cell}"' if cell in VERDICTS else ""
 
 
 def _changes(compared: Sequence[Change]) -> str:

@@ -3,6 +3,8 @@
 import json
 import re
 from argparse import Namespace
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from rich.console import Console
 from bench.report import run as report
 from bench.report.before import changes
 from bench.report.figures import Bars, Lines, Span, Spans, figures_of
-from bench.report.page import page
+from bench.report.page import HEADINGS, page
 from bench.report.png import slug
 from bench.report.svg import draw, is_wide, short, ticks
-from bench.result import Result, write_json
+from bench.result import Result, spread, write_json
 from bench.stats import summarise
 
 ENVIRONMENT = {
@@ -71,14 +73,14 @@ def html(tmp_path: Path) -> str:
 
 
 def test_the_page_asks_nobody_for_anything(html: str) -> None:
-    assert not re.search(r"https?:|//\w|src=|href=|@import|url\(|<script|<link", html)
+    assert not re.search(r"https?:|//\w|src=|href=(?!\"#)|@import|url\(|<script|<link", html)
 
 
 def test_the_page_has_every_table_and_its_pictures(html: str) -> None:
     assert html.count("<svg") == html.count("</svg>") >= 7
     for heading in (
         "Beside other gateways",
-        "Requests per second",
+        "Throughput",
         "Routes and models",
         "Where the time goes",
     ):
@@ -193,8 +195,98 @@ def test_scales() -> None:
     ],
 )
 def test_odd_figures_are_drawn(figure: Bars | Lines | Spans) -> None:
-    assert draw(figure).endswith("</svg>")
-    assert "nan" not in draw(figure)
+    drawn = draw(figure)
+    assert drawn.count("<svg") == drawn.count("</svg>") == 1
+    assert "nan" not in drawn
+
+
+def test_the_verdict_comes_first_then_the_contents(html: str) -> None:
+    """Every section is in the contents, and what was not kept is named before anything else."""
+    assert html.index("1 of 1 promises was not kept") < html.index('aria-label="Contents"')
+    assert html.index('aria-label="Contents"') < html.index("<svg")
+    targets = re.findall(r'<li><a href="#([^"]+)">[^<]+</a></li>', html)
+    assert targets == [name for name in re.findall(r'<h2 id="([^"]+)"', html) if name != "verdict"]
+
+
+def verdict_of(*rows: tuple[str, str, str], broken: str = "") -> str:
+    found = Result("faults", "Faults", ("promise", "measured", "kept"))
+    for row in rows:
+        found.add(row)
+    found.broken += [broken] if broken else []
+    document = {"environment": ENVIRONMENT, "results": [json.loads(json.dumps(asdict(found)))]}
+    table = document["results"][0]
+    table["cells"] = [row["cells"] for row in table.pop("rows")]
+    return page([("r.json", document)], [])
+
+
+def test_the_verdict_counts_promises() -> None:
+    """Kept ones, missed ones with what was measured, and those that a table tells of in words alone."""
+    assert "All 2 promises were kept." in verdict_of(("a", "1", "yes"), ("b", "2", "stretch"))
+    missed = verdict_of(("a", "1", "yes"), ("b <i>", "2", "NO"), broken="b")
+    assert "1 of 2 promises was not kept." in missed
+    assert '<a href="#faults">faults</a>: b &lt;i&gt; (measured 2)' in missed
+    assert "1 of 2 promises was not kept." in verdict_of(("a", "1", "yes"), broken="c")
+    assert "Nothing was promised" in verdict_of(("a", "1", "2"))
+
+
+def test_no_heading_is_there_twice(html: str) -> None:
+    """Neither a table's title below its section's of the same name, nor a picture's below its table's."""
+    found = re.findall(r"<(?:h2|h3|figcaption)[^>]*>([^<]+)<", html)
+    assert [one for one, following in pairwise(found) if one == following] == []
+    assert "Overload" in found
+    history = Result("history", HEADINGS["history"], ("", "n"))
+    history.add(("empty", "1"), added_p50_s=0.001)
+    table = {"benchmark": "history", "title": history.title, "rows": [], "cells": [["empty", "1"]]}
+    alone = page([("r.json", {"environment": ENVIRONMENT, "results": [table]})], [])
+    assert len(re.findall(rf"<h\d[^>]*>{HEADINGS['history']}<", alone)) == 1
+
+
+def test_a_title_however_long_is_not_cut(html: str) -> None:
+    """Titles are HTML, which wraps: nothing of a picture reaches beyond its frame."""
+    title = "A title of a picture that is much longer than the picture is wide " * 3
+    drawn = draw(Bars(title, "ms", [("a", 1.0)]))
+    assert f"<figcaption>{title}</figcaption>" in drawn
+    assert f">{title}</text>" not in drawn
+    for drawing in re.findall(r"<svg.*?</svg>", html, re.S):
+        width = int(re.findall(r'viewBox="0 0 (\d+)', drawing)[0])
+        texts = re.findall(r'<text class="(\w+)" x="([\d.]+)"[^>]*anchor="(\w+)">([^<]*)<', drawing)
+        for kind, x, anchor, text in texts:
+            wide = len(text) * (6.5 if kind == "tick" else 7.6)
+            left = {"start": 0, "middle": wide / 2, "end": wide}[anchor]
+            assert float(x) - left >= 0, text
+            assert float(x) - left + wide <= width, text
+
+
+def test_few_samples_have_no_tail() -> None:
+    """Below 20 there is neither a p95 nor a p99: not in a table, not in a picture, not in a comparison."""
+    assert spread(summarise([0.001] * 19))[1:] == ("–", "–")
+    assert spread(summarise([0.001] * 20))[1:] == ("1.00", "1.00")
+    columns, cells = ["", "p50 ms", "p95 ms", "their p99 ms"], ["a", "1", "77", "88"]
+    documents = {}
+    for n in (19, 20):
+        summary = asdict(summarise([i / 1000 for i in range(n)]))  # type: ignore[arg-type]
+        row = {"name": "a", "total_s": summary}
+        table = {
+            "benchmark": "x",
+            "title": "X",
+            "columns": columns,
+            "cells": [cells],
+            "rows": [row],
+        }
+        documents[n] = {"environment": ENVIRONMENT, "results": [table]}
+    few, enough = (page([("r.json", documents[n])], []) for n in (19, 20))
+    for figure in ("<td>77</td>", "<td>88</td>", "thick from p50 to p95"):
+        assert figure not in few
+        assert figure in enough
+    assert "<td>1</td>" in few
+    assert "fewer than 20 samples" in few
+    (spans,) = figures_of(documents[19]["results"][0])
+    assert isinstance(spans, Spans)
+    assert (spans.spans[0].p95, spans.spans[0].p99) == (spans.spans[0].p50, 18.0)
+    compared = [
+        change.what for change in changes(documents[19]["results"], documents[19]["results"])
+    ]
+    assert compared == ["X: a, total p50 ms"]
 
 
 def test_a_file_name_for_a_picture() -> None:
