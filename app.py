@@ -19,6 +19,7 @@ from airouter.routing.cascade import Cascade
 from airouter.routing.memory import ConversationMemory
 from airouter.runtime import Runtime, State
 from airouter.settings import Server, Settings
+from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import AppLog, Log, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     state = build_state(settings, log, clock)
     slow_ms = slow_thresholds(settings)
     lines = RequestLines(log, slow_ms)
+    console = (ConsoleLines(),) if logging.console else ()
     control = Control()
 
     def rebuild(old: State) -> State:
@@ -73,8 +75,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(lines, metrics, stats, sessions),
-        sessions=sessions,
+        sinks=(lines, metrics, stats, sessions, *console),
+        writers=(sessions, *console),
     )
     _register_gauges(runtime)
 

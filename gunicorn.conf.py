@@ -4,10 +4,12 @@ any worker is forked."""
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
 from airouter import control, run_folder
+from airouter.cli.summary import shown_url
 from airouter.descriptors import affordable_threads, raise_limit
 from airouter.errors import ConfigError
 from airouter.load_settings import check_address, load_settings
@@ -111,6 +113,23 @@ def post_worker_init(worker: Any) -> None:
             gunicorns_own(number, frame)
 
     signal.signal(signal.SIGTERM, stop)
+    runtime = _runtime(worker)
+    if runtime is not None and worker.age == 1 and not os.environ.get("AIROUTER_INTRODUCED"):
+        threading.Thread(target=_tell_who_is_down, args=(runtime,), daemon=True).start()
+
+
+def _tell_who_is_down(runtime: Any) -> None:
+    """A line for each backend that does not answer at the start. It serves all the same: they may come."""
+    settings = runtime.state.settings
+    runtime.housekeeper.looked.wait(settings.probes.timeout + 1)
+    for name, found in dict(runtime.housekeeper.found).items():
+        if not found.healthy:
+            where = shown_url(settings.backends[name].url)
+            print(
+                f"ai-router: WARNING: backend {name} at {where} is not reachable: {found.problem}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def worker_exit(_arbiter: Any, worker: Any) -> None:

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Sequence
 
 from airouter import __version__, evaluate
+from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
 from airouter.cli.run import run
-from airouter.cli.summary import summary
 from airouter.errors import ConfigError
 from airouter.load_settings import ROOT, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 1 with one sentence on stderr."""
+    """The exit status: 0, or 1 with a sentence for each mistake on stderr."""
     args = _parser().parse_args(arguments)
     command = args.command
     if command != "evaluate":  # whose files are meant from where it is called
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             serve(check)
         if command == "reload":
             return reload()
-        settings = load_settings()
-        check(settings)
-        print(summary(settings))
+        return check_config(check)
     except ConfigError as error:
         print(f"ai-router: {error.message}", file=sys.stderr)
         return 1

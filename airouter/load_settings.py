@@ -1,5 +1,5 @@
 """From YAML file and environment to `Settings`. Any mistake ends in one sentence: where it is
-and what would be right."""
+and what would be right. All mistakes are told at once, a line each."""
 
 import difflib
 import json
@@ -7,12 +7,13 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from airouter import clock
 from airouter.errors import ConfigError
@@ -61,6 +62,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "LOG_DIR": ("logging.dir", _text),
     "LOG_LEVEL": ("logging.level", str.upper),
     "LOG_FORMAT": ("logging.format", str.lower),
+    "CONSOLE": ("logging.console", _switch),
     "LOG_MAX_AGE_DAYS": ("logging.max_age_days", _text),
     "LOG_MAX_COUNT": ("logging.max_count", _text),
     "CONTENT_LOGGING": ("logging.content", _text),
@@ -100,21 +102,26 @@ def load_settings(
     """Read and validate the configuration.
 
     Raises:
-        ConfigError: with one sentence that names the place and says what would be right.
+        ConfigError: with one sentence for each mistake, which names the place and says what would
+            be right; more than one are lines of their own below a heading.
     """
     environ = os.environ if environ is None else environ
     path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
     data = _read_yaml(path)
     used: dict[str, str] = {}  # setting -> the variable that it came from
+    mistakes: list[str] = []
     for name, (target, read) in ENVIRONMENT.items():
-        value = (_environment_value(name, environ, secrets_dir) or "").strip()
+        try:
+            value = (_environment_value(name, environ, secrets_dir) or "").strip()
+        except ConfigError as error:
+            mistakes.append(error.message)
+            value = "unreadable"  # it is meant to be set: nothing else is wrong for its absence
         if value and _is_meant_for_us(name, value):
             _put(data, target, read(value))
             used[target] = name
-    try:
-        settings = Settings.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(_sentence(error, path, used)) from None
+    settings = _validate(data, path, used, mistakes)
+    if settings is None or mistakes:
+        raise ConfigError(as_text(mistakes))
     return _anchored(settings)
 
 
@@ -161,6 +168,61 @@ def check_address(settings: Settings) -> None:
             f"server.host is {settings.server.host!r}, which is neither an address nor a name that "
             "this machine can resolve; write one such as 127.0.0.1 or 0.0.0.0."
         )
+
+
+def as_text(mistakes: Sequence[str]) -> str:
+    """One mistake as it is; several as lines below a heading."""
+    if len(mistakes) == 1:
+        return mistakes[0]
+    return "\n  ".join((f"The configuration has {len(mistakes)} mistakes:", *mistakes))
+
+
+def _validate(
+    data: dict[str, Any], path: Path, used: Mapping[str, str], mistakes: list[str]
+) -> Settings | None:
+    """The settings; None where they cannot be made, with the reasons added to `mistakes`.
+
+    Whether values fit together is looked at only where each is valid by itself: those that are not
+    are taken out, and the rest is looked at again.
+    """
+    told: set[tuple[int | str, ...]] = set()
+    hidden = False  # whether what seems not to fit together may only follow from what was taken out
+    while True:
+        try:
+            return Settings.model_validate(data)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+        fresh = [each for each in found if each["loc"] not in told and (each["loc"] or not hidden)]
+        for each in fresh:
+            mistakes += _sentences(each, path, used)
+            told.add(each["loc"])
+            hidden = hidden or (each["type"] != "extra_forbidden" and _decides(each["loc"]))
+        if not any([_take_out(data, each["loc"]) for each in fresh]):
+            return None
+
+
+def _decides(loc: tuple[int | str, ...]) -> bool:
+    """Whether other settings' validity depends on the one at `loc`."""
+    section, name = loc[:1], loc[-1:]
+    if section == ("backends",):
+        return len(loc) < 3 or name in (("api_key",), ("local",))
+    return section == ("routes",) or (
+        section == ("server",) and (len(loc) < 2 or name in (("api_key",), ("allow_open",)))
+    )
+
+
+def _take_out(data: dict[str, Any], loc: tuple[int | str, ...]) -> bool:
+    """Remove the value at `loc`, or of its parents the innermost that is there; whether one was."""
+    for depth, name in enumerate(loc):
+        below = data.get(name)
+        if depth + 1 < len(loc) and isinstance(below, dict) and loc[depth + 1] in below:
+            data = below
+            continue
+        if name == "url" and below is not None:
+            data[name] = "http://127.0.0.1:9"  # a backend is meant, whatever is wrong with its URL
+            return True
+        return data.pop(name, data) is not data
+    return False
 
 
 def _anchored(settings: Settings) -> Settings:
@@ -228,8 +290,9 @@ def _put(data: dict[str, Any], dotted: str, value: Any) -> None:
     data[leaf] = value
 
 
-def _sentence(error: ValidationError, path: Path, used: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
+def _sentences(first: ErrorDetails, path: Path, used: Mapping[str, str]) -> list[str]:
+    """What pydantic says of one value, in our words; a sentence for each thing that does not
+    fit."""
     where = ".".join(str(part) for part in first["loc"])
     by_env = used.get(where) or next(
         (name for name, (target, _) in ENVIRONMENT.items() if target == where), None
@@ -243,9 +306,16 @@ def _sentence(error: ValidationError, path: Path, used: Mapping[str, str]) -> st
         known = _known_keys(first["loc"])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}."
-        return f"{source} is not a setting; {hint}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{source}: {message[:1].lower() + message[1:]}."
+        return [f"{source} is not a setting; {hint}"]
+    lines = first["msg"].removeprefix("Value error, ").splitlines()
+    return [f"{source}: {line[:1].lower()}{_with_variables(line[1:])}." for line in lines]
+
+
+def _with_variables(text: str) -> str:
+    """Beside each setting that a sentence asks for, the environment variable that sets it."""
+    for name, (target, _) in ENVIRONMENT.items():
+        text = re.sub(rf"(set .*){re.escape(target)}\b(?!\.)", rf"\g<1>{target} ({name})", text)
+    return text
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:

@@ -1,7 +1,7 @@
 """What lives as long as the process, and what lives as long as one configuration."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,7 +57,7 @@ class Runtime:
         metrics: Metrics,
         stats: Stats,
         sinks: tuple[Sink, ...],
-        sessions: Closable,
+        writers: Sequence[Closable],
     ) -> None:
         self.state = state
         self.control = control
@@ -70,7 +70,7 @@ class Runtime:
         self.shutdown = Shutdown()
         self.last_request = clock.monotonic()
         self._rebuild = rebuild
-        self._sessions = sessions
+        self._writers = writers
         now = control.read()
         self._generation = now["generation"]
         self._event_seen = 0
@@ -209,7 +209,8 @@ class Runtime:
     def close(self) -> None:
         """Write out what is waiting and close idle connections. Idempotent."""
         self.housekeeper.close()
-        self._sessions.close()
+        for writer in self._writers:
+            writer.close()
         self.log.close()
         for backend in self.state.backends.values():
             backend.origin.close()

@@ -6,6 +6,7 @@ defaults below."""
 
 import re
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
@@ -450,6 +451,11 @@ class Logging(Section):
     format: Literal["text", "json"] = Field(
         "text", description="json: one JSON object per line on stdout as well."
     )
+    console: bool | None = Field(
+        None,
+        description="One line per request on stdout: time, route, tier, backend, ms, status. "
+        "None: with `make run`, not with `make serve`.",
+    )
     content: Literal["full", "off"] = Field(
         "full", description="off: no prompt and no answer reaches a session file."
     )
@@ -490,16 +496,22 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """What does not fit together, one sentence each."""
         names = ", ".join(sorted(self.backends)) or "none"
         for route, spec in self.routes.items():
             if route not in ROUTES:
-                raise ValueError(
-                    f"routes.{route}: unknown route; the routes are {', '.join(ROUTES)}"
-                )
+                yield f"routes.{route}: unknown route; the routes are {', '.join(ROUTES)}"
             for name in spec.backends:
                 if name not in self.backends:
-                    raise ValueError(
-                        f"routes.{route}.backends: there is no backend {name!r}; the backends are {names}"
+                    yield (
+                        f"routes.{route}.backends: there is no backend {name!r}; "
+                        f"the backends are {names}"
                     )
         named: tuple[tuple[str, str | None], ...] = (
             ("embeddings", self.embeddings),
@@ -509,21 +521,24 @@ class Settings(Section):
         )
         for place, other in named:
             if other is not None and other not in self.backends:
-                raise ValueError(
-                    f"{place}: there is no backend {other!r}; the backends are {names}"
-                )
+                yield f"{place}: there is no backend {other!r}; the backends are {names}"
         if not any(backend.url for backend in self.backends.values()):
-            raise ValueError(
-                "no backend has a URL; set PRIMARY_URL=http://host:port, or run `make run`, which starts a simulator"
+            yield (
+                "no backend has a URL; set PRIMARY_URL=http://host:port, "
+                "or run `make run`, which starts a simulator"
             )
+        elif "primary" in self.routes and not self.serving("primary"):
+            lacking = [name for name in self.routes["primary"].backends if name in self.backends]
+            if lacking:
+                yield (
+                    "routes.primary.backends: none of them can be used; "
+                    f"set {' or '.join(map(self._lacks, lacking))}, "
+                    "or run `make run` without any backend, which starts a simulator"
+                )
         if "primary" not in self.routes:
-            raise ValueError(
-                "routes: there is no route 'primary', the default; write `primary: {backends: [NAME]}`"
-            )
-        if not self.serving("primary"):
-            raise ValueError(
-                "routes.primary.backends: none of them can be used (it needs a URL, a cloud also a key); "
-                "set PRIMARY_URL, or run `make run` without any backend, which starts a simulator"
+            yield (
+                "routes: there is no route 'primary', the default; "
+                "write `primary: {backends: [NAME]}`"
             )
         loopback = self.server.host in (
             "127.0.0.1",
@@ -531,12 +546,15 @@ class Settings(Section):
             "::1",
         ) or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
-            raise ValueError(
-                f"server.host is {self.server.host}, which others can reach, but no API_KEY is set; "
-                "set API_KEY, or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 if HOST "
-                "was not set for this router"
+            yield (
+                f"server.host is {self.server.host}, which others can reach, but no API_KEY is "
+                "set; set API_KEY, or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 "
+                "if HOST was not set for this router"
             )
-        return self
+
+    def _lacks(self, name: str) -> str:
+        """The setting without which a backend that is not usable cannot be used."""
+        return f"backends.{name}.{'api_key' if self.backends[name].url else 'url'}"
 
     def keys(self) -> tuple[str | None, ...]:
         """Every secret of the configuration."""

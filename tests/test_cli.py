@@ -167,7 +167,6 @@ def test_check_config_shows_what_is_configured_but_no_secret(bare, capsys):
 @pytest.mark.parametrize(
     ("environ", "part"),
     [
-        ({}, "PRIMARY_URL"),
         (PRIMARY | {"PORT": "many"}, "PORT"),
         (PRIMARY | {"CASCADE_TIERS": "rules,magic"}, "'magic'"),
         (PRIMARY | {"ROUTER_CONFIG": "{tmp}/missing-prompt.yaml"}, "'classifier/absent'"),
@@ -187,6 +186,37 @@ def test_check_config_says_in_one_sentence_what_is_wrong(bare, capsys, tmp_path,
     assert printed.err.startswith("ai-router: ")
     assert printed.err.count("\n") == 1
     assert part in printed.err
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [("config/router.yaml", "PRIMARY_URL"), ("config/examples/cloud-only.yaml", "XAI_API_KEY")],
+)
+def test_check_config_without_a_backend_says_what_run_would_do(bare, capsys, config, missing):
+    configure(bare, ROUTER_CONFIG=config, PORT="8123")
+    assert main(["check-config"]) == 1
+    printed = capsys.readouterr()
+    assert "`make run` would start the embedded simulator" in printed.out
+    assert "http://127.0.0.1:8123" in printed.out
+    assert printed.err.count("\n") == 1
+    assert missing in printed.err
+
+
+def test_check_config_without_a_backend_still_tells_of_other_mistakes(bare, capsys):
+    configure(bare, PORT="many", LOG_LEVEL="LOUD")
+    assert main(["check-config"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "PORT" in printed.err
+    assert "LOG_LEVEL" in printed.err
+
+
+def test_check_config_tells_of_all_mistakes_a_line_each(bare, capsys):
+    configure(bare, **PRIMARY, PORT="many", LOG_LEVEL="LOUD", HOST="0.0.0.0")
+    assert main(["check-config"]) == 1
+    heading, *lines = capsys.readouterr().err.splitlines()
+    assert heading == "ai-router: The configuration has 3 mistakes:"
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -274,6 +304,14 @@ def test_run_without_a_backend_answers_and_stops(start):
     )  # fmt: skip
     assert status == 200
     assert "simulated" in answer["choices"][0]["message"]["content"]
+    run.get("/v1/chat/completions", "POST", {"messages": 5}, {"Authorization": "Bearer hidden"})
+    run.get("/health/liveness")
+    console = r"^\d\d:\d\d:\d\d +"
+    run.wait_for(
+        lambda: len(re.findall(console, run.printed(), re.M)) == 2, "not a line for each request"
+    )
+    assert re.search(rf"{console}primary +\w+ +primary +\d+ +200$", run.printed(), re.M)
+    assert re.search(rf"{console}none +- +- +\d+ +400 client_error$", run.printed(), re.M)
     assert run.end(signal.SIGTERM) == 0
     run.until_gone()
     assert "Traceback" not in run.printed()
@@ -303,6 +341,7 @@ def test_run_with_a_backend_starts_no_simulator_and_says_what_it_cannot_reach(st
     run = start("airouter", "run", **PRIMARY).until_introduced()
     printed = run.printed()
     assert "simulator" not in printed
+    assert "WARNING" not in printed  # its table says it
     assert re.search(
         r"^primary +http://127.0.0.1:9 +configured +not reachable: \S", printed, re.M
     ), printed
@@ -322,6 +361,48 @@ def test_taken_port_is_said_in_one_sentence(start, command):
     assert one.printed() == (
         f"ai-router: Port {port} on 127.0.0.1 is taken by another program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
     )
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_second_start_recognises_the_first(start, command):
+    first = start("airouter", "serve", **PRIMARY).until_up()
+    second = start("airouter", command, PORT=str(first.port), **PRIMARY)
+    assert second.process.wait(LIMIT) == 1
+    printed = second.printed()
+    assert printed.count("\n") == 1
+    assert re.match(rf"ai-router: ai-router \S+ is running on port {first.port} ", printed)
+    assert f"PORT={first.port + 1}" in printed
+    assert "another program" not in printed
+
+
+def test_serve_says_which_backends_do_not_answer_and_serves(start):
+    serve = start("airouter", "serve", **PRIMARY).until_up()
+    warning = r"^ai-router: WARNING: backend primary at http://127.0.0.1:9 is not reachable: \S"
+    serve.wait_for(lambda: re.search(warning, serve.printed(), re.M), "no warning")
+    assert serve.get("/health/liveness")[0] == 200
+    serve.get("/v1/chat/completions", "POST", {"messages": []})
+    assert serve.end() == 0
+    assert not re.search(r"^\d\d:\d\d:\d\d ", serve.printed(), re.M)  # no line per request
+    assert serve.printed().count("WARNING") == 1
+
+
+def test_serve_prints_a_line_per_request_if_asked_to(start):
+    serve = start("airouter", "serve", **PRIMARY, CONSOLE="1").until_up()
+    serve.get("/v1/chat/completions", "POST", {"messages": 5})
+    serve.wait_for(lambda: re.search(r" 400 client_error$", serve.printed(), re.M), "no line")
+
+
+@pytest.mark.parametrize("how", [signal.SIG_IGN, signal.SIG_DFL])
+def test_an_interrupt_stops_run_however_its_caller_takes_interrupts(start, how):
+    """A shell has SIGINT ignored in what it starts in the background."""
+    before = signal.signal(signal.SIGINT, how)
+    try:
+        run = start("airouter", "run", **PRIMARY)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    run.until_introduced()
+    assert run.end(signal.SIGINT) == 0
+    run.until_gone()
 
 
 def test_half_a_configuration_starts_no_simulator(start):

@@ -1,6 +1,7 @@
 """From YAML and environment to settings: every variable has its effect, every mistake its one
 sentence."""
 
+import re
 import subprocess
 import sys
 from functools import reduce
@@ -31,6 +32,7 @@ CASES = {
     "LOG_DIR": ("/tmp/elsewhere", Path("/tmp/elsewhere")),
     "LOG_LEVEL": ("DEBUG", "DEBUG"),
     "LOG_FORMAT": ("json", "json"),
+    "CONSOLE": ("1", True),
     "LOG_MAX_AGE_DAYS": ("2.5", 2.5),
     "LOG_MAX_COUNT": ("7", 7),
     "CONTENT_LOGGING": ("off", "off"),
@@ -78,8 +80,10 @@ def sentence(environ=None, text=None, tmp_path=None):
             secrets_dir=NOTHING,
         )
     message = caught.value.message
-    assert "\n" not in message
-    assert message[-1] in ".?"
+    heading, *lines = message.splitlines()
+    assert not lines or heading == f"The configuration has {len(lines)} mistakes:"
+    for line in lines or [heading]:
+        assert line[-1] in ".?"
     assert "pydantic" not in message
     return message
 
@@ -249,6 +253,59 @@ def test_mistake_in_the_environment(environ, parts):
 def test_mistake_in_the_file(text, parts, tmp_path):
     message = sentence(text=text, tmp_path=tmp_path)
     assert all(part in message for part in parts), message
+
+
+def mistakes(environ=None, text=None, tmp_path=None):
+    return [line.strip() for line in sentence(environ, text, tmp_path).splitlines()[1:]]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    """Values, names, and what does not fit together: a line each."""
+    found = mistakes({"PORT": "many", "LOG_LEVEL": "LOUD", "HOST": "0.0.0.0", "PRIMARY_URL": "h"})
+    assert len(found) == 4
+    for part in ("server.port", "logging.level", "server.host", "backends.primary.url"):
+        assert sum(f"router.yaml: {part}" in line for line in found) == 1, found
+    text = """
+backends: {a: {url: "http://h", slots: many}}
+routes: {primary: {backends: [a, b]}, fast: {backends: [a]}}
+embeddings: c
+servre: {port: 1}
+"""
+    found = mistakes(text=text, tmp_path=tmp_path)
+    assert len(found) == 5
+    for part in ("backends.a.slots", "no backend 'b'", "routes.fast", "no backend 'c'", "servre"):
+        assert sum(part in line for line in found) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("environ", "text"),
+    [
+        ({"PRIMARY_URL": "127.0.0.1:8000"}, None),
+        ({"ALLOW_OPEN": "maybe", "HOST": "0.0.0.0"}, None),
+        ({"API_KEY_FILE": "/nonexistent/key", "HOST": "0.0.0.0"}, None),
+        ({}, "backends: 5\nroutes: {primary: {backends: [a]}}"),
+        ({}, "backends: {a: {url: 5}}\nroutes: {primary: {backends: [a]}}"),
+        ({}, "backends: {a: {url: 'http://h', local: 7}}\nroutes: {primary: {backends: [a]}}"),
+        ({}, "backends: {a: {url: 'http://h'}}\nroutes: 5"),
+        ({}, "backends: {a: {url: 'http://h'}}\nroutes: {primary: {backends: 5}}"),
+        ({}, "backends: {a: {url: 'http://h'}}\nroutes: {primary: {}}"),
+    ],
+)
+def test_one_mistake_is_told_without_what_follows_from_it(environ, text, tmp_path):
+    assert "\n" not in sentence(environ, text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("example", "environ", "variable"),
+    [("cloud-only", {}, "XAI_API_KEY"), (None, {"PRIMARY_URL": ""}, "PRIMARY_URL")],
+)
+def test_the_variable_that_is_missing_is_named_and_no_other(example, environ, variable):
+    if example:
+        environ = environ | {"ROUTER_CONFIG": str(ROOT / "config" / "examples" / f"{example}.yaml")}
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ, secrets_dir=NOTHING)
+    named = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", caught.value.message)
+    assert named == [variable]
 
 
 @pytest.mark.parametrize("environ", [{"API_KEY": "k"}, {"ALLOW_OPEN": "1"}])

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from airouter.cli.ask import ask
 from airouter.cli.summary import base_url
 from airouter.errors import ConfigError
 from airouter.load_settings import load_settings
 from airouter.settings import Server, Settings
 
 Check = Callable[[Settings], None]
+# Set where backends that are down have been told of already, by more than a line.
+INTRODUCED = "AIROUTER_INTRODUCED"
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py")
 
 
@@ -48,9 +51,23 @@ def try_address(server: Server) -> None:
         raise ConfigError(_why(error, server)) from None
 
 
+def _our_version(server: Server) -> str | None:
+    """The version of the ai-router that listens there; None where something else does."""
+    answer = ask(server, "/", 2)
+    name, version = (answer[1].get(key) for key in ("name", "version")) if answer else (None, None)
+    return version if name == "ai-router" and isinstance(version, str) else None
+
+
 def _why(error: OSError, server: Server) -> str:
     if error.errno == errno.EADDRINUSE:
         other = server.port + 1 if server.port < 65535 else 8002
+        version = _our_version(server)
+        if version is not None:
+            return (
+                f"ai-router {version} is running on port {server.port} of {server.host} already; "
+                "use that one (`make reload` has it take up a changed configuration), stop it, "
+                f"or start another beside it: PORT={other}."
+            )
         return f"Port {server.port} on {server.host} is taken by another program; stop it, or choose another port, e.g. PORT={other}."
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"Port {server.port} needs more rights than this user has; choose one above 1023, e.g. PORT=8002."

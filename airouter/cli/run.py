@@ -12,12 +12,13 @@ from typing import Any
 
 from airouter.cli.ask import ask
 from airouter.cli.embedded import EmbeddedSimulator, environment, nothing_configured, placeholders
-from airouter.cli.launch import COMMAND, Check, try_address
+from airouter.cli.launch import COMMAND, INTRODUCED, Check, try_address
 from airouter.cli.lifeline import end_with_parent
 from airouter.cli.summary import base_url, shown_url, state, table
 from airouter.clock import Clock
 from airouter.load_settings import ROOT, load_settings
 from airouter.settings import Settings
+from airouter.telemetry.console import HEADING
 
 _START_LIMIT = 60.0
 _STOP_SLACK = 20.0  # more than gunicorn's graceful_timeout has over timeouts.drain
@@ -49,6 +50,10 @@ def run(check: Check) -> int:
             simulator = stack.enter_context(EmbeddedSimulator())
             environ |= environment(simulator.urls)
             settings = load_settings(environ)
+        if settings.logging.console is None and settings.logging.format == "text":
+            environ["CONSOLE"] = "1"
+            settings = load_settings(environ)
+        environ[INTRODUCED] = "1"
         return _Router(settings, environ, signals, simulator).run()
 
 
@@ -56,9 +61,9 @@ def _collect_signals() -> Signals:
     """Signals as a queue: waiting for a child, for a deadline and for a Ctrl-C is then one wait."""
     signals: Signals = SimpleQueue()  # its put() may interrupt its get()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        if (
-            number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN
-        ):  # nohup's choice stands
+        # nohup's choice stands. An ignored SIGINT is no choice: a shell ignores it for whatever it
+        # starts in the background.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda got, _frame: signals.put(got))
     return signals
 
@@ -133,9 +138,12 @@ class _Router:
         rows += [self._backend_line(name, health.get(name)) for name in self._settings.backends]
         url = base_url(self._settings)
         print(
-            f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}\n\nCtrl-C stops it.",
+            f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}"
+            "\n\nCtrl-C stops it.",
             flush=True,
         )
+        if self._settings.logging.console:
+            print(f"\n{HEADING}", flush=True)
 
     def _backend_line(
         self, name: str, found: Mapping[str, Any] | None
