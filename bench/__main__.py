@@ -169,9 +169,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    signal.signal(
-        signal.SIGTERM, _terminate
-    )  # as an exception, so that what was started is stopped
+    # As exceptions, so that what was started is stopped. SIGINT too: where a shell started this in
+    # the background, it is ignored otherwise.
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console() if sys.stdout.isatty() else Console(width=150)
     if args.benchmark == "report":
         return report.run(args, console)

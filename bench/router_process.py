@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "config" / "router.yaml"
 # What a machine's own environment may hold and a test must not inherit.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
-_START_LIMIT_S = 30.0
+_START_LIMIT_S = 120.0  # a machine that does much else is slow, not broken
 _STOP_LIMIT_S = 8.0
 
 

@@ -99,9 +99,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    signal.signal(
-        signal.SIGTERM, _terminate
-    )  # as an exception, so that what was started is stopped
+    # As exceptions, so that what was started is stopped, also where a shell has had SIGINT ignored.
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console() if sys.stdout.isatty() else Console(width=170)
     try:
         slo = router_slo(args.slo or ("router" if args.url else "router-embedded"))

@@ -1,8 +1,13 @@
 #!/bin/sh
-# Measure: `bench.sh profile` where a request's time goes, anything else is a subcommand of ./Benchmark.
+# Measure: `bench.sh profile` where a request's time goes, anything else is a subcommand of ./Benchmark;
+# without one (`bench.sh --quick`), all of them.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev
+case ${1:-} in
+    '' | -h | --help) ;;
+    -*) set -- all "$@" ;;
+esac
 if [ "${1:-}" = profile ]; then
     exec .venv/bin/python -m bench "$@"
 fi

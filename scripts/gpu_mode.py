@@ -1,7 +1,7 @@
 """./gpu-mode gaming|ml|status: takes a local backend out of the router's service and back in, with what runs on the GPU.
 
-Talks to the router's /admin API at ROUTER_ADMIN_URL (default http://127.0.0.1:8002) with ADMIN_KEY, when it is set. What is
-stopped and started is said in config/gpu-mode.yaml (or GPU_MODE_CONFIG).
+Talks to the router's /admin API at ROUTER_ADMIN_URL, else on this machine at the port AIROUTER_PORT or PORT (default 8002),
+with ADMIN_KEY, when it is set. What is stopped and started is said in config/gpu-mode.yaml (or GPU_MODE_CONFIG).
 """
 
 from __future__ import annotations
@@ -65,6 +65,17 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
         return http.request(method, url, **options)
 
 
+def admin_url() -> str:
+    """Where the router is: as ROUTER_ADMIN_URL says, else at the port that it was started with."""
+    url = os.environ.get("ROUTER_ADMIN_URL")
+    if url:
+        return url
+    port = os.environ.get("AIROUTER_PORT") or os.environ.get("PORT") or "8002"
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Failed(f"{port!r} is not a port; set PORT to the one on which the router listens.")
+    return f"http://127.0.0.1:{port}"
+
+
 class Router:
     """The router's /admin API. Each call is on a connection of its own, so that any of its workers may answer."""
 
@@ -88,7 +99,7 @@ class Router:
             told = answer.json()
         except (requests.RequestException, ValueError):
             raise Failed(
-                f"No router answers at {self._url}; start it, or say where it is by ROUTER_ADMIN_URL."
+                f"No router answers at {self._url}; start it, or say where it is by PORT or ROUTER_ADMIN_URL."
             ) from None
         if answer.status_code != 200:
             error = told.get("error") if isinstance(told, dict) else None
@@ -279,10 +290,7 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         config = load_config(Path(os.environ.get("GPU_MODE_CONFIG") or CONFIG))
-        router = Router(
-            os.environ.get("ROUTER_ADMIN_URL") or "http://127.0.0.1:8002",
-            os.environ.get("ADMIN_KEY"),
-        )
+        router = Router(admin_url(), os.environ.get("ADMIN_KEY"))
         modes[arguments[0]](router, config)
     except Failed as error:
         print(f"gpu-mode: {error}", file=sys.stderr)

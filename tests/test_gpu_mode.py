@@ -173,6 +173,33 @@ def test_without_a_router_it_says_so(tmp_path: Path) -> None:
     assert mode.called == []
 
 
+@pytest.mark.parametrize(
+    "env", [{"PORT": "{port}"}, {"AIROUTER_PORT": "{port}", "PORT": "9"}], ids=["own", "other's"]
+)
+def test_the_port_that_the_router_was_started_with(
+    router: RouterProcess, tmp_path: Path, env: dict[str, str]
+) -> None:
+    """PORT says where it is, AIROUTER_PORT where PORT is another program's; ROUTER_ADMIN_URL wins."""
+    mode = Mode(router, tmp_path)
+    del mode.env["ROUTER_ADMIN_URL"]
+    env = {name: value.format(port=router.port) for name, value in env.items()}
+    assert "mode: ml" in mode("status", **env).stdout
+    refused = mode("status", **env, ROUTER_ADMIN_URL=REFUSED)
+    assert f"No router answers at {REFUSED}" in refused.stderr
+
+
+@pytest.mark.parametrize("port", ["many", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_said(tmp_path: Path, port: str) -> None:
+    """One sentence, and exit status 1."""
+    mode = Mode(None, tmp_path)
+    del mode.env["ROUTER_ADMIN_URL"]
+    answer = mode("status", PORT=port)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"gpu-mode: {port!r} is not a port; " + (
+        "set PORT to the one on which the router listens.\n"
+    )
+
+
 def test_the_admin_key_is_sent(make_router, sim: Simulator, tmp_path: Path) -> None:
     """ADMIN_KEY from the environment opens /admin; without it the refusal is passed on. GPU memory is shown where it can be."""
     router = make_router(env={"ADMIN_KEY": "secret"}, warm=False)

@@ -58,7 +58,13 @@ class Checkout:
             if found := shutil.which(tool):
                 (self.tools / tool).symlink_to(found)
         shutil.copytree(ROOT / "scripts", self.root / "scripts")
-        for name in ("Makefile", ".ci/run", "requirements.txt", "requirements-dev.txt"):
+        for name in (
+            "Makefile",
+            "Benchmark",
+            ".ci/run",
+            "requirements.txt",
+            "requirements-dev.txt",
+        ):
             (self.root / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         self.add_python("python3.12")
@@ -207,6 +213,9 @@ def test_unknown_argument(checkout):
         ("reload", (), "-m airouter reload", "requirements.txt"),
         ("test", ("-k", "name"), "-m pytest -k name", "requirements-dev.txt"),
         ("bench", ("profile",), "-m bench profile", "requirements-dev.txt"),
+        ("bench", ("profile", "--quick"), "-m bench profile --quick", "requirements-dev.txt"),
+        ("bench", ("--quick",), "-m bench all --quick", "requirements-dev.txt"),
+        ("bench", ("routing", "--quick"), "-m bench routing --quick", "requirements-dev.txt"),
     ],
 )
 def test_script_makes_the_environment_and_runs(checkout, script, arguments, call, requirements):
