@@ -1,7 +1,7 @@
 # Every target is a script in scripts/, which also runs where there is no make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test check train test-real profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test test-quick test-tools check train test-real profile benchmark load load-ui test-slo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,14 @@ serve: ## start the router alone, as a service does
 reload: ## have the running router take up its changed configuration
 	@sh scripts/reload.sh
 
-test: ## run the tests (ARGS="-k name" goes to pytest)
+test: ## run the tests, several at a time (ARGS="-k name" goes to pytest)
 	@sh scripts/test.sh $(ARGS)
+
+test-quick: ## those that start no process: under a minute
+	@sh scripts/test-quick.sh $(ARGS)
+
+test-tools: ## those of ./Benchmark and the load test, as whole commands: minutes
+	@sh scripts/test-tools.sh $(ARGS)
 
 check: ## format, lint, types, import rules
 	@sh scripts/check.sh

@@ -197,7 +197,8 @@ def _validate(
             mistakes += _sentences(each, path, used)
             told.add(each["loc"])
             hidden = hidden or (each["type"] != "extra_forbidden" and _decides(each["loc"]))
-        if not any([_take_out(data, each["loc"]) for each in fresh]):
+        taken_out = [_take_out(data, each["loc"]) for each in fresh]
+        if not any(taken_out):
             return None
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,36 @@ from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
 
 MakeRouter = Callable[..., RouterProcess]
+# Whatever a test of a module that has one of these starts, it is a process.
+_PROCESSES = ("subprocess", "multiprocessing", "Simulator", "RouterProcess")
+_OWN_ROUTER = ("make_router", "start")
+
+
+def pytest_configure() -> None:
+    # A shell has SIGINT ignored in what it starts in the background, and processes inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: most tests wait for sockets, so more than there are cores."""
+    return max(2, min(8, 2 * (os.cpu_count() or 1)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts no process as quick; put the files that take longest first, or all workers
+    would wait for the last of them."""
+    costs: Counter[str] = Counter()
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        module = getattr(item, "module", None)
+        starts = "shared_simulator" in fixtures or any(hasattr(module, n) for n in _PROCESSES)
+        if not starts:
+            item.add_marker(pytest.mark.quick)
+        own = any(name in fixtures for name in _OWN_ROUTER)
+        costs[str(item.path)] += 10 if own else 1 if starts else 0
+    items.sort(key=lambda item: -costs[str(item.path)])  # stable: a file's tests keep their order
 
 
 @pytest.fixture(scope="session")

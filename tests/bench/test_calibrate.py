@@ -133,6 +133,7 @@ def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.tools
 def test_calibrate_and_due(tmp_path: Path) -> None:
     out, store = tmp_path / "out.json", str(tmp_path / "store")
     usual = ("--endpoint", "embedding", "--store", store, "--quick", "--json", str(out))
@@ -148,6 +149,7 @@ def test_calibrate_and_due(tmp_path: Path) -> None:
     assert len(load(tmp_path / "store", "001", "calibration")["embedding"][0].seconds) == 5
 
 
+@pytest.mark.tools
 def test_baselines(tmp_path: Path) -> None:
     usual = (
         "--slo",
@@ -170,6 +172,7 @@ def test_baselines(tmp_path: Path) -> None:
     assert "no baseline yet" not in compared.stdout
 
 
+@pytest.mark.tools
 def test_the_endpoints_are_profiled() -> None:
     done = benchmark("endpoint-profile", "--slo", "000", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,8 @@ from bench.open_loop import offer
 from simulator.client import MODELS
 from simulator.testing import Simulator
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("faults", "failover", "overload", "scorecard")
 INTERRUPTED = "interrupted"

@@ -8,6 +8,8 @@ import pytest
 
 from bench.soak import main, soak
 
+pytestmark = pytest.mark.tools
+
 
 def test_nothing_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After some hundred requests with faults and disconnects all slots, sockets and threads are back, with one record each."""

@@ -15,6 +15,8 @@ from load.plan import plan
 from load.samples import Outcome, Sample, Writer, read
 from load.setup import Setup
 
+pytestmark = pytest.mark.tools
+
 
 def load(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
