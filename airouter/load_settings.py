@@ -212,7 +212,7 @@ def _decides(loc: tuple[int | str, ...]) -> bool:
     )
 
 
-def _take_out(data: dict[str, Any], loc: tuple[int | str, ...]) -> bool:
+def _take_out(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
     """Remove the value at `loc`, or of its parents the innermost that is there; whether one was."""
     for depth, name in enumerate(loc):
         below = data.get(name)

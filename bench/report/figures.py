@@ -89,9 +89,11 @@ def _spans(table: Table) -> list[Figure]:
             ):
                 few = samples(value) < FEW and "largest" in value
                 parts = ("smallest", "p50", *(("p50", "largest") if few else ("p95", "p99")))
-                ends = [1000 * float(value[part]) for part in parts]
+                smallest, p50, p95, p99 = (1000 * float(value[part]) for part in parts)
                 title = str(row.get("name", "")).strip()
-                kinds.setdefault(name, []).append(Span(title, *ends, _published(row), few))
+                kinds.setdefault(name, []).append(
+                    Span(title, smallest, p50, p95, p99, _published(row), few)
+                )
     words = {
         "total_s": "whole answer",
         "first_s": "first content",
