@@ -89,6 +89,16 @@ def error_in(payload: Any, shown: str = "") -> dict[str, Any]:
     return error
 
 
+def until_logged(folder: Path, count: int) -> None:
+    """Wait until a router whose log is somewhere below a folder has written so many REQUEST lines."""
+
+    def written() -> bool:
+        found = (path.read_text(encoding="utf-8") for path in folder.rglob("app.log"))
+        return sum(text.count(" REQUEST ") for text in found) >= count
+
+    eventually(written, limit=60, why=f"no {count} requests were logged below {folder}")
+
+
 class Stream:
     """One streamed answer as it comes: comments, events, and when each was there (seconds from the request)."""
 

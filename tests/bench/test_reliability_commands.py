@@ -4,14 +4,15 @@ They run side by side, so their times are no evidence.
 """
 
 import json
+import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import until_logged
 
 from bench.client import Endpoint
 from bench.open_loop import offer
@@ -40,10 +41,15 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
             stderr=subprocess.STDOUT,
             text=True,
             cwd=folder,
+            env={
+                **os.environ,
+                "TMPDIR": str(tmp_path_factory.mktemp(name)),
+            },  # its router logs there
         )
         for name, words in commands.items()
     }
-    time.sleep(7)
+    (its_own,) = tmp_path_factory.getbasetemp().glob(f"{INTERRUPTED}*")
+    until_logged(its_own, 3)
     processes[INTERRUPTED].send_signal(signal.SIGINT)
     yield processes
     for process in processes.values():
