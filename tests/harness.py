@@ -96,7 +96,7 @@ def until_logged(folder: Path, count: int) -> None:
         found = (path.read_text(encoding="utf-8") for path in folder.rglob("app.log"))
         return sum(text.count(" REQUEST ") for text in found) >= count
 
-    eventually(written, limit=60, why=f"no {count} requests were logged below {folder}")
+    eventually(written, limit=150, why=f"no {count} requests were logged below {folder}")
 
 
 class Stream:

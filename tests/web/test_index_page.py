@@ -54,10 +54,16 @@ def test_a_program_gets_json(router: RouterProcess, accept: str | None) -> None:
 def test_the_page_costs_no_backend_anything(make_router, sim: Simulator) -> None:
     """It is made from memory."""
     router = make_router(config={"probes": {"enabled": False}})
-    before = [sim.stats(role)["by_path"] for role in ("router", "primary", "xai")]
-    for _ in range(5):
+
+    def asked() -> int:
+        return sum(
+            sum(sim.stats(role)["by_path"].values()) for role in ("router", "primary", "xai")
+        )
+
+    before = asked()
+    for _ in range(60):
         assert router.get("/", headers=CHROME).status_code == 200
-    assert [sim.stats(role)["by_path"] for role in ("router", "primary", "xai")] == before
+    assert asked() - before < 20  # what runs by itself may ask now and then
 
 
 def test_the_page_shows_who_is_up_but_no_secret(make_router, sim: Simulator) -> None:
