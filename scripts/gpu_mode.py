@@ -70,7 +70,9 @@ def admin_url() -> str:
     url = os.environ.get("ROUTER_ADMIN_URL")
     if url:
         return url
-    port = os.environ.get("AIROUTER_PORT") or os.environ.get("PORT") or "8002"
+    # A URL is no port: Kubernetes sets such variables for a service. The router skips them as well.
+    told = [os.environ.get(name, "").strip() for name in ("AIROUTER_PORT", "PORT")]
+    port = next((text for text in told if text and "://" not in text), "8002")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise Failed(f"{port!r} is not a port; set PORT to the one on which the router listens.")
     return f"http://127.0.0.1:{port}"
