@@ -20,7 +20,7 @@ from airouter.clock import Clock
 from airouter.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
 from airouter.types import HttpRequest, Limits
 from airouter.upstream.inflate import Decode, decoder_for
-from airouter.upstream.pool import Address, Origin, open_socket
+from airouter.upstream.pool import Addresses, Lookup, Origin, open_socket
 
 _RECV = 65_536
 _MAX_HEADER_BYTES = 256 * 1024
@@ -35,7 +35,8 @@ _NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 class Call:
     """A request under way: `status` and `headers` once they came, body bytes through `take()`, `error` when it failed.
 
-    Phases: connect → handshake (https) → send → head → body → done. Times are monotonic seconds.
+    Phases: resolve → connect → handshake (https) → send → head → body → done. Times are monotonic
+    seconds.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Call:
         self._out = memoryview(_wire(origin, request))
         self._parser = httptools.HttpResponseParser(self)
         self._header_bytes = 0
-        self._addresses: list[Address] = []
+        self._lookup: Lookup | None = None
+        self._addresses: Addresses = []
+        self._address_at = float("inf")  # when the next address is tried
         self._reused = False
         self._resent = False
         self._handshake_wants = POLLOUT
@@ -99,7 +102,9 @@ class Call:
     @property
     def expires(self) -> float:
         """When the call fails for want of time. A paused call is the client's slowness, so only the total limit counts."""
-        return self._total_at if self.paused else min(self._total_at, self._phase_at)
+        if self.paused:
+            return self._total_at
+        return min(self._total_at, self._phase_at, self._address_at)
 
     # What the owner does --------------------------------------------------------------------------------------------
 
@@ -164,6 +169,9 @@ class Call:
 
     def close(self) -> None:
         """Give the call up, whatever its state: idempotent, never raises. A finished call's socket is already elsewhere."""
+        if self._lookup is not None:
+            self._drop_lookup()
+            self.shut_at = self.clock.monotonic()
         sock, self._sock, self._fd = self._sock, None, -1
         if sock is None:
             return
@@ -177,6 +185,10 @@ class Call:
     def expire(self, now: float) -> None:
         """Fail if a limit has run out."""
         if self.finished or now < self.expires:
+            return
+        if now < min(self._total_at, self._phase_at):
+            self._drop_socket()  # of an address that does not answer
+            self._guarded(self._try_next_address)
             return
         phase = "total" if now >= self._total_at else self._limit_name()
         seconds = getattr(self.limits, phase)
@@ -205,7 +217,9 @@ class Call:
 
     def _advance(self) -> None:
         try:
-            if self._phase == "connect":
+            if self._phase == "resolve":
+                self._finish_resolve()
+            elif self._phase == "connect":
                 self._finish_connect()
             if self._phase == "handshake":
                 self._shake_hands()
@@ -239,17 +253,49 @@ class Call:
 
     def _connect_anew(self) -> None:
         self._reused = False
-        self._phase = "connect"
-        try:
-            self._addresses = self.origin.addresses(self.limits.connect)
+        found = self.origin.addresses()
+        if isinstance(found, Lookup):
+            self._lookup, self._fd, self._phase = found, found.fileno(), "resolve"
+        else:
+            self._addresses = found
             self._try_next_address()
-        except ConnectFailed as error:
-            self._fail(error)
-        except OSError as error:
-            self._fail(self._unreachable(error))
+
+    def _finish_resolve(self) -> None:
+        lookup = self._lookup
+        if lookup is None or not lookup.done:
+            return
+        try:
+            self._addresses = lookup.result()
+        except OSError:
+            self._fail(
+                ConnectFailed(
+                    f"The host name {self.origin.host!r} of a backend cannot be resolved."
+                )
+            )
+            return
+        self._drop_lookup()
+        self._try_next_address()
+
+    def _drop_lookup(self) -> None:
+        lookup, self._lookup = self._lookup, None
+        if lookup is not None:
+            self._fd = -1
+            lookup.close()
 
     def _try_next_address(self) -> None:
-        self._attach(open_socket(self._addresses.pop(0)))
+        """Begin to connect. While there are more addresses, each has its share of the time only."""
+        self._phase = "connect"
+        while True:
+            try:
+                self._attach(open_socket(self._addresses.pop(0)))
+                break
+            except OSError as error:  # no route to its network, for instance
+                if not self._addresses:
+                    self._fail(self._unreachable(error))
+                    return
+        now, left = self.clock.monotonic(), len(self._addresses)
+        share = (self._phase_at - now) / (left + 1)
+        self._address_at = now + share if left else float("inf")
 
     def _finish_connect(self) -> None:
         assert self._sock is not None
@@ -261,6 +307,7 @@ class Call:
             else:
                 self._fail(self._unreachable(OSError(code, "")))
             return
+        self._address_at = float("inf")
         wrapped = self.origin.wrap(self._sock)
         if wrapped is None:
             self._begin_send()
@@ -419,6 +466,7 @@ class Call:
                 sock.close()
 
     def _fail(self, error: UpstreamError) -> None:
+        self._drop_lookup()
         self._drop_socket()
         self.error = error
         self.ended_at = self.clock.monotonic()
@@ -444,7 +492,7 @@ class Call:
             self._phase_at = self.clock.monotonic() + self.limits.connect
             self._connect_anew()
             return
-        if self._phase in ("connect", "handshake"):
+        if self._phase in ("resolve", "connect", "handshake"):
             self._fail(self._unreachable(error))
             return
         when = "in the middle of its answer" if received else "before it answered"
@@ -468,7 +516,7 @@ class Call:
         )
 
     def _limit_name(self) -> str:
-        if self._phase in ("connect", "handshake"):
+        if self._phase in ("resolve", "connect", "handshake"):
             return "connect"
         return "idle" if self._streaming_since is not None else "first_byte"
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from harness import eventually
+from wire_server import CLOCK, GET, OK, Peer, WireServer, origin_of, run
 
 from airouter.clock import Clock
-from airouter.errors import ConnectFailed
-from airouter.upstream.pool import Origin
+from airouter.errors import UpstreamTimeout
+from airouter.types import Limits
+from airouter.upstream.call import Call
+from airouter.upstream.poller import Poller
+from airouter.upstream.pool import Lookup, Origin
 
 
 class Movable(Clock):
@@ -122,18 +129,36 @@ def test_addresses_are_remembered_and_outlive_the_resolver(monkeypatch: pytest.M
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     clock = Movable()
     origin = Origin("http://backend.test:80", clock)
+    found = [(socket.AF_INET, ("192.0.2.1", 80))]
+    assert resolved(origin) == found
     for _ in range(3):
-        assert origin.addresses(1) == [(socket.AF_INET, ("192.0.2.1", 80))]
+        assert origin.addresses() == found
     assert len(looked_up) == 1
     clock.at += 31
-    assert origin.addresses(1) == [(socket.AF_INET, ("192.0.2.1", 80))]
-    assert len(looked_up) == 2
-    with pytest.raises(ConnectFailed):
-        Origin("http://other.test:80", clock).addresses(1)
+    assert origin.addresses() == found  # at once; it is looked up again meanwhile
+    eventually(lambda: len(looked_up) == 2)
+    assert origin.addresses() == found
+    with pytest.raises(OSError):  # noqa: PT011 - whatever the resolver says
+        resolved(Origin("http://other.test:80", clock))
 
 
-def test_a_dead_resolver_does_not_hang_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking a name up takes no longer than the connect limit."""
+def resolved(origin: Origin) -> Any:
+    """The addresses, after the lookup if there is one."""
+    found = origin.addresses()
+    if not isinstance(found, Lookup):
+        return found
+    poller = select.poll()
+    poller.register(found.fileno(), select.POLLIN)
+    assert poller.poll(5000)
+    try:
+        return found.result()
+    finally:
+        found.close()
+
+
+def test_a_dead_resolver_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking a name up takes no longer than the connect limit, and other calls of the same
+    request go on meanwhile."""
     released = threading.Event()
 
     def getaddrinfo(*_: object, flags: int = 0, **__: object) -> list[object]:
@@ -142,12 +167,59 @@ def test_a_dead_resolver_does_not_hang_a_call(monkeypatch: pytest.MonkeyPatch) -
         released.wait(10)
         raise socket.gaierror
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    try:
-        with pytest.raises(ConnectFailed, match=r"backend\.test"):
-            Origin("http://backend.test:80", Clock()).addresses(0.2)
-    finally:
-        released.set()
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+
+    with WireServer(script) as server:
+        origin = origin_of(server)
+        assert resolved(origin)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        poller = Poller(CLOCK)
+        try:
+            limits = Limits(1, 5, 5, 10)
+            stuck = Call(Origin("http://backend.test:80", CLOCK), GET, limits, CLOCK, "stuck")
+            other = Call(origin, GET, limits, CLOCK, "other")
+            for call in (stuck, other):
+                poller.add(call).start()
+            while not other.finished:
+                poller.wait(CLOCK.monotonic() + 5)
+            assert (other.error, stuck.finished) == (None, False)
+            while not stuck.finished:
+                poller.wait(CLOCK.monotonic() + 5)
+            assert isinstance(stuck.error, UpstreamTimeout)
+            assert stuck.error.phase == "connect"
+            given_up = Call(Origin("http://third.test:80", CLOCK), GET, limits, CLOCK, "third")
+            given_up.start().close()
+            assert given_up.finished
+        finally:
+            released.set()
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host with a dead address first (IPv6 without a route to it, say) is reached by the other."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = [socket.socket() for _ in range(4)]
+    for sock in waiting:  # its queue of connections is full: whoever comes now hears nothing
+        sock.setblocking(False)
+        sock.connect_ex(full.getsockname())
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK)
+
+    with WireServer(script) as server:
+        answers = [
+            (socket.AF_INET, 0, 0, "", ("127.0.0.1", p))
+            for p in (full.getsockname()[1], server.port)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+        call, body = run(Origin("http://backend.test:80", CLOCK), limits=Limits(2, 5, 5, 10))
+        assert (call.error, body) == (None, b"hello")
+    for sock in (*waiting, full):
+        sock.close()
 
 
 def test_threads_share_it() -> None:
