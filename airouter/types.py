@@ -15,7 +15,6 @@ def immutable(cls: type[T]) -> type[T]:
     return dataclass(slots=True)(cls)
 
 
-Label = Literal["SIMPLE", "MODERATE", "COMPLEX", "ENRICH", "META"]
 Endpoint = Literal["chat", "completions", "embeddings"]
 
 ROUTES = ("primary", "xai", "enrich", "meta")
@@ -185,4 +184,3 @@ class ExchangeRecord:
     client_gone_ms: float | None = None  # client's close noticed -> backend's socket shut
     attempts: tuple[str, ...] = ()
     save: bool = True
-    log: bool = True

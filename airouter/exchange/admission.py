@@ -1,10 +1,74 @@
-"""Getting a slot of a backend, waiting for it in the queue if need be."""
+"""Being let in to a backend: a slot, waited for in the queue if need be, and the model's name."""
 
 from collections.abc import Generator
+from types import TracebackType
 
 from airouter.exchange.exchange import Exchange, Keepalive
+from airouter.exchange.fetch import fetch_model
 from airouter.resilience.limiter import Slot
 from airouter.upstream.backend import Backend
+
+
+class Admission:
+    """A backend that may be asked now, and the model to ask it for.
+
+    The exchange holds the slot until `close()`, which is idempotent; `with` closes it.
+    """
+
+    __slots__ = ("_exchange", "_slot", "backend", "model")
+
+    def __init__(self, exchange: Exchange, backend: Backend, slot: Slot, model: str) -> None:
+        self.backend = backend
+        self.model = model
+        self._exchange = exchange
+        self._slot = slot
+
+    def close(self) -> None:
+        """Give the slot back."""
+        self._slot.release()
+        self._exchange.drop(self._slot.release)
+
+    def __enter__(self) -> "Admission":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def enter(
+    exchange: Exchange, backend: Backend, priority: str, wait: float
+) -> Generator[Keepalive, None, Admission]:
+    """Wait for a slot, and read the model's name if it is not known.
+
+    Args:
+        wait: seconds to wait at most for the slot; what follows is not limited by it.
+
+    Raises:
+        Busy: the queue is full, or the wait was over.
+        UpstreamError: the model's name has to be read and cannot be.
+    """
+    slot = yield from admit(exchange, backend, priority, wait)
+    try:
+        model = yield from fetch_model(exchange, backend)
+    except BaseException:
+        slot.release()
+        exchange.drop(slot.release)
+        raise
+    return Admission(exchange, backend, slot, model)
+
+
+def enter_at_once(exchange: Exchange, backend: Backend) -> Admission | None:
+    """Without waiting; None when no slot is free or the model's name is not known."""
+    slot = backend.limiter.try_acquire() if backend.model is not None else None
+    if slot is None or backend.model is None:
+        return None
+    exchange.hold(slot.release)
+    return Admission(exchange, backend, slot, backend.model)
 
 
 def admit(

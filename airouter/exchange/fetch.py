@@ -1,12 +1,14 @@
 """A whole answer to a small request, waited for within an exchange: model lists, searches."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from airouter.errors import UpstreamBroken, UpstreamError
 from airouter.types import HttpRequest, Limits
 from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
+from airouter.upstream.client import open_call
 
 _MAX_BODY = 16_000_000  # bytes: a model list or the result of a search has thousands
 
@@ -24,9 +26,7 @@ def fetch(
         UpstreamError: it could not be reached, broke, took too long, or sent too much.
     """
     limits = Limits(min(backend.settings.connect_timeout, timeout), timeout, timeout, timeout)
-    call = backend.call(request, limits)
-    try:
-        call_open(exchange, call)
+    with opened(exchange, open_call(backend, request, limits)) as call:
         body = bytearray()
         while not call.finished:
             yield from exchange.pause()
@@ -39,8 +39,6 @@ def fetch(
         if call.error is not None:
             raise call.error
         return call.status, bytes(body)
-    finally:
-        call_done(exchange, call)
 
 
 def fetch_model(exchange: Any, backend: Backend) -> Generator[Any, None, str]:
@@ -59,6 +57,16 @@ def fetch_model(exchange: Any, backend: Backend) -> Generator[Any, None, str]:
             f"The backend {backend.name!r} answered /v1/models with status {status}; set its model in the configuration."
         )
     return backend.learn_model(body)
+
+
+@contextmanager
+def opened(exchange: Any, call: Call) -> Iterator[Call]:
+    """Start a call; it is closed at the end of the block."""
+    call_open(exchange, call)
+    try:
+        yield call
+    finally:
+        call_done(exchange, call)
 
 
 def call_open(exchange: Any, call: Call) -> None:

@@ -13,12 +13,11 @@ from airouter.errors import (
     UpstreamError,
     UpstreamStatus,
 )
-from airouter.exchange.admission import admit
+from airouter.exchange.admission import enter
 from airouter.exchange.exchange import Keepalive
-from airouter.exchange.fetch import fetch, fetch_model
+from airouter.exchange.fetch import fetch
 from airouter.execution.attempt import Attempt
 from airouter.execution.chain import (
-    can_answer,
     first_byte_limit,
     in_order,
     more_telling,
@@ -204,7 +203,7 @@ class Answerer:
         if (
             isinstance(error, ConnectFailed)
             and error.down
-            and not any(can_answer(other) for other in others)
+            and not any(other.can_answer for other in others)
             and self._may_be_loading(backend, now_down=True)
         ):
             permit.forgotten()
@@ -229,14 +228,13 @@ class Answerer:
         # It swaps or loads a model.
         while backend.pause.reason is not None and self._clock.monotonic() < hold_until:
             yield from self._idle(work, _PAUSE_LOOK)
-        slot = yield from admit(exchange, backend, work.priority, self._settings.queue.wait)
+        admission = yield from enter(exchange, backend, work.priority, self._settings.queue.wait)
         try:
-            model = yield from fetch_model(exchange, backend)
-        except RouterError:
-            slot.release()
+            outgoing = self.compose(work, backend, admission.model, work.plan.route)
+            return Attempt(exchange, admission, outgoing, work.request, buffer=0)
+        except RouterError:  # a check on what is sent
+            admission.close()
             raise
-        outgoing = self.compose(work, backend, model, work.plan.route)
-        return Attempt(exchange, backend, slot, outgoing, work.request, buffer=0)
 
     def _retry_delay(self, problem: RouterError, others: list[Backend]) -> float | None:
         """Seconds after which the same backend is asked once more; None when it is not."""

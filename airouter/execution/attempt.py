@@ -6,12 +6,12 @@ from airouter.clock import ms
 from airouter.dialects.openai_answer import Answer
 from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
+from airouter.exchange.admission import Admission
 from airouter.exchange.exchange import Exchange
 from airouter.execution.compose import Outgoing
 from airouter.request import ChatRequest
-from airouter.resilience.limiter import Slot
 from airouter.types import Endpoint, Step
-from airouter.upstream.backend import Backend
+from airouter.upstream.client import open_call
 
 PATHS: dict[Endpoint, str] = {
     "chat": "/v1/chat/completions",
@@ -33,8 +33,7 @@ class Attempt:
     def __init__(
         self,
         exchange: Exchange,
-        backend: Backend,
-        slot: Slot,
+        admission: Admission,
         outgoing: Outgoing,
         request: ChatRequest,
         *,
@@ -42,7 +41,7 @@ class Attempt:
         rewrite: Rewrite | None = None,
     ) -> None:
         self.exchange = exchange
-        self.backend = backend
+        self.backend = backend = admission.backend
         self.outgoing = outgoing
         self.stream = request.stream
         self.step = "provider_call"
@@ -55,12 +54,12 @@ class Attempt:
             choices=request.choices,
             rewrite=rewrite,
         )
-        self._slot = slot
+        self._admission = admission
         self._buffer = buffer
         self._error_body = bytearray()
         self._recorded = False
         post = backend.provider.post(PATHS[request.endpoint], outgoing.body, backend.headers)
-        self.call = backend.call(post)
+        self.call = open_call(backend, post)
         if not self.stream:
             self.call.extend_first_byte()
         self.call.on_progress = self._progress
@@ -218,7 +217,7 @@ class Attempt:
     def close(self) -> None:
         """Shut the socket if it is still open, then free the slot."""
         self.call.close()
-        self._slot.release()
+        self._admission.close()
         self.exchange.poller.remove(self.call)
         self.exchange.drop(self.close)
 

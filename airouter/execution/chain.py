@@ -54,11 +54,7 @@ def first_byte_limit(backend: Backend, others: Sequence[Backend], prompt_chars: 
         prompt_chars: length of the prompt; a long one takes longer to read.
     """
     spec = backend.settings
-    if any(
-        can_answer(other) and not other.pause.reason
-        for other in others
-        if spec.local or not other.settings.local
-    ):
+    if any(other.can_answer_now for other in others if spec.local or not other.settings.local):
         seconds = spec.first_byte_failover + prompt_chars / _CHARS_PER_SECOND
         return min(seconds, spec.first_byte_timeout)
     return spec.first_byte_timeout
@@ -72,7 +68,7 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
     """
     if backend.out:
         raise NoBackend(f"The backend {backend.name!r} is out of service.", code="backend_out")
-    permit = backend.breaker.allow(last_resort=not any(can_answer(other) for other in others))
+    permit = backend.breaker.allow(last_resort=not any(other.can_answer for other in others))
     if permit is None:
         wait = backend.breaker.retry_after()
         raise NoBackend(
@@ -86,8 +82,7 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
 def somebody_else(backend: Backend, others: Sequence[Backend]) -> bool:
     """Whether a request need not wait for a backend that loads its model: another can answer now. A cloud does not count."""
     return any(
-        can_answer(o) and not o.pause.reason and (o.settings.local or not backend.settings.local)
-        for o in others
+        o.can_answer_now and (o.settings.local or not backend.settings.local) for o in others
     )
 
 
@@ -148,8 +143,3 @@ def settle(permit: Permit, backend: Backend, error: RouterError, log: Log) -> No
             backend.relearn()
     else:
         permit.forgotten()
-
-
-def can_answer(backend: Backend) -> bool:
-    """Whether a backend may be asked and is not known to fail."""
-    return not backend.out and backend.breaker.available

@@ -7,9 +7,9 @@ import orjson
 
 from airouter import bounded_json
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
-from airouter.exchange.admission import admit
+from airouter.exchange.admission import enter
 from airouter.exchange.exchange import Exchange
-from airouter.exchange.fetch import fetch, fetch_model
+from airouter.exchange.fetch import fetch
 from airouter.exchange.guarded import guarded
 from airouter.settings import EnrichmentSettings
 from airouter.types import Features, Step
@@ -75,18 +75,14 @@ def _search(
 ) -> Generator[Any, None, tuple[str, int, bytes]]:
     """Model, status and body of the search."""
     started = exchange.clock.monotonic()
-    slot = yield from admit(exchange, backend, "interactive", settings.timeout)
-    try:
-        model = yield from fetch_model(exchange, backend)
+    with (yield from enter(exchange, backend, "interactive", settings.timeout)) as admission:
+        model = admission.model
         request = backend.provider.search(
             query, model, settings.tools, settings.max_output_tokens, backend.headers
         )
         left = max(0.001, settings.timeout - (exchange.clock.monotonic() - started))
         status, body = yield from fetch(exchange, backend, request, timeout=left)
         return model, status, body
-    finally:
-        slot.release()
-        exchange.drop(slot.release)
 
 
 def _read(backend: Backend, status: int, body: bytes) -> str:

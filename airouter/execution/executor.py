@@ -13,7 +13,7 @@ from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.execution.answering import Answerer
 from airouter.execution.attempt import Attempt
 from airouter.execution.enrichment import enrich
-from airouter.execution.speculation import Speculation, free_slot, speculate
+from airouter.execution.speculation import Speculation, admission_for, speculate
 from airouter.execution.work import Flow, Wish, Work
 from airouter.prompts import date_line
 from airouter.request import ChatRequest
@@ -25,6 +25,7 @@ from airouter.settings import Settings
 from airouter.telemetry.logs import Log
 from airouter.types import Decision, Features, Plan, Verdict
 from airouter.upstream.backend import Backend
+from airouter.upstream.egress import EgressRefused
 
 _CHARS_PER_TOKEN = 3.5  # of English prose with today's tokenizers, on the safe side; only for choosing a long enough window
 LABEL_OF_ROUTE = {"primary": "MODERATE", "xai": "COMPLEX", "enrich": "ENRICH", "meta": "META"}
@@ -189,14 +190,16 @@ class Executor:
         likely = p_primary is None or p_primary >= self.settings.speculation.min_p_primary
         if not likely or not self._can_serve(backend.name, work.features):
             return None
-        slot = free_slot(self.settings.speculation, backend)
-        if slot is None:
+        settings = self.settings.speculation
+        admission = admission_for(work.exchange, settings, backend)
+        if admission is None:
             return None
-        work.exchange.hold(slot.release)
-        outgoing = self._answerer.compose(work, backend, backend.model or "", "primary")
-        return speculate(
-            work.exchange, backend, slot, outgoing, work.request, self.settings.speculation
-        )
+        try:
+            outgoing = self._answerer.compose(work, backend, admission.model, "primary")
+            return speculate(work.exchange, admission, outgoing, work.request, settings)
+        except EgressRefused:  # it is refused again, and says so, if the route is the primary
+            admission.close()
+            return None
 
     def _enrich(self, work: Work) -> Generator[Keepalive, None, None]:
         settings = self.settings.enrichment

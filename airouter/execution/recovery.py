@@ -3,9 +3,9 @@
 from collections.abc import Generator, Mapping
 
 from airouter.errors import Busy, NoBackend, RouterError, UpstreamError
-from airouter.exchange.admission import admit
+from airouter.exchange.admission import enter
 from airouter.exchange.exchange import Keepalive
-from airouter.exchange.fetch import fetch, fetch_model
+from airouter.exchange.fetch import fetch
 from airouter.execution import continuation
 from airouter.execution.attempt import Attempt
 from airouter.execution.chain import first_byte_limit, in_order, settle
@@ -120,24 +120,24 @@ class Recovery:
         """An attempt that is ready to be judged."""
         assert self._first is not None
         exchange = self._work.exchange
-        slot = yield from admit(exchange, backend, self._work.priority, self._settings.queue.wait)
-        try:
-            model = yield from fetch_model(exchange, backend)
-            left = yield from self._tokens_left(backend, model, text)
-        except RouterError:
-            slot.release()
-            raise
-        prefill = backend.continues == "prefill"
-        body = continuation.continued(self._first, text, model, left, prefill=prefill)
-        attempt = Attempt(
-            exchange,
-            backend,
-            slot,
-            body,
-            self._work.request,
-            buffer=0,
-            rewrite=continuation.rewriter(self._id, text),
+        admission = yield from enter(
+            exchange, backend, self._work.priority, self._settings.queue.wait
         )
+        try:
+            left = yield from self._tokens_left(backend, admission.model, text)
+            prefill = backend.continues == "prefill"
+            body = continuation.continued(self._first, text, admission.model, left, prefill=prefill)
+            attempt = Attempt(
+                exchange,
+                admission,
+                body,
+                self._work.request,
+                buffer=0,
+                rewrite=continuation.rewriter(self._id, text),
+            )
+        except RouterError:
+            admission.close()
+            raise
         attempt.call.shorten_first_byte(
             first_byte_limit(backend, others, self._work.features.total_chars + len(text))
         )

@@ -1,25 +1,23 @@
 """The primary's answer, started while the route is still being decided; then adopted, or cancelled at once."""
 
+from airouter.exchange.admission import Admission, enter_at_once
 from airouter.exchange.exchange import Exchange
 from airouter.execution.attempt import Attempt
 from airouter.execution.compose import Outgoing
 from airouter.request import ChatRequest
-from airouter.resilience.limiter import Slot
 from airouter.settings import SpeculationSettings
 from airouter.upstream.backend import Backend
 
 
-def free_slot(settings: SpeculationSettings, backend: Backend) -> Slot | None:
-    """A slot for a speculation, if it can pay: switched on, a local backend (a cloud's discarded answer is paid
-    for), its model known, in good health, a slot free and nobody waiting for it. So it never queues, and is never a half-open probe."""
-    if (
-        not settings.enabled
-        or not backend.settings.local
-        or backend.model is None
-        or not backend.in_good_health
-    ):
+def admission_for(
+    exchange: Exchange, settings: SpeculationSettings, backend: Backend
+) -> Admission | None:
+    """A slot for a speculation, if it can pay: switched on, a local backend (a cloud's discarded
+    answer is paid for), its model known, in good health, a slot free and no request waiting for it.
+    So it never queues, and is never a half-open probe."""
+    if not settings.enabled or not backend.settings.local or not backend.in_good_health:
         return None
-    return backend.limiter.try_acquire()
+    return enter_at_once(exchange, backend)
 
 
 class Speculation:
@@ -56,12 +54,11 @@ class Speculation:
 
 def speculate(
     exchange: Exchange,
-    backend: Backend,
-    slot: Slot,
+    admission: Admission,
     outgoing: Outgoing,
     request: ChatRequest,
     settings: SpeculationSettings,
 ) -> Speculation:
     """Start the answer; its reading pauses when the buffer is full."""
-    attempt = Attempt(exchange, backend, slot, outgoing, request, buffer=settings.buffer_kb * 1024)
+    attempt = Attempt(exchange, admission, outgoing, request, buffer=settings.buffer_kb * 1024)
     return Speculation(exchange, attempt)

@@ -26,11 +26,6 @@ class Slot:
         if limiter is not None:
             limiter._release(self)
 
-    def renew(self) -> None:
-        """The work began only now: what was waited before is not service time."""
-        if self._limiter is not None:
-            self.taken_at = self._limiter.clock.monotonic()
-
 
 class Ticket:
     """A place in the queue. `wake` becomes readable when `slot` is there; who leaves calls `leave()`."""

@@ -29,8 +29,7 @@ class ConsoleLines:
         )
 
     def emit(self, record: ExchangeRecord) -> None:
-        if record.log:
-            self._background.put(record)
+        self._background.put(record)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything so far is written; False when `timeout` seconds did not do."""

@@ -43,8 +43,6 @@ class RequestLines:
         self._log, self._thresholds, self._default = log, thresholds, default
 
     def emit(self, record: ExchangeRecord) -> None:
-        if not record.log:
-            return
         try:
             self._log.info("%s", request_line(record))
             slow = slow_line(record, self._thresholds, self._default)

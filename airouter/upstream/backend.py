@@ -13,8 +13,8 @@ from airouter.resilience.breaker import Breaker
 from airouter.resilience.limiter import Limiter
 from airouter.resilience.pause import Pause
 from airouter.settings import BackendSettings
-from airouter.types import HttpRequest, Limits
-from airouter.upstream.call import Call
+from airouter.types import HttpRequest
+from airouter.upstream.egress import CHECKS, Check
 from airouter.upstream.pool import Origin
 
 
@@ -32,12 +32,14 @@ class Backend:
         *,
         queue: int,
         workers: int = 1,
+        egress: tuple[Check, ...] = CHECKS,
     ) -> None:
         assert settings.url is not None
         self.name = name
         self.settings = settings
         self.provider = provider
         self.clock = clock
+        self.egress = egress  # what is sent to it passes these
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
         # Each worker process has its own limiter: the cap is divided among them.
         self.limiter = Limiter(max(1, settings.slots // workers), queue, clock)
@@ -70,10 +72,22 @@ class Backend:
         """The model to ask for; None until `learn_model()` has read it from /v1/models."""
         return self._model
 
+    # May it be asked? Each question includes those before it.
+
+    @property
+    def can_answer(self) -> bool:
+        """In service, and not known to fail."""
+        return not self.out and self.breaker.available
+
+    @property
+    def can_answer_now(self) -> bool:
+        """`can_answer`, and it is not swapping or loading a model."""
+        return self.can_answer and self.pause.reason is None
+
     @property
     def in_good_health(self) -> bool:
-        """Nothing speaks against asking it: no failures lately, no pause, not taken out."""
-        return self.breaker.state == "closed" and self.pause.reason is None and not self.out
+        """`can_answer_now`, and no failure lately, so that nothing has yet to be tried."""
+        return self.can_answer_now and self.breaker.state == "closed"
 
     @property
     def continues(self) -> Literal["vllm", "prefill"] | None:
@@ -116,10 +130,6 @@ class Backend:
     @property
     def url(self) -> str:
         return self.origin.url
-
-    def call(self, request: HttpRequest, limits: Limits | None = None) -> Call:
-        """A call that is not started yet."""
-        return Call(self.origin, request, limits or self.settings.limits, self.clock, self.name)
 
     def models_request(self) -> HttpRequest:
         return HttpRequest("GET", "/v1/models", self.headers)

@@ -10,6 +10,7 @@ from airouter.errors import ConnectFailed, UpstreamTimeout
 from airouter.types import HttpRequest, Limits
 from airouter.upstream.backend import Backend
 from airouter.upstream.call import Call
+from airouter.upstream.client import open_call
 from airouter.upstream.poller import Poller
 
 _MAX_BODY = 16_000_000  # bytes of an answer to a probe; a list of models has thousands
@@ -77,7 +78,7 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
             left = max(0.05, until - clock.monotonic())
             try:
                 requests[name] = backend.probe_request()
-                call = backend.call(requests[name], Limits(left, left, left, left))
+                call = open_call(backend, requests[name], Limits(left, left, left, left))
                 calls[name] = poller.add(call.start())
             except Exception as error:
                 results[name] = _surprise(name, error)

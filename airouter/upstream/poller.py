@@ -74,11 +74,3 @@ class Poller:
             self._poller.register(fd, events)
         if self._client_fd >= 0:
             self._poller.register(self._client_fd, _GONE)
-
-    def client_gone(self) -> bool:
-        """Whether the client has left, without waiting."""
-        if self._client_fd < 0:
-            return False
-        poller = select.poll()
-        poller.register(self._client_fd, _GONE)
-        return bool(poller.poll(0))

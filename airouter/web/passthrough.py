@@ -13,6 +13,7 @@ from airouter.exchange.fetch import call_done, call_open
 from airouter.runtime import Runtime
 from airouter.types import HttpRequest
 from airouter.upstream.call import Call
+from airouter.upstream.client import open_call
 from airouter.web.body import read_body
 from airouter.web.edge import EXCHANGE
 
@@ -47,7 +48,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
             )
             body = read_body(request.environ, runtime.state.settings.server, runtime.clock)
             _run(admit(exchange, backend, "interactive", runtime.state.settings.queue.wait))
-        call = backend.call(HttpRequest(request.method, f"/{path}", backend.headers, body))
+        call = open_call(backend, HttpRequest(request.method, f"/{path}", backend.headers, body))
         call.extend_first_byte()
         call_open(exchange, call)
         while not (call.head_at or call.finished):

@@ -80,7 +80,6 @@ def test_the_sink():
     log = Collected()
     sink = RequestLines(log)
     sink.emit(record(total_ms=9000.0))
-    sink.emit(record(log=False))
     sink.emit(record(id="100%s"))
     assert [level for level, _ in log.lines] == ["INFO", "WARNING", "INFO"]
     assert log.lines[1][1].startswith("SLOW_REQUEST ")

@@ -16,7 +16,7 @@ import orjson
 from airouter import lenient_json
 from airouter.clock import Clock
 from airouter.errors import DeadlineExceeded, RouterError
-from airouter.exchange.admission import admit
+from airouter.exchange.admission import enter
 from airouter.exchange.exchange import Exchange, Keepalive
 from airouter.exchange.fetch import fetch, fetch_model
 from airouter.exchange.guarded import guarded, refusal
@@ -129,16 +129,12 @@ class OneTokenTier:
     ) -> Generator[Keepalive, None, dict[str, float] | None]:
         """The labels' probabilities, renormalised over the labels; None when the answer has none."""
         backend, timeout = self._backend, self._settings.timeout
-        slot = yield from admit(exchange, backend, "interactive", timeout)
-        try:
-            model = yield from fetch_model(exchange, backend)
+        with (yield from enter(exchange, backend, "interactive", timeout)) as admission:
+            model = admission.model
             way = self._known.way or (yield from self._find_way(exchange))
             status, raw = yield from self._send(
                 exchange, model, self._prompt(features), way, timeout
             )
-        finally:
-            slot.release()
-            exchange.drop(slot.release)
         if status != 200:
             raise refusal(backend, status, raw)
         shares = read_shares(raw)

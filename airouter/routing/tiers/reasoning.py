@@ -10,12 +10,13 @@ from typing import Any
 from airouter.clock import Clock
 from airouter.dialects.openai_stream import SseReader
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamTimeout
-from airouter.exchange.admission import admit
-from airouter.exchange.fetch import call_done, call_open, fetch_model
+from airouter.exchange.admission import enter
+from airouter.exchange.fetch import opened
 from airouter.exchange.guarded import guarded, refusal
 from airouter.settings import ReasoningTier as TierSettings
 from airouter.types import Features, Limits, Verdict
 from airouter.upstream.backend import Backend
+from airouter.upstream.client import open_call
 
 NAME = "reasoning"
 _LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
@@ -72,12 +73,10 @@ class ReasoningTier:
     def _classify(self, exchange: Any, features: Features) -> Generator[Any, None, tuple[str, str]]:
         settings, backend = self._settings, self._backend
         until = self._clock.monotonic() + settings.timeout
-        slot = yield from admit(exchange, backend, "interactive", settings.timeout)
-        try:
-            model = yield from fetch_model(exchange, backend)
+        with (yield from enter(exchange, backend, "interactive", settings.timeout)) as admission:
             messages = self._messages(features)
             body = {
-                "model": model,
+                "model": admission.model,
                 "messages": messages,
                 "temperature": 0,
                 "max_tokens": self._tokens_left(messages),
@@ -85,18 +84,13 @@ class ReasoningTier:
             }
             left = max(0.001, until - self._clock.monotonic())
             limits = Limits(min(backend.settings.connect_timeout, left), left, left, left)
-            call = backend.call(
-                backend.provider.post("/v1/chat/completions", body, backend.headers), limits
-            )
+            request = backend.provider.post("/v1/chat/completions", body, backend.headers)
             reader = SseReader(keep_usage=True, keep_text=_TEXT_KEPT)
-            try:
-                call_open(exchange, call)
+            with opened(exchange, open_call(backend, request, limits)) as call:
                 while not (call.finished or _label_is_out(reader.state.text)):
                     yield from exchange.pause()
                     self._read(call, reader)
                 self._read(call, reader)
-            finally:
-                call_done(exchange, call)
             if call.error is not None:
                 raise call.error
             if call.status != 200:
@@ -104,9 +98,6 @@ class ReasoningTier:
             return reader.state.text, reader.state.finish_reasons.get(
                 0, "label" if not call.complete else "none"
             )
-        finally:
-            slot.release()
-            exchange.drop(slot.release)
 
     @staticmethod
     def _read(call: Any, reader: SseReader) -> None:

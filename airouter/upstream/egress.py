@@ -1,0 +1,22 @@
+"""Checks on what is sent to backends, in the order in which they are made.
+
+Every call passes them, whoever makes it. A check gets the backend's name and settings (`local` is
+False for a third party) and the request as it would be sent; it returns the request, changed or
+not, or raises `EgressRefused`, and then the next backend of the chain is asked.
+"""
+
+from collections.abc import Callable
+
+from airouter.errors import NoBackend
+from airouter.settings import BackendSettings
+from airouter.types import HttpRequest
+
+Check = Callable[[str, BackendSettings, HttpRequest], HttpRequest]
+
+CHECKS: tuple[Check, ...] = ()
+
+
+class EgressRefused(NoBackend):
+    """A check did not let the request pass to this backend."""
+
+    code = "egress_refused"
