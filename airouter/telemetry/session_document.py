@@ -64,7 +64,7 @@ def document(record: ExchangeRecord, content: Content = "full") -> bytes:
         "steps": [orjson.Fragment(_step(step, known, full)) for step in record.steps],
         "error": _without_secrets(record.error),
     }
-    del values["save"], values["log"]  # instructions to the sinks
+    del values["save"]  # an instruction to the sinks
     return _object(values)
 
 

@@ -23,6 +23,7 @@ from wire_server import (
 from airouter.errors import UpstreamBroken
 from airouter.settings import BackendSettings
 from airouter.upstream.backend import Backend
+from airouter.upstream.client import open_call
 from airouter.upstream.health import HealthChecker, ask_all
 from providers import KINDS
 
@@ -123,7 +124,7 @@ def test_a_fault_of_the_reader_fails_its_call_only(
         origin = origin_of(server)
         bad, poller = begin(origin)
         bad.on_progress = broken
-        good = poller.add(backend(server.url).call(GET)).start()
+        good = poller.add(open_call(backend(server.url), GET)).start()
         until = CLOCK.monotonic() + 10
         while not (bad.finished and good.finished) and CLOCK.monotonic() < until:
             poller.wait(until)
