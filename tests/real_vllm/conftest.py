@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from harness import eventually
 from real_vllm.served import PARSERS, PYTHON, SEQUENCES, Engine, Tap, tapped
+from settings_for_tests import CLOUD_MODEL
 
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
@@ -68,7 +69,7 @@ def engine(
     """vLLM, up. One of each round for all tests of that round."""
     engine = Engine(tmp_path_factory.mktemp("vllm"), model, *ROUNDS[request.param])
     try:
-        yield engine.start().until_up()
+        yield engine.start().until_up().warm()
     finally:
         engine.stop()
 
@@ -104,7 +105,7 @@ def start_router(
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Simulator]:
-    with Simulator(profile="fast", roles=("xai",)) as simulator:
+    with Simulator(profile="fast", roles=("xai",), models={"xai": CLOUD_MODEL}) as simulator:
         yield simulator
 
 
@@ -134,7 +135,7 @@ def tapped_router(tap: Tap, start_router: MakeRouter) -> Iterator[RouterProcess]
 
 
 def ready(router: RouterProcess, limit: float = 60.0) -> None:
-    """Wait until it knows its models and the classifier has answered its first, slow question."""
+    """Wait until it knows its models and the classifier answers."""
     eventually(lambda: router.get("/health").json()["status"] == "healthy", limit, "not healthy")
     ask = {"messages": [{"role": "user", "content": "apricot"}]}
     eventually(lambda: router.post("/api/route", ask).json().get("label") == "SIMPLE", limit)

@@ -35,8 +35,14 @@ ASKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(params=list(ASKS))
-def asked(request: pytest.FixtureRequest) -> dict[str, Any]:
+def asked(request: pytest.FixtureRequest, engine: Engine) -> dict[str, Any]:
+    if request.param == "named tool" and not has_parsers(engine):
+        pytest.skip("vLLM calls tools only where it has a parser for them")
     return ASKS[request.param]
+
+
+def has_parsers(engine: Engine) -> bool:
+    return engine.flags[: len(PARSERS)] == PARSERS
 
 
 def test_a_whole_answer_arrives_byte_for_byte(
@@ -119,10 +125,6 @@ def test_usage_is_vllms_own(router: RouterProcess) -> None:
 
 
 # Tools and reasoning ------------------------------------------------------------------------------
-
-
-def has_parsers(engine: Engine) -> bool:
-    return engine.flags[: len(PARSERS)] == PARSERS
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -212,19 +214,15 @@ def test_too_long_is_said_in_the_words_that_clients_know(
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"temperature": "hot"},
-        {"temperature": -3},
-        {"n": 0},
-        {"logprobs": True, "top_logprobs": 999},
-    ],
+    [{"temperature": "hot"}, {"temperature": -3}, {"logprobs": True, "top_logprobs": 999}],
     ids=lambda wrong: ",".join(wrong),
 )
 def test_a_refusal_is_the_clients_to_read(
     router: RouterProcess, engine: Engine, wrong: dict[str, Any], stream: bool
 ) -> None:
-    ask = chat(stream=stream, **wrong)
-    response = router.post("/v1/chat/completions", ask, headers=PRIMARY)
+    """vLLM tells some of them in a stream, after a 200; through the router they are a 400 all the same."""
+    ask = chat(**wrong)
+    response = router.post("/v1/chat/completions", {**ask, "stream": stream}, headers=PRIMARY)
     alone = engine.post("/v1/chat/completions", {"model": engine.name, **ask})
     assert response.status_code == alone.status_code == 400, response.text
     error, theirs = error_of(response), alone.json()["error"]
