@@ -20,6 +20,10 @@ def at_rest(router: RouterProcess, engine: Engine) -> None:
     all_free(router)
 
 
+def waiting(router: RouterProcess) -> int:
+    return int(router.get("/admin/status").json()["backends"]["primary"]["waiting"])
+
+
 def left_early(engine: Engine, before: int) -> None:
     engine.idle(5.0)
     assert engine.generated - before < LONG / 2
@@ -64,13 +68,13 @@ def test_clients_that_leave_the_queue_never_reach_vllm(
         for _ in range(SEQUENCES)
     ]
     eventually(lambda: engine.running == SEQUENCES, why="not all run")
-    waiting = [
+    queued = [
         Wire(router.port).post("/v1/chat/completions", ask, X_Router_Route="primary")
         for _ in range(3)
     ]
-    eventually(lambda: router.stats()["backends"]["primary"]["waiting"] == 3, why="none waits")
+    eventually(lambda: waiting(router) == 3, why="none waits")
     before = engine.metric("request_prompt_tokens_count") + engine.running
-    for wire in [*waiting, *wires]:
+    for wire in [*queued, *wires]:
         wire.leave()
     engine.idle(5.0)
     all_free(router)

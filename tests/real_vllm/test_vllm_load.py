@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import all_free, error_of
+from harness import all_free
 from real_vllm.asking import PRIMARY, chat, events, text_of
 from real_vllm.conftest import MakeRouter
 from real_vllm.served import SEQUENCES, WINDOW, Engine
+from settings_for_tests import CLOUD_MODEL
 
 from bench.router_process import RouterProcess
+from simulator.testing import Simulator
 
 pytestmark = [pytest.mark.real_vllm, pytest.mark.parametrize("engine", ["plain"], indirect=True)]
 
@@ -141,7 +142,7 @@ def test_the_prefix_cache_is_hit_as_without_the_router(
         engine, lambda body: router.post("/v1/chat/completions", body, headers=PRIMARY), "B" * 600
     )
     assert routed == alone
-    assert routed[1] >= 600
+    assert routed[1] >= 512  # whole blocks of 128 tokens
 
 
 def test_the_classifiers_rubric_stays_in_the_prefix_cache(
@@ -150,7 +151,7 @@ def test_the_classifiers_rubric_stays_in_the_prefix_cache(
     router.post("/api/route", chat("An apricot to begin with."))
     before = engine.metric("prefix_cache_hits_total")
     router.post("/api/route", chat("Another apricot, quite different."))
-    assert engine.metric("prefix_cache_hits_total") - before > 1000
+    assert engine.metric("prefix_cache_hits_total") - before >= 768
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
@@ -175,13 +176,20 @@ def test_what_fits_the_window_is_left_alone(router: RouterProcess) -> None:
 
 
 def test_a_prompt_beyond_the_window_goes_to_a_wider_backend(
-    engine: Engine, start_router: MakeRouter, cloud: object
+    engine: Engine, cloud: Simulator, start_router: MakeRouter
 ) -> None:
-    """Without a wider one vLLM's own words reach the client; either way within a second."""
-    router = start_router({"primary": engine.url}, {"cascade": {"tiers": ["rules"]}})
-    started = time.monotonic()
+    """How wide vLLM's window is, nobody has configured."""
+    router = start_router(
+        {"primary": engine.url, "wide": cloud.url("xai")},
+        {
+            "backends": {"wide": {"model": CLOUD_MODEL, "context_window": 100_000}},
+            "routes": {"primary": {"backends": ["primary", "wide"]}},
+            "cascade": {"tiers": ["rules"]},
+        },
+    )
     response = router.post("/v1/chat/completions", chat("long " * 2000))
-    assert response.status_code == 400
-    assert error_of(response)["code"] == "context_length_exceeded"
-    assert time.monotonic() - started < 10
+    assert response.status_code == 200, response.text
+    assert response.headers["X-Router-Backend"] == "wide"
+    response = router.post("/v1/chat/completions", chat())
+    assert response.headers["X-Router-Backend"] == "primary"
     router.stop()
