@@ -178,11 +178,17 @@ def test_what_fits_the_window_is_left_alone(router: RouterProcess) -> None:
 def test_a_prompt_beyond_the_window_goes_to_a_wider_backend(
     engine: Engine, cloud: Simulator, start_router: MakeRouter
 ) -> None:
-    """How wide vLLM's window is, nobody has configured."""
+    """How wide vLLM's window is stands in no configuration."""
+    wide = {
+        "kind": "openai",
+        "model": CLOUD_MODEL,
+        "api_key": "test-key",
+        "context_window": 100_000,
+    }
     router = start_router(
         {"primary": engine.url, "wide": cloud.url("xai")},
         {
-            "backends": {"wide": {"model": CLOUD_MODEL, "context_window": 100_000}},
+            "backends": {"wide": wide},
             "routes": {"primary": {"backends": ["primary", "wide"]}},
             "cascade": {"tiers": ["rules"]},
         },
