@@ -161,9 +161,13 @@ class Engine:
 
 
 class Tap:
-    """Passes bytes between the router and vLLM as they are, and keeps them."""
+    """Passes bytes between the router and vLLM as they are, and keeps them.
+
+    `cut_after`: so many bytes of the next answer, then its connection breaks, once.
+    """
 
     def __init__(self, port: int) -> None:
+        self.cut_after: int | None = None
         self._to = port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -181,17 +185,19 @@ class Tap:
                     continue
                 asked, answered = bytearray(), bytearray()
                 self._connections.append((asked, answered))
-                for source, sink, kept in ((near, far, asked), (far, near, answered)):
-                    threading.Thread(
-                        target=self._pass, args=(source, sink, kept), daemon=True
-                    ).start()
+                for way in ((near, far, asked, False), (far, near, answered, True)):
+                    threading.Thread(target=self._pass, args=way, daemon=True).start()
 
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
+    def _pass(
+        self, source: socket.socket, sink: socket.socket, kept: bytearray, answer: bool
+    ) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 kept += data
                 sink.sendall(data)
+                if answer and self.cut_after is not None and len(kept) > self.cut_after:
+                    self.cut_after = None
+                    break
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

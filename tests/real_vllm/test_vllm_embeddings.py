@@ -28,7 +28,9 @@ def embedder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def embedding_router(embedder: Engine, start_router: MakeRouter) -> Iterator[RouterProcess]:
-    router = start_router({"embedding": embedder.url}, {"embeddings": "embedding"})
+    router = start_router(
+        {"primary": embedder.url, "embedding": embedder.url}, {"embeddings": "embedding"}
+    )
     yield router
     router.stop()
 

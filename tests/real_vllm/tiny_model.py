@@ -128,18 +128,17 @@ def weights(ids: dict[str, int]) -> dict[str, np.ndarray]:
     embedding[ids[GATE], is_gate] = 4.0
     head = normal(size, WIDTH, 2.0)
     head[:, :free] = 0.0
-    head[:, 0] = -1000.0  # ruled out, but for printable characters and what is asked for below
+    head[:, 0] = -1000.0  # ruled out, but for printable characters and what follows from below
     head[32:127, 0] = 0.0
     alike = embedding[ids[next(iter(CODE_WORDS))]].copy()  # two code words weigh the same
     for at, (word, answer) in enumerate(CODE_WORDS.items()):
         embedding[ids[word]] = alike
         embedding[ids[word], [is_code, code + at]] = 4.0
         head[ids[answer]] = 0.0
-        head[ids[answer], 0], head[ids[answer], found + at] = -500.0, 150.0
+        head[ids[answer], 0], head[ids[answer], found + at] = -1000.0, 250.0
     for token, target in FOLLOWS.items():
         embedding[ids[token], follow + targets.index(target)] = 8.0
     for at, target in enumerate(targets):
-        head[ids[target], 0] = max(head[ids[target], 0], -200.0)
         head[ids[target], follow + at] = 400.0
 
     tensors = {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
