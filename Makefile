@@ -34,7 +34,7 @@ train: ## train the learned tier from data/prompts/ and measure it on origins it
 test-real: ## run the router against a real inference server (compiles one the first time: minutes)
 	@sh scripts/test-real.sh $(ARGS)
 
-test-real-vllm: ## run the router against vLLM on the CPU (installs it the first time: minutes, 3.5 GB)
+test-real-vllm: ## run the router against vLLM on the CPU (installs it the first time: minutes)
 	@sh scripts/test-real-vllm.sh $(ARGS)
 
 profile: ## where a request's time goes

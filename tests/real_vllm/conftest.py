@@ -1,7 +1,7 @@
-"""A real vLLM with a model made on the spot, and the router before it. Only with `-m real_vllm`: `make test-real-vllm`.
+"""A real vLLM with a model made on the spot, and the router before it: `make test-real-vllm`.
 
-One vLLM classifies and answers. It is started twice: as it is (`plain`), and with the parsers for tools and reasoning that
-a README of today recommends (`parsers`). Tests of both rounds take the fixture `engine`.
+One vLLM classifies and answers. It is started twice: as it is (`plain`), and with parsers for tools
+and reasoning (`parsers`). Tests of both rounds take the fixture `engine`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ ROUNDS = {"plain": (), "parsers": PARSERS}
 VERSIONS = """
 import platform, torch, transformers, vllm
 names = [line.partition(":")[2] for line in open("/proc/cpuinfo") if line.startswith("model name")]
-print(f"vllm {vllm.__version__}, torch {torch.__version__}, transformers {transformers.__version__}, ", end="")
+print(f"vllm {vllm.__version__}, torch {torch.__version__}", end=", ")
+print(f"transformers {transformers.__version__}", end=", ")
 print(f"{(names or [platform.machine()])[0].strip()} ({len(names)} cores)")
 """
 
@@ -75,7 +76,7 @@ def engine(
 
 
 def configured(urls: dict[str, str], changes: dict[str, Any]) -> dict[str, Any]:
-    """What these routers have in common: no memory of what was decided, and nothing added to what is asked."""
+    """What these routers have in common: no decision cache, and nothing added to what is asked."""
     each = {"kind": "vllm", "slots": SEQUENCES, "date_context": False}
     base = {
         "backends": {name: each for name in urls if name != "xai"},

@@ -216,10 +216,8 @@ class Tap:
             while rest:
                 head, _, rest = rest.partition(b"\r\n\r\n")
                 lines = head.decode("latin-1").split("\r\n")
-                length = next(
-                    (int(v) for n, _, v in (x.partition(":") for x in lines) if n.lower() == "content-length"),
-                    0,
-                )  # fmt: skip
+                fields = {line.partition(":")[0].lower(): line.partition(":")[2] for line in lines}
+                length = int(fields.get("content-length", 0))
                 body, rest = rest[:length], rest[length:]
                 if lines[0].split(" ")[1:2] == [path] and body:
                     found.append(json.loads(body))

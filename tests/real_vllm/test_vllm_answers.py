@@ -24,7 +24,7 @@ ASKS: dict[str, dict[str, Any]] = {
     "schema": chat(
         response_format={
             "type": "json_schema",
-            "json_schema": {"name": "zone", "schema": TOOL["function"]["parameters"]},  # type: ignore[index]
+            "json_schema": {"name": "zone", "schema": TOOL["function"]["parameters"]},
         }
     ),
     "named tool": chat(
@@ -220,7 +220,7 @@ def test_too_long_is_said_in_the_words_that_clients_know(
 def test_a_refusal_is_the_clients_to_read(
     router: RouterProcess, engine: Engine, wrong: dict[str, Any], stream: bool
 ) -> None:
-    """vLLM tells some of them in a stream, after a 200; through the router they are a 400 all the same."""
+    """vLLM tells some of them in a stream, after a 200; the router makes them a 400."""
     ask = chat(**wrong)
     response = router.post("/v1/chat/completions", {**ask, "stream": stream}, headers=PRIMARY)
     alone = engine.post("/v1/chat/completions", {"model": engine.name, **ask})

@@ -1,4 +1,4 @@
-"""A connection that breaks in mid-stream: the text that follows is vLLM's own, or an error; in both rounds."""
+"""A connection breaks in mid-stream: what follows is vLLM's own text, or an error; both rounds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_it_is_continued_to_the_letter(
 def test_no_other_text_follows_a_thought(
     tapped_router: RouterProcess, tap: Tap, engine: Engine
 ) -> None:
-    """Without a parser the thought is a part of the text, and its `<think>` stands in the prompt."""
+    """Without a parser the thought is part of the text; its `<think>` stands in the prompt."""
     whole = uncut(engine, THOUGHTFUL)
     stream = cut(tapped_router, tap, THOUGHTFUL)
     said = stream.text

@@ -1,4 +1,7 @@
-"""Whoever leaves frees vLLM. Its `request_success{abort}` stays 0 then: what runs and what was generated tell."""
+"""A client that leaves frees vLLM.
+
+vLLM's `request_success{abort}` stays 0 then; its running requests and generated tokens tell.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""vLLM starts late, comes back under another name, freezes, is killed in mid-stream. Tests build on each other."""
+"""vLLM starts late, comes back under another name, freezes, is killed in mid-stream.
+
+The tests build on each other.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,7 @@ def test_a_finished_answer_does_not_wait_for_a_frozen_classifier(
 def test_a_restart_under_another_name_is_no_clients_trouble(
     early_router: RouterProcess, spare: Engine, start_router: MakeRouter
 ) -> None:
-    """The clients that ask while it loads are held, those after it get its answer and not its 404."""
+    """Clients that ask while it loads are held; later ones get its answer and not its 404."""
     unprobed = start_router({"primary": spare.url}, {"probes": {"enabled": False}})
     assert unprobed.post("/v1/chat/completions", chat(), headers=PRIMARY).status_code == 200
     assert (

@@ -1,11 +1,14 @@
-"""Writes a tiny language model for vLLM: `python tiny_model.py FOLDER` (needs numpy and safetensors).
+"""Writes a tiny model for vLLM: `python tiny_model.py FOLDER` (needs numpy and safetensors).
 
-Llama's architecture, 2 layers, width 64, one token per byte. Two things are built in by hand, the rest is random weights:
+Llama's architecture, 2 layers, width 64, one token per byte. Two things are built in by hand, the
+rest is random weights:
 
-- A code word in the prompt (`CODE_WORDS`) decides what the answer begins with: a label, or a call of a tool. Two code
-  words share the probability. Without one the answer is random letters to the limit of tokens, and each letter depends on
-  all that stands before it: a continuation that missed or doubled anything would go on differently.
-- A short thought comes first, unless the template's arguments say `enable_thinking: false`, as with Qwen3.
+- A code word in the prompt (`CODE_WORDS`) decides what the answer begins with: a label, or a call
+  of a tool. Two code words share the probability. Without one the answer is random letters to the
+  limit of tokens, and each letter depends on all that stands before it: a continuation that missed
+  or doubled anything would go on differently.
+- A short thought comes first, as with Qwen3, unless the template's arguments say
+  `enable_thinking: false`.
 """
 
 import json
@@ -105,9 +108,10 @@ def size_of(ids: dict[str, int]) -> int:
 
 
 def weights(ids: dict[str, int]) -> dict[str, np.ndarray]:
-    """Residual dimensions: 0 is 1 throughout (a bias), then those that are built by hand, then random ones.
+    """Residual dimensions: 0 is 1 throughout (a bias), then those built by hand, then random ones.
 
-    No layer writes to a dimension made by hand but the first attention head, which at the gate looks for code words.
+    Only the first attention head, which looks for code words at the gate, writes to a dimension
+    made by hand.
     """
     random = np.random.default_rng(7)
     answers = list(CODE_WORDS.values())
