@@ -193,11 +193,13 @@ class Tap:
     ) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                kept += data
-                sink.sendall(data)
-                if answer and self.cut_after is not None and len(kept) > self.cut_after:
+                cut = self.cut_after if answer else None
+                if cut is not None and len(kept) + len(data) > cut:
+                    sink.sendall(data[: cut - len(kept)])
                     self.cut_after = None
                     break
+                kept += data
+                sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
