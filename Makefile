@@ -1,8 +1,7 @@
 # Every target is a script in scripts/, which also runs where there is no make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test test-quick test-tools check train test-real \
-	test-real-vllm profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from harness import eventually
-from real_vllm.served import PARSERS, PYTHON, SEQUENCES, Engine, Tap, tapped
+from real_vllm.served import PARSERS, PYTHON, SEQUENCES, START_LIMIT, Engine, Tap, tapped
 from settings_for_tests import CLOUD_MODEL
 
 from bench.router_process import RouterProcess, merged
@@ -34,13 +34,15 @@ MakeRouter = Callable[..., RouterProcess]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Not by default: it needs vLLM. `-m real_vllm` asks for it."""
+    """Not by default: it needs vLLM. `-m real_vllm` asks for it, and has time for its starts."""
+    ours = [item for item in items if item.get_closest_marker("real_vllm")]
     if "real_vllm" in config.option.markexpr:
+        for item in ours:
+            item.add_marker(pytest.mark.timeout(2 * START_LIMIT))
         return
-    left_out = [item for item in items if item.get_closest_marker("real_vllm")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    if ours:
+        config.hook.pytest_deselected(items=ours)
+        items[:] = [item for item in items if item not in ours]
 
 
 @pytest.fixture(scope="session", autouse=True)
