@@ -33,16 +33,24 @@ print(f"{(names or [platform.machine()])[0].strip()} ({len(names)} cores)")
 MakeRouter = Callable[..., RouterProcess]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Not by default: it needs vLLM. `-m real_vllm` asks for it, and has time for its starts."""
     ours = [item for item in items if item.get_closest_marker("real_vllm")]
     if "real_vllm" in config.option.markexpr:
         for item in ours:
             item.add_marker(pytest.mark.timeout(2 * START_LIMIT))
+        items.sort(key=round_of)  # round by round: each start of vLLM takes a minute
         return
     if ours:
         config.hook.pytest_deselected(items=ours)
         items[:] = [item for item in items if item not in ours]
+
+
+def round_of(item: pytest.Item) -> int:
+    """The number of the round that a test belongs to; the last for one that needs neither."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return [*ROUNDS, None].index(parameters.get("engine"))
 
 
 @pytest.fixture(scope="session", autouse=True)
