@@ -1,10 +1,10 @@
 # Every target is a script in scripts/, which also runs where there is no make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test test-quick test-tools check train test-real profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start the router; with a simulator where no backend is configured
 	@sh scripts/run.sh
@@ -32,6 +32,9 @@ train: ## train the learned tier from data/prompts/ and measure it on origins it
 
 test-real: ## run the router against a real inference server (compiles one the first time: minutes)
 	@sh scripts/test-real.sh $(ARGS)
+
+test-real-vllm: ## run the router against vLLM on the CPU (installs it the first time: minutes)
+	@sh scripts/test-real-vllm.sh $(ARGS)
 
 profile: ## where a request's time goes
 	@sh scripts/bench.sh profile $(ARGS)
