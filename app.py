@@ -210,7 +210,7 @@ def _register_gauges(runtime: Runtime) -> None:
     metrics = runtime.metrics
     metrics.register_gauge(
         "backend_in_use",
-        "Slots of a backend in use.",
+        "Slots in use.",
         lambda: {n: b.limiter.in_use for n, b in runtime.state.backends.items()},
         ("backend",),
     )
@@ -222,7 +222,7 @@ def _register_gauges(runtime: Runtime) -> None:
     )
     metrics.register_gauge(
         "backend_state",
-        "Breaker of a backend: 0 closed, 1 half-open, 2 cooling, 3 open.",
+        "Circuit breaker state: 0 closed, 1 half-open, 2 cooling, 3 open.",
         lambda: {
             n: float(BREAKER_STATES.index(b.breaker.state))
             for n, b in runtime.state.backends.items()
@@ -232,6 +232,6 @@ def _register_gauges(runtime: Runtime) -> None:
     )
     metrics.register_counter(
         "log_dropped_total",
-        "Log lines dropped because nothing could take them.",
+        "Log lines dropped because they could not be written.",
         lambda: runtime.log.dropped,
     )

@@ -43,17 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="make no model call: rules and learned tier only, no backend needed",
+        help="use the rules and learned tiers only; needs no backend",
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the results as JSON")
     parser.add_argument(
-        "--png", type=Path, metavar="OUT", help="draw coverage/accuracy curve and confusion matrix"
+        "--png",
+        type=Path,
+        metavar="OUT",
+        help="plot the coverage/accuracy curve and the confusion matrix",
     )
     parser.add_argument(
         "--model",
         type=Path,
         default=ROOT / "data" / "model",
-        help="folder of the learned model (--offline)",
+        help="directory of the learned model (with --offline)",
     )
 
 

@@ -31,7 +31,7 @@ def payload(endpoint: Endpoint, given: dict[str, Any], adjusted: list[str]) -> d
         messages = _messages(given.get("messages"))
         if messages is not None:
             changed["messages"] = messages
-            adjusted.append("parts of a content written as objects with a type")
+            adjusted.append("content parts converted to objects with a type")
     return {**given, **changed} if changed else given
 
 

@@ -204,7 +204,7 @@ def test_the_admin_key_is_sent(make_router, sim: Simulator, tmp_path: Path) -> N
     """ADMIN_KEY from the environment opens /admin; without it the refusal is passed on. GPU memory is shown where it can be."""
     router = make_router(env={"ADMIN_KEY": "secret"}, warm=False)
     mode = Mode(router, tmp_path)
-    assert "admin key is needed" in mode("status").stderr
+    assert "admin key" in mode("status").stderr
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "nvidia-smi").write_text("#!/bin/sh\necho '0, Some GPU, 1000 MiB, 24000 MiB'\n")

@@ -18,7 +18,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigError(
-            "The picture needs matplotlib; install requirements-dev.txt, or leave --png out."
+            "--png needs matplotlib; install requirements-dev.txt, or omit --png."
         ) from None
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
