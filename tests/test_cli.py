@@ -370,7 +370,9 @@ def test_a_second_start_recognises_the_first(start, command):
     assert second.process.wait(LIMIT) == 1
     printed = second.printed()
     assert printed.count("\n") == 1
-    assert re.match(rf"ai-router: ai-router \S+ is already running on 127\.0\.0\.1, port {first.port};", printed)
+    assert re.match(
+        rf"ai-router: ai-router \S+ is already running on 127\.0\.0\.1, port {first.port};", printed
+    )
     assert f"PORT={first.port + 1}" in printed
     assert "another program" not in printed
 
