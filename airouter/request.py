@@ -125,14 +125,14 @@ def _too_deep(payload: dict[str, Any]) -> bool:
 def parse_request(
     endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str] | None = None
 ) -> ChatRequest:
-    """Check what the router relies on. The payload given is not edited: what is read otherwise
-    goes into a copy.
+    """Validate the fields that the router uses. The payload is not modified; normalised values go
+    into a copy.
 
     Args:
-        adjusted: what was already changed, for the X-Router-Adjusted header.
+        adjusted: earlier changes, for the X-Router-Adjusted header.
 
     Raises:
-        BadRequest: with the name of the parameter that is wrong and what it should be.
+        BadRequest: names the invalid parameter and what is expected.
     """
     notes = list(adjusted or ())
     payload = normalise.payload(endpoint, payload, notes)
@@ -158,7 +158,7 @@ def _check_options(endpoint: Endpoint, payload: dict[str, Any]) -> None:
         _refuse("stream", "must be true or false")
     for name in ("max_tokens", "max_completion_tokens"):
         value = payload.get(name)
-        # 0 with a text completion: "echo my prompt, write nothing".
+        # 0 in a text completion: echo the prompt, generate nothing.
         if value is not None and not (
             _is_integer(value)
             and (
@@ -216,7 +216,7 @@ def _refuse(param: str, what: str) -> NoReturn:
 
 
 def text_of(message: dict[str, Any]) -> str:
-    """The text of a message, whatever the shape of its content; "" when it has none."""
+    """The text of a message, for content of any type; "" if it has none."""
     content = message.get("content")
     if isinstance(content, str):
         return content

@@ -53,7 +53,7 @@ async def _complete(
         await slots.acquire()
     try:
         ex.phase = "streaming" if ex.wire.headers_sent else "before_headers"
-        # Planned only now: a request that waited finds what the others have left in the prefix cache.
+        # Planned only now, so that a request that waited benefits from prefixes cached meanwhile.
         start = ex.loop.time()
         generations = [plan(ex, prompt, model, limit, index, stream) for index in range(count)]
         shape = shapes.new_shape(

@@ -1,4 +1,5 @@
-"""The picture of an evaluation: the coverage/accuracy curve and the confusion matrix. matplotlib, only when it is asked for."""
+"""The chart of an evaluation: coverage/accuracy curve and confusion matrix. matplotlib is imported on
+demand."""
 
 from pathlib import Path
 from typing import Any

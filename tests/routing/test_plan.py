@@ -134,7 +134,7 @@ def searched(tools: list[dict[str, Any]], ask: str, mode: str = "auto", **fields
     planner = Planner(settings(enrichment={"with_tools": mode}))
     plan = planner.plan(decision("ENRICH"), features=features(ask, tools=tools, **fields))
     assert (plan.route, plan.enrich) in (("enrich", True), ("primary", False))
-    assert plan.enrich or any("not searched for" in reason for reason in plan.reasons)
+    assert plan.enrich or any("web search skipped" in reason for reason in plan.reasons)
     return plan.enrich
 
 

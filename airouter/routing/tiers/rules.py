@@ -38,5 +38,5 @@ class RulesTier:
         if self._markers.templated(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a frontend's prompt template")
         if self._markers.shaped(features):
-            return Verdict(NAME, "MODERATE", reason="an instruction with a transcript")
+            return Verdict(NAME, "MODERATE", reason="an instruction with a transcript: stays local")
         return Verdict(NAME, None, reason="no rule matched")
