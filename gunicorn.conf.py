@@ -50,8 +50,8 @@ workers = _server.workers
 threads = affordable_threads(_server.threads, _descriptors)
 if threads < _server.threads:
     print(
-        f"ai-router: starting {threads} instead of {_server.threads} threads per worker, because the "
-        f"limit of file descriptors is {_descriptors}; raise the hard limit (ulimit -Hn)",
+        f"ai-router: starting {threads} instead of {_server.threads} threads per worker, because "
+        f"the limit of file descriptors is {_descriptors}; raise the hard limit (ulimit -Hn)",
         file=sys.stderr,
     )
 worker_connections = threads * 2
@@ -69,7 +69,8 @@ loglevel = "warning"
 
 
 def when_ready(_arbiter: Any) -> None:
-    # gunicorn's own SIGHUP handler would exit on an invalid configuration; this one validates first.
+    # gunicorn's own SIGHUP handler would exit on an invalid configuration; this one validates
+    # first.
     signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
         print(

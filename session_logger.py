@@ -193,7 +193,8 @@ class _Retention:
         self._added += 1
 
     def clean(self) -> None:
-        """Delete files beyond the limits, if due; at most 2,000 per call, the rest in later calls."""
+        """Delete files beyond the limits, if due; at most 2,000 per call, the rest in later
+        calls."""
         now = self._clock.monotonic()
         if not (
             self._more or self._added >= CLEAN_EVERY_SAVES or now - self._cleaned >= CLEAN_EVERY_S

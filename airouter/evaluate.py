@@ -1,9 +1,10 @@
 """`python -m airouter evaluate FILE.jsonl`: accuracy of the cascade on labelled prompts.
 
-A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision is
-correct if it is the label or in `also_ok`; for META, PRIMARY is also correct, because the prompt stays
-local without a search. A prompt is covered if the rules, cache or learned tier decided it without a
-model call. A harmful error is ENRICH or COMPLEX sent to the primary, as a share of covered prompts.
+A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision
+is correct if it is the label or in `also_ok`; for META, PRIMARY is also correct, because the prompt
+stays local without a search. A prompt is covered if the rules, cache or learned tier decided it
+without a model call. A harmful error is ENRICH or COMPLEX sent to the primary, as a share of
+covered prompts.
 """
 
 import argparse
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, decider: Decider | None = None) -> int:
-    """Evaluate the prompts, print the report and write the requested files; returns the exit status.
+    """Evaluate the prompts, print the report and write the requested files; returns the exit
+    status.
 
     Args:
         decider: the configured cascade, for a run without --offline. May call backends and raise

@@ -172,7 +172,7 @@ def check_address(settings: Settings) -> None:
 
 
 def as_text(mistakes: Sequence[str]) -> str:
-    """One mistake as a sentence; several as a list below a heading."""
+    """A single error as a sentence; several as a list below a heading."""
     if len(mistakes) == 1:
         return mistakes[0]
     return "\n  ".join((f"The configuration has {len(mistakes)} errors:", *mistakes))

@@ -1,10 +1,10 @@
-"""Masks the router's own keys in everything it sends and writes, because a backend may quote the key
-it received, e.g. in an error.
+"""Masks the router's own keys in everything it sends and writes, because a backend may quote the
+key it received, e.g. in an error.
 
-A key is replaced by asterisks of the same length, so that a declared body length stays correct. It is
-also found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8 characters,
-plain lower-case words and well-known placeholders are not masked, because this would corrupt ordinary
-text.
+A key is replaced by asterisks of the same length, so that a declared body length stays correct. It
+is also found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8
+characters, plain lower-case words and well-known placeholders are not masked, because this would
+corrupt ordinary text.
 """
 
 import base64
@@ -26,8 +26,8 @@ _WORD = re.compile(r"[a-z]+")
 
 
 class _Known:
-    """All known keys in all encodings. Keys are never removed, because a key replaced by a reload is
-    still secret."""
+    """All known keys in all encodings. Keys are never removed, because a key replaced by a reload
+    is still secret."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

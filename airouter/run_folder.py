@@ -1,4 +1,5 @@
-"""The temporary directory of one run of the server: the control file, and metrics shared by workers.
+"""The temporary directory of one run of the server: the control file, and metrics shared by
+workers.
 
 It is removed when the process that created it exits. A SIGKILL prevents this, so each start also
 removes directories of this user's earlier runs. A live run holds a lock in its directory.
@@ -20,8 +21,8 @@ def make() -> Path:
     """Create a directory (mode 0700) that is removed when this process exits."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    # Locked before it gets its name, so that a concurrent sweep cannot mistake it for that of a dead
-    # run. Forked workers share the lock, so it is held until the last of them exits.
+    # Locked before it gets its name, so that a concurrent sweep cannot mistake it for that of a
+    # dead run. Forked workers share the lock, so it is held until the last of them exits.
     fresh = folder / f".{_LOCK}"
     lock = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -87,7 +87,7 @@ class Runtime:
             log,
         )
 
-    # Operator commands ------------------------------------------------------------------------------
+    # Operator commands ------------------------------------------------------------
 
     @property
     def generation(self) -> int:
@@ -200,7 +200,7 @@ class Runtime:
             if name == b.name or (name is None and model is not None and model == b.model)
         ]
 
-    # Start and stop ---------------------------------------------------------------------------------
+    # Start and stop ---------------------------------------------------------------
 
     def start(self) -> None:
         """Start background work; called after the fork."""

@@ -1,4 +1,5 @@
-"""Data passed between packages. Immutable: a stage creates a new object instead of modifying one."""
+"""Data passed between packages. Immutable: a stage creates a new object instead of modifying
+one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def immutable(cls: type[T]) -> type[T]:
-    """A dataclass that is immutable for the type checker only. Freezing at run time would triple the
-    cost of creating an instance, and each request creates a dozen."""
+    """A dataclass that is immutable for the type checker only. Freezing at run time would triple
+    the cost of creating an instance, and each request creates a dozen."""
     return dataclass(slots=True)(cls)
 
 
@@ -30,8 +31,8 @@ ROUTE_OF_LABEL: Mapping[str, str] = {
 
 @immutable
 class HttpRequest:
-    """An HTTP request to a backend. `path` is appended to the backend's base URL; it never comes from
-    a client."""
+    """An HTTP request to a backend. `path` is appended to the backend's base URL; it never comes
+    from a client."""
 
     method: str
     path: str

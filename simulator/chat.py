@@ -77,7 +77,7 @@ async def _complete(
 
 
 async def _generate(ex: Exchange, generations: list[Generation], start: float) -> None:
-    """Take the time a whole answer takes; when the client leaves, count what was generated until then."""
+    """Wait as long as generation takes; on a disconnect, count the tokens generated so far."""
     total = max(generation.due(len(generation.pieces)) for generation in generations)
     if total > 0:
         try:

@@ -24,7 +24,8 @@ Listener = Callable[[Role, bool], Awaitable[None]]  # open (True) or close a rol
 
 
 class Control:
-    """Serves all roles. On a role's own listener, the default is that role; `?role=` selects another."""
+    """Serves all roles. On a role's own listener, the default is that role; `?role=` selects
+    another."""
 
     def __init__(self, roles: Mapping[str, Role], set_listening: Listener) -> None:
         self._roles = roles

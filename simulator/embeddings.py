@@ -1,4 +1,5 @@
-"""POST /v1/embeddings: deterministic embeddings; texts with common words have similar embeddings."""
+"""POST /v1/embeddings: deterministic embeddings; texts with common words have similar
+embeddings."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ CATALOGUE: dict[str, dict[str, Any]] = {
 }
 
 CONNECTION_FAULTS = frozenset(("refuse", "reset_before_read"))
-# A server that is loading its model answers nothing else; other faults do not affect health checks by
-# default.
+# A server that is loading its model answers nothing else; other faults do not affect health checks
+# by default.
 EVERY_PATH = frozenset(("loading",))
 
 Faults = dict[str, dict[str, Any]]
@@ -55,7 +55,8 @@ NONE: Faults = {}
 
 
 def parse(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    """A name, an object {"fault" or "name": ..., params}, or a list of these; ValueError says what is wrong."""
+    """A name, an object {"fault" or "name": ..., params}, or a list of these; ValueError says what
+    is wrong."""
     if isinstance(value, list):
         return [pair for item in value for pair in parse(item)]
     if isinstance(value, str):
@@ -145,8 +146,8 @@ class FaultTable:
         }
 
     def for_marker(self, value: Any, source: str) -> Faults:
-        """Faults requested by the request itself. With "times", later requests with the same message are not
-        affected."""
+        """Faults requested by the request itself. With "times", later requests with the same
+        message are not affected."""
         chosen: Faults = {}
         for name, params in parse(value):
             times = params.pop("times", None)

@@ -50,7 +50,8 @@ class Generation:
     labels: tuple[str, ...] = ()
 
     def due(self, index: int) -> float:
-        """The time at which piece `index` is ready, in seconds from the start; the last index + 1 is the total."""
+        """The time at which piece `index` is ready, in seconds from the start; the last index + 1
+        is the total."""
         thinking = min(index, self.thinking)
         return (
             self.timing.first_s
@@ -147,7 +148,8 @@ def _thinks(ex: Exchange, labels: tuple[str, ...]) -> bool:
     options = ex.body.get("chat_template_kwargs")
     if isinstance(options, dict) and options.get("enable_thinking") is False:
         return False
-    # Without a reasoning parser, a constraint applies from the first token, which rules out reasoning.
+    # Without a reasoning parser, a constraint applies from the first token, which rules out
+    # reasoning.
     return ex.role.profile.reasoning_field != "" or not (labels and "structured_outputs" in ex.body)
 
 

@@ -1,4 +1,5 @@
-"""Per-request overrides: the `sim` body field, the `X-Sim` header, and a marker in the last user message.
+"""Per-request overrides: the `sim` body field, the `X-Sim` header, and a marker in the last user
+message.
 
 Routers do not always pass on unknown fields and headers; a marker in the text always gets through:
 `[[sim {"tokens": 50}]]`. The JSON may be keyed by role: `{"primary": {...}, "all": {...}}`.

@@ -14,7 +14,8 @@ PREFILLS: tuple[str, ...] = ("ignore", "continue", "repeat", "reject")
 
 @dataclass(frozen=True, slots=True)
 class RoleProfile:
-    """The behaviour of a role. Values are drawn uniformly from ranges; a rate of 0 means "at once"."""
+    """The behaviour of a role. Values are drawn uniformly from ranges; a rate of 0 means "at
+    once"."""
 
     kind: str  # "vllm", "ollama" or "xai": the server to simulate
     model: str
@@ -121,8 +122,8 @@ HOMELAB: dict[str, RoleProfile] = {
         prefill_tps=20_000,
         ttft_ms=(22, 26),
         ttft_nonstream_ms=(22, 26),
-        # classification 952-1,087 ms (short) and 1,394-1,806 ms (long), less ~25 ms to the first token and ~10 ms for
-        # the two tokens of a label
+        # classification 952-1,087 ms (short) and 1,394-1,806 ms (long), less ~25 ms to the first
+        # token and ~10 ms for the two tokens of a label
         think_ms=(917, 1050),
         think_ms_long=(1358, 1768),
     ),

@@ -34,8 +34,8 @@ class Role:
         self.faults = FaultTable(self.rng)
 
     def constrained(self, now: float) -> float:
-        """Seconds for which a constrained request waits for the grammar library, loaded by the first
-        one."""
+        """Seconds for which a constrained request waits for the grammar library, loaded by the
+        first one."""
         if self._grammar_at is None:
             self._grammar_at = now + self.profile.first_constrained_ms / 1000
         return max(0.0, self._grammar_at - now)

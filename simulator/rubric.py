@@ -29,7 +29,8 @@ _OTHERS = 0.15
 
 
 def query_of(prompt: str) -> str:
-    """The user's words inside a classifier's prompt: what follows the last line that starts with "Query:"."""
+    """The user's words inside a classifier's prompt: what follows the last line that starts with
+    "Query:"."""
     return _QUERY_LINE.split(prompt)[-1].strip()
 
 

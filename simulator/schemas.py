@@ -1,4 +1,5 @@
-"""Generates a deterministic value that conforms to a JSON schema, for tool arguments and structured answers."""
+"""Generates a deterministic value that conforms to a JSON schema, for tool arguments and structured
+answers."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ _DEEPEST = 4  # schemas may be recursive: below this depth, only required proper
 def value_for(schema: Any, root: Any = None, text: str = _TEXT, depth: int = 0) -> Any:
     """A value for a schema; `text` is used for free strings.
 
-    Supports types, properties, items, enum, const, default, bounds, the common formats, anyOf, oneOf, allOf and
-    references within the schema. Patterns are not supported.
+    Supports types, properties, items, enum, const, default, bounds, the common formats, anyOf,
+    oneOf, allOf and references within the schema. Patterns are not supported.
     """
     root = schema if root is None else root
     schema = _resolved(schema, root)

@@ -1,4 +1,5 @@
-"""The slots of a server: a limited number of concurrent sequences; others wait in order of arrival."""
+"""The slots of a server: a limited number of concurrent sequences; others wait in order of
+arrival."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _with_comments(events: list[Event], every: int) -> list[Event]:
 
 
 async def play(ex: Exchange, events: list[Event], clean: bool, head: bytes, start: float) -> Sent:
-    """Send the events, each when it is due, measured from `start`: a late one does not delay the next."""
+    """Send each event at its due time from `start`; a late event does not delay the next."""
     wire, loop = ex.wire, ex.loop
     separator = b"\r\n\r\n" if "crlf" in ex.faults else b"\n\n"
     group = int(ex.faults["merged"]["events"]) if "merged" in ex.faults else 1

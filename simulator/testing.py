@@ -22,7 +22,8 @@ _NUMBERED = re.compile(r"^\D+(\d+)$")
 
 
 def answer_numbers(text: str) -> list[int]:
-    """The numbers of the words of a simulated answer, in order: 1, 2, 3 ... if none is missing or repeated."""
+    """The numbers of the words of a simulated answer, in order: 1, 2, 3 ... if none is missing or
+    repeated."""
     words = text.partition("):")[2].split()
     return [int(match[1]) for word in words if (match := _NUMBERED.match(word))]
 
@@ -137,7 +138,8 @@ class Simulator:
         self._control("DELETE", "faults", role, query={"fault": "refuse"})
 
     def wait_for(self, role: str, limit_s: float = 5.0, **wanted: int) -> dict[str, Any]:
-        """Wait until these counters have at least the given values; returns the stats: `wait_for("primary", aborted=1)`."""
+        """Wait until these counters have at least the given values; returns the stats:
+        `wait_for("primary", aborted=1)`."""
         deadline = time.monotonic() + limit_s
         while True:
             stats = self.stats(role)

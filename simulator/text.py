@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from functools import lru_cache
 
-# Numbered words, so that tests detect missing or repeated ones. Several scripts, so that clients that
-# split UTF-8 sequences are detected.
+# Numbered words, so that tests detect missing or repeated ones. Several scripts, so that clients
+# that split UTF-8 sequences are detected.
 WORDS: tuple[str, ...] = ("word", "naïve", "mot", "слово", "言葉", "kelime", "smile🙂")
 
 HEAD_END = "what follows is made up.\n\n"  # of the first sentence of a readable answer
@@ -34,12 +34,14 @@ def thinking_tokens(count: int) -> tuple[str, ...]:
 
 
 def label_tokens(label: str) -> tuple[str, ...]:
-    """Pieces of at most four characters: as in a real vocabulary, most labels take several tokens."""
+    """Pieces of at most four characters: as in a real vocabulary, most labels take several
+    tokens."""
     return tuple(label[i : i + 4] for i in range(0, len(label), 4)) or ("",)
 
 
 def split_text(text: str) -> tuple[str, ...]:
-    """A given answer in tokens: words with the space before them; joining them gives the text back."""
+    """A given answer in tokens: words with the space before them; joining them gives the text
+    back."""
     tokens: list[str] = []
     start = 0
     for i in range(1, len(text)):

@@ -1,7 +1,7 @@
 """Bytes on the connection: complete, chunked and broken responses.
 
-Responses are written directly to the transport, because a web framework's response object guarantees
-well-formed HTTP, while many faults are malformed on purpose.
+Responses are written directly to the transport, because a web framework's response object
+guarantees well-formed HTTP, while many faults are malformed on purpose.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Wire:
         self.headers_sent = True
 
     async def send_chunks(self, head: bytes, pieces: list[bytes], last: bool) -> None:
-        """Each piece as one HTTP chunk, all in one write; `last` adds the chunk that ends the body."""
+        """Each piece as one HTTP chunk, all in one write; `last` adds the final chunk."""
         if self._dribble:
             self.transport.write(head)
             self.headers_sent = self.headers_sent or bool(head)

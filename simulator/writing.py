@@ -1,4 +1,5 @@
-"""Readable answers: sentences that say that they are made up, and JSON for a frontend's own prompts."""
+"""Readable answers: sentences that say that they are made up, and JSON for a frontend's own
+prompts."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def sentences(
 
 
 def housekeeping(ask: str) -> str | None:
-    """The JSON that a frontend requests (title, tags, follow-up questions, search queries); None if none."""
+    """The JSON that a frontend requests (title, tags, follow-up questions, search queries); None if
+    none."""
     outside = _HISTORY.sub("", ask)
     found = _WANTED.search(outside)
     if found is None or "json" not in outside.lower():

@@ -1,5 +1,5 @@
-"""The chart of an evaluation: coverage/accuracy curve and confusion matrix. matplotlib is imported on
-demand."""
+"""The chart of an evaluation: coverage/accuracy curve and confusion matrix. matplotlib is imported
+on demand."""
 
 from pathlib import Path
 from typing import Any

@@ -15,9 +15,11 @@ _HARD = frozenset({"COMPLEX", "ENRICH"})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One prompt. `decided`: the class, None when no tier without a model call decided (offline), or what the cascade said.
+    """One prompt. `decided`: the class, None when no tier without a model call decided (offline),
+    or what the cascade said.
 
-    `covered`: decided without a model call. `ms`: per tier that voted. `guess`: the most probable class, also of an abstention.
+    `covered`: decided without a model call. `ms`: per tier that voted. `guess`: the most probable
+    class, also of an abstention.
     """
 
     label: str

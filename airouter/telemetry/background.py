@@ -38,7 +38,7 @@ class Background(Generic[T]):
     therefore starts with an empty queue and its own thread. `put` never raises or blocks.
 
     Args:
-        handle: called with 1..`batch` items, and with an empty list after `tick` seconds without one.
+        handle: called with 1..`batch` items, or with an empty list after `tick` idle seconds.
         limit: maximum queue length; further items are dropped and counted in `dropped`.
         linger: seconds to wait before each batch, to fill it and to spread the work.
         crowd: queue length from which batches are handled without lingering.

@@ -1,5 +1,5 @@
-"""The REQUEST and SLOW_REQUEST lines of app.log. Programs parse them: the order of fields is fixed, and
-new fields are appended."""
+"""The REQUEST and SLOW_REQUEST lines of app.log. Programs parse them: the order of fields is fixed,
+and new fields are appended."""
 
 import re
 from collections.abc import Mapping
@@ -33,11 +33,15 @@ def slow_line(
     if record.outcome == "client_gone" or record.total_ms <= thresholds.get(record.route, default):
         return None
     session, total = _word(record.id[:8]), round(record.total_ms)
-    return f"SLOW_REQUEST session={session} route={record.route} total_ms={total} {_stages(record)}{_extras(record)}"
+    return (
+        f"SLOW_REQUEST session={session} route={record.route} total_ms={total} "
+        f"{_stages(record)}{_extras(record)}"
+    )
 
 
 class RequestLines:
-    """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) if it was slow."""
+    """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) if it was
+    slow."""
 
     def __init__(
         self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS
@@ -60,7 +64,10 @@ def _stages(record: ExchangeRecord) -> str:
     enrichment = (
         "" if record.enrichment_ms is None else f" enrichment_ms={round(record.enrichment_ms)}"
     )
-    return f"classification_ms={round(record.classification_ms)}{enrichment} inference_ms={round(record.inference_ms)}"
+    return (
+        f"classification_ms={round(record.classification_ms)}{enrichment} "
+        f"inference_ms={round(record.inference_ms)}"
+    )
 
 
 def _extras(record: ExchangeRecord) -> str:

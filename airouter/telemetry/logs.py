@@ -1,4 +1,5 @@
-"""app.log and log lines on stdout: requests queue a tuple; one thread per process writes in batches."""
+"""app.log and log lines on stdout: requests queue a tuple; one thread per process writes in
+batches."""
 
 import errno
 import fcntl
@@ -42,7 +43,8 @@ class Log(Protocol):
 
 
 class RotatingFile:
-    """A log file that several processes append to and rotate: `app.log`, `app.log.1`, … (mode 0600).
+    """A log file that several processes append to and rotate: `app.log`, `app.log.1`, … (mode
+    0600).
 
     Every append holds an exclusive lock on `<path>.lock`, so that no line is torn, or lost to a
     rotation by another process.
@@ -52,7 +54,8 @@ class RotatingFile:
         self._path, self._lock_path = str(path), f"{path}.lock"
         self._max_bytes, self._backups = max_bytes, backups
         self._fd = self._lock_fd = -1
-        # A descriptor inherited from the parent shares its lock, which would not exclude the parent.
+        # A descriptor inherited from the parent shares its lock, which would not exclude the
+        # parent.
         after_fork(self.release)
 
     def append(self, lines: Sequence[bytes]) -> None:
@@ -116,8 +119,8 @@ class RotatingFile:
             return False
 
     def _current(self, fd: int, path: str) -> int:
-        """A descriptor of the file currently at this path, created if missing: `fd`, or a new one that
-        replaces it."""
+        """A descriptor of the file currently at this path, created if missing: `fd`, or a new one
+        that replaces it."""
         if fd >= 0 and self._same(fd, path):
             return fd
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -167,7 +170,10 @@ class _TextLines:
                 second,
                 datetime.fromtimestamp(second[0], zone).strftime("%Y-%m-%d %H:%M:%S"),
             )
-        text = f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - {_message(template, args)}"
+        text = (
+            f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - "
+            f"{_message(template, args)}"
+        )
         return masked(_escape(text).encode("utf-8", "backslashreplace")) + b"\n"
 
 
@@ -175,8 +181,8 @@ class AppLog:
     """The application log. `info` and the other methods queue the line and return: no I/O, no
     formatting, no exceptions.
 
-    A line's time is when it was logged. Arguments are formatted later, in another thread: pass strings
-    and numbers.
+    A line's time is when it was logged. Arguments are formatted later, in another thread: pass
+    strings and numbers.
 
     Args:
         log_dir: directory of `app.log`; created if missing.

@@ -1,5 +1,5 @@
-"""Prometheus metrics: counters and histograms of finished exchanges, and gauges read by callbacks. All
-names start with `airouter_`.
+"""Prometheus metrics: counters and histograms of finished exchanges, and gauges read by callbacks.
+All names start with `airouter_`.
 
 Label values come from the configuration and from fixed sets, never from a request.
 """
@@ -95,9 +95,9 @@ def _text(label: Any) -> str:
 class Metrics:
     """Sink and registry.
 
-    With PROMETHEUS_MULTIPROC_DIR set at startup, all worker processes write their metrics there, and
-    each reports for all; gauges are summed over live workers. Callbacks are then read every 2 s by a
-    thread in each worker, started by `start()`, because a scrape reaches only one worker.
+    With PROMETHEUS_MULTIPROC_DIR set at startup, all worker processes write their metrics there,
+    and each reports for all; gauges are summed over live workers. Callbacks are then read every 2 s
+    by a thread in each worker, started by `start()`, because a scrape reaches only one worker.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -203,7 +203,8 @@ class Metrics:
             self._freed.observe(record.client_gone_ms / 1000)
 
     def session_event(self, event: str, count: int = 1) -> None:
-        """Count session files: event is written, dropped or failed (`SessionLogger`'s `on_event`)."""
+        """Count session files: event is written, dropped or failed (`SessionLogger`'s
+        `on_event`)."""
         self._sessions[event,].inc(count)
 
     def register_gauge(
@@ -218,8 +219,8 @@ class Metrics:
         """Register a gauge read by a callback, such as `backend_in_use` by `backend`.
 
         Args:
-            callback: returns the current value(s); combinations that it no longer returns become 0. If
-                it raises, the last values remain.
+            callback: returns the current value(s); combinations that it no longer returns become
+                0. If it raises, the last values remain.
             mode: how the values of several worker processes are combined.
         """
         gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._where)

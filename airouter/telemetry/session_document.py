@@ -1,4 +1,5 @@
-"""Serialises an ExchangeRecord as the JSON of a session file, without credentials and image data."""
+"""Serialises an ExchangeRecord as the JSON of a session file, without credentials and image
+data."""
 
 import hashlib
 import json
@@ -97,7 +98,8 @@ def _fields(instance: Any) -> dict[str, Any]:
 
 
 def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fragment:
-    """Serialise any value: by orjson, else by json (lone surrogates, huge integers), else as a note."""
+    """Serialise any value: by orjson, else by json (lone surrogates, huge integers), else as a
+    note."""
     try:
         value = value if prepare is None else prepare(value)
         try:

@@ -41,8 +41,8 @@ class Stats:
                 route.ttft_ms.append(record.ttft_ms)
 
     def snapshot(self) -> dict[str, Any]:
-        """Per route: requests, outcomes, deciding tiers, speculation, and p50/p95/p99 of total time and
-        time to first content, in ms."""
+        """Per route: requests, outcomes, deciding tiers, speculation, and p50/p95/p99 of total time
+        and time to first content, in ms."""
         with self._lock:
             return {
                 name: {

@@ -1,4 +1,5 @@
-"""/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests only."""
+"""/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
+only."""
 
 import hmac
 import ipaddress
@@ -44,7 +45,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.post("/drain")
     def drain() -> Response:
-        """`{"draining": true}` (the default) takes this server out of rotation, false puts it back."""
+        """`{"draining": true}` (the default) takes this server out of rotation, false puts it
+        back."""
         on = _payload(runtime).get("draining", True)
         if not isinstance(on, bool):
             raise BadRequest(

@@ -150,8 +150,8 @@ class Inference:
         name = state.settings.embeddings
         if name is None or name not in state.backends:
             raise NotFound(
-                "No embeddings backend is configured; set `embeddings` in the router's configuration "
-                "to the name of a backend.",
+                "No embeddings backend is configured; set `embeddings` in the router's "
+                "configuration to the name of a backend.",
                 code="no_embeddings_backend",
             )
         return name

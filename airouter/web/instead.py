@@ -9,8 +9,8 @@ _INSTEAD = {
     "(client.chat.completions in OpenAI's SDKs).",
     "/v1/messages": f"Anthropic's Messages API is not supported; {_CHAT}, "
     "or put a translating proxy in front of the router.",
-    "/v1/messages/count_tokens": "Token counting is not supported; POST /primary/tokenize calls the "
-    "primary's own /tokenize, if its server has one.",
+    "/v1/messages/count_tokens": "Token counting is not supported; POST /primary/tokenize calls "
+    "the primary's own /tokenize, if its server has one.",
     "/api/chat": f"Ollama's native API is not supported; {_CHAT}.",
     "/api/generate": "Ollama's native API is not supported; use POST /v1/completions "
     "or POST /v1/chat/completions.",

@@ -70,7 +70,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/health/readiness")
     def readiness() -> tuple[Response, int]:
-        """Ready if not draining and a backend of the default route is up, by the last known state."""
+        """Ready if not draining and a backend of the default route is up, by the last known
+        state."""
         state = runtime.state
         if runtime.draining:
             return jsonify({"status": "draining"}), 503
