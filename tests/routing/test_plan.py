@@ -86,7 +86,7 @@ def test_backends_that_cannot_serve_are_left_out() -> None:
 
 
 def test_when_none_can_serve_they_are_asked_all_the_same() -> None:
-    """If nobody is known to be able, the route's own backends are asked: what is known may be wrong."""
+    """If no backend is known to support the request, the route's own backends are tried."""
     plan = Planner(settings()).plan(decision("MODERATE"), needs=lambda name: False)
     assert set(plan.backends) >= {"primary"}
 
