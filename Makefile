@@ -1,58 +1,58 @@
-# Every target is a script in scripts/, which also runs where there is no make.
+# Every target runs a script in scripts/, which also works without make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run serve reload test test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
 
-help: ## this list
+help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start the router; with a simulator where no backend is configured
+run: ## start the router, with a simulator if no backend is configured
 	@sh scripts/run.sh
 
-serve: ## start the router alone, as a service does
+serve: ## start the router in the foreground, for service managers
 	@sh scripts/serve.sh
 
-reload: ## have the running router take up its changed configuration
+reload: ## reload the configuration of the running router
 	@sh scripts/reload.sh
 
-test: ## run the tests, several at a time (ARGS="-k name" goes to pytest)
+test: ## run the tests in parallel (ARGS="-k name" is passed to pytest)
 	@sh scripts/test.sh $(ARGS)
 
-test-quick: ## those that start no process: under a minute
+test-quick: ## run the quick tests, which start no process (under a minute)
 	@sh scripts/test-quick.sh $(ARGS)
 
-test-tools: ## those of ./Benchmark and the load test, as whole commands: minutes
+test-tools: ## test ./Benchmark and the load test end to end (minutes)
 	@sh scripts/test-tools.sh $(ARGS)
 
-check: ## format, lint, types, import rules
+check: ## check format, lint, types and import rules
 	@sh scripts/check.sh
 
-train: ## train the learned tier from data/prompts/ and measure it on origins it never saw (minutes)
+train: ## train the learned tier from data/prompts/ and measure it on held-out origins (minutes)
 	@sh scripts/train.sh $(ARGS)
 
-test-real: ## run the router against a real inference server (compiles one the first time: minutes)
+test-real: ## test against a real inference server (compiled on first use: minutes)
 	@sh scripts/test-real.sh $(ARGS)
 
-test-real-vllm: ## run the router against vLLM on the CPU (installs it the first time: minutes)
+test-real-vllm: ## test against vLLM on the CPU (installed on first use: minutes)
 	@sh scripts/test-real-vllm.sh $(ARGS)
 
-profile: ## where a request's time goes
+profile: ## show where the time of a request goes
 	@sh scripts/bench.sh profile $(ARGS)
 
-benchmark: ## all measurements of ./Benchmark (ARGS="…" chooses)
+benchmark: ## run all benchmarks (ARGS="…" selects)
 	@sh scripts/bench.sh $(or $(ARGS),all)
 
-load: ## realistic load, a verdict per service level, the knee (ARGS="--shape 5x")
+load: ## run a realistic load test with a verdict per service level (ARGS="--shape 5x")
 	@sh scripts/load.sh $(ARGS)
 
-load-ui: ## the same by hand, in Locust's web interface
+load-ui: ## run the load test interactively, in Locust's web UI
 	@sh scripts/load.sh --ui $(ARGS)
 
-test-slo: ## the endpoints' service levels (LLM_*_URL; without any, the simulator)
+test-slo: ## test the endpoints against their service levels (LLM_*_URL; default: the simulator)
 	@sh scripts/test-slo.sh $(ARGS)
 
-soak: ## 10,000 requests with random faults and disconnects: does anything leak?
+soak: ## send 10,000 requests with random faults and disconnects, and check for leaks
 	@sh scripts/bench.sh soak $(ARGS)
 
-clean: ## remove environments and caches, not logs
+clean: ## remove environments and caches, but not logs
 	@sh scripts/clean.sh

@@ -1,5 +1,4 @@
-"""The composition root: the one file that knows all the others. `create_app()` is what gunicorn
-serves."""
+"""The composition root: the only file that imports all parts. gunicorn serves `create_app()`."""
 
 import atexit
 from collections.abc import Callable, Mapping
@@ -38,13 +37,13 @@ BLUEPRINTS = (inference, models, passthrough, status, admin)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application.
+    """Build the WSGI application.
 
     Args:
         settings: the configuration; None reads it from the environment and `config/router.yaml`.
 
     Raises:
-        ConfigError: it cannot be used; the message is one sentence for the operator.
+        ConfigError: the configuration is invalid; the message is one sentence for the operator.
     """
     settings = settings or load_settings()
     clock = Clock(settings.timezone)
@@ -87,7 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     render_errors.register(app)
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
-    app.url_map.merge_slashes = False  # paths.py sees to that, without a redirect
+    app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
     app.wsgi_app = Edge(Express(app.wsgi_app, runtime), runtime)  # type: ignore[method-assign]
     runtime.start()
     atexit.register(runtime.close)
@@ -95,15 +94,15 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def build_state(settings: Settings, log: Log, clock: Clock, keep: State | None = None) -> State:
-    """Everything that follows from a configuration; raises ConfigError and leaves nothing behind
-    when it does not fit.
+    """Build everything that depends on the configuration.
 
     Args:
-        keep: what the configuration before has led to: a backend whose settings are the same goes
-            on, with its slots,
-            breaker and connections, and so do the conversations. The listening address, workers,
-                threads and `logging:`
-            stay as they were at the start.
+        keep: the state of the previous configuration. Backends with unchanged settings are kept,
+            with their slots, breaker and connections, and so is the conversation memory. Address,
+            workers, threads and `logging` keep their values from startup.
+
+    Raises:
+        ConfigError: the configuration is invalid; nothing has been changed.
     """
     if keep is not None:
         settings = settings.model_copy(
@@ -156,7 +155,7 @@ def build_backend(
 
 
 def queue_share(settings: Settings) -> int:
-    """How many may wait in this process: the queue is divided among the workers."""
+    """The queue length of this process: the queue is divided among the workers."""
     return max(1, settings.queue.length // settings.server.workers) if settings.queue.length else 0
 
 
@@ -165,22 +164,22 @@ def slow_thresholds(settings: Settings) -> dict[str, float]:
 
 
 def _bound_to(new: Server, old: Server) -> Server:
-    """Its address, workers and threads cannot change while it runs."""
+    """The new settings with the old address, workers and threads, which need a restart."""
     return new.model_copy(
         update={name: getattr(old, name) for name in ("host", "port", "workers", "threads", "pin")}
     )
 
 
 def check(settings: Settings) -> None:
-    """Validate what `create_app` would only find out in a worker, where gunicorn would respawn
-    it for ever."""
+    """Raise errors that `create_app` would raise in a worker, which gunicorn would then respawn
+    forever."""
     clock = Clock(settings.timezone)
     build_state(settings, _Silent(), clock)
 
 
 def decider(settings: Settings) -> Callable[[Features], Decision]:
-    """The configured cascade as a function, for `evaluate`: it asks the classifier where the
-    instant tiers are not sure."""
+    """The configured cascade as a function, for `evaluate`; calls the classifier if the instant
+    tiers abstain."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, _Silent(), clock).executor.cascade
     prove(cascade.tiers, clock)
@@ -191,7 +190,7 @@ def decider(settings: Settings) -> Callable[[Features], Decision]:
             deliberation = cascade.deliberate(features)
             if deliberation.decision is None:
                 for _ in deliberation.run(exchange):
-                    pass  # nobody waits to hear anything meanwhile
+                    pass  # no client needs keepalives
             assert deliberation.decision is not None
             return deliberation.decision
         finally:
@@ -210,7 +209,7 @@ def _register_gauges(runtime: Runtime) -> None:
     metrics = runtime.metrics
     metrics.register_gauge(
         "backend_in_use",
-        "Slots of a backend in use.",
+        "Slots in use.",
         lambda: {n: b.limiter.in_use for n, b in runtime.state.backends.items()},
         ("backend",),
     )
@@ -222,7 +221,7 @@ def _register_gauges(runtime: Runtime) -> None:
     )
     metrics.register_gauge(
         "backend_state",
-        "Breaker of a backend: 0 closed, 1 half-open, 2 cooling, 3 open.",
+        "Circuit breaker state: 0 closed, 1 half-open, 2 cooling, 3 open.",
         lambda: {
             n: float(BREAKER_STATES.index(b.breaker.state))
             for n, b in runtime.state.backends.items()
@@ -232,6 +231,6 @@ def _register_gauges(runtime: Runtime) -> None:
     )
     metrics.register_counter(
         "log_dropped_total",
-        "Log lines dropped because nothing could take them.",
+        "Log lines dropped because they could not be written.",
         lambda: runtime.log.dropped,
     )

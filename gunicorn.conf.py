@@ -1,5 +1,5 @@
-"""gunicorn's own settings, taken from ours. Validates the configuration in the master, before
-any worker is forked."""
+"""gunicorn's settings, derived from the router's. The master validates the configuration before it
+forks workers."""
 
 import os
 import signal
@@ -17,13 +17,14 @@ from airouter.web.refused_by_parser import FIELD_SIZE
 
 _folder = run_folder.make()
 os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
-# Before numpy is imported: the learned tier's products are small, and its library's threads would wait for each other.
+# Before numpy is imported: the learned tier's matrix products are small, so threads would only add
+# synchronisation overhead.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _settings = load_settings()
     check_address(_settings)
     if _settings.server.workers > 1:
-        # Before prometheus_client is imported: it chooses its storage then.
+        # Before prometheus_client is imported, which then chooses its storage.
         _metrics = _folder / "metrics"
         _metrics.mkdir()
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_metrics))
@@ -37,7 +38,7 @@ except ConfigError as error:
 _server = _settings.server
 _descriptors = raise_limit()
 _cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-if _cores:  # by port, so that two routers on one machine do not choose the same core first
+if _cores:  # start by port, so that two routers on one machine do not pick the same core first
     _first = _server.port % len(_cores)
     _cores = _cores[_first:] + _cores[:_first]
 wsgi_app = "app:create_app()"
@@ -49,46 +50,44 @@ workers = _server.workers
 threads = affordable_threads(_server.threads, _descriptors)
 if threads < _server.threads:
     print(
-        f"ai-router: {threads} instead of {_server.threads} threads per worker, because only "
-        f"{_descriptors} file descriptors are allowed; raise the hard limit (ulimit -Hn)",
+        f"ai-router: starting {threads} instead of {_server.threads} threads per worker, because "
+        f"the limit of file descriptors is {_descriptors}; raise the hard limit (ulimit -Hn)",
         file=sys.stderr,
     )
 worker_connections = threads * 2
 limit_request_field_size = FIELD_SIZE
 keepalive = 75
-timeout = 0  # a gthread worker that serves a long stream is alive; deadlines are ours
-# Ours ends what is left at timeouts.drain, with an error event; gunicorn's own limit, which just
-# cuts, comes later.
+timeout = 0  # no worker timeout: long streams are normal, and the router has its own timeouts
+# Later than timeouts.drain, at which the router ends the remaining requests with an error event;
+# gunicorn would just cut their connections.
 graceful_timeout = int(_settings.timeouts.drain) + 20
 backlog = 2048
-control_socket_disable = True  # nothing of ours in the user's home
+control_socket_disable = True  # it would create files in the user's home directory
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
 
 
 def when_ready(_arbiter: Any) -> None:
-    # gunicorn's own SIGHUP would read a broken configuration and end the server; ours validates
+    # gunicorn's own SIGHUP handler would exit on an invalid configuration; this one validates
     # first.
     signal.signal(signal.SIGHUP, _reload)
     if workers > 1:
         print(
-            f"ai-router: {workers} workers; each backend's slots and queue are divided among them",
+            f"ai-router: {workers} workers; slots and queue of each backend are divided among them",
             file=sys.stderr,
         )
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
-    # A worker that died leaves its core to its successor.
+    # A restarted worker gets the core of the one that it replaces.
     taken = [getattr(other, "core", None) for other in arbiter.WORKERS.values()]
     worker.core = min(_cores, key=taken.count) if _server.pin and _cores else None
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     if worker.core is not None:
-        with suppress(
-            OSError
-        ):  # a container may forbid it, or have lost that core since: slower is better than not at all
+        with suppress(OSError):  # forbidden in this container, or the core is no longer available
             os.sched_setaffinity(0, {worker.core})
 
 
@@ -96,13 +95,13 @@ def _reload(_number: int, _frame: Any) -> None:
     try:
         check(load_settings())
     except ConfigError as error:
-        print(f"ai-router: nothing was reloaded: {error.message}", file=sys.stderr)
+        print(f"ai-router: the configuration was not reloaded: {error.message}", file=sys.stderr)
     else:
         control.Control().reload()
 
 
 def post_worker_init(worker: Any) -> None:
-    """SIGTERM: requests under way get their time, then an honest end."""
+    """On SIGTERM, let requests in flight finish until `timeouts.drain`."""
     gunicorns_own = signal.getsignal(signal.SIGTERM)
 
     def stop(number: int, frame: Any) -> None:
@@ -119,7 +118,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _tell_who_is_down(runtime: Any) -> None:
-    """A line for each backend that does not answer at the start. It serves all the same: they may come."""
+    """Warn of each backend that is unreachable at startup."""
     settings = runtime.state.settings
     runtime.housekeeper.looked.wait(settings.probes.timeout + 1)
     for name, found in dict(runtime.housekeeper.found).items():
@@ -133,11 +132,11 @@ def _tell_who_is_down(runtime: Any) -> None:
 
 
 def worker_exit(_arbiter: Any, worker: Any) -> None:
-    """Write out sessions and log lines that are still waiting."""
+    """Write queued session files and log lines."""
     runtime = _runtime(worker)
     if runtime is not None:
         runtime.close()
-    if os.getppid() != worker.ppid:  # the master was killed and could not remove it
+    if os.getppid() != worker.ppid:  # the master was killed before it could remove the directory
         run_folder.remove(_folder)
 
 

@@ -1,6 +1,7 @@
-"""What each kind of backend is: how a request to it is made and how its answer is read. The catalogue of kinds is `KINDS`.
+"""Kinds of backends: how requests are built and answers are parsed. `KINDS` lists all of them.
 
-A kind is stateless. To add one: a class here, its entry in `KINDS`, its name in `BackendSettings.kind`.
+Kinds are stateless. To add one, add a class here, an entry in `KINDS`, and its name to
+`BackendSettings.kind`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +15,17 @@ from airouter.types import HttpRequest
 
 
 class OpenAICompatible:
-    """Any server that speaks OpenAI's API: `{url}/v1/…`."""
+    """Any server with an OpenAI-compatible API: `{url}/v1/…`."""
 
     kind = "openai"
-    health_path: str | None = None  # no health endpoint that is free: ask /v1/models
+    health_path: str | None = None  # no health endpoint: probe /v1/models
     continues = False
     constrains = False
     adds_usage = True
     searches = False
 
     def headers(self, api_key: str | None) -> dict[str, str]:
-        """The headers of every request to such a backend; its own key and no other."""
+        """The headers of every request to this backend, including its own key."""
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
@@ -46,7 +47,8 @@ class OpenAICompatible:
         headers: Mapping[str, str],
     ) -> HttpRequest:
         raise ConfigError(
-            f"A backend of kind {self.kind!r} cannot search the web; name one of kind xai in enrichment.backend."
+            f"A backend of kind {self.kind!r} cannot search the web; "
+            "set enrichment.backend to a backend of kind xai."
         )
 
     def search_text(self, payload: Any) -> str:
@@ -54,7 +56,7 @@ class OpenAICompatible:
 
 
 class Vllm(OpenAICompatible):
-    """vLLM's OpenAI server: health endpoint, constrained choice, continuation of a cut answer."""
+    """vLLM's OpenAI server: health endpoint, constrained decoding, continuation of cut answers."""
 
     kind = "vllm"
     health_path = "/health"
@@ -69,7 +71,7 @@ class Ollama(OpenAICompatible):
 
 
 class Xai(OpenAICompatible):
-    """xAI: chat as OpenAI's, web search through the responses API."""
+    """xAI: OpenAI-compatible chat, web search by the Responses API."""
 
     kind = "xai"
     searches = True
@@ -93,7 +95,7 @@ class Xai(OpenAICompatible):
         return self.post("/v1/responses", body, headers)
 
     def search_text(self, payload: Any) -> str:
-        """The `output_text` blocks of the answer, joined; "" when there is none."""
+        """The `output_text` blocks of the answer, joined; "" if there are none."""
         blocks = []
         for item in payload.get("output") or [] if isinstance(payload, dict) else []:
             for part in item.get("content") or [] if isinstance(item, dict) else []:

@@ -1,4 +1,4 @@
-"""Session files: one finished exchange, one JSON file. Written by a thread of its own: no request waits for a disk."""
+"""Session files: one JSON file per finished exchange, written by a background thread."""
 
 import os
 import re
@@ -20,22 +20,23 @@ from airouter.types import ExchangeRecord
 STAMP = "%Y-%m-%d_%H-%M-%S"
 CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000
 WARN_EVERY = 60.0  # seconds
-# One file at a time with a rest in between: a burst of them would keep the requests from the interpreter for milliseconds.
-REST, CROWD = 0.002, 200  # seconds; waiting records that leave no time for a rest
+# Pause between files, in seconds: bursts would block the interpreter for milliseconds. No pauses if
+# more than CROWD records are waiting.
+REST, CROWD = 0.002, 200
 _OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json")
 _LEFT_OVER = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json\.\d+\.tmp")
 
 
 class SessionLogger:
-    """Sink: queues the record; a writer thread makes the file, and deletes files too old or too many.
+    """Sink: queues records; a writer thread writes the files and deletes old ones.
 
     Args:
-        directory: made with mode 0700; the files have 0600.
-        content: "off" keeps every text of the conversation out of the files and leaves routes, times and counts.
-        max_age_days, max_count: what is kept; 0 for no limit. Each worker process counts files it did not write itself
-            every 10 minutes only.
-        on_event: told ("written" | "dropped" | "failed", how many).
-        queue_size: records that may wait; more are dropped and counted.
+        directory: created with mode 0700; files have mode 0600.
+        content: "off" omits all text of the conversation; routes, durations and counts remain.
+        max_age_days, max_count: retention limits; 0 for none. Files written by other worker
+            processes are counted every 10 minutes only.
+        on_event: called with ("written" | "dropped" | "failed", count).
+        queue_size: maximum number of queued records; more are dropped and counted.
     """
 
     def __init__(
@@ -69,15 +70,23 @@ class SessionLogger:
 
     @property
     def dropped(self) -> int:
-        """Records this process did not queue: too many were waiting, or the logger was closed."""
+        """Records dropped by this process: the queue was full, or the logger was closed."""
         return self._background.dropped
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until every session emitted so far is on disk (or failed); False after `timeout` seconds."""
+        """Wait until all records emitted so far have been written or have failed.
+
+        Returns:
+            False if that took longer than `timeout` seconds.
+        """
         return self._background.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what waits, then stop; later records are dropped. False when `timeout` seconds were not enough."""
+        """Write queued records, then stop; later records are dropped.
+
+        Returns:
+            False if that took longer than `timeout` seconds.
+        """
         return self._background.close(timeout)
 
     def _handle(self, records: list[ExchangeRecord]) -> None:
@@ -89,7 +98,7 @@ class SessionLogger:
                     f"{record.timestamp.strftime(STAMP)}_{id8}",
                     masked(document(record, self._content)),
                 )
-            except Exception as error:  # a full disk, say: the next session may fit again
+            except Exception as error:  # e.g. a full disk; the next write may succeed
                 self._failed(f"session {id8} not saved", error)
                 self._event("failed")
                 continue
@@ -114,12 +123,12 @@ class SessionLogger:
             self._failed("old sessions not deleted", error)
 
     def _write(self, stem: str, data: bytes) -> str:
-        """Write a file that appears whole or not at all, under a name nobody had; return the name."""
+        """Write a file atomically under a new name, which is returned."""
         temporary = f"{self._directory}/.{stem}.json.{os.getpid()}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(temporary, flags, 0o600)
-        except FileNotFoundError:  # the first session, or someone removed the directory
+        except FileNotFoundError:  # first session, or the directory was removed
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(temporary, flags, 0o600)
         try:
@@ -139,12 +148,11 @@ class SessionLogger:
             name = f"{stem}.json" if number == 1 else f"{stem}-{number}.json"
             final = f"{self._directory}/{name}"
             try:
-                os.link(
-                    temporary, final
-                )  # unlike a rename it never replaces the file of another worker
+                # Unlike a rename, a link never replaces the file of another worker.
+                os.link(temporary, final)
             except FileExistsError:
                 continue
-            except OSError:  # a file system without hard links
+            except OSError:  # the file system does not support hard links
                 if os.path.exists(final):
                     continue
                 os.replace(temporary, final)
@@ -166,7 +174,7 @@ class SessionLogger:
 
 
 class _Retention:
-    """Which session files go. Their names begin with their date: sorting them is all it takes, no file is looked at."""
+    """Deletes old session files. File names start with the date, so sorting the names suffices."""
 
     def __init__(self, directory: Path, max_age_days: float, max_count: int, clock: Clock) -> None:
         self._directory, self._max_age_days, self._max_count, self._clock = (
@@ -185,7 +193,8 @@ class _Retention:
         self._added += 1
 
     def clean(self) -> None:
-        """Delete what is too old or too many, if it is time to. At most 2,000 files a call; the next call goes on."""
+        """Delete files beyond the limits, if due; at most 2,000 per call, the rest in later
+        calls."""
         now = self._clock.monotonic()
         if not (
             self._more or self._added >= CLEAN_EVERY_SAVES or now - self._cleaned >= CLEAN_EVERY_S
@@ -203,7 +212,7 @@ class _Retention:
         surplus = len(self._names) - self._max_count if self._max_count else 0
         doomed = min(max(old, surplus, 0), DELETE_AT_ONCE)
         for name in self._names[:doomed]:
-            with suppress(OSError):  # another worker was faster
+            with suppress(OSError):  # deleted by another worker
                 os.unlink(self._directory / name)
         del self._names[:doomed]
         self._more = doomed == DELETE_AT_ONCE
@@ -217,8 +226,7 @@ class _Retention:
         self._names = sorted(name for name in names if _OURS.fullmatch(name))
         yesterday = self._days_ago(1)
         for name in names:
-            if (
-                name[0] == "." and name[1:] < yesterday and _LEFT_OVER.fullmatch(name)
-            ):  # of a process that was killed
+            # Temporary files of processes that were killed.
+            if name[0] == "." and name[1:] < yesterday and _LEFT_OVER.fullmatch(name):
                 with suppress(OSError):
                     os.unlink(self._directory / name)

@@ -15,15 +15,14 @@ from airouter.load_settings import ROOT, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 1 with a sentence for each mistake on stderr."""
+    """Run a command; returns the exit status: 0, or 1 with each error as a sentence on stderr."""
     args = _parser().parse_args(arguments)
     command = args.command
-    if command != "evaluate":  # whose files are meant from where it is called
-        os.chdir(
-            ROOT
-        )  # a relative ROUTER_CONFIG or API_KEY_FILE means the same for every command, and for gunicorn
+    if command != "evaluate":  # its file arguments are relative to the current directory
+        # so that a relative ROUTER_CONFIG or API_KEY_FILE means the same for all commands
+        os.chdir(ROOT)
     try:
-        # Here and not above: it is the composition root, which this file alone may know.
+        # Imported here: app.py is the composition root, which only this function may import.
         from app import check, decider
 
         if command == "evaluate":
@@ -43,18 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="airouter", description="ai-router: decides per request who answers."
+        prog="airouter", description="ai-router: a smart-routing, OpenAI-compatible proxy."
     )
     parser.add_argument("--version", action="version", version=f"ai-router {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser(
-        "run", help="start the router; without a configured backend, a simulator with it"
+        "run", help="start the router, with a simulator if no backend is configured"
     )
-    commands.add_parser("serve", help="start the router alone, as a service does")
-    commands.add_parser("check-config", help="validate the configuration and show what it means")
-    commands.add_parser("reload", help="have the running router take up the configuration")
+    commands.add_parser("serve", help="start the router in the foreground, for service managers")
+    commands.add_parser("check-config", help="validate the configuration and print a summary")
+    commands.add_parser("reload", help="reload the configuration of the running router")
     evaluate.add_arguments(
-        commands.add_parser("evaluate", help="measure the routing on labelled prompts")
+        commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")
     )
     return parser
 

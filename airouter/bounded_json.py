@@ -1,24 +1,24 @@
-"""JSON whose parse is bounded before it is begun: 60 MB of `{},` would become 1.6 GB of objects.
+"""Limits the memory of JSON parsing: 60 MB of `{},` would become 1.6 GB of objects.
 
-An element is counted by the bytes that every value costs at least one of: a comma, a colon, or the
-beginning of a list or an object. A parsed element takes 40 to 100 bytes.
+Elements are estimated before parsing by counting commas, colons and opening brackets; every value
+needs at least one of these. A parsed element takes 40 to 100 bytes.
 """
 
 from typing import Any
 
 import orjson
 
-ANSWER_ELEMENTS = 8_000_000  # of a whole answer: 2,048 embeddings of 3,072 numbers are 6.3 million
-EVENT_ELEMENTS = 1_000_000  # of an event of a stream, a list of models, an error
+ANSWER_ELEMENTS = 8_000_000  # per answer: 2,048 embeddings of 3,072 numbers have 6.3 million
+EVENT_ELEMENTS = 1_000_000  # per event of a stream, list of models, or error
 _MARKS = (b",", b":", b"[", b"{")
 _SLICE = 1 << 20
 
 
 def loads(raw: bytes | bytearray, most: int = EVENT_ELEMENTS) -> Any:
-    """What a backend sent.
+    """Parse JSON from a backend.
 
     Raises:
-        orjson.JSONDecodeError: it is not JSON, or has more than `most` elements.
+        orjson.JSONDecodeError: not JSON, or more than `most` elements.
     """
     if too_many(raw, most):
         raise orjson.JSONDecodeError(f"more than {most:,} elements", "", 0)
@@ -26,8 +26,7 @@ def loads(raw: bytes | bytearray, most: int = EVENT_ELEMENTS) -> Any:
 
 
 def too_many(raw: bytes | bytearray, most: int) -> bool:
-    """Whether a text of JSON has more than `most` elements. Costs nothing for one of fewer
-    bytes."""
+    """Whether a JSON text has more than `most` elements. Free for texts of fewer bytes."""
     if len(raw) <= most:
         return False
     found = 0
@@ -35,17 +34,16 @@ def too_many(raw: bytes | bytearray, most: int) -> bool:
         piece = raw[at : at + _SLICE]
         found += sum(piece.count(mark) for mark in _MARKS)
         if found > most:
-            return _outside_strings(raw, most) > most  # a long text may hold as many commas
+            return _outside_strings(raw, most) > most  # a long string may contain many commas
     return False
 
 
 def _outside_strings(raw: bytes | bytearray, most: int) -> int:
-    """Elements counted without what is quoted, up to the slice in which they become more than
-    `most`."""
+    """The number of elements outside of strings; stops counting beyond `most`."""
     found, quoted, left = 0, False, b""
     for at in range(0, len(raw), _SLICE):
         piece = left + raw[at : at + _SLICE]
-        # A backslash at the end belongs to what follows it.
+        # A trailing backslash belongs to the next slice.
         kept = len(piece) - (len(piece) - len(piece.rstrip(b"\\"))) % 2
         piece, left = piece[:kept], piece[kept:]
         parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')

@@ -1,7 +1,7 @@
-"""Runs the tiers' canaries: one small request that shows whether a tier can be used, so that no
-client has to find out.
+"""Runs the tiers' canaries: small requests that test whether a tier is usable, so that no client
+request has to.
 
-A canary may take many seconds, so each has a thread of its own and delays neither probes nor
+A canary may take many seconds, so each runs in its own thread and delays neither probes nor
 requests.
 """
 
@@ -16,25 +16,25 @@ from airouter.exchange.exchange import Exchange
 from airouter.routing.tiers.one_token import CANARY_LIMIT, OneTokenTier
 from airouter.telemetry.logs import Log
 
-_JOIN = 2.0  # seconds to wait for a canary that was told to stop
+_JOIN = 2.0  # seconds to wait for a canary to stop
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
     tier: OneTokenTier
     thread: threading.Thread
-    leash: socket.socket  # closing it ends the canary as a client that leaves ends a request
+    leash: socket.socket  # closing it cancels the canary, like a client's disconnect
 
     def stop(self) -> None:
         self.leash.close()
 
 
 class Canaries:
-    """At most one canary per tier at a time. Mutable state: those under way; used by the
+    """Runs at most one canary per tier at a time. Mutable state: the running canaries; used by the
     housekeeper's thread, and by `close()` after that thread has ended.
 
     Args:
-        tiers: the tiers of the present configuration; those that send no canaries are passed over.
+        tiers: returns the tiers of the current configuration; tiers without canaries are ignored.
     """
 
     def __init__(self, tiers: Callable[[], Iterable[object]], clock: Clock, log: Log) -> None:
@@ -44,7 +44,7 @@ class Canaries:
         self._running: list[_Running] = []
 
     def look(self) -> None:
-        """Start the canaries that are due; stop those of a configuration that has been replaced."""
+        """Start canaries that are due; stop those of a previous configuration."""
         tiers = list(_with_canaries(self._tiers()))
         for run in self._running:
             if run.tier not in tiers or not run.thread.is_alive():
@@ -56,7 +56,7 @@ class Canaries:
                 self._start(tier)
 
     def close(self) -> None:
-        """Stop those under way; their backends see the connections close. Idempotent."""
+        """Stop running canaries and close their connections. Idempotent."""
         running, self._running = self._running, []
         for run in running:
             run.stop()
@@ -73,28 +73,28 @@ class Canaries:
         try:
             send(tier, self._clock, client)
         except ClientGone:
-            pass  # told to stop
-        except Exception as error:  # a fault of ours: the tier has noted when the next one is due
+            pass  # stopped
+        except Exception as error:  # a bug; the tier has already scheduled the next canary
             self._log.error("A canary failed: %s: %s", type(error).__name__, str(error))
         finally:
             client.close()
 
 
 def prove(tiers: Iterable[object], clock: Clock) -> None:
-    """Run the canaries of all tiers here and now, for a program that has no housekeeper."""
+    """Run the canaries of all tiers synchronously, for programs without a housekeeper."""
     for tier in _with_canaries(tiers):
         if tier.canary_due():
             send(tier, clock)
 
 
 def send(tier: OneTokenTier, clock: Clock, client: socket.socket | None = None) -> None:
-    """Run one tier's canary to its end. It is no client's request: it has no record.
+    """Run one tier's canary to completion. It is not a client request and leaves no record.
 
     Args:
-        client: the canary ends when its other end is closed.
+        client: closing its other end cancels the canary.
 
     Raises:
-        ClientGone: it was.
+        ClientGone: the canary was cancelled.
     """
     exchange = Exchange(clock, client=client, client_ip="", total=CANARY_LIMIT + 10)
     try:

@@ -1,11 +1,11 @@
-"""The one place that reads time. Passed in wherever time matters, so that tests can move it."""
+"""The only module that reads the time. Clocks are passed in, so that tests can control them."""
 
 import re
 import time
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-# A zone by its rule, as POSIX has it: CET-1CEST,M3.5.0,M10.5.0/3 or <+03>-3.
+# A POSIX time zone rule: CET-1CEST,M3.5.0,M10.5.0/3 or <+03>-3.
 _NAME = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
 _OFFSET = r"[+-]?\d{1,3}(?::\d{2}){0,2}"
 _FOLDER = re.compile(r"^/.*/zoneinfo(?:\.default)?/(?:posix/|right/)?")
@@ -13,10 +13,10 @@ _RULE = re.compile(rf"{_NAME}{_OFFSET}(?:{_NAME}(?:{_OFFSET})?(?:,[^,\s]+,[^,\s]
 
 
 class Clock:
-    """Wall-clock time for people, monotonic seconds for measuring."""
+    """Wall-clock time for display, monotonic seconds for measuring."""
 
     monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)  # seconds since the epoch, for dates that others state
+    time = staticmethod(time.time)  # seconds since the epoch, to compare with dates in headers
 
     def __init__(self, zone: str | None = None) -> None:
         self._zone = ZoneInfo(zone) if zone else None
@@ -30,7 +30,7 @@ class Clock:
 
 
 def is_zone(name: str) -> bool:
-    """Whether it names a zone such as Europe/Berlin."""
+    """Whether `name` is a time zone such as Europe/Berlin."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -39,15 +39,18 @@ def is_zone(name: str) -> bool:
 
 
 def zone_name(text: str) -> str | None:
-    """The name of the zone that the variable TZ holds: as it is, behind a colon, or at the end
-    of a path. None: a file or a rule without a name. The C library has read it, and the system's
-    time is the one it means."""
+    """The zone name in a value of TZ: the value itself, after a colon, or at the end of a path.
+
+    Returns:
+        None for a file or rule without a name; the C library has already applied it to the system
+        time.
+    """
     name = _FOLDER.sub("", text.removeprefix(":"))
     return name if is_zone(name) else None
 
 
 def is_time_zone(text: str) -> bool:
-    """Whether the variable TZ may hold it: a name, a path to a zone's file, or a rule."""
+    """Whether `text` is a valid value of TZ: a name, a path to a zone file, or a rule."""
     if zone_name(text) is not None or _RULE.fullmatch(text):
         return True
     try:

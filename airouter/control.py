@@ -1,7 +1,7 @@
-"""What an operator tells one worker and all must obey: drain, reload, a model swap.
+"""Commands propagated to every worker: drain, reload, model swap.
 
-A request to /admin/* reaches one worker process; what it asks for is written to a small file that every worker looks at.
-The file belongs to one run of the server: gunicorn's master makes it, its workers inherit its path.
+A request to /admin/* reaches one worker process, which writes the command to a small file that all
+workers poll. gunicorn's master creates the file at startup; the workers inherit its path.
 """
 
 import fcntl
@@ -18,7 +18,8 @@ _EVENTS_KEPT = 100
 
 
 class Control:
-    """The file: `{"draining": bool, "generation": int, "events": [{"seq", …}]}`; replaced whole, under a lock."""
+    """The control file: `{"draining": bool, "generation": int, "events": [{"seq", …}]}`; replaced
+    atomically, under a lock."""
 
     def __init__(self, path: Path | None = None) -> None:
         given = path or os.environ.get(VARIABLE)
@@ -32,7 +33,8 @@ class Control:
         return state
 
     def stamp(self) -> tuple[int, int, int]:
-        """Changes whenever the file does; cheap. The time alone does not: two changes may fall within one tick."""
+        """A cheap fingerprint of the file. The modification time alone would not be enough, because
+        two changes may have the same timestamp."""
         try:
             found = self.path.stat()
         except OSError:
@@ -43,7 +45,7 @@ class Control:
         self._change(lambda state: state.update(draining=on))
 
     def reload(self) -> int:
-        """Ask every worker to take up the configuration; the new generation's number."""
+        """Make every worker reload the configuration; returns the new generation."""
 
         def bump(state: dict[str, Any]) -> None:
             state["generation"] += 1
@@ -76,5 +78,5 @@ class Control:
 
 
 def path_in(folder: Path) -> Path:
-    """Where the file is in a run's folder."""
+    """The path of the control file in the directory of a run."""
     return folder / "control.json"

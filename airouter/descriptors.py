@@ -1,16 +1,16 @@
-"""File descriptors: each client and each call to a backend takes one, and the usual soft limit
-(1,024; 256 on a Mac) is a matter of habit, not of need."""
+"""File descriptors: each client connection and each backend call needs one, so the usual soft limit
+(1,024; 256 on macOS) is raised."""
 
 import resource
 from contextlib import suppress
 
 _ENOUGH = 65_536
-_MAC = 10_240  # the most that macOS allows although its hard limit says "unlimited"
-_OWN = 64  # files, listeners, pipes, probes
+_MAC = 10_240  # the maximum on macOS, although its hard limit is "unlimited"
+_OWN = 64  # reserved for files, listeners, pipes, probes
 
 
 def raise_limit() -> int:
-    """Raise this process's soft limit towards its hard one; the limit as it is then."""
+    """Raise the soft limit of this process towards its hard limit; returns the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (_ENOUGH, _MAC):
         if hard != resource.RLIM_INFINITY:
@@ -24,6 +24,6 @@ def raise_limit() -> int:
 
 
 def affordable_threads(wanted: int, limit: int) -> int:
-    """How many requests at once a worker can serve: each may need its client's connection and a
-    backend's, and as many clients again may be idle."""
+    """The number of threads that a worker can use with `limit` file descriptors: three per thread,
+    for the client, a backend and an idle client."""
     return max(4, min(wanted, (limit - _OWN) // 3))

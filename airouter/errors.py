@@ -1,4 +1,5 @@
-"""One tree of errors: what status the client sees, who is to blame, and whether a backend may have received the request."""
+"""The router's exceptions. Each carries the client's HTTP status, the side at fault, and whether a
+backend may have received the request."""
 
 from typing import Any, Literal
 
@@ -8,11 +9,12 @@ Blame = Literal["client", "us", "upstream"]
 
 
 class RouterError(Exception):
-    """Anything that ends an exchange with an OpenAI-shaped error body.
+    """Ends an exchange with an OpenAI-shaped error body.
 
     Args:
-        message: one sentence for the caller that says what to do; never an exception's text.
-        retry_after: seconds, whole, for the `Retry-After` header.
+        message: one sentence for the client that says what to do; never the text of another
+            exception.
+        retry_after: value of the `Retry-After` header, in whole seconds.
     """
 
     status = 500
@@ -43,7 +45,7 @@ class RouterError(Exception):
         self.blame = blame or self.blame
 
     def body(self) -> dict[str, Any]:
-        """The error as OpenAI's clients expect it: `{"error": {message, type, param, code}}`."""
+        """The error in OpenAI's format: `{"error": {message, type, param, code}}`."""
         error: dict[str, Any] = {
             "message": self.message,
             "type": self.type,
@@ -56,7 +58,7 @@ class RouterError(Exception):
 
 
 class BadRequest(RouterError):
-    """The client sent something that no backend could answer."""
+    """The client sent an invalid request."""
 
     status = 400
     code = "invalid_request"
@@ -82,7 +84,7 @@ class TooLarge(BadRequest):
 
 
 class UnsupportedEncoding(BadRequest):
-    """The body is compressed in a way that is not understood here."""
+    """The body's Content-Encoding is not supported."""
 
     status = 415
     code = "unsupported_content_encoding"
@@ -96,20 +98,20 @@ class RequestTimeout(BadRequest):
 
 
 class ConfigError(RouterError):
-    """A configuration that cannot be used; the message says where and what would be right."""
+    """Invalid configuration; the message names the setting and the correction."""
 
     code = "invalid_configuration"
 
 
 class NoBackend(RouterError):
-    """Nothing is left that could answer."""
+    """No backend is available for the request."""
 
     status = 503
     code = "no_backend"
 
 
 class Busy(RouterError):
-    """The request was not admitted: too many are waiting, or it waited too long."""
+    """The request was not admitted: the queue is full, or the wait for a slot timed out."""
 
     status = 429
     code = "rate_limit_exceeded"
@@ -117,7 +119,7 @@ class Busy(RouterError):
 
 
 class DeadlineExceeded(RouterError):
-    """The exchange as a whole took too long; says nothing about a backend's health."""
+    """The exchange as a whole timed out; not counted against a backend's health."""
 
     status = 504
     code = "deadline_exceeded"
@@ -125,7 +127,7 @@ class DeadlineExceeded(RouterError):
 
 
 class UpstreamError(RouterError):
-    """A backend failed. `sent` tells whether it may have received the request."""
+    """A backend failed. `sent`: whether it may have received the request."""
 
     status = 502
     code = "upstream_error"
@@ -135,9 +137,10 @@ class UpstreamError(RouterError):
 
 
 class ConnectFailed(UpstreamError):
-    """No connection: the backend certainly did not see the request.
+    """Connecting failed: the backend has not received the request.
 
-    `down` tells whether it may merely not be up yet; a certificate that is not trusted stays so.
+    `down`: whether the backend may be temporarily down; False for an untrusted certificate, which
+    a retry does not fix.
     """
 
     code = "upstream_unreachable"
@@ -149,8 +152,8 @@ class ConnectFailed(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """One of the limits (connect, first_byte, idle, total) ran out; `phase` names it, `received` says whether the answer
-    had begun."""
+    """A timeout expired. `phase`: connect, first_byte, idle or total; `received`: whether the
+    answer had started."""
 
     status = 504
     code = "upstream_timeout"
@@ -164,11 +167,11 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamBroken(UpstreamError):
-    """The connection broke, or what came over it was not HTTP or not what was asked for.
+    """The connection broke, or the response was invalid.
 
-    `received` tells whether any byte of an answer had arrived, `resent` whether the request was
-    already sent a second time, because the connection it first went out on had been kept open from
-    before, and `silent` whether the backend had said nothing for a while before it closed.
+    `received`: whether any byte of the answer had arrived. `resent`: whether the request had
+    already been retried on a new connection, because the first attempt used a stale keep-alive
+    connection. `silent`: whether the backend had sent nothing for a while before it closed.
     """
 
     code = "upstream_broken"
@@ -183,8 +186,8 @@ class UpstreamBroken(UpstreamError):
 
 
 class UpstreamStatus(UpstreamError):
-    """The backend answered with an error status of its own. It may quote the request's headers: the
-    router's keys are masked before anything of it is read, cut or logged."""
+    """The backend answered with an error status. Its answer may quote the request's headers, so the
+    router's keys are masked before it is read, cut or logged."""
 
     def __init__(
         self, message: str, *, upstream_status: int, body: bytes, headers: dict[str, str]
@@ -196,9 +199,9 @@ class UpstreamStatus(UpstreamError):
 
 
 class PatienceOver(Exception):
-    """A decision takes longer than a finished answer is held for it. Never held against a
-    backend."""
+    """The decision took longer than `cascade.patience`, while a finished speculative answer waited.
+    Not counted as a failure of a backend."""
 
 
 class ClientGone(Exception):
-    """The client closed its connection; nobody is left to answer. Never held against a backend."""
+    """The client closed its connection. Not counted as a failure of a backend."""

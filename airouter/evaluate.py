@@ -1,10 +1,10 @@
-"""`python -m airouter evaluate FILE.jsonl`: how well the cascade decides on labelled prompts.
+"""`python -m airouter evaluate FILE.jsonl`: accuracy of the cascade on labelled prompts.
 
 A line is {"messages": [...], "label": "PRIMARY|COMPLEX|ENRICH|META", "also_ok": [...]}. A decision
-is right when it is the label or in `also_ok`, and for META also when it is PRIMARY: the prompt stays
-local and is not searched for. A prompt is covered when rules, cache or learned tier decided it,
-without a model call; a harmful error is ENRICH or COMPLEX sent to the primary, as a share of what is
-covered.
+is correct if it is the label or in `also_ok`; for META, PRIMARY is also correct, because the prompt
+stays local without a search. A prompt is covered if the rules, cache or learned tier decided it
+without a model call. A harmful error is ENRICH or COMPLEX sent to the primary, as a share of
+covered prompts.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from airouter.types import Decision, Features, Verdict
 INSTANT_TIERS = frozenset({"rules", "cache", "learned"})
 _CLASS_OF = {"SIMPLE": "PRIMARY", "MODERATE": "PRIMARY"}
 
-# What decides a request beyond the instant tiers: the composition root passes the configured cascade in.
+# Decides by the configured cascade; passed in by the composition root.
 Decider = Callable[[Features], Decision]
 
 
@@ -43,36 +43,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="make no model call: rules and learned tier only, no backend needed",
+        help="use the rules and learned tiers only; needs no backend",
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the results as JSON")
     parser.add_argument(
-        "--png", type=Path, metavar="OUT", help="draw coverage/accuracy curve and confusion matrix"
+        "--png",
+        type=Path,
+        metavar="OUT",
+        help="plot the coverage/accuracy curve and the confusion matrix",
     )
     parser.add_argument(
         "--model",
         type=Path,
         default=ROOT / "data" / "model",
-        help="folder of the learned model (--offline)",
+        help="directory of the learned model (with --offline)",
     )
 
 
 def run(args: argparse.Namespace, decider: Decider | None = None) -> int:
-    """Evaluate, print, write what was asked for; the exit status.
+    """Evaluate the prompts, print the report and write the requested files; returns the exit
+    status.
 
     Args:
-        decider: the configured cascade, for a run that is not --offline. It may call backends, and raise RouterError.
+        decider: the configured cascade, for a run without --offline. May call backends and raise
+            RouterError.
 
     Raises:
-        ConfigError: the file, the model or the arguments cannot be used.
+        ConfigError: the file, the model or the arguments are invalid.
     """
     if decider is None and not args.offline:
-        raise ConfigError("Asking the configured backends is not possible here; use --offline.")
+        raise ConfigError("The configured backends are not available here; use --offline.")
     decide = offline_decider(args.model) if args.offline else decider
     assert decide is not None
     outcomes = [outcome(record, decide) for record in read(args.file)]
     if not outcomes:
-        raise ConfigError(f"{args.file}: there is no prompt in it.")
+        raise ConfigError(f"{args.file}: the file contains no prompts.")
     found = figures(outcomes)
     print(text(found))
     if args.json:

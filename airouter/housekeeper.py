@@ -1,5 +1,5 @@
-"""The background thread of a worker: probes the backends for free, has canaries sent, and looks at
-what the operator asked for."""
+"""The background thread of a worker: probes backends, starts canaries, and applies commands from
+/admin/*."""
 
 import random
 import threading
@@ -14,14 +14,14 @@ from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health, ask_all
 
-_LOOK = 0.5  # seconds between looks at the control file, and the prober's resolution
+_LOOK = 0.5  # seconds between checks of the control file and of probes that are due
 _JITTER = 0.1
 _IDLE_AFTER = 60.0  # seconds without a request after which probing slows down
 
 
 class Housekeeper:
     """Started after the fork, stopped with the worker. Mutable state: when each backend is probed
-    next, and whether it was down at the last probe; its thread's own."""
+    next, and whether it was down at the last probe; used by its thread only."""
 
     def __init__(
         self,
@@ -47,10 +47,9 @@ class Housekeeper:
         self._stamp = (0, 0, 0)
         self._stopped = False
         self._wake = threading.Event()
-        self.looked = (
-            threading.Event()
-        )  # the first probe is over: what the backends serve is known, as far as they are up
-        self.found: dict[str, Health] = {}  # of each backend, what its last probe has found
+        # Set after the first probe: the models of reachable backends are known.
+        self.looked = threading.Event()
+        self.found: dict[str, Health] = {}  # result of the last probe by backend
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -65,11 +64,11 @@ class Housekeeper:
         self._canaries.close()
 
     def nudge(self) -> None:
-        """Look at once: something has changed."""
+        """Check at once, because something has changed."""
         self._wake.set()
 
     def _run(self) -> None:
-        wait = 0.0  # at once: what the backends serve is not known yet
+        wait = 0.0  # at once: the backends' models are not known yet
         while True:
             self._wake.wait(wait)
             self._wake.clear()
@@ -78,9 +77,7 @@ class Housekeeper:
             wait = _LOOK
             try:
                 self._look()
-            except (
-                Exception
-            ) as error:  # the thread must outlive a surprise, or nothing recovers any more
+            except Exception as error:  # keep the thread alive, or no backend recovers any more
                 self._log.error("Housekeeping failed: %s: %s", type(error).__name__, str(error))
             self.looked.set()
 
@@ -90,7 +87,7 @@ class Housekeeper:
             self._stamp = stamp
             self._on_control()
         self._probe()
-        self._canaries.look()  # after the probes, which tell what is up and what it serves
+        self._canaries.look()  # after the probes, which show which backends are up
 
     def _probe(self) -> None:
         now, settings = self._clock.monotonic(), self._settings()
@@ -111,7 +108,7 @@ class Housekeeper:
             self.found[name] = replace(health, body=None)
             self._note(backend, health)
             if health.healthy and backend.unread and backend.model_known:
-                continue  # due again at once: what is missing is in its list of models
+                continue  # probe again at once, to read its list of models
             slow = settings.idle_factor if idle or not backend.settings.local else 1
             self._due[name] = now + settings.interval * slow * random.uniform(
                 1 - _JITTER, 1 + _JITTER
@@ -124,13 +121,12 @@ class Housekeeper:
             loaded = backend.pause.reason == "loading"
             if loaded:
                 backend.pause.end()
-            # Requests may have found it refusing between two probes: then this one has closed its
-            # breaker.
+            # A request may have opened its breaker between two probes; this probe has closed it.
             reopened = before != "closed" and backend.breaker.state == "closed"
             if backend.name in self._down or loaded or reopened:
                 self._down.discard(backend.name)
                 backend.restarted()
-                self._due[backend.name] = 0.0  # at the next look: what it serves now
+                self._due[backend.name] = 0.0  # probe again, to read its current model
         elif health.refused:
             backend.breaker.probe_refused()
         if not health.healthy and not health.silent:

@@ -1,7 +1,7 @@
-"""JSON as servers and frontends really send it.
+"""A lenient JSON parser for answers of backends.
 
-Python's own encoder writes bare `NaN` and `Infinity`, JavaScript's cuts an emoji into two lone
-surrogates, some servers put a byte order mark first. Clients read all of that, so the router does.
+Python's encoder writes bare `NaN` and `Infinity`, JavaScript's may split an emoji into two lone
+surrogates, and some servers send a byte order mark. Clients accept all of this, so the router does.
 """
 
 import json
@@ -15,16 +15,16 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def loads(raw: bytes, most: int = ANSWER_ELEMENTS) -> Any:
-    """The value of a JSON text; strict parsing first, so that valid JSON costs nothing extra.
+    """Parse a JSON text, strictly at first, so that valid JSON has no extra cost.
 
-    Bytes that are not UTF-8 and lone surrogates become U+FFFD, so that what is read can be
-    written again. The constants NaN and Infinity become floats.
+    Bytes that are not UTF-8 and lone surrogates become U+FFFD, so that the value can be serialised
+    again. NaN and Infinity become floats.
 
     Args:
-        most: elements; a text of more is not parsed.
+        most: maximum number of elements, checked before parsing.
 
     Raises:
-        ValueError: it is not JSON even so, or has too many elements.
+        ValueError: not JSON even by lenient rules, or too many elements.
     """
     if too_many(raw, most):
         raise ValueError(f"more than {most:,} elements")
@@ -40,7 +40,7 @@ def loads(raw: bytes, most: int = ANSWER_ELEMENTS) -> Any:
 
 
 def without_bom(raw: bytes) -> bytes:
-    """The text without a byte order mark, which most parsers refuse."""
+    """The text without a byte order mark, which most parsers reject."""
     return raw.removeprefix(_BOM)
 
 

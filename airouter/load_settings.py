@@ -1,5 +1,5 @@
-"""From YAML file and environment to `Settings`. Any mistake ends in one sentence: where it is
-and what would be right. All mistakes are told at once, a line each."""
+"""Loads `Settings` from the YAML file and the environment. Each mistake is reported as one sentence
+that names the setting and the correction; all mistakes are reported at once, one per line."""
 
 import difflib
 import json
@@ -46,7 +46,7 @@ def _switch(value: str) -> bool | str:
     return _TRUE.get(value.strip().lower(), value)
 
 
-# Environment variable -> (path in the configuration, how its text is read).
+# Environment variable -> (setting, parser of its text).
 ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "ROUTER_URL": ("backends.router.url", _text),
     "ROUTER_MODEL": ("backends.router.model", _text),
@@ -73,8 +73,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "ALLOW_OPEN": ("server.allow_open", _switch),
     "HOST": ("server.host", _text),
     "PORT": ("server.port", _text),
-    # Later than the short ones, so that they win: other programs set HOST for purposes of their
-    # own.
+    # After HOST and PORT, so that these take precedence: other programs set HOST, too.
     "AIROUTER_HOST": ("server.host", _text),
     "AIROUTER_PORT": ("server.port", _text),
     "WORKERS": ("server.workers", _text),
@@ -83,13 +82,13 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CASCADE_TIERS": ("cascade.tiers", _list),
     "SPECULATION": ("speculation.enabled", _switch),
 }
-# What a backend is that only the environment names.
+# Defaults of backends that are configured by environment variables alone.
 _BORN_OF_ENVIRONMENT: Mapping[str, Mapping[str, Any]] = {
     "router": {"kind": "vllm"},
     "primary": {"kind": "vllm"},
     "xai": {"kind": "xai", "local": False},
 }
-# These may also come from a file: /run/secrets/<name in lower case>, or the path in <NAME>_FILE.
+# May also be read from a file: the path in <NAME>_FILE, or /run/secrets/<name in lower case>.
 SECRETS = ("API_KEY", "ADMIN_KEY", "XAI_API_KEY")
 
 
@@ -102,8 +101,8 @@ def load_settings(
     """Read and validate the configuration.
 
     Raises:
-        ConfigError: with one sentence for each mistake, which names the place and says what would
-            be right; more than one are lines of their own below a heading.
+        ConfigError: one sentence per mistake, naming the setting and the correction; several
+            mistakes are listed below a heading, one per line.
     """
     environ = os.environ if environ is None else environ
     path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
@@ -115,7 +114,7 @@ def load_settings(
             value = (_environment_value(name, environ, secrets_dir) or "").strip()
         except ConfigError as error:
             mistakes.append(error.message)
-            value = "unreadable"  # it is meant to be set: nothing else is wrong for its absence
+            value = "unreadable"  # counts as set, so that no error about a missing key follows
         if value and _is_meant_for_us(name, value):
             _put(data, target, read(value))
             used[target] = name
@@ -130,15 +129,14 @@ _warned: set[tuple[str, str]] = set()
 
 
 def _is_meant_for_us(name: str, value: str) -> bool:
-    """Whether a variable that other programs set as well holds what we mean by it. One that does
-    not is left aside with a warning: the setting without it is the safer one (loopback, the
-    system's time zone)."""
+    """Whether a variable that other programs set, too, holds a value meant for the router. If not,
+    it is ignored with a warning; the default is the safer choice (loopback, system time zone)."""
     why = None
     if name == "HOST" and not _resolves(
         value
     ):  # conda's holds its platform, x86_64-conda-linux-gnu
-        why = "it is no address of this machine; AIROUTER_HOST is read first"
-    elif name.endswith("PORT") and "://" in value:  # Kubernetes' of a service called "airouter"
+        why = "it is not an address of this machine; use AIROUTER_HOST, which takes precedence"
+    elif name.endswith("PORT") and "://" in value:  # set by Kubernetes for a service "airouter"
         why = "it is a URL, not a port"
     elif name == "TZ" and not clock.is_time_zone(value):
         why = "it is not a time zone such as Europe/Berlin"
@@ -151,7 +149,7 @@ def _is_meant_for_us(name: str, value: str) -> bool:
 
 
 def _resolves(host: str) -> bool:
-    if _PLATFORM.search(host):  # not looked up: a search domain may answer for any name
+    if _PLATFORM.search(host):  # no DNS lookup: a search domain may resolve any name
         return False
     try:
         socket.getaddrinfo(host.strip("[]"), None)
@@ -161,32 +159,35 @@ def _resolves(host: str) -> bool:
 
 
 def check_address(settings: Settings) -> None:
-    """Raises ConfigError when the router cannot listen where it is told to, as far as its name
-    tells."""
+    """Check that `server.host` can be resolved.
+
+    Raises:
+        ConfigError: it is neither an address nor a resolvable name.
+    """
     if not _resolves(settings.server.host):
         raise ConfigError(
-            f"server.host is {settings.server.host!r}, which is neither an address nor a name that "
-            "this machine can resolve; write one such as 127.0.0.1 or 0.0.0.0."
+            f"server.host is {settings.server.host!r}, which is neither an IP address nor a host "
+            "name that this machine can resolve; use an address such as 127.0.0.1 or 0.0.0.0."
         )
 
 
 def as_text(mistakes: Sequence[str]) -> str:
-    """One mistake as it is; several as lines below a heading."""
+    """A single error as a sentence; several as a list below a heading."""
     if len(mistakes) == 1:
         return mistakes[0]
-    return "\n  ".join((f"The configuration has {len(mistakes)} mistakes:", *mistakes))
+    return "\n  ".join((f"The configuration has {len(mistakes)} errors:", *mistakes))
 
 
 def _validate(
     data: dict[str, Any], path: Path, used: Mapping[str, str], mistakes: list[str]
 ) -> Settings | None:
-    """The settings; None where they cannot be made, with the reasons added to `mistakes`.
+    """The settings; None if they are invalid, with the reasons added to `mistakes`.
 
-    Whether values fit together is looked at only where each is valid by itself: those that are not
-    are taken out, and the rest is looked at again.
+    Checks across settings run only on values that are valid by themselves: invalid ones are
+    removed and the rest is validated again.
     """
     told: set[tuple[int | str, ...]] = set()
-    hidden = False  # whether what seems not to fit together may only follow from what was taken out
+    hidden = False  # whether an inconsistency may be caused by a value that was removed
     while True:
         try:
             return Settings.model_validate(data)
@@ -203,7 +204,7 @@ def _validate(
 
 
 def _decides(loc: tuple[int | str, ...]) -> bool:
-    """Whether other settings' validity depends on the one at `loc`."""
+    """Whether checks across settings depend on the one at `loc`."""
     section, name = loc[:1], loc[-1:]
     if section == ("backends",):
         return len(loc) < 3 or name in (("api_key",), ("local",))
@@ -213,21 +214,21 @@ def _decides(loc: tuple[int | str, ...]) -> bool:
 
 
 def _take_out(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
-    """Remove the value at `loc`, or of its parents the innermost that is there; whether one was."""
+    """Remove the value at `loc`, or its innermost existing parent; returns whether one existed."""
     for depth, name in enumerate(loc):
         below = data.get(name)
         if depth + 1 < len(loc) and isinstance(below, dict) and loc[depth + 1] in below:
             data = below
             continue
         if name == "url" and below is not None:
-            data[name] = "http://127.0.0.1:9"  # a backend is meant, whatever is wrong with its URL
+            data[name] = "http://127.0.0.1:9"  # placeholder: the backend counts as configured
             return True
         return data.pop(name, data) is not data
     return False
 
 
 def _anchored(settings: Settings) -> Settings:
-    """Relative folders are meant from the project's root, whatever the current directory is."""
+    """Resolve relative directories against the project's root, not the current directory."""
     logging = settings.logging.model_copy(update={"dir": ROOT / settings.logging.dir})
     learned = settings.cascade.learned.model_copy(
         update={"model": ROOT / settings.cascade.learned.model}
@@ -243,7 +244,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
-            f"The configuration file {path} does not exist; set ROUTER_CONFIG to one that does."
+            f"The configuration file {path} does not exist; set ROUTER_CONFIG to an existing file."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
@@ -256,7 +257,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} must be a mapping of sections such as backends: and routes:.")
+        raise ConfigError(f"{path} must be a mapping with sections such as backends: and routes:.")
     return data
 
 
@@ -268,13 +269,13 @@ def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path)
     path = Path(file) if file else secrets_dir / name.lower()
     try:
         raw = path.read_bytes()
-        return raw.decode(json.detect_encoding(raw)) or None  # editors on Windows write UTF-16, too
+        return raw.decode(json.detect_encoding(raw)) or None  # some Windows editors write UTF-16
     except UnicodeDecodeError:
-        raise ConfigError(f"{name}: the file {path} is not text in UTF-8.") from None
+        raise ConfigError(f"{name}: the file {path} is not UTF-8 text.") from None
     except OSError as error:
         if file:
             raise ConfigError(
-                f"{name}_FILE names {file}, which cannot be read: {error.strerror}."
+                f"{name}_FILE: the file {file} cannot be read: {error.strerror}."
             ) from None
         return None
 
@@ -292,42 +293,43 @@ def _put(data: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _sentences(first: ErrorDetails, path: Path, used: Mapping[str, str]) -> list[str]:
-    """What pydantic says of one value, in our words; a sentence for each thing that does not
-    fit."""
+    """Pydantic's error for one value as sentences, one for each problem."""
     where = ".".join(str(part) for part in first["loc"])
     by_env = used.get(where) or next(
         (name for name, (target, _) in ENVIRONMENT.items() if target == where), None
     )
     source = (
-        f"{path.name}: {where}" + (f" (or the environment's {by_env})" if by_env else "")
+        f"{path.name}: {where}" + (f" (environment: {by_env})" if by_env else "")
         if where
         else path.name
     )
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}."
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"valid settings here: {', '.join(known)}."
+        )
         return [f"{source} is not a setting; {hint}"]
     lines = first["msg"].removeprefix("Value error, ").splitlines()
     return [f"{source}: {line[:1].lower()}{_with_variables(line[1:])}." for line in lines]
 
 
 def _with_variables(text: str) -> str:
-    """Beside each setting that a sentence asks for, the environment variable that sets it."""
+    """The sentence with the environment variable added after each setting that it asks for."""
     for name, (target, _) in ENVIRONMENT.items():
         text = re.sub(rf"(set .*){re.escape(target)}\b(?!\.)", rf"\g<1>{target} ({name})", text)
     return text
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    """The setting names that exist where an unknown one was found."""
+    """The valid setting names in the section that contains the unknown one."""
     model: Any = Settings
     for part in loc[:-1]:
         fields = getattr(model, "model_fields", None)
         if fields and part in fields:
             annotation = fields[part].annotation
             args = getattr(annotation, "__args__", ())
-            # a dict of sections: its key is skipped, its value's model counts
+            # a dict of sections: skip the key, descend into the value's model
             model = (
                 annotation
                 if not args

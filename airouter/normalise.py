@@ -1,21 +1,21 @@
-"""Values that backends accept although OpenAI documents another type, written as documented.
-What is not understood stays as it is, for the checks to refuse."""
+"""Normalises values that backends accept although OpenAI documents another type. Other values are
+left unchanged for validation to reject."""
 
 from typing import Any
 
 from airouter.types import Endpoint
 
-AS_MANY_AS_FIT = -1  # what LM Studio, llama.cpp and Ollama call an answer without a limit
-_LARGEST = 2**53  # integers above are not exact as floats
+AS_MANY_AS_FIT = -1  # no limit, as in LM Studio, llama.cpp and Ollama
+_LARGEST = 2**53  # larger integers are not exact as floats
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def payload(endpoint: Endpoint, given: dict[str, Any], adjusted: list[str]) -> dict[str, Any]:
-    """The payload with numbers, switches and parts of a content in their documented types: the
-    one given when they are.
+    """The payload with numbers, booleans and content parts in their documented types; the same
+    object if nothing has to be changed.
 
     Args:
-        adjusted: takes one note for each field that was read otherwise than it was written.
+        adjusted: receives one note per normalised field.
     """
     changed: dict[str, Any] = {}
     for name, read in _READERS:
@@ -31,7 +31,7 @@ def payload(endpoint: Endpoint, given: dict[str, Any], adjusted: list[str]) -> d
         messages = _messages(given.get("messages"))
         if messages is not None:
             changed["messages"] = messages
-            adjusted.append("parts of a content written as objects with a type")
+            adjusted.append("content parts converted to objects with a type")
     return {**given, **changed} if changed else given
 
 
@@ -64,7 +64,7 @@ def _exact(value: float) -> bool:
 
 
 def _limit(value: Any) -> Any:
-    """A limit in tokens. Ollama calls "until the window is full" -2."""
+    """A limit in tokens. In Ollama, -2 means "until the context window is full"."""
     value = _integer(value)
     return AS_MANY_AS_FIT if value == -2 else value
 
@@ -78,8 +78,8 @@ _READERS = (
 
 
 def _messages(messages: Any) -> list[Any] | None:
-    """The messages with each part of a content as an object with a type; None when they are so
-    already."""
+    """The messages with each content part as an object with a type; None if nothing has to be
+    changed."""
     if not isinstance(messages, list):
         return None
     changed = False
@@ -96,7 +96,7 @@ def _messages(messages: Any) -> list[Any] | None:
 
 
 def _parts(content: Any) -> list[Any] | None:
-    if isinstance(content, dict) and "type" in content:  # one part without its list
+    if isinstance(content, dict) and "type" in content:  # a single part without a list
         return [_part(content)]
     if not isinstance(content, list):
         return None

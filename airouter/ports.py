@@ -1,4 +1,4 @@
-"""What the library asks of the parts that are composed around it (see `app.py`)."""
+"""Protocols of the parts that `app.py` injects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -7,19 +7,20 @@ from airouter.types import ExchangeRecord, HttpRequest
 
 
 class Sink(Protocol):
-    """Receives the record of every finished exchange. Must return at once and must not raise."""
+    """Receives the record of every finished exchange. Must not block and must not raise."""
 
     def emit(self, record: ExchangeRecord) -> None: ...
 
 
 class Provider(Protocol):
-    """What a kind of backend is: how a request to it is made and its answer read. Stateless; see `providers.py`."""
+    """A kind of backend: how requests are built and answers are parsed. Stateless; see
+    `providers.py`."""
 
     kind: str
-    health_path: str | None  # None: ask /v1/models instead
+    health_path: str | None  # None: probe /v1/models
     continues: bool  # can continue a cut answer (continue_final_message)
-    constrains: bool  # can constrain an answer to a choice and return log-probabilities
-    adds_usage: bool  # understands stream_options.include_usage
+    constrains: bool  # supports constrained decoding with log-probabilities
+    adds_usage: bool  # supports stream_options.include_usage
 
     searches: bool  # can search the web
 

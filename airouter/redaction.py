@@ -1,10 +1,10 @@
-"""Keeps the router's own keys out of what it sends and writes: a backend may quote the key it was
-sent in an error.
+"""Masks the router's own keys in everything it sends and writes, because a backend may quote the
+key it received, e.g. in an error.
 
-A key is masked by stars of the same length, so that a declared length of a body stays right. It is
-also found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8
-characters, plain lower-case words and well-known placeholders are left alone: to mask them would
-spoil ordinary text.
+A key is replaced by asterisks of the same length, so that a declared body length stays correct. It
+is also found percent-encoded, escaped for JSON or HTML, and in base64. Keys of fewer than 8
+characters, plain lower-case words and well-known placeholders are not masked, because this would
+corrupt ordinary text.
 """
 
 import base64
@@ -26,13 +26,13 @@ _WORD = re.compile(r"[a-z]+")
 
 
 class _Known:
-    """The keys as they may be written; replaced whole, and only ever added to: a key that a reload
-    has just replaced is a secret still."""
+    """All known keys in all encodings. Keys are never removed, because a key replaced by a reload
+    is still secret."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.keys: frozenset[str] = frozenset()
-        # Longest first: one may contain another.
+        # Longest first, because one form may contain another.
         self.forms: tuple[bytes, ...] = ()
         self.plain: tuple[bytes, ...] = ()  # not base64
 
@@ -41,7 +41,7 @@ _known = _Known()
 
 
 def protect(keys: Iterable[str | None]) -> None:
-    """Mask these keys from now on, beside those known before."""
+    """Add keys to those that are masked."""
     with _known.lock:
         _known.keys |= {key for key in keys if key and _is_secret(key)}
         plain = {form for key in _known.keys for form in _plain(key)}
@@ -51,13 +51,12 @@ def protect(keys: Iterable[str | None]) -> None:
 
 
 def masked(data: bytes) -> bytes:
-    """The bytes with every known key masked; the same object when there is none in them."""
+    """The bytes with all known keys masked; the same object if they contain none."""
     return _replaced(data, _known.forms)
 
 
 def masked_plain(data: bytes) -> bytes:
-    """`masked()` without looking for base64, at a third of the cost: for the pieces of an
-    answer."""
+    """`masked()` without base64, at a third of the cost, for the chunks of an answer."""
     return _replaced(data, _known.plain)
 
 
@@ -78,7 +77,7 @@ def masked_text(text: str) -> str:
 
 
 def masked_json(value: Any) -> Any:
-    """`masked()` for what was parsed: whatever escapes the text had, it has them no more."""
+    """`masked()` for a parsed value, in which all escapes have been resolved."""
     if not _known.forms:
         return value
     raw = orjson.dumps(value)
@@ -87,26 +86,26 @@ def masked_json(value: Any) -> Any:
 
 
 class Stream:
-    """`masked()` for a body that comes in pieces: a key may begin in one and end in the next."""
+    """`masked()` for a body in chunks, since a key may span two of them."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What may be sent on; the beginning of what might be a key is held back."""
+        """The data that can be passed on; a possible start of a key is held back."""
         data = masked(self._held + data)
         keep = max((_begun(data, form) for form in _known.forms), default=0)
         self._held = data[len(data) - keep :]
         return data[: len(data) - keep]
 
     def flush(self) -> bytes:
-        """What was held back, at the body's end."""
+        """The data held back; called at the end of the body."""
         held, self._held = self._held, b""
         return held
 
 
 def _begun(data: bytes, form: bytes) -> int:
-    """How many bytes at the end of `data` are a beginning of `form`, at most all but its last."""
+    """The length of the longest proper prefix of `form` at the end of `data`."""
     at = data.find(form[:1], max(0, len(data) - len(form) + 1))
     while at >= 0:
         if form.startswith(data[at:]):
@@ -120,7 +119,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _plain(key: str) -> set[bytes]:
-    """A key as it may be written in a header, an address, a JSON or an HTML text."""
+    """A key as encoded in headers, URLs, JSON or HTML."""
     texts = {key, quote(key), quote(key, safe=""), quote_plus(key), html.escape(key)}
     for ascii_only in (True, False):
         escaped = json.dumps(key, ensure_ascii=ascii_only)[1:-1]
@@ -130,12 +129,12 @@ def _plain(key: str) -> set[bytes]:
 
 
 def _base64(key: str) -> set[bytes]:
-    """What is certain of a key in base64, wherever it begins in a longer text."""
+    """The invariant parts of a key's base64 form, for each alignment within a longer text."""
     raw = key.encode("utf-8")
     if len(raw) < 2 * _SHORTEST:
         return set()
     forms = set()
-    for before in range(3):  # bytes in front of it that share a group of three with it
+    for before in range(3):  # bytes before the key in its first group of three
         whole = base64.b64encode(b"\0" * before + raw)
         sure = whole[(0, 2, 3)[before] :].rstrip(b"=")
         if (before + len(raw)) % 3:

@@ -1,9 +1,9 @@
-"""What a client sent, checked as far as the router must understand it, and otherwise untouched:
-unknown fields survive.
+"""Parses and validates client requests, as far as the router needs to understand them. Unknown
+fields are passed on unchanged.
 
-Backends accept more than OpenAI documents: numbers as text, parts of a content as plain strings.
-What has one plain meaning is read so (`normalise.py`); what has none is refused with the
-parameter's name."""
+Backends accept more than OpenAI documents, such as numbers as text or plain strings as content
+parts. Unambiguous values are normalised (`normalise.py`); others are refused with the name of the
+parameter."""
 
 from typing import Any, NoReturn
 
@@ -16,17 +16,14 @@ from airouter.types import Endpoint
 
 _MAX_MODEL_NAME = 256
 AS_MANY_AS_FIT = normalise.AS_MANY_AS_FIT
-TEXT_PARTS = (
-    "text",
-    "input_text",
-    "output_text",
-)  # the last two: of the responses API, which vLLM takes here as well
-_MAX_DEPTH = 200  # what is read must be written again for a backend, and orjson writes 254 levels
+# input_text and output_text belong to the Responses API; vLLM accepts them in chat requests, too.
+TEXT_PARTS = ("text", "input_text", "output_text")
+_MAX_DEPTH = 200  # orjson serialises at most 254 levels
 
 
 class ChatRequest:
-    """A typed view on a payload. `messages` is empty for text completions and embeddings;
-    `adjusted` says what was read otherwise than it was written."""
+    """A typed view of a payload. `messages` is empty for text completions and embeddings;
+    `adjusted` describes values that were normalised."""
 
     __slots__ = ("adjusted", "endpoint", "messages", "model", "payload", "stream", "wants_usage")
 
@@ -48,11 +45,11 @@ class ChatRequest:
 
     @property
     def choices(self) -> int:
-        """How many choices an answer has: `n` for each prompt."""
+        """The number of choices in the answer: `n` per prompt."""
         n: int = self.payload.get("n") or 1
         prompts = self.payload.get("prompt") if self.endpoint == "completions" else None
         if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
-            return n * len(prompts)  # a list of numbers is one prompt, in tokens
+            return n * len(prompts)  # a list of integers is a single prompt, in tokens
         return n
 
 
@@ -63,19 +60,21 @@ def parse_json(
     *,
     most_elements: int = 2_000_000,
 ) -> dict[str, Any]:
-    """The body as an object.
+    """Parse a request body into a JSON object.
 
     Args:
-        adjusted: takes a note when characters of the text had to be replaced.
-        most_elements: above it the body is not even parsed (`server.max_json_elements`).
+        adjusted: receives a note if invalid characters were replaced.
+        most_elements: maximum number of JSON elements (`server.max_json_elements`), checked before
+            parsing.
 
     Raises:
-        TooLarge: it has more elements.
-        BadRequest: it is not JSON, not an object, or not declared as JSON.
+        TooLarge: the body has more elements.
+        BadRequest: the body is not JSON, not an object, or not declared as JSON.
     """
     if content_type and "json" not in content_type.partition(";")[0].lower():
         raise BadRequest(
-            f"Send the body as JSON with 'Content-Type: application/json'; it came as {content_type[:80]!r}.",
+            "Send the body as JSON with 'Content-Type: application/json'; "
+            f"got {content_type[:80]!r}.",
             code="invalid_content_type",
         )
     if not raw.strip():
@@ -83,7 +82,7 @@ def parse_json(
     if too_many(raw, most_elements):
         raise TooLarge(
             f"The body has more than {most_elements:,} JSON elements (server.max_json_elements); "
-            "send fewer, or several requests.",
+            "split it into several requests.",
             code="too_many_elements",
         )
     try:
@@ -94,11 +93,12 @@ def parse_json(
                 "The body is not valid UTF-8; send JSON encoded as UTF-8.", code="invalid_json"
             ) from None
         raise BadRequest(
-            f"The body is not valid JSON: {str(error).split(': line')[0]} (line {error.lineno}, column {error.colno}).",
+            f"The body is not valid JSON: {str(error).split(': line')[0]} "
+            f"(line {error.lineno}, column {error.colno}).",
             code="invalid_json",
         ) from None
     if replaced and adjusted is not None:
-        adjusted.append("half characters (lone surrogates) replaced by U+FFFD")
+        adjusted.append("lone surrogates replaced by U+FFFD")
     if not isinstance(payload, dict):
         raise BadRequest('The body must be a JSON object such as {"model": …, "messages": […]}.')
     if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _too_deep(payload):
@@ -125,14 +125,14 @@ def _too_deep(payload: dict[str, Any]) -> bool:
 def parse_request(
     endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str] | None = None
 ) -> ChatRequest:
-    """Check what the router relies on. The payload given is not edited: what is read otherwise
-    goes into a copy.
+    """Validate the fields that the router uses. The payload is not modified; normalised values go
+    into a copy.
 
     Args:
-        adjusted: what was already changed, for the X-Router-Adjusted header.
+        adjusted: earlier changes, for the X-Router-Adjusted header.
 
     Raises:
-        BadRequest: with the name of the parameter that is wrong and what it should be.
+        BadRequest: names the invalid parameter and what is expected.
     """
     notes = list(adjusted or ())
     payload = normalise.payload(endpoint, payload, notes)
@@ -158,7 +158,7 @@ def _check_options(endpoint: Endpoint, payload: dict[str, Any]) -> None:
         _refuse("stream", "must be true or false")
     for name in ("max_tokens", "max_completion_tokens"):
         value = payload.get(name)
-        # 0 with a text completion: "echo my prompt, write nothing".
+        # 0 in a text completion: echo the prompt, generate nothing.
         if value is not None and not (
             _is_integer(value)
             and (
@@ -216,7 +216,7 @@ def _refuse(param: str, what: str) -> NoReturn:
 
 
 def text_of(message: dict[str, Any]) -> str:
-    """The text of a message, whatever the shape of its content; "" when it has none."""
+    """The text of a message, for content of any type; "" if it has none."""
     content = message.get("content")
     if isinstance(content, str):
         return content

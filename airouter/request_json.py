@@ -1,8 +1,7 @@
-"""JSON as other programs write it: with a byte order mark, in UTF-16, or with half of a
-surrogate pair in its strings.
+"""Parses request bodies, including JSON with a byte order mark, in UTF-16 or with lone surrogates.
 
-orjson reads what is correct, and refuses the rest. What Python's own parser, which most backends
-use, would accept without changing its meaning is read here a second time, and made correct."""
+orjson parses valid JSON and rejects everything else. JSON that Python's own parser, which most
+backends use, accepts without changing its meaning is parsed again here and corrected."""
 
 import json
 import re
@@ -12,20 +11,22 @@ import orjson
 
 from airouter.lenient_json import well_formed
 
-# Bytes that the second reading can help with: an escaped or encoded surrogate, a byte order mark,
-# UTF-16 or UTF-32.
+# Signs that a second parse may help: an escaped or encoded surrogate, a byte order mark, UTF-16 or
+# UTF-32.
 _ODD = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|.?\x00)", re.DOTALL
 )
-_LARGEST = 2**64 - 1  # what orjson writes
+_LARGEST = 2**64 - 1  # the largest integer that orjson serialises
 
 
 def loads(raw: bytes) -> tuple[Any, bool]:
-    """The value, and whether characters were replaced: a lone surrogate, which cannot be sent
-    on, becomes U+FFFD.
+    """Parse a JSON text.
+
+    Returns:
+        The value, and whether lone surrogates, which cannot be encoded, were replaced by U+FFFD.
 
     Raises:
-        orjson.JSONDecodeError: it is not JSON, with the position.
+        orjson.JSONDecodeError: not JSON; contains the position.
     """
     try:
         return orjson.loads(raw), False
@@ -42,8 +43,8 @@ def loads(raw: bytes) -> tuple[Any, bool]:
 
 
 def _whole_characters(value: Any) -> tuple[Any, bool]:
-    """The value without lone surrogates. Written again and read, because only orjson bounds the
-    depth it accepts."""
+    """The value without lone surrogates. Serialised and parsed again, because only orjson limits
+    the nesting depth."""
     text = json.dumps(value, ensure_ascii=False)
     whole = well_formed(text)
     return orjson.loads(whole), whole != text
@@ -54,6 +55,6 @@ def _refused(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    """As orjson reads it: an integer of more than 64 bits is a float."""
+    """Like orjson: an integer of more than 64 bits becomes a float."""
     number = int(digits)
     return number if -(2**63) <= number <= _LARGEST else float(number)

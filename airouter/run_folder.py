@@ -1,8 +1,8 @@
-"""The temporary folder of one run of the server: its control file, and the metrics that its workers
-share.
+"""The temporary directory of one run of the server: the control file, and metrics shared by
+workers.
 
-It is removed when the process that made it ends. After a SIGKILL nothing can do that, so each start
-also removes what earlier runs of this user have left. A run that lives holds a lock in its folder.
+It is removed when the process that created it exits. A SIGKILL prevents this, so each start also
+removes directories of this user's earlier runs. A live run holds a lock in its directory.
 """
 
 import atexit
@@ -18,11 +18,11 @@ _LOCK = "run.lock"
 
 
 def make() -> Path:
-    """A new folder (0700) that exists as long as this process."""
+    """Create a directory (mode 0700) that is removed when this process exits."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    # Locked before it has its name: a sweep that finds it cannot take it for a dead run's. Forked
-    # workers share the lock, which therefore lasts until the last of them has ended.
+    # Locked before it gets its name, so that a concurrent sweep cannot mistake it for that of a
+    # dead run. Forked workers share the lock, so it is held until the last of them exits.
     fresh = folder / f".{_LOCK}"
     lock = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -38,7 +38,7 @@ def make() -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove a run's folder; never raises."""
+    """Remove the directory of a run; never raises."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -49,12 +49,12 @@ def _sweep() -> None:
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # no folder of a run, or just removed
+        except OSError:  # not the directory of a run, or just removed
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(folder)
-        except OSError:  # its run lives
+        except OSError:  # locked by a live run
             pass
         finally:
             os.close(lock)

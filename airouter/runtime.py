@@ -1,4 +1,4 @@
-"""What lives as long as the process, and what lives as long as one configuration."""
+"""Objects that live as long as the process (`Runtime`) or one configuration (`State`)."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ class Closable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that follows from one configuration; replaced as a whole."""
+    """Everything that depends on the configuration; replaced as a whole on reload."""
 
     settings: Settings
     backends: Mapping[str, Backend]
@@ -40,10 +40,10 @@ class State:
 
 
 class Runtime:
-    """Built in app.py. A request reads `state` once and keeps what it read.
+    """Built in app.py. A request reads `state` once and keeps using it after a reload.
 
-    Mutable state: `state`, `draining`, `last_request` (plain attributes, replaced whole), and what of the control file
-    was already obeyed (under a lock).
+    Mutable state: `state`, `draining`, `last_request` (plain attributes, replaced as a whole), and
+    which commands of the control file have been applied (under a lock).
     """
 
     def __init__(
@@ -74,9 +74,8 @@ class Runtime:
         now = control.read()
         self._generation = now["generation"]
         self._event_seen = 0
-        self._obeying = (
-            threading.Lock()
-        )  # the housekeeper and a request to /admin/* may read the control file at once
+        # The housekeeper and a request to /admin/* may apply the control file concurrently.
+        self._obeying = threading.Lock()
         self.housekeeper = Housekeeper(
             lambda: self.state.backends,
             lambda: self.state.settings.probes,
@@ -88,30 +87,31 @@ class Runtime:
             log,
         )
 
-    # What the operator asks for -------------------------------------------------------------------------------------
+    # Operator commands ------------------------------------------------------------
 
     @property
     def generation(self) -> int:
-        """How often the configuration has been reloaded, as far as this worker knows."""
+        """The number of reloads applied by this worker."""
         return int(self._generation)
 
     def reload(self) -> None:
-        """Take up the configuration as it is now, here and then in every worker; requests under way keep theirs.
+        """Reload the configuration in this worker, then in all others; requests in flight keep the
+        old one.
 
         Raises:
-            ConfigError: it cannot be used; nothing has changed.
+            ConfigError: the configuration is invalid; nothing has changed.
         """
         with self._obeying:
             self.state = self._rebuild(self.state)
             self._generation = self.control.reload()
-        self.housekeeper.nudge()  # the new configuration's tiers may need their canaries
+        self.housekeeper.nudge()  # tiers of the new configuration may need canaries
         self.log.info("Configuration reloaded (generation %d)", self._generation)
 
     def announce(self, event: dict[str, Any]) -> None:
-        """Tell every worker of an event.
+        """Propagate an event to every worker.
 
         Raises:
-            BadRequest: it is not one, or names no backend of this configuration.
+            BadRequest: the event is unknown or invalid, or names no backend of this configuration.
         """
         if event.get("event") not in EVENTS:
             raise BadRequest(
@@ -143,13 +143,14 @@ class Runtime:
         self._obey()
 
     def drain(self, on: bool) -> None:
-        """Take this server out of its load balancer: readiness answers 503; what comes is still served."""
+        """Take this server out of rotation: readiness returns 503; requests are still served."""
         with self._obeying:
             self.draining = on
             self.control.drain(on)
 
     def stop(self) -> None:
-        """SIGTERM: requests under way may go on for `timeouts.drain` seconds. A second one does not lengthen that."""
+        """Handle SIGTERM: requests in flight may take another `timeouts.drain` seconds. A second
+        signal does not extend this."""
         self.draining = True
         self.shutdown.at = min(
             self.shutdown.at, self.clock.monotonic() + self.state.settings.timeouts.drain
@@ -185,7 +186,7 @@ class Runtime:
                 backend.pause.end()
             elif event["event"] == "backend.in":
                 backend.restarted()
-                backend.breaker.probe_passed()  # whoever brings it back has seen it up
+                backend.breaker.probe_passed()  # the operator says that it is up
                 backend.out = False
             elif event["event"] == "backend.out":
                 backend.out = True
@@ -199,15 +200,15 @@ class Runtime:
             if name == b.name or (name is None and model is not None and model == b.model)
         ]
 
-    # Beginning and end ----------------------------------------------------------------------------------------------
+    # Start and stop ---------------------------------------------------------------
 
     def start(self) -> None:
-        """After the fork."""
+        """Start background work; called after the fork."""
         self.metrics.start()
         self.housekeeper.start()
 
     def close(self) -> None:
-        """Write out what is waiting and close idle connections. Idempotent."""
+        """Write queued records and close idle connections. Idempotent."""
         self.housekeeper.close()
         for writer in self._writers:
             writer.close()

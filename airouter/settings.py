@@ -1,8 +1,7 @@
-"""Every setting: where it is declared it is documented, with its default and its danger.
-Validated once, then frozen.
+"""All settings, declared with their default, description and risks. Validated once, then frozen.
 
-Order of precedence: environment, then `config/router.yaml` (or `ROUTER_CONFIG`), then the
-defaults below."""
+Order of precedence: environment variables, `config/router.yaml` (or `ROUTER_CONFIG`), the defaults
+below."""
 
 import re
 import ssl
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from airouter.clock import is_zone
 from airouter.types import ROUTES, Limits
 
-# What follows the base in the URL of an endpoint: OpenAI's, or one of Ollama's own.
+# The path of a known endpoint (OpenAI's or Ollama's native API), stripped from a backend's URL.
 _ENDPOINT = re.compile(
     r"((/+v1)+(/+(completions|embeddings|models|responses))?|(/+v1)*/+chat/+completions"
     r"|/+api/+(chat|generate|tags))?/*$",
@@ -28,25 +27,23 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 _ORIGIN_END = re.compile(r"(?<![:/])/+$")
-# What a copied text may end in without being seen: white space, a byte order mark, a space of no
-# width.
+# Invisible characters at the ends of copied text: white space, byte order mark, zero-width space.
 _INVISIBLE = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
 
 
 def one_line(value: str | None) -> str | None:
-    """Without what is invisible at its ends, such as the line break of a file; None when nothing
-    is left.
+    """Strip invisible characters, such as a trailing newline; return None if nothing is left.
 
     Raises:
-        ValueError: a line break or another control character within it. The value is not repeated:
-            it may be a key.
+        ValueError: the value contains a line break or another control character. The message does
+            not quote the value, which may be a key.
     """
     if value is None:
         return None
     value = _INVISIBLE.sub("", value)
     if not value.replace("\u00a0", " ").isprintable():
         raise ValueError(
-            "must be one line; there is a line break or another control character in it "
+            "must be a single line; it contains a line break or another control character "
             "(two keys in one secret?)"
         )
     return value or None
@@ -61,76 +58,88 @@ class Section(BaseModel):
 class Server(Section):
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. Anything but loopback needs `api_key` or `allow_open`.",
+        description="Address to listen on. A non-loopback address requires `api_key` or "
+        "`allow_open`.",
     )
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(
         1,
         ge=1,
         le=64,
-        description="Worker processes. Slots and queues are divided among them; each has breakers and caches of its own.",
+        description="Number of worker processes. Slots and queue length are divided among them; "
+        "each worker has its own circuit breakers and caches.",
     )
     threads: int = Field(
         320,
         ge=4,
         le=4096,
-        description="Threads per worker: one per request under way, waiting ones included.",
+        description="Threads per worker: one per request in flight, including queued requests.",
     )
     pin: bool = Field(
         True,
-        description="Keep each worker on one core (Linux). False: where other programs keep all cores busy all the time.",
+        description="Pin each worker to one CPU core (Linux). Set to false if other programs keep "
+        "all cores busy.",
     )
     api_key: str | None = Field(
         None,
         repr=False,
-        description="Key that callers send as `Authorization: Bearer`. None: no authentication.",
+        description="API key that clients send as `Authorization: Bearer`. None: no "
+        "authentication.",
     )
     admin_key: str | None = Field(
-        None, repr=False, description="Key for /admin/*. None: only callers on this machine."
+        None,
+        repr=False,
+        description="API key for /admin/*. None: /admin/* accepts requests from this machine only.",
     )
     allow_open: bool = Field(
         False,
-        description="Serve on a non-loopback address without a key. Dangerous: anyone who reaches it spends your cloud credit.",
+        description="Listen on a non-loopback address without a key. Dangerous: anyone who can "
+        "reach the address can spend your cloud credit.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),
         description=(
-            "Host names by which a router without a key may be addressed, beside loopback names and "
-            "`host`; `*.example.com` covers subdomains, `*` everything. Protects from DNS rebinding."
+            "Additional values accepted in the Host header when no key is set; loopback names and "
+            "`host` are always accepted. `*.example.com` matches subdomains, `*` matches "
+            "everything. "
+            "Protects against DNS rebinding."
         ),
     )
     cors_origins: tuple[str, ...] | None = Field(
         None,
         description=(
-            "Origins whose web pages may use the router, e.g. `https://chat.example.com`; `*`: all. "
-            "Without a key, pages of other origins are refused. "
-            "None: all with `api_key` set, else none."
+            "Origins whose web pages may call the router, e.g. `https://chat.example.com`; `*`: "
+            "all. "
+            "Without a key, other origins are refused. "
+            "None: all origins if `api_key` is set, otherwise none."
         ),
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="Peers whose X-Forwarded-For is believed, as addresses."
+        (), description="Addresses or networks of proxies whose X-Forwarded-For is trusted."
     )
     max_body_mb: float = Field(
-        64, gt=0, le=1024, description="Largest request body in MB; above it: 413."
+        64, gt=0, le=1024, description="Maximum request body size in MB; larger bodies get a 413."
     )
     max_json_elements: int = Field(
         2_000_000,
         ge=1000,
         le=100_000_000,
         description=(
-            "Most JSON elements in a request body (commas, colons, lists and objects); above it: 413. "
-            "Bounds the memory of a parse."
+            "Maximum number of JSON elements in a request body (commas, colons, arrays and "
+            "objects); "
+            "more get a 413. Bounds the memory used for parsing."
         ),
     )
     body_timeout: Seconds = Field(
         60,
-        description="Longest silence while a client sends its body, or takes what it asked for, in seconds.",
+        description="Client read/write timeout, in seconds: the longest gap while a client sends "
+        "its body or reads the answer.",
     )
 
     @field_validator("host")
     @classmethod
     def _host(cls, value: str) -> str:
-        return value.strip().strip("[]")  # of an IPv6 address
+        return value.strip().strip("[]")  # brackets around an IPv6 address
 
     @field_validator("api_key", "admin_key")
     @classmethod
@@ -152,80 +161,101 @@ class Server(Section):
 
 class BackendSettings(Section):
     kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
-        "openai", description="What the server is; decides health path, extra fields, search."
+        "openai",
+        description="Server type; determines the health path, extra fields and web search support.",
     )
     url: str | None = Field(
-        None, description="Base URL; a trailing /v1 is accepted. None: the backend does not exist."
+        None, description="Base URL; a trailing /v1 is accepted. None: the backend is disabled."
     )
     model: str | None = Field(
-        None, description="Model name to ask for. None: the first that /v1/models lists."
+        None, description="Model to request. None: the first model listed at /v1/models."
     )
-    api_key: str | None = Field(
-        None, repr=False, description="Key sent to this backend, and to no other."
+    api_key: str | None = Field(None, repr=False, description="API key sent to this backend only.")
+    local: bool = Field(
+        True, description="False for a cloud backend: prompts are sent to a third party."
     )
-    local: bool = Field(True, description="False for a cloud: prompts sent there leave the house.")
     slots: int = Field(
         8,
         ge=1,
         le=10_000,
-        description="Requests it works on at once (vLLM: --max-num-seqs). A speculation needs a free one.",
+        description="Maximum concurrent requests (vLLM: --max-num-seqs). "
+        "Speculation starts only if a slot is free.",
     )
     reasoning: bool = Field(
         False,
-        description="A reasoning model: a client's max_tokens would end its thinking early, so it is stripped.",
+        description="True for a reasoning model: a client's max_tokens is removed, "
+        "because it would cut off the reasoning.",
     )
     max_tokens: Literal["auto", "strip", "floor", "pass"] = Field(
         "auto",
-        description="What happens to a client's max_tokens; auto: strip for reasoning, floor for a cloud with min_max_tokens, else pass.",
+        description="How a client's max_tokens is handled. auto: strip for reasoning models, floor "
+        "if `min_max_tokens` is set, otherwise pass.",
     )
-    min_max_tokens: Count | None = Field(None, description="The floor for `max_tokens: floor`.")
+    min_max_tokens: Count | None = Field(
+        None, description="Minimum max_tokens, applied with `max_tokens: floor`."
+    )
     context_window: int | None = Field(
         None,
         ge=256,
-        description="Tokens it can read and write in one request. "
-        "None: what /v1/models states, if it does.",
+        description="Context window in tokens, prompt and completion together. "
+        "None: the value reported at /v1/models, if any.",
     )
     vision: bool | None = Field(
-        None, description="Reads images. None: unknown, requests with images are passed on."
+        None,
+        description="Whether the model accepts images. None: unknown; requests with images are "
+        "sent.",
     )
     system_prompt: str | None = Field(
         None,
-        description="Name of a prompt in prompts/ that is put before the client's system text.",
+        description="Name of a prompt in `prompts_dir` that is prepended to the system message.",
     )
     date_context: bool = Field(
         False,
-        description="Append the date (day resolution, so that prefix caches survive) to the system text.",
+        description="Append the current date to the system message. Day resolution keeps prefix "
+        "caches valid.",
     )
     continues: Literal["auto", "prefill", "none"] = Field(
         "auto",
-        description="How it goes on with an answer that another backend, or itself, has cut off: "
-        "`auto` as its kind does (vllm: by `continue_final_message`; the others not), `prefill` "
-        "from a last message of the assistant's.",
+        description="How this backend continues an answer that was cut off. `auto`: by its kind "
+        "(vllm: `continue_final_message`; other kinds: not at all). `prefill`: from a trailing "
+        "assistant message.",
     )
     ca_file: str | None = Field(
-        None, description="CA bundle for an https backend with a certificate of its own."
+        None,
+        description="CA bundle for an https backend whose certificate is signed by a private CA.",
     )
-    connect_timeout: Seconds = Field(5, description="Seconds to connect, TLS included.")
+    connect_timeout: Seconds = Field(
+        5, description="Connect timeout in seconds, including the TLS handshake."
+    )
     first_byte_timeout: Seconds = Field(
-        120, description="Seconds from the request sent to the first content of a stream."
+        120,
+        description="Timeout in seconds from sending the request to the first content of a stream.",
     )
     first_byte_failover: Seconds = Field(
         12,
-        description="Seconds to the first content of a stream while another backend of the chain "
-        "can answer, plus one for each 3,500 characters of the prompt; "
-        "`first_byte_timeout` then counts for the last one only.",
+        description="Timeout in seconds to the first content of a stream while another backend of "
+        "the route can still take over, plus one second per 3,500 characters of the prompt. "
+        "`first_byte_timeout` then applies to the last backend only.",
     )
-    idle_timeout: Seconds = Field(60, description="Longest gap within a stream, in seconds.")
-    total_timeout: Seconds = Field(300, description="Seconds for the whole answer.")
+    idle_timeout: Seconds = Field(
+        60, description="Maximum time between two chunks of a stream, in seconds."
+    )
+    total_timeout: Seconds = Field(300, description="Timeout for the whole answer, in seconds.")
     breaker_fails: int = Field(
-        5, ge=1, description="Failed requests in a row after which the backend is not asked at all."
+        5, ge=1, description="Consecutive failures after which the circuit breaker opens."
     )
-    breaker_reset: Seconds = Field(60, description="Seconds until one request tries it again.")
+    breaker_reset: Seconds = Field(
+        60,
+        description="Seconds until an open breaker becomes half-open and lets one request through.",
+    )
     allowed_fails: Count = Field(
         1,
-        description="Failures in a row before others are preferred; a refused connection or silence counts at once.",
+        description="Consecutive failures after which other backends are preferred; a refused "
+        "connection or a timeout triggers this at once.",
     )
-    cooldown: Seconds = Field(30, description="Seconds for which others are preferred.")
+    cooldown: Seconds = Field(
+        30, description="Seconds for which other backends are preferred after failures."
+    )
 
     @field_validator("api_key", "model")
     @classmethod
@@ -235,9 +265,9 @@ class BackendSettings(Section):
     @field_validator("api_key")
     @classmethod
     def _key(cls, value: str | None) -> str | None:
-        """It becomes a header."""
+        """Reject keys that cannot be sent in a header."""
         if value is not None and not (value.isascii() and " " not in value):
-            raise ValueError("must be a key of ASCII characters without spaces in it")
+            raise ValueError("must consist of ASCII characters without spaces")
         return value
 
     @field_validator("url")
@@ -247,15 +277,15 @@ class BackendSettings(Section):
             return None
         value = value.strip()
         if not value.isprintable() or " " in value:
-            raise ValueError("must be one URL, without spaces and line breaks in it")
+            raise ValueError("must be a single URL without spaces or line breaks")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
-                "must not carry a user name, a query or a fragment; put the key in api_key"
+                "must not contain a user name, a query or a fragment; put the key in api_key"
             )
-        _ = parts.port  # raises on a port that is no number
+        _ = parts.port  # raises if the port is not a number
         return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
 
     @field_validator("ca_file")
@@ -267,7 +297,7 @@ class BackendSettings(Section):
             except OSError as error:  # ssl.SSLError is one
                 reason = error.strerror or getattr(error, "reason", "unreadable")
                 raise ValueError(
-                    f"{value!r} is not a readable file of PEM certificates ({reason})"
+                    f"{value!r} is not a readable PEM certificate file ({reason})"
                 ) from None
         return value
 
@@ -287,76 +317,99 @@ class BackendSettings(Section):
 class RouteSettings(Section):
     backends: tuple[str, ...] = Field(description="Backends to try, in order.")
     slow_ms: float = Field(
-        10_000, gt=0, description="Above this many ms the request is logged as SLOW_REQUEST."
+        10_000, gt=0, description="Requests that take longer, in ms, are logged as SLOW_REQUEST."
     )
 
 
 class EnrichmentSettings(Section):
-    backend: str = Field("xai", description="Backend that searches (kind xai).")
+    backend: str = Field("xai", description="Backend that runs the web search (kind xai).")
     tools: tuple[str, ...] = Field(
-        ("web_search", "x_search"), description="Search tools it may use."
+        ("web_search", "x_search"), description="Search tools the backend may use."
     )
-    max_output_tokens: int = Field(1024, ge=16, description="Length of the fetched context.")
+    max_output_tokens: int = Field(
+        1024, ge=16, description="Maximum length of the search result, in tokens."
+    )
     timeout: Seconds = Field(
-        60, description="Seconds for the search; then the answer is given without it, and says so."
+        60,
+        description="Search timeout in seconds; after it the request is answered without search "
+        "results, and X-Router-Note says so.",
     )
     with_tools: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="For a request that brings tools. `auto`: searched for, unless one of the tools "
-        "fetches what is asked for (a web search, a browser, `get_weather` for the weather). "
-        "`always`: searched for whatever the tools. `never`: not searched for.",
+        description="Whether to search for requests that include tools. `auto`: unless one of the "
+        "tools can fetch the information itself (a web search, a browser, `get_weather` for the "
+        "weather). `always`: regardless of the tools. `never`: not at all.",
     )
 
 
 class ReasoningTier(Section):
-    backend: str = Field("router", description="Backend that classifies.")
-    timeout: Seconds = Field(10, description="Seconds after which the primary route is taken.")
+    backend: str = Field("router", description="Backend used as classifier.")
+    timeout: Seconds = Field(
+        10, description="Classifier timeout in seconds; after it the primary route is taken."
+    )
     prompt: str = Field(
         "classifier/system",
-        description="The rubric, static, so that the backend's prefix cache keeps it.",
+        description="Classification prompt. Static, so that the backend can cache its prefix.",
     )
     max_chars: int = Field(
-        4000, ge=200, description="Characters of the ask that the classifier reads (head and tail)."
+        4000,
+        ge=200,
+        description="Maximum characters of the user's request sent to the classifier; the middle "
+        "is cut.",
     )
-    context_turns: int = Field(4, ge=0, le=50, description="Earlier turns that are shown to it.")
+    context_turns: int = Field(
+        4, ge=0, le=50, description="Number of earlier turns sent to the classifier."
+    )
     max_tokens: int = Field(
         1024,
         ge=16,
         le=1_000_000,
-        description="Tokens it may generate, thinking included; without a label by then it "
-        "abstains. 200 to 400 are usual.",
+        description="Maximum tokens the classifier may generate, including reasoning; the tier "
+        "abstains if they contain no label. Typical: 200 to 400.",
     )
 
 
 class LearnedTierSettings(Section):
-    model: Path = Field(Path("data/model"), description="Folder of the learned model.")
+    model: Path = Field(Path("data/model"), description="Directory of the learned model.")
 
 
 class OneTokenTier(Section):
-    backend: str = Field("router", description="Backend that classifies by one constrained token.")
-    timeout: Seconds = Field(2, description="Seconds after which the next tier is asked.")
-    prompt: str = Field("classifier/one_token", description="The rubric, static.")
+    backend: str = Field(
+        "router", description="Backend used as classifier; its answer is one constrained token."
+    )
+    timeout: Seconds = Field(
+        2, description="Classifier timeout in seconds; after it the next tier decides."
+    )
+    prompt: str = Field("classifier/one_token", description="Classification prompt. Static.")
     min_p: float = Field(
-        0.8, ge=0.5, le=1, description="Probability that its label must have to decide."
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Minimum probability of the label; below it the tier abstains.",
     )
     max_chars: int = Field(
-        4000, ge=200, description="Characters of the ask that it reads (head and tail)."
+        4000,
+        ge=200,
+        description="Maximum characters of the user's request sent to the classifier; the middle "
+        "is cut.",
     )
-    context_turns: int = Field(2, ge=0, le=50, description="Earlier turns that are shown to it.")
+    context_turns: int = Field(
+        2, ge=0, le=50, description="Number of earlier turns sent to the classifier."
+    )
 
 
 class CacheTierSettings(Section):
-    size: int = Field(10_000, ge=1, description="Decisions that are remembered.")
+    size: int = Field(10_000, ge=1, description="Maximum number of cached decisions.")
     local_s: Seconds = Field(
-        86_400, description="Seconds a PRIMARY or COMPLEX decision is believed."
+        86_400, description="TTL of a cached PRIMARY or COMPLEX decision, in seconds."
     )
-    enrich_s: Seconds = Field(600, description="Seconds an ENRICH decision is believed.")
+    enrich_s: Seconds = Field(600, description="TTL of a cached ENRICH decision, in seconds.")
 
 
 class CascadeSettings(Section):
     tiers: tuple[str, ...] = Field(
         ("rules", "cache", "learned", "one_token", "reasoning"),
-        description="Tiers in order; the first that does not abstain decides.",
+        description="Tiers, in order; the first that does not abstain decides.",
     )
     reasoning: ReasoningTier = Field(default_factory=lambda: ReasoningTier())
     one_token: OneTokenTier = Field(default_factory=lambda: OneTokenTier())
@@ -366,16 +419,19 @@ class CascadeSettings(Section):
         0.9,
         ge=0.5,
         le=1,
-        description="When the last tier cannot be asked, the best guess so far decides if it is this probable; else the primary.",
+        description="If the last tier is unavailable, the most probable label so far is used when "
+        "it has at least this probability; otherwise the primary route.",
     )
     patience: Seconds | None = Field(
         None,
-        description="Seconds of deciding after which a finished speculative answer is held no "
-        "longer: the classifier is given up and the decision falls back. None: 3, or twice the "
-        "95th percentile of the classifier's latest calls if that is longer.",
+        description="Seconds after which a finished speculative answer no longer waits for the "
+        "classifier: its call is cancelled and the decision falls back. None: 3, or twice the "
+        "95th percentile of recent classifier calls, whichever is longer.",
     )
     meta_max_chars: int = Field(
-        112_000, ge=1000, description="A longer META request keeps its newest history only."
+        112_000,
+        ge=1000,
+        description="Maximum characters of a META request; older history beyond it is dropped.",
     )
 
 
@@ -387,96 +443,114 @@ class SpeculationSettings(Section):
         0.3,
         ge=0,
         le=1,
-        description="Do not speculate when the primary route is less probable than this.",
+        description="Minimum probability of the primary route for speculation to start.",
     )
     buffer_kb: int = Field(
         1024,
         ge=4,
-        description="What is read ahead of the decision; full means that reading pauses.",
+        description="Buffer for a speculative answer in KB, per request; when it is full, reading "
+        "pauses until the decision.",
     )
 
 
 class QueueSettings(Section):
     length: Count = Field(
-        64, description="Requests that may wait per backend; more get 429 at once."
+        64, description="Maximum queued requests per backend; further requests get a 429 at once."
     )
     wait: Seconds = Field(
         5,
-        description="Longest wait for a slot, in seconds; then 429. What follows is not limited by it.",
+        description="Maximum time in the queue for a slot, in seconds; after it: 429. Does not "
+        "limit the answer itself.",
     )
     hold_wait: Seconds = Field(
-        60, description="Longest wait, in seconds, for a backend that swaps or loads a model."
+        60,
+        description="Maximum wait, in seconds, for a backend that is swapping or loading a model.",
     )
 
 
 class ProbeSettings(Section):
     enabled: bool = Field(
         True,
-        description="Ask backends in the background whether they are up, by requests that cost nothing.",
+        description="Probe backends in the background, by requests that cost nothing.",
     )
     interval: Seconds = Field(
-        5, description="Seconds between two probes of a local backend, give or take a tenth."
+        5, description="Probe interval of a local backend in seconds, with 10 % jitter."
     )
     idle_factor: float = Field(
-        6, ge=1, description="So many times rarer for a cloud, and while nobody asks anything."
+        6,
+        ge=1,
+        description="Probe interval multiplier for cloud backends, and for all backends while "
+        "idle.",
     )
-    timeout: Seconds = Field(2, description="Seconds a probe may take.")
+    timeout: Seconds = Field(2, description="Timeout of a probe, in seconds.")
 
 
 class Timeouts(Section):
     total: Seconds = Field(
-        600, description="Seconds for an exchange as a whole, failovers included."
+        600, description="Timeout of a request as a whole, including failovers, in seconds."
     )
     keepalive_after: Seconds = Field(
         10,
-        description="A streaming client that has heard nothing this long gets its 200 and SSE comments.",
+        description="Seconds without content after which a streaming client is sent status 200 and "
+        "SSE comments as keepalive.",
     )
     retry_after: Seconds = Field(
         2,
-        description="A backend's own Retry-After is waited for once if it is not longer than this; else the next backend is asked.",
+        description="Maximum Retry-After of a backend, in seconds, that is waited for (once); if "
+        "it "
+        "is longer, the next backend is tried.",
     )
     drain: Seconds = Field(
-        120, description="Seconds that requests under way may go on after SIGTERM."
+        120,
+        description="Graceful shutdown timeout: seconds that requests in flight may take after "
+        "SIGTERM.",
     )
     health: Annotated[float, Field(gt=0, le=5)] = Field(
-        4.8, description="Hard limit for GET /health over all backends together; 5 s at most."
+        4.8,
+        description="Timeout of GET /health for all backends together, in seconds; at most 5.",
     )
 
 
 class Logging(Section):
-    dir: Path = Field(Path("logs"), description="Folder of app.log and sessions/.")
+    dir: Path = Field(Path("logs"), description="Directory of app.log and sessions/.")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least important line that is written."
+        "INFO", description="Minimum log level."
     )
     format: Literal["text", "json"] = Field(
-        "text", description="json: one JSON object per line on stdout as well."
+        "text", description="json: also write each line to stdout, as a JSON object."
     )
     console: bool | None = Field(
         None,
-        description="One line per request on stdout: time, route, tier, backend, ms, status. "
-        "None: with `make run`, not with `make serve`.",
+        description="Write one line per request to stdout: time, route, tier, backend, ms, status. "
+        "None: on with `make run`, off with `make serve`.",
     )
     content: Literal["full", "off"] = Field(
-        "full", description="off: no prompt and no answer reaches a session file."
+        "full", description="off: session files contain no prompts and no answers."
     )
-    max_age_days: float = Field(7, gt=0, description="Session files older than this are removed.")
+    max_age_days: float = Field(
+        7, gt=0, description="Maximum age of session files in days; older ones are deleted."
+    )
     max_count: int = Field(
-        5000, ge=1, description="More session files than this: the oldest are removed."
+        5000, ge=1, description="Maximum number of session files; the oldest are deleted first."
     )
 
 
 class Settings(Section):
-    """The whole configuration. `backends` are named; `routes` say which of them serve what."""
+    """The whole configuration. `routes` list the `backends` that serve them, by name."""
 
     server: Server = Field(default_factory=lambda: Server())
-    virtual_model: str = Field("ai-router", description="The model name that means: decide for me.")
+    virtual_model: str = Field(
+        "ai-router", description="Model name for which the router chooses the route."
+    )
     timezone: str | None = Field(
-        None, description="Zone of the date context, e.g. Europe/Berlin. None: the system's."
+        None,
+        description="Time zone of the date context, e.g. Europe/Berlin. None: the system time "
+        "zone.",
     )
     backends: dict[str, BackendSettings] = Field(default_factory=dict)
     routes: dict[str, RouteSettings] = Field(default_factory=dict)
     embeddings: str | None = Field(
-        None, description="Backend for /v1/embeddings. None: 404 with a sentence."
+        None, description="Backend for /v1/embeddings. None: the endpoint returns 404."
     )
     enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
@@ -485,7 +559,7 @@ class Settings(Section):
     probes: ProbeSettings = Field(default_factory=lambda: ProbeSettings())
     timeouts: Timeouts = Field(default_factory=lambda: Timeouts())
     logging: Logging = Field(default_factory=lambda: Logging())
-    prompts_dir: Path = Field(Path("config/prompts"), description="Folder of the prompts.")
+    prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
     @field_validator("timezone")
     @classmethod
@@ -502,7 +576,7 @@ class Settings(Section):
         return self
 
     def _problems(self) -> Iterator[str]:
-        """What does not fit together, one sentence each."""
+        """Settings that contradict each other, one sentence each."""
         names = ", ".join(sorted(self.backends)) or "none"
         for route, spec in self.routes.items():
             if route not in ROUTES:
@@ -531,14 +605,13 @@ class Settings(Section):
             lacking = [name for name in self.routes["primary"].backends if name in self.backends]
             if lacking:
                 yield (
-                    "routes.primary.backends: none of them can be used; "
+                    "routes.primary.backends: none of these backends is usable; "
                     f"set {' or '.join(map(self._lacks, lacking))}, "
                     "or run `make run` without any backend, which starts a simulator"
                 )
         if "primary" not in self.routes:
             yield (
-                "routes: there is no route 'primary', the default; "
-                "write `primary: {backends: [NAME]}`"
+                "routes: the default route 'primary' is missing; add `primary: {backends: [NAME]}`"
             )
         loopback = self.server.host in (
             "127.0.0.1",
@@ -547,13 +620,13 @@ class Settings(Section):
         ) or self.server.host.startswith("127.")
         if not loopback and not self.server.api_key and not self.server.allow_open:
             yield (
-                f"server.host is {self.server.host}, which others can reach, but no API_KEY is "
-                "set; set API_KEY, or ALLOW_OPEN=1 if that is meant, or AIROUTER_HOST=127.0.0.1 "
-                "if HOST was not set for this router"
+                f"server.host is {self.server.host}, which other machines can reach, but no "
+                "API_KEY is set; set API_KEY, or ALLOW_OPEN=1 if this is intended, or "
+                "AIROUTER_HOST=127.0.0.1 if HOST was set for another program"
             )
 
     def _lacks(self, name: str) -> str:
-        """The setting without which a backend that is not usable cannot be used."""
+        """The missing setting that makes a backend unusable."""
         return f"backends.{name}.{'api_key' if self.backends[name].url else 'url'}"
 
     def keys(self) -> tuple[str | None, ...]:
@@ -562,20 +635,20 @@ class Settings(Section):
         return (server.api_key, server.admin_key, *(b.api_key for b in self.backends.values()))
 
     def usable(self, name: str) -> bool:
-        """Whether a backend exists for real: it has a URL, and a key if it is a cloud."""
+        """Whether a backend is fully configured: it has a URL, and a key if it is a cloud."""
         backend = self.backends.get(name)
         return bool(backend and backend.url and (backend.local or backend.api_key))
 
     def local_backends(self) -> tuple[str, ...]:
-        """The usable local backends that some route names, in the routes' order."""
+        """The usable local backends used by any route, in the order of the routes."""
         named = [name for spec in self.routes.values() for name in spec.backends]
         return tuple(
             dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name))
         )
 
     def serving(self, route: str) -> tuple[str, ...]:
-        """The usable backends of a route, in order; META and ENRICH without a route of their own
-        are served like the primary."""
+        """The usable backends of a route, in order. If META or ENRICH has no route configured, the
+        primary route serves it."""
         spec = self.routes.get(route) or (
             self.routes.get("primary") if route in ("meta", "enrich") else None
         )
@@ -583,16 +656,16 @@ class Settings(Section):
 
 
 def _as_set(section: EnrichmentSettings | ReasoningTier | OneTokenTier) -> str | None:
-    """A backend that the configuration names itself: a default that names none of the backends
-    is merely unused."""
+    """The backend if it is set explicitly. A default that names no existing backend is not an
+    error."""
     return section.backend if "backend" in section.model_fields_set else None
 
 
 def describe(section: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
-    """Every setting as (dotted name, default, description): what the documentation is written
-    from and tested against.
+    """Every setting as (dotted name, default, description). The documentation is generated from
+    this and tested against it.
 
-    In a name, `<name>` stands for what the configuration itself names: a backend, a route.
+    In a dotted name, `<name>` stands for the name of a backend or route in the configuration.
     """
     rows: list[tuple[str, Any, str]] = []
     for name, info in section.model_fields.items():

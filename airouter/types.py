@@ -1,4 +1,5 @@
-"""The data that passes between the rooms. Frozen; a stage adds by making a new object, never by editing one."""
+"""Data passed between packages. Immutable: a stage creates a new object instead of modifying
+one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def immutable(cls: type[T]) -> type[T]:
-    """A dataclass that the type checker lets nobody change. Freezing it at run time as well would triple the cost of
-    making one, and a request makes a dozen."""
+    """A dataclass that is immutable for the type checker only. Freezing at run time would triple
+    the cost of creating an instance, and each request creates a dozen."""
     return dataclass(slots=True)(cls)
 
 
@@ -30,7 +31,8 @@ ROUTE_OF_LABEL: Mapping[str, str] = {
 
 @immutable
 class HttpRequest:
-    """One HTTP request to a backend: `path` is appended to the backend's base URL, never a client's path."""
+    """An HTTP request to a backend. `path` is appended to the backend's base URL; it never comes
+    from a client."""
 
     method: str
     path: str
@@ -40,9 +42,10 @@ class HttpRequest:
 
 @immutable
 class Limits:
-    """How long one call may take, in seconds.
+    """Timeouts of a call, in seconds.
 
-    `first_byte` runs from the request sent to the first content; `idle` bounds each gap after that; `total` bounds all.
+    `first_byte`: from sending the request to the first content; `idle`: each gap after that;
+    `total`: the whole call.
     """
 
     connect: float
@@ -53,10 +56,10 @@ class Limits:
 
 @immutable
 class Features:
-    """What deciding looks at; computed once per request.
+    """Input of the routing decision; computed once per request.
 
-    Lengths are in characters. `ask` is the newest user turn's text without what an agent's harness
-    adds to it. `system` is the leading system text. `tools` names what the client can call.
+    Lengths are in characters. `ask` is the text of the newest user turn without text inserted by an
+    agent's harness. `system` is the leading system message. `tools` lists the client's tools.
     """
 
     ask: str
@@ -71,14 +74,15 @@ class Features:
     has_images: bool
     task: str | None  # metadata.task, as Open WebUI states it
     tools: tuple[str, ...] = ()  # "name" or "name: description" of each, lower case
-    agent: bool = False  # an agent's harness or system text is in it
+    agent: bool = False  # contains an agent's harness or system prompt
 
 
 @immutable
 class Verdict:
-    """What one tier says: a label with a probability, or an abstention (`label is None`) with its reason.
+    """The result of a tier: a label with a probability, or an abstention (`label is None`) with its
+    reason.
 
-    `p` is the calibrated probability of the label in 0..1; `threshold` what the tier needed to be allowed to decide.
+    `p` is the calibrated probability of the label, 0..1; `threshold` the minimum for a decision.
     """
 
     tier: str
@@ -90,16 +94,16 @@ class Verdict:
     raw: str = ""
     finish_reason: str = ""
     guess: str | None = (
-        None  # of a tier that abstained: the label it leaned to, with probability `p`
+        None  # of a tier that abstained: its most probable label, with probability `p`
     )
     p_primary: float | None = (
-        None  # probability that the primary route is right, also of a tier that abstained
+        None  # probability of the primary route, also of a tier that abstained
     )
 
 
 @immutable
 class Decision:
-    """The label that stands, which tier gave it, and what every tier said on the way (`verdicts`)."""
+    """The final label, the tier that decided, and the verdicts of all tiers asked."""
 
     label: str
     tier: str
@@ -116,7 +120,7 @@ class Decision:
 
 @immutable
 class Plan:
-    """A decision turned into what to do: the backends to try in order, and why."""
+    """How to execute a decision: the backends to try, in order, and the reasons."""
 
     route: str
     label: str
@@ -127,7 +131,8 @@ class Plan:
 
 @immutable
 class Step:
-    """One call to a backend within an exchange. Durations in ms; `response_content` at most 2,000 characters."""
+    """One call to a backend within an exchange. Durations are in ms; `response_content` has at most
+    2,000 characters."""
 
     step: str
     provider: str
@@ -144,10 +149,10 @@ class Step:
 
 @immutable
 class ExchangeRecord:
-    """Everything worth keeping about one finished exchange; what every sink (session file, log, metrics) reads.
+    """The record of a finished exchange, read by all sinks (session file, log, metrics).
 
-    All `*_ms` are milliseconds. `outcome` is one of ok, truncated, client_error, upstream_error, router_error,
-    client_gone. `speculation` is None, "won", "cancelled" or "failed".
+    All `*_ms` are milliseconds. `outcome` is ok, truncated, client_error, upstream_error,
+    router_error or client_gone. `speculation` is None, "won", "cancelled" or "failed".
     """
 
     id: str
@@ -179,8 +184,8 @@ class ExchangeRecord:
     adjusted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     speculation: str | None = None
-    abort_ms: float | None = None  # decision -> socket shut
+    abort_ms: float | None = None  # from the decision to closing the connection
     wasted_tokens: int = 0
-    client_gone_ms: float | None = None  # client's close noticed -> backend's socket shut
+    client_gone_ms: float | None = None  # from detecting the disconnect to freeing the backend
     attempts: tuple[str, ...] = ()
     save: bool = True

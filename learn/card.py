@@ -1,4 +1,4 @@
-"""The model's card: what it was made from, how good it is on origins never trained on, where its limits are."""
+"""The model card: training data, accuracy on held-out origins, limits."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,11 +28,12 @@ _COLUMNS = (
     "accuracy_if_all",
 )
 _LIMITS = (
-    "It abstains on short follow-ups that lean on the turns before, on asks longer than it was trained on, on text whose n-grams it has "
-    "hardly seen, and on text that names a label.",
-    "Short questions about a named person or thing are its hard cases: whether the answer changes stands in no word of them.",
-    "It imitates labels; it does not know whether a given model would answer well.",
-    "Languages with few examples are mostly left to the later tiers.",
+    "It abstains on short follow-ups that depend on earlier turns, on requests longer than the training "
+    "prompts, on text with mostly unseen n-grams, and on text that contains a label.",
+    "Short questions about a named person or thing are hard cases: no word in them says whether the "
+    "answer changes over time.",
+    "It imitates labels; it does not know whether a particular model would answer well.",
+    "It abstains on most requests in languages with few examples.",
 )
 
 
@@ -49,7 +50,7 @@ def write(
     """Write card.json and card.md; returns the table that is also printed.
 
     Args:
-        p, decided: per prompt, from models, calibrations and thresholds that were made without its origin.
+        p, decided: per prompt, from models, calibrations and thresholds fitted without its origin.
     """
     card = contents(
         out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
@@ -97,7 +98,8 @@ def contents(
             "languages": len({prompt.lang for prompt in prompts}),
             "label_agreement": kept_agreement(out),
         },
-        "protocol": "leave one origin out: weights, calibration and thresholds are made without the origin they are measured on",
+        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without the "
+        "origin on which they are measured",
         "recipe": asdict(recipe),
         "held_out": {
             "all": figures(p, decided, truth),
@@ -119,7 +121,8 @@ def today() -> date:
 
 
 def kept_agreement(out: Path) -> Any:
-    """`label_agreement` of the card before: {"prompts": n, "agreement": share}, entered after labelling a part a second time."""
+    """`label_agreement` of the previous card, entered after labelling a sample a second time:
+    {"prompts": n, "agreement": share}."""
     try:
         return orjson.loads((out / "card.json").read_bytes())["data"]["label_agreement"]
     except (OSError, KeyError, TypeError, orjson.JSONDecodeError):
@@ -129,25 +132,25 @@ def kept_agreement(out: Path) -> Any:
 def markdown(card: dict[str, Any]) -> str:
     held, data = card["held_out"], card["data"]
     lines = [
-        f"# The learned tier's model {card['version']}",
+        f"# Model card of the learned tier, version {card['version']}",
         "",
         f"{data['prompts']} labelled prompts ({', '.join(f'{name} {n}' for name, n in data['by_class'].items())}) from "
         f"{len(data['by_origin'])} origins in {data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
-        f"Agreement with a blind second labelling by the rubric: {_agreement(data['label_agreement'])}.",
+        f"Agreement with a blind second labelling: {_agreement(data['label_agreement'])}.",
         "",
         "## Held out",
         "",
-        f"Protocol: {card['protocol']}. Shares in percent; the bound is one-sided at 95 %.",
+        f"Protocol: {card['protocol']}. The upper bound is one-sided at 95 %.",
         "",
-        "| origin | prompts | coverage | accuracy of it | harmful, upper bound | cloud instead of local | calibration error "
-        "| right if it never abstained |",
+        "| origin | prompts | coverage | accuracy on covered | harmful, upper bound "
+        "| cloud instead of local | calibration error | accuracy if it never abstained |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows = {"**all**": held["all"], "**all but META**": held["without_meta"], **held["by_origin"]}
     lines += [f"| {name} | {_row(row)} |" for name, row in rows.items()]
     lines += [
         "",
-        "| decides | how often | right | share of the class it decides so |",
+        "| label | decisions | precision | recall |",
         "|---|---|---|---|",
     ]
     for name, row in held["by_class"].items():
@@ -161,14 +164,15 @@ def markdown(card: dict[str, Any]) -> str:
         for name, value in card["thresholds"].items()
     ]
     lines += [
-        f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and {card['limits']['max_chars']:.0f} characters"
+        f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and "
+        f"{card['limits']['max_chars']:.0f} characters"
     ]
     lines += [
         "",
-        "## What was tried",
+        "## Experiments",
         "",
-        "Shares right on origins never trained on; the last two of the six hardest together are what is shipped. "
-        "Log loss before calibration.",
+        "Accuracy on held-out origins; the shipped model combines the last two rows. Log loss before "
+        "calibration.",
         "",
     ]
     lines += [

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measure: `bench.sh profile` where a request's time goes, anything else is a subcommand of ./Benchmark;
-# without one (`bench.sh --quick`), all of them.
+# Run benchmarks: `bench.sh profile` shows where the time of a request goes; anything else is a
+# subcommand of ./Benchmark; without one (`bench.sh --quick`), all of them.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

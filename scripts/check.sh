@@ -1,5 +1,5 @@
 #!/bin/sh
-# Format, lint, types, import rules: all of them, and all findings, before it says which failed.
+# Check format, lint, types and import rules; runs all checks before reporting which failed.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev
@@ -9,7 +9,7 @@ step() {
     name=$1
     shift
     echo "== $name"
-    # As modules and not as .venv/bin/…: those name the folder in which they were installed.
+    # As modules, because .venv/bin/… scripts contain the path at which they were installed.
     .venv/bin/python "$@" </dev/null || failed="$failed, $name"
 }
 

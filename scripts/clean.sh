@@ -1,5 +1,5 @@
 #!/bin/sh
-# Remove what the commands made and can make again: environments and caches. Logs stay.
+# Remove environments and caches, which the commands recreate. Logs are kept.
 set -eu
 cd "$(dirname "$0")/.."
 rm -rf .venv .venv-real .venv-real-vllm .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

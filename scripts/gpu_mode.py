@@ -1,7 +1,9 @@
-"""./gpu-mode gaming|ml|status: takes a local backend out of the router's service and back in, with what runs on the GPU.
+"""./gpu-mode gaming|ml|status: takes a local backend out of service and stops its server on the
+GPU, or starts it and puts it back.
 
-Talks to the router's /admin API at ROUTER_ADMIN_URL, else on this machine at the port AIROUTER_PORT or PORT (default 8002),
-with ADMIN_KEY, when it is set. What is stopped and started is said in config/gpu-mode.yaml (or GPU_MODE_CONFIG).
+Uses the router's /admin API at ROUTER_ADMIN_URL, by default on this machine at port AIROUTER_PORT,
+PORT or 8002, with ADMIN_KEY if set. The commands are set in config/gpu-mode.yaml (or
+GPU_MODE_CONFIG).
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ import yaml
 
 USAGE = "usage: ./gpu-mode gaming|ml|status"
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "gpu-mode.yaml"
-POLL = 0.25  # seconds between two looks
-WORKERS_WAIT = 10.0  # seconds of quiet after which a worker process that never answered is taken to be idle too
+POLL = 0.25  # seconds between polls
+WORKERS_WAIT = 10.0  # seconds after which workers that have not answered are assumed to be idle
 TELL_EVERY = 5.0
 
 
 class Failed(Exception):
-    """One sentence for the person at the terminal."""
+    """Ends the command with an error message."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def load_config(path: Path) -> Config:
         raise Failed(f"{path} cannot be read: {error}") from None
     known = {field.name: field.type for field in fields(Config)}
     if not isinstance(data, dict) or set(data) - set(known):
-        raise Failed(f"{path} may set {', '.join(known)}, and nothing else.")
+        raise Failed(f"{path} may only contain {', '.join(known)}.")
     for name, value in data.items():
         number = known[name] == "float"
         if number and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
@@ -59,18 +61,18 @@ def load_config(path: Path) -> Config:
 
 
 def ask(method: str, url: str, **options: Any) -> requests.Response:
-    """A request that goes straight there, whatever proxies the environment names."""
+    """A request that ignores the proxy settings of the environment."""
     with requests.Session() as http:
         http.trust_env = False
         return http.request(method, url, **options)
 
 
 def admin_url() -> str:
-    """Where the router is: as ROUTER_ADMIN_URL says, else at the port that it was started with."""
+    """The router's URL: ROUTER_ADMIN_URL, or the port with which it was started."""
     url = os.environ.get("ROUTER_ADMIN_URL")
     if url:
         return url
-    # A URL is no port: Kubernetes sets such variables for a service. The router skips them as well.
+    # Kubernetes sets such variables to a URL for services; the router ignores these, too.
     told = [os.environ.get(name, "").strip() for name in ("AIROUTER_PORT", "PORT")]
     port = next((text for text in told if text and "://" not in text), "8002")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
@@ -79,7 +81,7 @@ def admin_url() -> str:
 
 
 class Router:
-    """The router's /admin API. Each call is on a connection of its own, so that any of its workers may answer."""
+    """The router's /admin API. Each call uses a new connection, so that any worker may answer."""
 
     def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/")
@@ -101,7 +103,7 @@ class Router:
             told = answer.json()
         except (requests.RequestException, ValueError):
             raise Failed(
-                f"No router answers at {self._url}; start it, or say where it is by PORT or ROUTER_ADMIN_URL."
+                f"No router answers at {self._url}; start it, or set PORT or ROUTER_ADMIN_URL to its address."
             ) from None
         if answer.status_code != 200:
             error = told.get("error") if isinstance(told, dict) else None
@@ -123,9 +125,9 @@ def backend_of(status: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def gaming(router: Router, config: Config) -> None:
-    """Out of service, drained, stopped. A drain that takes too long is undone."""
+    """Take the backend out of service, drain it and stop it; undone if draining takes too long."""
     if backend_of(router.status(), config.backend)["out"]:
-        print(f"{config.backend} is out of service already: nothing to do.")
+        print(f"{config.backend} is already out of service.")
         return
     router.event("backend.out", config.backend)
     try:
@@ -138,7 +140,7 @@ def gaming(router: Router, config: Config) -> None:
 
 
 def drain(router: Router, config: Config) -> None:
-    """Wait until no worker of the router has anything under way on the backend."""
+    """Wait until no worker of the router has requests in flight on the backend."""
     began = busy_at = time.monotonic()
     told_at = float("-inf")
     idle: set[int] = set()
@@ -155,19 +157,19 @@ def drain(router: Router, config: Config) -> None:
             busy_at = now
             if now - began > config.drain_wait:
                 raise Failed(
-                    f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: put back into service."
+                    f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: it was put back into service."
                 )
             if now - told_at >= TELL_EVERY:
                 told_at = now
-                print(f"waiting for {left} answers under way on {config.backend} ...", flush=True)
+                print(f"waiting for {left} requests in flight on {config.backend} ...", flush=True)
         time.sleep(POLL)
 
 
 def ml(router: Router, config: Config) -> None:
-    """Started, healthy, warm, in service."""
+    """Start the backend, wait until it is healthy, warm it up and put it back into service."""
     backend = backend_of(router.status(), config.backend)
     if not backend["out"]:
-        print(f"{config.backend} is in service already: nothing to do.")
+        print(f"{config.backend} is already in service.")
         return
     run(config.start, "start", config.command_wait)
     wait_for_health(backend["url"], config)
@@ -177,7 +179,7 @@ def ml(router: Router, config: Config) -> None:
 
 
 def wait_for_health(url: str, config: Config) -> None:
-    """GET /health, or /v1/models where there is no such path."""
+    """GET /health, or /v1/models if that path does not exist."""
     began, told_at = time.monotonic(), time.monotonic()
     while True:
         for path in ("/health", "/v1/models"):
@@ -205,7 +207,7 @@ def code_of(url: str) -> int:
 
 
 def warm_up(url: str, model: str | None) -> None:
-    """One token, so that the first person does not wait for what a server does only once. What it answers does not matter."""
+    """Generate one token, so that no user waits for one-time initialisation of the server."""
     try:
         listed = ask("GET", f"{url}/v1/models", timeout=10).json()["data"][0]["id"]
     except (requests.RequestException, ValueError, KeyError, IndexError, TypeError):
@@ -260,7 +262,7 @@ def show(router: Router, config: Config) -> None:
 
 
 def gpu_memory() -> list[str]:
-    """One line per GPU, where nvidia-smi exists."""
+    """One line per GPU, if nvidia-smi is available."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = [

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Put the router under realistic load and judge it by its service levels: sh scripts/load.sh --help
+# Run a realistic load test and judge it by service levels: sh scripts/load.sh --help
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Have the running router take up its changed configuration.
+# Reload the configuration of the running router.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh

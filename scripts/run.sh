@@ -1,5 +1,5 @@
 #!/bin/sh
-# Start the router; where no backend is configured, a simulator with it.
+# Start the router, with a simulator if no backend is configured.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Start the router alone, as a service does.
+# Start the router in the foreground, for service managers.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the tests that start no process; arguments go to pytest.
+# Run the tests that start no process; arguments are passed to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

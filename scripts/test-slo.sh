@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the endpoints' service level tests: against the LLM_*_URL that are set, and where none is, against the simulator.
+# Test the endpoints given by LLM_*_URL against their service levels; by default, the simulator.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the tests of ./Benchmark and of the load test, as whole commands; arguments go to pytest.
+# Test ./Benchmark and the load test end to end; arguments are passed to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

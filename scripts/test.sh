@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run the tests, several at a time; arguments go to pytest (`-n 0`: one at a time).
-# What measures by whole commands, and takes longer, has its own: scripts/test-tools.sh.
+# Run the tests in parallel; arguments are passed to pytest (`-n 0`: sequentially).
+# The longer end-to-end tests of benchmarks and load test are in scripts/test-tools.sh.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

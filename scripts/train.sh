@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains the learned tier from data/prompts/ and writes data/model/ with its card.
+# Train the learned tier from data/prompts/ and write data/model/ with its model card.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

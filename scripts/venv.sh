@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make .venv, or bring it up to date: what the router needs; with the argument `dev`, what tests and checks need on top.
-# PYTHON=/path/to/python3.12 chooses the interpreter.
+# Create or update .venv with the router's dependencies; with the argument `dev`, also those of tests
+# and checks. PYTHON=/path/to/python3.12 selects the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,15 +9,15 @@ fail() {
     exit 1
 }
 
-fits() {  # whether "$1" is a Python that this project runs on
+fits() {  # whether "$1" is a supported Python
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
 }
 
-complete() {  # whether "$1" can make environments: some distributions package that part separately
+complete() {  # whether "$1" can create environments: some distributions package venv separately
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
 }
 
-choose_python() {  # prints the interpreter, or says in one sentence what is missing
+choose_python() {  # prints the interpreter, or an error message
     if [ -n "${PYTHON:-}" ]; then
         fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13; set PYTHON to one, or unset it."
         complete "$PYTHON" || fail "PYTHON=$PYTHON lacks the modules venv and ensurepip; install python3-venv (Debian, Ubuntu: apt install python3-venv)."
@@ -37,7 +37,7 @@ choose_python() {  # prints the interpreter, or says in one sentence what is mis
     fail "No Python 3.11, 3.12 or 3.13 was found; install one, or set PYTHON=/path/to/python3."
 }
 
-stamp_for() {  # what an environment made from these files with this Python would be
+stamp_for() {  # identifies an environment made from these files with this Python
     { .venv/bin/python -c 'import sys; print(sys.version)'; cat "$@"; } | cksum
 }
 
@@ -47,7 +47,7 @@ case ${1:-} in
     *) fail "usage: scripts/venv.sh [dev]" ;;
 esac
 
-usable() {  # an interrupted start leaves a .venv without a Python or without pip; an upgrade of the system one that does not run
+usable() {  # not after an interrupted run (no Python or pip), or if a system upgrade broke it
     fits .venv/bin/python && .venv/bin/python -c 'import pip' >/dev/null 2>&1 || return 1
     [ -z "${PYTHON:-}" ] && return
     release='import sys; print(sys.version_info[:2])'

@@ -1,6 +1,7 @@
-"""Writes the tables of docs/configuration.md from the code: `python scripts/write_config_docs.py`; `--check` only compares.
+"""Generates the tables of docs/configuration.md: `python scripts/write_config_docs.py`; `--check`
+only compares.
 
-The text around the tables is written by hand; only what stands between a pair of markers is replaced.
+Only the text between each pair of markers is replaced.
 """
 
 import sys
@@ -44,7 +45,7 @@ def environment_table() -> str:
 
 
 def render(page: str) -> str:
-    """The page with its tables as the code has them now."""
+    """The page with current tables."""
     for name, text in (("settings", settings_tables()), ("environment", environment_table())):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
@@ -56,7 +57,7 @@ def render(page: str) -> str:
 
 
 def shown(default: Any) -> str:
-    """A default as one would write it in YAML."""
+    """A default in YAML notation."""
     if default is None:
         return "none"
     if default is PydanticUndefined:
@@ -73,7 +74,7 @@ def _section(name: str) -> str:
 
 
 def _generic(target: str) -> str:
-    """`backends.primary.url` as it is described: `backends.<name>.url`."""
+    """The documented name of a setting: `backends.<name>.url` for `backends.primary.url`."""
     first, _, rest = target.partition(".")
     return f"{first}.<name>.{rest.partition('.')[2]}" if first in ("backends", "routes") else target
 
@@ -83,11 +84,11 @@ def _cell(text: str) -> str:
 
 
 def changes() -> Iterator[str]:
-    """Why the page is not current; nothing when it is."""
+    """A message if the page is outdated."""
     page = PAGE.read_text(encoding="utf-8")
     fresh = render(page)
     if fresh != page:
-        yield f"docs/{PAGE.name} is not current: run python scripts/write_config_docs.py"
+        yield f"docs/{PAGE.name} is outdated: run python scripts/write_config_docs.py"
 
 
 def main() -> int:

@@ -1,3 +1,3 @@
-"""Stand-in for the HTTP back ends of a router: vLLM (classifier and primary), Ollama, xAI/OpenAI."""
+"""Simulates the HTTP backends of a router: vLLM (classifier and primary), Ollama, xAI/OpenAI."""
 
 ROLES: tuple[str, ...] = ("router", "primary", "xai", "ollama", "embedding")

@@ -70,7 +70,7 @@ async def _run(args: argparse.Namespace) -> int:
         print(f"simulator: profile homelab, {ABOUT['homelab']}", file=sys.stderr, flush=True)
     line = orjson.dumps(addresses).decode()
     if args.ports_file:
-        # Renamed into place: who waits for the file never reads half of it.
+        # Renamed into place, so that readers never see a partial file.
         draft = args.ports_file.with_name(args.ports_file.name + ".part")
         draft.write_text(line + "\n", encoding="utf-8")
         draft.replace(args.ports_file)

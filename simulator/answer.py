@@ -1,4 +1,4 @@
-"""Sending one whole answer, and the faults that stand in for an answer."""
+"""Sends complete answers, and faults in place of an answer."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def instead_of_answer(ex: Exchange) -> Sent | None:
 
 async def _drip_headers(ex: Exchange) -> None:
     interval = float(ex.faults["hang_headers"]["interval_ms"]) / 1000
-    # Headers without an end: a client that only limits the time between two bytes waits for ever.
+    # Endless headers: a client with only a per-read timeout waits forever.
     ex.wire.transport.write(b"H")
     for byte in b"TTP/1.1 200 OK\r\nX-Slow: ":
         await asyncio.sleep(interval)

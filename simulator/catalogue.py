@@ -1,4 +1,4 @@
-"""The small endpoints beside generation: models, version, health, load, metrics, tokenize."""
+"""Endpoints other than generation: models, version, health, load, metrics, tokenize."""
 
 from __future__ import annotations
 

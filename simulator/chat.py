@@ -53,7 +53,7 @@ async def _complete(
         await slots.acquire()
     try:
         ex.phase = "streaming" if ex.wire.headers_sent else "before_headers"
-        # Planned only now: a request that waited finds what the others have left in the prefix cache.
+        # Planned only now, so that a request that waited benefits from prefixes cached meanwhile.
         start = ex.loop.time()
         generations = [plan(ex, prompt, model, limit, index, stream) for index in range(count)]
         shape = shapes.new_shape(
@@ -77,7 +77,7 @@ async def _complete(
 
 
 async def _generate(ex: Exchange, generations: list[Generation], start: float) -> None:
-    """Take the time a whole answer takes; when the client leaves, count what was generated until then."""
+    """Wait as long as generation takes; on a disconnect, count the tokens generated so far."""
     total = max(generation.due(len(generation.pieces)) for generation in generations)
     if total > 0:
         try:

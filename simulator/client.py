@@ -1,4 +1,4 @@
-"""A small client: requests to a role, and raw sockets where the bytes matter."""
+"""A small client: requests to a role, and raw sockets for tests on byte level."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def connect(sim: Simulator, role: str) -> socket.socket:
 
 
 def raw_chat(sim: Simulator, role: str, text: str, /, **fields: Any) -> bytes:
-    """All bytes of the answer up to the end of the connection; raises ConnectionResetError on a reset."""
+    """All bytes of the answer until the connection closes; raises ConnectionResetError on a
+    reset."""
     with connect(sim, role) as sock:
         sock.sendall(raw_request(role, text, **fields))
         received = b""

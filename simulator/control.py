@@ -1,4 +1,4 @@
-"""The /_sim endpoints: look at a role, configure it, break it, reset it."""
+"""The /_sim endpoints: inspect, configure, break and reset a role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Listener = Callable[[Role, bool], Awaitable[None]]  # open (True) or close a rol
 
 
 class Control:
-    """Serves every role; on a role's own listener that role is meant unless `?role=` names another."""
+    """Serves all roles. On a role's own listener, the default is that role; `?role=` selects
+    another."""
 
     def __init__(self, roles: Mapping[str, Role], set_listening: Listener) -> None:
         self._roles = roles

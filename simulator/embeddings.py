@@ -1,4 +1,5 @@
-"""POST /v1/embeddings: deterministic vectors; texts that share words point in similar directions."""
+"""POST /v1/embeddings: deterministic embeddings; texts with common words have similar
+embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors in the shape of the server that is stood in for."""
+"""Errors in the format of the simulated server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OPENAI_TYPES = {401: "invalid_request_error", 429: "rate_limit_error"}
 
 
 class ApiError(Exception):
-    """An error answer: status, message, and what the server's shape has besides."""
+    """An error response: status, message, and other fields of the server's format."""
 
     def __init__(
         self, status: int, message: str, param: str | None = None, code: str | None = None
@@ -31,7 +31,7 @@ class ApiError(Exception):
 def error_object(
     kind: str, status: int, message: str, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """vLLM gives the status as the code; OpenAI and xAI give a word."""
+    """vLLM uses the status as code; OpenAI and xAI use a string."""
     if kind == "vllm":
         name = _VLLM_TYPES.get(
             status, "InternalServerError" if status >= 500 else "BadRequestError"

@@ -1,4 +1,4 @@
-"""The faults a role can show, and the table of those switched on at run time."""
+"""The faults of a role, and the table of active faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# What a fault's name means is in README.md; the value here is its parameters with their defaults.
+# Parameters of each fault with defaults; README.md describes the faults.
 CATALOGUE: dict[str, dict[str, Any]] = {
     # the connection
     "refuse": {},
@@ -46,7 +46,8 @@ CATALOGUE: dict[str, dict[str, Any]] = {
 }
 
 CONNECTION_FAULTS = frozenset(("refuse", "reset_before_read"))
-# A server that loads its model answers nothing else either; the rest leave health checks alone unless told.
+# A server that is loading its model answers nothing else; other faults do not affect health checks
+# by default.
 EVERY_PATH = frozenset(("loading",))
 
 Faults = dict[str, dict[str, Any]]
@@ -54,7 +55,8 @@ NONE: Faults = {}
 
 
 def parse(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    """A name, an object {"fault" or "name": ..., params}, or a list of these; ValueError says what is wrong."""
+    """A name, an object {"fault" or "name": ..., params}, or a list of these; ValueError says what
+    is wrong."""
     if isinstance(value, list):
         return [pair for item in value for pair in parse(item)]
     if isinstance(value, str):
@@ -96,7 +98,7 @@ class ActiveFault:
 
 @dataclass(slots=True)
 class FaultTable:
-    """Faults of one role that hold until their count is used up or they are cleared."""
+    """The active faults of a role; active until their count is used up or they are cleared."""
 
     rng: random.Random
     active: list[ActiveFault] = field(default_factory=list)
@@ -129,7 +131,7 @@ class FaultTable:
         return gone
 
     def for_connection(self) -> bool:
-        """Whether a connection just made is to be reset."""
+        """Whether to reset a new connection."""
         return any(self._use(fault) for fault in self.active if fault.name == "reset_before_read")
 
     def for_request(self, path: str, generates: bool) -> Faults:
@@ -144,7 +146,8 @@ class FaultTable:
         }
 
     def for_marker(self, value: Any, source: str) -> Faults:
-        """Faults a request carries itself. With "times", a repeat of the same message gets past them."""
+        """Faults requested by the request itself. With "times", later requests with the same
+        message are not affected."""
         chosen: Faults = {}
         for name, params in parse(value):
             times = params.pop("times", None)
@@ -153,7 +156,7 @@ class FaultTable:
                 self.marker_uses[key] += 1
                 if self.marker_uses[key] > times:
                     continue
-            # A connection cannot be refused any more once its request is read.
+            # A connection can no longer be refused once its request has been read.
             chosen["reset" if name in CONNECTION_FAULTS else name] = params
         return chosen
 

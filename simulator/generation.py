@@ -1,4 +1,4 @@
-"""What a model will say and when: the plan of one answer, made before its first byte is sent."""
+"""Plans the text and timing of an answer before its first byte is sent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Timing:
 @dataclass(slots=True)
 class Generation:
     pieces: list[Piece]
-    thinking: int  # how many of the pieces are reasoning
+    thinking: int  # number of pieces that are reasoning
     finish: str
     prompt_tokens: int
     cached_tokens: int
@@ -50,7 +50,8 @@ class Generation:
     labels: tuple[str, ...] = ()
 
     def due(self, index: int) -> float:
-        """When piece `index` is ready, in seconds from the start; the last index + 1 is the time for all."""
+        """The time at which piece `index` is ready, in seconds from the start; the last index + 1
+        is the total."""
         thinking = min(index, self.thinking)
         return (
             self.timing.first_s
@@ -59,7 +60,7 @@ class Generation:
         )
 
     def ready_by(self, seconds: float) -> int:
-        """How many pieces are ready after this time: what an aborted request has cost."""
+        """The number of pieces ready after this time, i.e. the cost of an aborted request."""
         return sum(1 for i in range(len(self.pieces)) if self.due(i) <= seconds)
 
     def text(self, field: str) -> str:
@@ -69,7 +70,7 @@ class Generation:
 def plan(
     ex: Exchange, prompt: Prompt, model: str, limit: int | None, index: int, stream: bool
 ) -> Generation:
-    """The answer number `index` to a prompt."""
+    """Answer number `index` to a prompt."""
     body = ex.body
     label, labels = _label(ex, prompt)
     tool = tool_called(body, prompt)
@@ -125,7 +126,7 @@ def _continues(ex: Exchange, prompt: Prompt) -> bool:
 
 
 def _label(ex: Exchange, prompt: Prompt) -> tuple[str, tuple[str, ...]]:
-    """The label to answer with, and all there are; empty for an answer in free text."""
+    """The label to answer with, and all labels; empty for free text."""
     constraint = ex.body.get("structured_outputs")
     choices = constraint.get("choice") if isinstance(constraint, dict) else None
     if choices is not None and not (
@@ -147,7 +148,8 @@ def _thinks(ex: Exchange, labels: tuple[str, ...]) -> bool:
     options = ex.body.get("chat_template_kwargs")
     if isinstance(options, dict) and options.get("enable_thinking") is False:
         return False
-    # Without a reasoning parser a constraint holds from the first token on, so there is no room to think.
+    # Without a reasoning parser, a constraint applies from the first token, which rules out
+    # reasoning.
     return ex.role.profile.reasoning_field != "" or not (labels and "structured_outputs" in ex.body)
 
 
@@ -172,7 +174,7 @@ def _thinking(ex: Exchange, prompt: Prompt) -> list[Piece]:
 
 
 def _think_ms(ex: Exchange, prompt: Prompt) -> float:
-    """Drawn once a request, and kept in its overrides."""
+    """Drawn once per request and kept in its overrides."""
     given = ex.number("think_ms")
     if given is None:
         profile = ex.role.profile
@@ -213,7 +215,7 @@ def _answer(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, 
 
 
 def _free_text(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, ...]:
-    """An answer in words: readable sentences, or words that each carry their number."""
+    """A text answer: readable sentences, or numbered words."""
     mark = digest(prompt.last_user)
     count = ex.number("tokens")
     if count is None:
@@ -226,7 +228,7 @@ def _free_text(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[st
 
 
 def _grounded(prompt: Prompt) -> bool:
-    """Whether search results came with the question."""
+    """Whether the question contains search results."""
     return len(prompt.text) > 200 and any(word in prompt.text.lower() for word in _GROUNDED)
 
 

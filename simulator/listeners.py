@@ -1,4 +1,4 @@
-"""Opens and closes the listeners of all roles, each at a port that it keeps."""
+"""Opens and closes the listeners of all roles; each keeps its port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simulator.server import Connection, RoleServer
 
 
 class Listeners:
-    """All roles in one event loop, and a control listener that stays open whatever a role's fault is."""
+    """All roles in one event loop, and a control listener that is not affected by faults."""
 
     def __init__(
         self, host: str, profiles: Mapping[str, RoleProfile], ports: Mapping[str, int]
@@ -39,7 +39,7 @@ class Listeners:
         for server in self._servers.values():
             for connection in server.connections:
                 if connection.transport is not None:
-                    connection.transport.abort()  # a hanging answer would never end by itself
+                    connection.transport.abort()  # a hanging answer never ends by itself
 
     async def _listen(self, name: str) -> None:
         loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ class Listeners:
         elif not wanted and listener is not None:
             del self._open[role.name]
             listener.close()
-            # A server that is down holds no idle connection open either; requests being answered run to their end.
+            # A server that is down has no idle connections either; requests in flight finish.
             for connection in self._servers[role.name].connections:
                 if (
                     isinstance(connection, Connection)

@@ -1,7 +1,8 @@
-"""Per-request steering: the `sim` body field, the `X-Sim` header, and a marker inside the last user message.
+"""Per-request overrides: the `sim` body field, the `X-Sim` header, and a marker in the last user
+message.
 
-A router passes on what it does not know, but not always every field and header; a marker in the text gets through
-anything: `[[sim {"tokens": 50}]]`. The JSON may be keyed by role: `{"primary": {...}, "all": {...}}`.
+Routers do not always pass on unknown fields and headers; a marker in the text always gets through:
+`[[sim {"tokens": 50}]]`. The JSON may be keyed by role: `{"primary": {...}, "all": {...}}`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _DECODER = json.JSONDecoder()
 
 
 def split_marker(text: str) -> tuple[str, dict[str, Any]]:
-    """The text without its markers, and what the last one says."""
+    """The text without markers, and the content of the last marker."""
     found: dict[str, Any] = {}
     while True:
         start = text.rfind(MARKER)
@@ -37,7 +38,7 @@ def _decode(text: str, start: int) -> tuple[dict[str, Any], int]:
     close = text.find("]]", start)
     while close >= 0:  # "]]" may also end a list within the JSON
         raw = text[start:close]
-        # Inside a prompt that quotes the query as JSON, the quotes come escaped.
+        # In a prompt that quotes the query as JSON, quotes are escaped.
         for candidate in (raw, raw.replace('\\"', '"')):
             try:
                 value, end = _DECODER.raw_decode(candidate.strip())
@@ -50,7 +51,7 @@ def _decode(text: str, start: int) -> tuple[dict[str, Any], int]:
 
 
 def for_role(role: str, value: dict[str, Any]) -> dict[str, Any]:
-    """What of it concerns this role: plain keys, then "all", then the role's own."""
+    """The overrides for this role: plain keys, then "all", then the role's own."""
     if not value or _KEYS.isdisjoint(value):
         return value
     result = {key: item for key, item in value.items() if key not in _KEYS}

@@ -1,4 +1,4 @@
-"""Prefix cache: which leading blocks of a prompt have been computed before."""
+"""Prefix cache: the leading blocks of prompts that have already been computed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from simulator.text import BLOCK_CHARS
 
 
 class PrefixCache:
-    """Least recently used blocks go first. A block's key covers everything before it, as in vLLM."""
+    """LRU eviction. The key of a block covers all preceding blocks, as in vLLM."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._blocks: OrderedDict[int, None] = OrderedDict()
 
     def lookup_and_store(self, prompt: str) -> int:
-        """How many leading blocks were there already; all full blocks are there afterwards."""
+        """Cache all full blocks; returns how many leading blocks were cached already."""
         if self.capacity <= 0:
             return 0
         blocks = self._blocks

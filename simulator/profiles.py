@@ -1,4 +1,4 @@
-"""Timing profiles: what each role costs in time, as frozen data that a run can override field by field."""
+"""Timing profiles of the roles, as frozen data whose fields can be overridden."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 Range = tuple[float, float]
-# A last message by the assistant without vLLM's continue_final_message: the backend begins a turn of its own, goes on
-# after that text, says that text again and goes on, or answers 400.
+# Handling of a trailing assistant message without vLLM's continue_final_message: a new turn, a
+# continuation, a continuation that repeats the text, or status 400.
 PREFILLS: tuple[str, ...] = ("ignore", "continue", "repeat", "reject")
 
 
 @dataclass(frozen=True, slots=True)
 class RoleProfile:
-    """How one role behaves. A range is drawn from, uniformly; a rate of 0 means "at once"."""
+    """The behaviour of a role. Values are drawn uniformly from ranges; a rate of 0 means "at
+    once"."""
 
-    kind: str  # "vllm", "ollama" or "xai": which server's manners it has
+    kind: str  # "vllm", "ollama" or "xai": the server to simulate
     model: str
-    models: tuple[str, ...] = ()  # further names that are served
+    models: tuple[str, ...] = ()  # additional model names
     max_model_len: int = 32768
-    slots: int = 256  # sequences that run at a time; the rest wait in order of arrival
-    ttft_ms: Range = (0, 0)  # streaming: from a free slot to the first token, prefill aside
-    ttft_nonstream_ms: Range = (0, 0)  # the same for one JSON answer
+    slots: int = 256  # concurrent sequences; further requests wait in order of arrival
+    ttft_ms: Range = (0, 0)  # streaming: from a free slot to the first token, without prefill
+    ttft_nonstream_ms: Range = (0, 0)  # the same without streaming
     prefill_tps: float = 0
     tps: float = 0
     prefix_cache_blocks: int = 65536  # 0 turns the prefix cache off
@@ -47,12 +48,12 @@ class RoleProfile:
     early_headers: bool = (
         False  # send a stream's headers on arrival instead of with its first chunk
     )
-    prefill: str = "ignore"  # what a last message by the assistant leads to; see PREFILLS
+    prefill: str = "ignore"  # handling of a trailing assistant message; see PREFILLS
     embedding_dim: int = 256
     version: str = "0.12.1"
 
     def override(self, changes: dict[str, Any]) -> RoleProfile:
-        """A copy with these fields changed; ValueError names what is wrong."""
+        """A copy with these fields changed; raises ValueError for invalid fields."""
         clean: dict[str, Any] = {}
         for name, value in changes.items():
             if name not in FIELDS:
@@ -111,8 +112,8 @@ FAST: dict[str, RoleProfile] = {
     "embedding": RoleProfile("vllm", "embedding-model", max_model_len=8192, slots=4096),
 }
 
-# The published figures of one home server. They were measured on different requests, so no single model of time gives
-# all of them; each line says which figure sets which number.
+# Published figures of a home server. They were measured on different requests, so no single timing
+# model reproduces all of them; each comment says which figure determines the value.
 HOMELAB: dict[str, RoleProfile] = {
     "router": dataclasses.replace(
         FAST["router"],
@@ -121,8 +122,8 @@ HOMELAB: dict[str, RoleProfile] = {
         prefill_tps=20_000,
         ttft_ms=(22, 26),
         ttft_nonstream_ms=(22, 26),
-        # classification 952-1,087 ms (short) and 1,394-1,806 ms (long), less ~25 ms to the first token and ~10 ms for
-        # the two tokens of a label
+        # classification 952-1,087 ms (short) and 1,394-1,806 ms (long), less ~25 ms to the first
+        # token and ~10 ms for the two tokens of a label
         think_ms=(917, 1050),
         think_ms_long=(1358, 1768),
     ),
@@ -178,7 +179,7 @@ def _for_reading(role: str, **changes: Any) -> RoleProfile:
     return dataclasses.replace(HOMELAB[role], readable=True, **{**lengths, **changes})
 
 
-# For a first look at the router without a model: answers to read, and nothing that keeps people waiting.
+# For trying the router without a model: readable answers, short waits.
 DEMO: dict[str, RoleProfile] = {
     "router": _for_reading("router", think_ms=(250, 350), think_ms_long=(350, 450)),
     "primary": _for_reading("primary", tps=150),

@@ -1,4 +1,4 @@
-"""Reading a request: its messages as text, and the checks that the real servers make."""
+"""Parses requests: messages as text, and the validation of the real servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simulator.text import IMAGE_TOKENS, MESSAGE_TOKENS, count_tokens
 
 @dataclass(slots=True)
 class Prompt:
-    """What a request asks, seen by a model."""
+    """A request as seen by a model."""
 
     text: str  # all of it, as the prefix cache sees it
     last_user: str  # without markers
@@ -123,7 +123,7 @@ def check_model(role: Role, body: dict[str, Any]) -> str:
 
 
 def limit_of(body: dict[str, Any], *fields: str) -> int | None:
-    """The limit on the answer's tokens, from the first of the fields that is there."""
+    """The token limit of the answer, from the first of the fields present."""
     for name in fields:
         value = body.get(name)
         if value is None:

@@ -1,4 +1,4 @@
-"""POST /v1/responses with web search, as xAI and OpenAI offer it."""
+"""POST /v1/responses with web search, as in xAI and OpenAI."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _body(
 
 
 def _texts(ex: Exchange, prompt: Prompt, limit: int | None) -> tuple[list[str], bool]:
-    """The blocks of the message, and whether the limit has cut them."""
+    """The blocks of the message, and whether the limit truncated them."""
     given = ex.sim.get("text")
     if isinstance(given, str):
         blocks = [given]

@@ -1,4 +1,4 @@
-"""One role: its settings, its state, and a request it is answering."""
+"""A role: settings, state, and requests in flight."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Role:
         self._seed()
 
     def _seed(self) -> None:
-        # The same seed for each run: two runs of the same requests take the same time.
+        # The same seed for each run, so that the same requests take the same time.
         self.rng = random.Random(zlib.crc32(self.name.encode()))
         self.faults = FaultTable(self.rng)
 
     def constrained(self, now: float) -> float:
-        """Seconds that a constrained request waits for the grammar library, which the first one
-        loads."""
+        """Seconds for which a constrained request waits for the grammar library, loaded by the
+        first one."""
         if self._grammar_at is None:
             self._grammar_at = now + self.profile.first_constrained_ms / 1000
         return max(0.0, self._grammar_at - now)
@@ -44,7 +44,7 @@ class Role:
         self._use(self.profile.override(changes))
 
     def reset(self) -> None:
-        """Counters, faults, settings and cache as at the start. Running requests run on."""
+        """Reset counters, faults, settings and cache. Requests in flight continue."""
         self.stats.reset()
         self._seed()
         self.cache.clear()
@@ -76,7 +76,7 @@ class Role:
 
 
 class Exchange:
-    """One request on its way to an answer."""
+    """A request in flight."""
 
     __slots__ = (
         "body",

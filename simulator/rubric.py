@@ -1,4 +1,4 @@
-"""The small rubric by which the classifier role labels a query, and the probabilities it gives its labels."""
+"""The rules by which the classifier role labels queries, and the probabilities of the labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _OTHERS = 0.15
 
 
 def query_of(prompt: str) -> str:
-    """The user's words inside a classifier's prompt: what follows the last line that starts with "Query:"."""
+    """The user's words inside a classifier's prompt: what follows the last line that starts with
+    "Query:"."""
     return _QUERY_LINE.split(prompt)[-1].strip()
 
 
@@ -42,7 +43,7 @@ def classify(query: str) -> str:
 
 
 def choose(label: str, choices: Sequence[str]) -> str:
-    """The choice that stands for the label."""
+    """The choice that represents the label."""
     wanted = [label, "PRIMARY"] if label in ("SIMPLE", "MODERATE") else [label]
     for name in wanted:
         for choice in choices:
@@ -54,9 +55,9 @@ def choose(label: str, choices: Sequence[str]) -> str:
 def first_token_probabilities(
     label: str, labels: Sequence[str], given: Any = None
 ) -> dict[str, float]:
-    """Log-probabilities of an answer's first token, not masked by a grammar: unrelated tokens are among them.
+    """Log-probabilities of the first token, not masked by a grammar: they include unrelated tokens.
 
-    `given` maps labels to probabilities, to steer a test that looks at confidence.
+    `given` maps labels to probabilities, for tests of confidence.
     """
     probabilities: dict[str, float] = dict(_UNRELATED)
     others = [name for name in labels if name != label]

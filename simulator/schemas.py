@@ -1,4 +1,5 @@
-"""A value that fits a JSON schema: for tool arguments and structured answers. Made up, and always the same."""
+"""Generates a deterministic value that conforms to a JSON schema, for tool arguments and structured
+answers."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ _FORMATS = {
     "ipv6": "2001:db8::1",
     "hostname": "simulated.example.com",
 }
-_DEEPEST = 4  # a schema may refer to itself: below this only what is required
+_DEEPEST = 4  # schemas may be recursive: below this depth, only required properties
 
 
 def value_for(schema: Any, root: Any = None, text: str = _TEXT, depth: int = 0) -> Any:
-    """A value for a schema; `text` stands where a free string is asked for.
+    """A value for a schema; `text` is used for free strings.
 
-    Understands types, properties, items, enum, const, default, bounds, the common formats, anyOf, oneOf, allOf and
-    references within the schema. A pattern is not understood.
+    Supports types, properties, items, enum, const, default, bounds, the common formats, anyOf,
+    oneOf, allOf and references within the schema. Patterns are not supported.
     """
     root = schema if root is None else root
     schema = _resolved(schema, root)
@@ -64,7 +65,7 @@ def value_for(schema: Any, root: Any = None, text: str = _TEXT, depth: int = 0) 
 
 
 def _resolved(schema: Any, root: Any) -> Any:
-    """What a reference within the schema stands for; a reference to elsewhere stands for anything."""
+    """The target of a reference within the schema; external references accept any value."""
     for _ in range(8):
         reference = schema.get("$ref") if isinstance(schema, dict) else None
         if not isinstance(reference, str):
@@ -126,7 +127,7 @@ def _array(schema: dict[str, Any], root: Any, text: str, depth: int) -> list[Any
 
 
 def _different(items: Any, root: Any, text: str, depth: int, count: int) -> list[Any]:
-    """As many values that differ, as far as that is easy to see."""
+    """The given number of distinct values, as far as possible."""
     schema = _resolved(items, root)
     choices = schema.get("enum") if isinstance(schema, dict) else None
     if isinstance(choices, list):

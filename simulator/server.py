@@ -1,4 +1,4 @@
-"""Listeners and connections: takes requests in, sends them to their endpoint, counts how they end."""
+"""Listeners and connections: accepts requests, dispatches them, counts their outcomes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BAD_KEY = "bad-key"
 
 
 class Connection(web.RequestHandler):
-    """One client connection; knows when it was lost, and whether it takes more bytes now."""
+    """A client connection; tracks disconnects and write readiness."""
 
     def __init__(self, server: RoleServer, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -82,11 +82,11 @@ class Connection(web.RequestHandler):
 
 
 class RoleServer(web.Server):
-    """The server behind one listener: a role's, or with no role the control endpoints alone."""
+    """The server of one listener: of a role or, without a role, of the control endpoints."""
 
     def __init__(self, role: Role | None, control: Control) -> None:
         self._event_loop = asyncio.get_running_loop()
-        # A handler is cancelled the moment its client has gone: that is how an abort is noticed at once.
+        # Handlers are cancelled when their client disconnects, so that aborts are detected at once.
         super().__init__(self._handle, request_factory=self._request, handler_cancellation=True)
         self.role = role
         self._control = control

@@ -1,4 +1,4 @@
-"""JSON of the OpenAI API: whole answers, the chunks of a stream, usage and log-probabilities."""
+"""JSON of the OpenAI API: complete answers, stream chunks, usage and log-probabilities."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _GENERIC_ALTERNATIVES: tuple[tuple[str, float], ...] = (
 
 @dataclass(slots=True)
 class Shape:
-    """Which API is spoken, and what of an answer it was asked to show."""
+    """The API in use, and the parts of the answer that were requested."""
 
     chat: bool
     model: str
     id: str
     created: int
-    logprobs: int | None = None  # how many alternatives; None = no log-probabilities
+    logprobs: int | None = None  # number of alternatives; None = no log-probabilities
     label_probabilities: Any = None
     parsed_as: str = (
         ""  # the reasoning field that a parser puts a constrained answer of one token into
@@ -127,7 +127,7 @@ def _call_id(shape: Shape, index: int) -> str:
 
 
 def _alternatives(shape: Shape, generation: Generation, position: int) -> dict[str, float]:
-    """Log-probabilities of the token at this position, the chosen one among them."""
+    """Log-probabilities of the token at this position, including the chosen one."""
     token = generation.pieces[position][1]
     if generation.labels and position == generation.thinking:
         table = first_token_probabilities(
@@ -169,7 +169,7 @@ def _legacy_logprobs(shape: Shape, generation: Generation) -> dict[str, Any]:
 
 
 class Chunks:
-    """Makes a stream's chunks; what all chunks share is put into JSON once."""
+    """Builds the chunks of a stream; common parts are serialised once."""
 
     def __init__(self, shape: Shape, role_in_each: bool) -> None:
         self._shape = shape

@@ -1,4 +1,5 @@
-"""A server's slots: so many sequences run at a time, the rest wait in order of arrival."""
+"""The slots of a server: a limited number of concurrent sequences; others wait in order of
+arrival."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class Slots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.release()  # the slot came at the very moment of the disconnect: hand it on
+                self.release()  # the slot was granted just as the client disconnected: pass it on
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             raise

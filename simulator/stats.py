@@ -1,4 +1,4 @@
-"""What a role has seen: counters, aborted requests, and the last requests as they came."""
+"""Statistics of a role: counters, aborted requests, and the last requests received."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEEP_LIMIT = 200_000
 
 @dataclass(slots=True)
 class Seen:
-    """One request, kept as it came; it is put into words only when somebody asks."""
+    """A request as received; formatted only on demand."""
 
     at: float
     path: str
@@ -25,7 +25,7 @@ class Seen:
     summary: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        # 200 requests with pictures in them would fill the memory: of those only the summary is kept.
+        # 200 requests with images would need too much memory: only their summaries are kept.
         if len(self.raw) > _KEEP_LIMIT:
             self.summary = {**self._words(), "params": {}}
             self.raw = b""
@@ -87,7 +87,7 @@ class Stats:
         )
 
     def reset(self) -> None:
-        """Back to zero, except for the connections that are open."""
+        """Reset all counters except open connections."""
         fresh = Stats(connections_open=self.connections_open)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))

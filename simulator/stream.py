@@ -1,4 +1,4 @@
-"""A stream: its events with the time each is due, the faults in it, and sending it without drift."""
+"""Streams: events with their due times, faults, and sending without drift."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DONE = b"data: [DONE]"
 class Event:
     kind: str  # "role", "content", "finish", "usage", "done" or "other"
     data: bytes
-    due: float  # seconds after the slot was free
+    due: float  # seconds after the slot was granted
     tokens: int = 0
 
 
 def events_of(ex: Exchange, shape: Shape, generations: list[Generation]) -> list[Event]:
-    """The events of an answer that goes well."""
+    """The events of a successful answer."""
     kind = ex.role.profile.kind
     chunks = Chunks(shape, role_in_each=shape.chat and kind == "ollama")
     events: list[Event] = []
@@ -73,7 +73,7 @@ def _event(kind: str, data: bytes, due: float, tokens: int = 0) -> Event:
 
 
 def break_events(ex: Exchange, events: list[Event]) -> tuple[list[Event], bool]:
-    """The events as the request's faults leave them, and whether the body is ended properly."""
+    """The events after applying faults, and whether the body is terminated properly."""
     faults = ex.faults
     clean = True
     if "early_close_after_headers" in faults:
@@ -120,7 +120,7 @@ def break_events(ex: Exchange, events: list[Event]) -> tuple[list[Event], bool]:
 
 
 def _after_content(events: list[Event], count: int) -> int:
-    """The index right after the content event number `count`; 0 means before the first of them."""
+    """The index after content event number `count`; 0 means before the first one."""
     seen = 0
     for index, event in enumerate(events):
         if event.kind == "content":
@@ -142,7 +142,7 @@ def _with_comments(events: list[Event], every: int) -> list[Event]:
 
 
 async def play(ex: Exchange, events: list[Event], clean: bool, head: bytes, start: float) -> Sent:
-    """Send the events, each when it is due, measured from `start`: a late one does not delay the next."""
+    """Send each event at its due time from `start`; a late event does not delay the next."""
     wire, loop = ex.wire, ex.loop
     separator = b"\r\n\r\n" if "crlf" in ex.faults else b"\n\n"
     group = int(ex.faults["merged"]["events"]) if "merged" in ex.faults else 1

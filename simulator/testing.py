@@ -1,4 +1,4 @@
-"""Runs the simulator as a process of its own, for tests and benchmarks."""
+"""Runs the simulator as a separate process, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from typing import Any
 
 import requests
 
-_START_LIMIT_S = 60.0  # a machine that does much else is slow, not broken
+_START_LIMIT_S = 60.0  # generous, because the machine may be busy
 _STOP_LIMIT_S = 5.0
 _NUMBERED = re.compile(r"^\D+(\d+)$")
 
 
 def answer_numbers(text: str) -> list[int]:
-    """The numbers of a simulated answer's words, in order: 1, 2, 3 ... when nothing is missing or doubled."""
+    """The numbers of the words of a simulated answer, in order: 1, 2, 3 ... if none is missing or
+    repeated."""
     words = text.partition("):")[2].split()
     return [int(match[1]) for word in words if (match := _NUMBERED.match(word))]
 
@@ -114,18 +115,18 @@ class Simulator:
         return result
 
     def reset(self, role: str | None = None) -> None:
-        """Counters, faults and settings back to the start; a refusing listener opens again."""
+        """Reset counters, faults and settings; reopen closed listeners."""
         self._control("POST", "reset", role)
 
     def fault(self, role: str, fault: str, **params: Any) -> None:
-        """Switch a fault on: `fault("primary", "error_status", status=429, times=1)`."""
+        """Activate a fault: `fault("primary", "error_status", status=429, times=1)`."""
         self._control("POST", "faults", role, {"fault": fault, **params})
 
     def clear_faults(self, role: str | None = None) -> None:
         self._control("DELETE", "faults", role)
 
     def configure(self, role: str, **settings: Any) -> dict[str, Any]:
-        """Change timing or other settings of a role; the settings now in force."""
+        """Change timing or other settings of a role; returns the current settings."""
         result: dict[str, Any] = self._control("POST", "config", role, settings)
         return result
 
@@ -137,7 +138,8 @@ class Simulator:
         self._control("DELETE", "faults", role, query={"fault": "refuse"})
 
     def wait_for(self, role: str, limit_s: float = 5.0, **wanted: int) -> dict[str, Any]:
-        """The stats as soon as these counters are at least that high: `wait_for("primary", aborted=1)`."""
+        """Wait until these counters have at least the given values; returns the stats:
+        `wait_for("primary", aborted=1)`."""
         deadline = time.monotonic() + limit_s
         while True:
             stats = self.stats(role)
@@ -150,7 +152,7 @@ class Simulator:
             time.sleep(0.01)
 
     def stop(self) -> int | None:
-        """End it in good order; the exit status."""
+        """Stop gracefully; returns the exit status."""
         if self._process is None:
             return None
         self._process.terminate()
@@ -161,7 +163,7 @@ class Simulator:
         return self._ended()
 
     def kill(self) -> int | None:
-        """End it at once, as a crash would."""
+        """Kill the process, like a crash."""
         if self._process is None:
             return None
         self._process.kill()

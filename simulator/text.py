@@ -1,12 +1,12 @@
-"""Deterministic text: the answers, their tokens, and how much a prompt weighs."""
+"""Deterministic text: answers, their tokens, and token counts of prompts."""
 
 from __future__ import annotations
 
 import zlib
 from functools import lru_cache
 
-# Every word carries its number, so that a test sees at once what is missing or doubled. Several scripts, so that a
-# client that cuts UTF-8 sequences apart is found out.
+# Numbered words, so that tests detect missing or repeated ones. Several scripts, so that clients
+# that split UTF-8 sequences are detected.
 WORDS: tuple[str, ...] = ("word", "naïve", "mot", "слово", "言葉", "kelime", "smile🙂")
 
 HEAD_END = "what follows is made up.\n\n"  # of the first sentence of a readable answer
@@ -34,12 +34,14 @@ def thinking_tokens(count: int) -> tuple[str, ...]:
 
 
 def label_tokens(label: str) -> tuple[str, ...]:
-    """Pieces of at most four characters: like a real vocabulary, most labels take more than one token."""
+    """Pieces of at most four characters: as in a real vocabulary, most labels take several
+    tokens."""
     return tuple(label[i : i + 4] for i in range(0, len(label), 4)) or ("",)
 
 
 def split_text(text: str) -> tuple[str, ...]:
-    """A given answer in tokens: words with the space before them; joining them gives the text back."""
+    """A given answer in tokens: words with the space before them; joining them gives the text
+    back."""
     tokens: list[str] = []
     start = 0
     for i in range(1, len(text)):
@@ -51,10 +53,10 @@ def split_text(text: str) -> tuple[str, ...]:
 
 
 def continue_from(tokens: tuple[str, ...], partial: str) -> tuple[str, ...]:
-    """What is left of an answer after `partial`, to the character, in tokens."""
+    """The rest of an answer after `partial`, exact to the character, in tokens."""
     text = "".join(tokens)
     if not text.startswith(partial):
-        # Begun by another model: its first sentence differs, what follows does not.
+        # Started by another model: only its first sentence differs.
         body, begun = _after_head(text), _after_head(partial)
         if not begun:
             return tokens
@@ -71,12 +73,12 @@ def continue_from(tokens: tuple[str, ...], partial: str) -> tuple[str, ...]:
 
 
 def _after_head(text: str) -> str:
-    """What follows the sentence that names the model; empty where that is not complete."""
+    """The text after the sentence that names the model; empty if that is incomplete."""
     return text.partition(HEAD_END)[2] or text.partition("):")[2]
 
 
 def count_tokens(text: str) -> int:
-    """About four bytes a token, and always the same for the same text."""
+    """About four bytes per token; deterministic."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return (size + 3) // 4
 

@@ -1,4 +1,4 @@
-"""Which function a request makes a model call, and with what arguments."""
+"""Tool calls: the function that a request makes the model call, and its arguments."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from simulator.writing import lm_tokens
 
 
 def tool_called(body: dict[str, Any], prompt: Prompt) -> str:
-    """The name of the function to call; empty for an answer in words.
+    """The name of the function to call; empty for a text answer.
 
     Raises:
-        ApiError: `tool_choice` asks for a call that is not possible.
+        ApiError: `tool_choice` requires a call that is not possible.
     """
     functions, choice = _functions(body), body.get("tool_choice")
     if choice == "none":
@@ -37,14 +37,14 @@ def tool_called(body: dict[str, Any], prompt: Prompt) -> str:
 
 
 def arguments(body: dict[str, Any], name: str) -> tuple[str, ...]:
-    """Arguments that fit the function's schema, as JSON, in the pieces that a model gives."""
+    """Arguments that conform to the function's schema, as JSON, in token-sized pieces."""
     parameters = _functions(body).get(name)
     values = value_for(parameters) if isinstance(parameters, dict) and parameters else {}
     return lm_tokens(orjson.dumps(values if isinstance(values, dict) else {}).decode())
 
 
 def _functions(body: dict[str, Any]) -> dict[str, Any]:
-    """The parameters' schemas by the functions' names."""
+    """The parameter schemas by function name."""
     tools = body.get("tools")
     found: dict[str, Any] = {}
     for tool in tools if isinstance(tools, list) else ():

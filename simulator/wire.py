@@ -1,7 +1,7 @@
-"""Bytes on the connection: whole responses, chunked ones, and broken ones.
+"""Bytes on the connection: complete, chunked and broken responses.
 
-Responses are written straight to the transport. A web framework's response object guarantees well-formed HTTP, and
-half of the faults are ill-formed on purpose.
+Responses are written directly to the transport, because a web framework's response object
+guarantees well-formed HTTP, while many faults are malformed on purpose.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Sent(web.StreamResponse):
-    """Tells the server that the response is on the wire already."""
+    """Tells the server that the response has already been written."""
 
     def __init__(self, keep_alive: bool = True) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Wire:
         self.headers_sent = True
 
     async def send_chunks(self, head: bytes, pieces: list[bytes], last: bool) -> None:
-        """Each piece as one HTTP chunk, all in one write; `last` adds the chunk that ends the body."""
+        """Each piece as one HTTP chunk, all in one write; `last` adds the final chunk."""
         if self._dribble:
             self.transport.write(head)
             self.headers_sent = self.headers_sent or bool(head)
@@ -119,7 +119,7 @@ class Wire:
 
 
 def reset_connection(transport: asyncio.BaseTransport) -> None:
-    """Close with a TCP reset in place of an orderly end."""
+    """Close with a TCP reset."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with socket.socket(fileno=os.dup(sock.fileno())) as copy:

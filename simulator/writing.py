@@ -1,4 +1,5 @@
-"""Readable answers: sentences that say that they are made up, and the JSON that a frontend's own prompts ask for."""
+"""Readable answers: sentences that say that they are made up, and JSON for a frontend's own
+prompts."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ _POINTS: tuple[str, ...] = (
     "At the end it would sum up what to remember.",
 )
 
-# What a frontend's own prompts ask for: the key of the JSON object that they give as an example.
+# JSON requested by frontend prompts: the key of the object given as an example.
 _WANTED = re.compile(r'\\?"(title|tags|follow_ups|queries|text)\\?"\s*:')
 _HISTORY = re.compile(r"<chat_history>.*?</chat_history>", re.DOTALL)
 _FIRST_ASK = re.compile(r"^(?:#+ *)?USER:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
@@ -37,10 +38,10 @@ _FIRST_ASK = re.compile(r"^(?:#+ *)?USER:\s*(.+)$", re.MULTILINE | re.IGNORECASE
 def sentences(
     model: str, ask: str, most: float, *, searched: bool = False, variant: int = 0
 ) -> tuple[str, ...]:
-    """An answer of about `most` tokens at most, in whole sentences; its points are numbered, so that none is missed.
+    """An answer of about `most` tokens at most, in complete sentences with numbered points.
 
     Args:
-        searched: search results came with the question, which the answer then says.
+        searched: the question contains search results; the answer mentions them.
         variant: which of several answers to the same question.
     """
     asked = " ".join(ask.split())
@@ -59,13 +60,14 @@ def sentences(
 
 
 def housekeeping(ask: str) -> str | None:
-    """The JSON that a frontend asks for (a title, tags, follow-up questions, search queries); None: it asks for none."""
+    """The JSON that a frontend requests (title, tags, follow-up questions, search queries); None if
+    none."""
     outside = _HISTORY.sub("", ask)
     found = _WANTED.search(outside)
     if found is None or "json" not in outside.lower():
         return None
     if found[1] == "text" and "### Task" not in outside:
-        return None  # too common a key to mean a completion anywhere else
+        return None  # too common a key to identify a completion elsewhere
     first = _FIRST_ASK.search(ask)
     words = re.findall(r"[^\W_]+", first[1] if first else "")[:4]
     topic = " ".join(words) or "This Conversation"
@@ -84,13 +86,13 @@ def housekeeping(ask: str) -> str | None:
 
 
 def structured(body: dict[str, Any], text: Callable[[], str]) -> str | None:
-    """The JSON that a request's format asks for; None: any text will do.
+    """The JSON required by the request's format; None if free text is allowed.
 
     Args:
-        text: what would be said without a format; it stands in a `json_object`.
+        text: the answer without a format; included in a `json_object`.
 
     Raises:
-        ApiError: the format cannot be understood.
+        ApiError: the format is not supported.
     """
     wanted = body.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, dict) else None
@@ -114,5 +116,5 @@ def _json(value: Any) -> str:
 
 
 def lm_tokens(text: str) -> tuple[str, ...]:
-    """JSON in pieces as a language model gives it: short words, and the punctuation between them."""
+    """JSON in token-sized pieces: short words and punctuation."""
     return tuple(re.findall(r"\s*\w{1,8}|\s*[^\w\s]{1,3}|\s+", text))

@@ -161,7 +161,7 @@ def test_check_config_shows_what_is_configured_but_no_secret(bare, capsys):
     assert re.search(r"^router .* not used: no url$", printed.out, re.M)
     assert re.search(r"^primary +vllm +http://127.0.0.1:9 .* configured$", printed.out, re.M)
     assert re.search(r"^xai +COMPLEX +xai$", printed.out, re.M)
-    assert re.search(r"^reasoning +left out: router is not configured$", printed.out, re.M)
+    assert re.search(r"^reasoning +skipped: router is not configured$", printed.out, re.M)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_check_config_tells_of_all_mistakes_a_line_each(bare, capsys):
     configure(bare, **PRIMARY, PORT="many", LOG_LEVEL="LOUD", HOST="0.0.0.0")
     assert main(["check-config"]) == 1
     heading, *lines = capsys.readouterr().err.splitlines()
-    assert heading == "ai-router: The configuration has 3 mistakes:"
+    assert heading == "ai-router: The configuration has 3 errors:"
     assert len(lines) == 3
 
 
@@ -359,7 +359,7 @@ def test_taken_port_is_said_in_one_sentence(start, command):
         one = start("airouter", command, PORT=str(port), **PRIMARY)
         assert one.process.wait(LIMIT) == 1
     assert one.printed() == (
-        f"ai-router: Port {port} on 127.0.0.1 is taken by another program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
+        f"ai-router: Port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
     )
 
 
@@ -370,7 +370,9 @@ def test_a_second_start_recognises_the_first(start, command):
     assert second.process.wait(LIMIT) == 1
     printed = second.printed()
     assert printed.count("\n") == 1
-    assert re.match(rf"ai-router: ai-router \S+ is running on port {first.port} ", printed)
+    assert re.match(
+        rf"ai-router: ai-router \S+ is already running on 127\.0\.0\.1, port {first.port};", printed
+    )
     assert f"PORT={first.port + 1}" in printed
     assert "another program" not in printed
 

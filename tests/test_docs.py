@@ -236,7 +236,7 @@ def test_every_error_code_is_documented() -> None:
 
 def test_every_tier_and_route_is_documented() -> None:
     """Those that can be configured, and what X-Router-Tier says where no tier decided."""
-    documented = {row[0].strip("`") for row in cells(API, "## Why a request goes where")}
+    documented = {row[0].strip("`") for row in cells(API, "## Explaining routing decisions")}
     assert documented == set(BUILDERS) | {"explicit", "conversation", "fallback", "patience"}
     assert {row[0].strip("`") for row in cells(README, "## The four routes")} == set(ROUTES)
 
@@ -339,7 +339,7 @@ def test_every_make_target_is_documented() -> None:
     """In the README; and no page names one that is not there."""
     targets = set(re.findall(r"^([a-z][a-z-]*):.*## ", read(ROOT / "Makefile"), flags=re.MULTILINE))
     assert {"run", "test", "check"} <= targets
-    assert {f"make {target}" for target in targets} <= named(cells(README, "## Two commands"))
+    assert {f"make {target}" for target in targets} <= named(cells(README, "## Quick start"))
     for page in PAGES:
         assert set(re.findall(r"\bmake ([a-z][a-z-]*)", spoken(page))) <= targets, title(page)
 
@@ -359,20 +359,22 @@ def test_the_commands_that_are_named_are_there() -> None:
         ] == [], title(page)
 
 
-def test_every_room_is_in_the_readme() -> None:
-    """A folder that nobody explains is a folder in which nobody looks."""
-    rooms = {
+def test_every_folder_is_in_the_readme() -> None:
+    """Each folder and each package has a line in the repository layout."""
+    folders = {
         f"{path.name}/"
         for path in ROOT.iterdir()
         if path.is_dir() and re.match(r"[a-z]", path.name)
     }
-    rooms |= {f"airouter/{path.parent.name}/" for path in (ROOT / "airouter").glob("*/__init__.py")}
-    explained = named(cells(README, "## Where things are"))
-    assert rooms - explained - {"airouter/"} == set()
+    folders |= {
+        f"airouter/{path.parent.name}/" for path in (ROOT / "airouter").glob("*/__init__.py")
+    }
+    explained = named(cells(README, "## Repository layout"))
+    assert folders - explained - {"airouter/"} == set()
     assert [
-        room
-        for room in explained
-        if not (ROOT / room).exists() and not (ROOT / "airouter" / "routing" / room).exists()
+        folder
+        for folder in explained
+        if not (ROOT / folder).exists() and not (ROOT / "airouter" / "routing" / folder).exists()
     ] == []
 
 

@@ -115,7 +115,7 @@ def test_without_a_cascade_it_says_so(file: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "there is no prompt"),
+        ("", "contains no prompts"),
         ("{", ":1: each line"),
         (json.dumps({"messages": [], "label": "PRIMARY"}), ":1: each line"),
         (json.dumps({**PROMPTS[0], "label": "SIMPLE"}), "a label is one of"),

@@ -1,4 +1,4 @@
-"""./gpu-mode gaming|ml|status: the GPU goes to games and comes back, and nobody's answer is cut for it."""
+"""./gpu-mode gaming|ml|status: the GPU is handed over and back without cutting an answer."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_gaming_waits_for_what_is_under_way(
     out = mode("gaming")
     assert out.returncode == 0
     assert stream.done
-    assert "waiting for 1 answers" in out.stdout
+    assert "waiting for 1 requests" in out.stdout
     told = stream.one()
     assert is_whole(told.text)
     assert told.done
@@ -112,7 +112,7 @@ def test_gaming_waits_for_what_is_under_way(
 def test_a_drain_that_takes_too_long_is_undone(
     router: RouterProcess, sim: Simulator, tmp_path: Path
 ) -> None:
-    """Nothing is stopped while somebody is answered: the backend goes back into service, and the exit status says so."""
+    """Nothing is stopped while requests are in flight: the backend goes back into service, exit status 1."""
     mode = Mode(router, tmp_path, drain_wait=0.5)
     stream = Stream(router, body(steer("Slowly", primary={"tokens": 400, "tps": 20}), **PRIMARY))
     out = mode("gaming")
@@ -165,7 +165,7 @@ def test_a_bad_argument_is_answered_with_usage(tmp_path: Path, arguments: tuple[
 
 
 def test_without_a_router_it_says_so(tmp_path: Path) -> None:
-    """Nothing is stopped when nobody can be told."""
+    """Nothing is stopped if the router cannot be reached."""
     mode = Mode(None, tmp_path)
     answer = mode("gaming")
     assert answer.returncode == 1
@@ -204,7 +204,7 @@ def test_the_admin_key_is_sent(make_router, sim: Simulator, tmp_path: Path) -> N
     """ADMIN_KEY from the environment opens /admin; without it the refusal is passed on. GPU memory is shown where it can be."""
     router = make_router(env={"ADMIN_KEY": "secret"}, warm=False)
     mode = Mode(router, tmp_path)
-    assert "admin key is needed" in mode("status").stderr
+    assert "admin key" in mode("status").stderr
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "nvidia-smi").write_text("#!/bin/sh\necho '0, Some GPU, 1000 MiB, 24000 MiB'\n")

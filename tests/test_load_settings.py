@@ -81,7 +81,7 @@ def sentence(environ=None, text=None, tmp_path=None):
         )
     message = caught.value.message
     heading, *lines = message.splitlines()
-    assert not lines or heading == f"The configuration has {len(lines)} mistakes:"
+    assert not lines or heading == f"The configuration has {len(lines)} errors:"
     for line in lines or [heading]:
         assert line[-1] in ".?"
     assert "pydantic" not in message
@@ -405,7 +405,7 @@ def test_a_configured_zone_that_is_none_is_refused(tmp_path):
 
 
 def test_an_address_that_cannot_be_resolved_is_one_sentence():
-    with pytest.raises(ConfigError, match="neither an address nor a name"):
+    with pytest.raises(ConfigError, match="neither an IP address nor a host name"):
         check_address(load({"AIROUTER_HOST": "x86_64-conda-linux-gnu"} | {"API_KEY": "k"}))
     check_address(load({"AIROUTER_HOST": "localhost"}))
 
@@ -434,7 +434,7 @@ def test_invisible_ends_of_a_key_are_dropped(name, around, tmp_path):
 def test_two_keys_in_one_secret_are_refused(name, value, tmp_path):
     message = sentence({name: value})
     assert name in message
-    assert "one line" in message
+    assert "single line" in message
     assert "sk-first" not in message
 
 

@@ -1,1 +1,1 @@
-"""The command line: what `python -m airouter` does before and around gunicorn."""
+"""The commands of `python -m airouter`, which start and control gunicorn."""

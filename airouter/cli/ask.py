@@ -1,4 +1,4 @@
-"""One question to the router itself, over HTTP, past any proxy that the environment names."""
+"""HTTP client for the router itself; ignores the proxy settings of the environment."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ from airouter.settings import Server
 def ask(
     server: Server, path: str, timeout: float, method: str = "GET", key: str | None = None
 ) -> tuple[int, dict[str, Any]] | None:
-    """Status and JSON of the answer; None when nothing answers, or something that is not the router."""
+    """Status and JSON body of the response; None if nothing answers, or not with a JSON object."""
     connection = http.client.HTTPConnection(connect_host(server.host), server.port, timeout=timeout)
     try:
         connection.request(method, path, headers={"Authorization": f"Bearer {key}"} if key else {})

@@ -1,4 +1,4 @@
-"""`check-config`: what a configuration means, or all that is wrong with it."""
+"""`check-config`: shows the effective configuration, or all errors in it."""
 
 import os
 import sys
@@ -11,10 +11,14 @@ from airouter.load_settings import load_settings
 
 
 def check_config(check: Check) -> int:
-    """The exit status: 0 if `make serve` would start with this configuration.
+    """Validate the configuration and print what it means.
+
+    Returns:
+        The exit status: 0 if `make serve` would start with this configuration, 1 if only `make run`
+        would.
 
     Raises:
-        ConfigError: it would not, and `make run` neither; with all mistakes.
+        ConfigError: neither would start; the message lists all errors.
     """
     environ = dict(os.environ)
     try:
@@ -22,12 +26,12 @@ def check_config(check: Check) -> int:
     except ConfigError as error:
         if not nothing_configured(environ):
             raise
-        simulated = load_settings(environ | placeholders())  # there may be other mistakes too
+        simulated = load_settings(environ | placeholders())  # reports any other errors
         check(simulated)
         print(f"ai-router: {error.message}", file=sys.stderr)
         print(
-            "No backend is configured. `make run` would start the embedded simulator in their place"
-            f" and listen on {base_url(simulated)}; `make serve` would not start."
+            "No backend is configured: `make run` would start the embedded simulator and listen on "
+            f"{base_url(simulated)}; `make serve` would not start."
         )
         return 1
     check(settings)

@@ -1,4 +1,4 @@
-"""The simulator that stands in for the backends of a router that has none, so that a first try needs nothing else."""
+"""The embedded simulator, which `run` starts if no backend is configured."""
 
 import contextlib
 import json
@@ -25,9 +25,9 @@ _MODELS = {"router": "simulated-router", "primary": "simulated-primary", "xai": 
 def nothing_configured(
     environ: Mapping[str, str], secrets_dir: Path = Path("/run/secrets")
 ) -> bool:
-    """Whether nobody has named a backend anywhere: neither in the environment, nor as a secret, nor in the YAML file.
+    """Whether no backend is configured at all, in the environment, as a secret or in the YAML file.
 
-    A half-made configuration is no reason for a simulator: made-up answers would hide the mistake.
+    An incomplete configuration does not count: simulated answers would hide the mistake.
     """
     if any(environ.get(name) for name in _SETTINGS) or (secrets_dir / "xai_api_key").exists():
         return False
@@ -35,8 +35,8 @@ def nothing_configured(
     try:
         backends = yaml.safe_load(path.read_text(encoding="utf-8"))["backends"].values()
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-        return path.exists()  # what is wrong with it is said where it is loaded
-    # The cloud's public address is no sign of a choice; its key would be.
+        return path.exists()  # loading it reports the error
+    # A cloud counts as configured by its key: the shipped file contains its public URL.
     named = [
         spec
         for spec in backends
@@ -47,7 +47,7 @@ def nothing_configured(
 
 
 def environment(urls: Mapping[str, str]) -> dict[str, str]:
-    """The router's environment for these addresses."""
+    """The router's environment for the simulator's URLs."""
     return {
         "ROUTER_URL": urls["router"],
         "ROUTER_MODEL": _MODELS["router"],
@@ -60,18 +60,18 @@ def environment(urls: Mapping[str, str]) -> dict[str, str]:
 
 
 def placeholders() -> dict[str, str]:
-    """The same before the simulator runs: enough to validate everything else."""
+    """Placeholder values to validate the configuration before the simulator runs."""
     return environment(dict.fromkeys(_MODELS, "http://127.0.0.1:9"))
 
 
 class EmbeddedSimulator:
-    """A child process; `with` ends it. It also ends by itself when this process dies."""
+    """The simulator as a child process. Ends with the `with` block, or when this process dies."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "simulator", "--profile", "demo", "--die-with-parent"]
         for role, model in _MODELS.items():
             command += [f"--{role}-port", "0", f"--{role}-model", model]
-        # A session of its own: a Ctrl-C is for the router first, whose last answers still need it.
+        # A separate session: Ctrl-C must not stop it before the router has finished its requests.
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
             preexec_fn=end_with_parent(os.getpid()),
@@ -83,7 +83,7 @@ class EmbeddedSimulator:
             raise
 
     def _addresses(self) -> dict[str, str]:
-        """The one line of JSON that it prints as soon as it listens."""
+        """The URLs by role, from the line of JSON that the simulator prints once it listens."""
         out = self._process.stdout
         assert out is not None
         with selectors.DefaultSelector() as selector:
@@ -93,7 +93,8 @@ class EmbeddedSimulator:
             return dict(json.loads(line))
         except ValueError:
             raise ConfigError(
-                "The embedded simulator did not start (its reason is above); set PRIMARY_URL to do without it."
+                "The embedded simulator did not start (see above); set PRIMARY_URL to use a real "
+                "backend instead."
             ) from None
 
     @property

@@ -1,4 +1,4 @@
-"""Starting gunicorn: its command line, its address tried beforehand."""
+"""Starts gunicorn, after checking that its address is available."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ from airouter.load_settings import load_settings
 from airouter.settings import Server, Settings
 
 Check = Callable[[Settings], None]
-# Set where backends that are down have been told of already, by more than a line.
+# Environment variable set by `run`, which reports unreachable backends itself.
 INTRODUCED = "AIROUTER_INTRODUCED"
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py")
 
 
 def serve(check: Check) -> NoReturn:
-    """Validate, then become gunicorn, so that a service manager's signals reach it directly.
+    """Validate the configuration, then exec gunicorn, so that it receives signals directly.
 
     Raises:
         ConfigError: the configuration or the address cannot be used.
@@ -33,14 +33,14 @@ def serve(check: Check) -> NoReturn:
 
 
 def try_address(server: Server) -> None:
-    """Bind as gunicorn will: it would retry for seconds and then show a traceback.
+    """Try to bind the address; gunicorn would retry for seconds and then print a traceback.
 
     Raises:
-        ConfigError: with what to do about it.
+        ConfigError: the address cannot be bound; the message says what to do.
     """
     if server.port == 0:
         raise ConfigError(
-            "PORT=0 (any free port) is not supported, because nobody would know which it is; name a port."
+            "PORT=0 (any free port) is not supported; set a fixed port, e.g. PORT=8002."
         )
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     try:
@@ -52,7 +52,7 @@ def try_address(server: Server) -> None:
 
 
 def _our_version(server: Server) -> str | None:
-    """The version of the ai-router that listens there; None where something else does."""
+    """The version of the ai-router that listens there; None if another program does."""
     answer = ask(server, "/", 2)
     name, version = (answer[1].get(key) for key in ("name", "version")) if answer else (None, None)
     return version if name == "ai-router" and isinstance(version, str) else None
@@ -64,11 +64,19 @@ def _why(error: OSError, server: Server) -> str:
         version = _our_version(server)
         if version is not None:
             return (
-                f"ai-router {version} is running on port {server.port} of {server.host} already; "
-                "use that one (`make reload` has it take up a changed configuration), stop it, "
-                f"or start another beside it: PORT={other}."
+                f"ai-router {version} is already running on {server.host}, port {server.port}; "
+                "use it (`make reload` reloads its configuration), stop it, or start this one on "
+                f"another port: PORT={other}."
             )
-        return f"Port {server.port} on {server.host} is taken by another program; stop it, or choose another port, e.g. PORT={other}."
+        return (
+            f"Port {server.port} on {server.host} is in use by another program; stop it, or choose "
+            f"another port, e.g. PORT={other}."
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"Port {server.port} needs more rights than this user has; choose one above 1023, e.g. PORT=8002."
-    return f"HOST={server.host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all addresses."
+        return (
+            f"Permission denied for port {server.port}; choose a port above 1023, e.g. PORT=8002."
+        )
+    return (
+        f"HOST={server.host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all "
+        "addresses."
+    )

@@ -1,4 +1,4 @@
-"""A child that outlives a killed parent would keep its port; on Linux the kernel can prevent that."""
+"""Ends child processes when their parent dies (Linux), so that they do not keep their ports."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> Callable[[], None] | None:
-    """A `preexec_fn` after which the child gets SIGTERM when `parent` dies, however it dies; None where that is unknown."""
+    """A `preexec_fn` that makes the kernel send the child SIGTERM when `parent` dies.
+
+    Args:
+        parent: process id.
+
+    Returns:
+        None on platforms without support.
+    """
     if sys.platform != "linux":
         return None
     prctl = None
@@ -22,7 +29,7 @@ def end_with_parent(parent: int) -> Callable[[], None] | None:
 
     def ask() -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != parent:  # it died before the kernel knew
+        if os.getppid() != parent:  # it died before the call above
             os._exit(1)
 
     return ask

@@ -1,4 +1,4 @@
-"""Have a running router take up its changed configuration file."""
+"""`reload`: makes a running router reload its configuration file."""
 
 import os
 
@@ -12,10 +12,11 @@ _LIMIT = 30.0
 
 
 def reload() -> int:
-    """By /admin/reload and not by SIGHUP: the router validates with its own environment, and a mistake changes nothing.
+    """Reload by /admin/reload, not SIGHUP: the router validates the file with its own environment
+    and reports errors.
 
     Raises:
-        ConfigError: no router answers, or it did not take up the configuration.
+        ConfigError: no router answers, or it rejected the configuration.
     """
     environ = dict(os.environ)
     if nothing_configured(
@@ -26,7 +27,8 @@ def reload() -> int:
     answer = ask(settings.server, "/admin/reload", _LIMIT, "POST", settings.server.admin_key)
     if answer is None:
         raise ConfigError(
-            f"No router answers at {base_url(settings)}; start it, or say where it is by HOST and PORT."
+            f"No router answers at {base_url(settings)}; start it, or set HOST and PORT to its "
+            "address."
         )
     status, body = answer
     if status != 200:
@@ -36,7 +38,5 @@ def reload() -> int:
             if isinstance(error, dict)
             else f"{base_url(settings)} answered with status {status}."
         )
-    print(
-        "The router has taken up the configuration; answers under way are finished by the old one."
-    )
+    print("Configuration reloaded; requests in flight finish with the previous configuration.")
     return 0

@@ -1,4 +1,4 @@
-"""`run`: the router and, where no backend is configured, a simulator; both end together."""
+"""`run`: starts the router and, if no backend is configured, a simulator; both stop together."""
 
 import contextlib
 import json
@@ -21,16 +21,19 @@ from airouter.settings import Settings
 from airouter.telemetry.console import HEADING
 
 _START_LIMIT = 60.0
-_STOP_SLACK = 20.0  # more than gunicorn's graceful_timeout has over timeouts.drain
+_STOP_SLACK = 20.0  # more than the slack that gunicorn's graceful_timeout adds to timeouts.drain
 _HURRY_LIMIT = 5.0
 Signals = SimpleQueue[int]
 
 
 def run(check: Check) -> int:
-    """The exit status: 0 after Ctrl-C or SIGTERM, gunicorn's own when it ended by itself.
+    """Run until Ctrl-C or SIGTERM, or until the router or the simulator exits.
+
+    Returns:
+        The exit status: 0 after Ctrl-C or SIGTERM, gunicorn's own if it exited by itself.
 
     Raises:
-        ConfigError: before anything was started, except where the simulator itself does not start.
+        ConfigError: the configuration or address is invalid, or the simulator did not start.
     """
     signals = _collect_signals()
     environ = dict(os.environ)
@@ -44,7 +47,8 @@ def run(check: Check) -> int:
         simulator = None
         if embedded:
             print(
-                "No backend is configured: starting the embedded simulator. Its answers are made up; set PRIMARY_URL for real ones."
+                "No backend is configured: starting the embedded simulator. Its answers are made "
+                "up; set PRIMARY_URL to use a real backend."
             )
             print("Starting …", flush=True)
             simulator = stack.enter_context(EmbeddedSimulator())
@@ -58,11 +62,11 @@ def run(check: Check) -> int:
 
 
 def _collect_signals() -> Signals:
-    """Signals as a queue: waiting for a child, for a deadline and for a Ctrl-C is then one wait."""
+    """A queue of signals, so that one wait covers child exit, deadline and Ctrl-C."""
     signals: Signals = SimpleQueue()  # its put() may interrupt its get()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        # nohup's choice stands. An ignored SIGINT is no choice: a shell ignores it for whatever it
-        # starts in the background.
+        # Keep an ignored SIGHUP (nohup). An ignored SIGINT is overridden: shells ignore it for all
+        # background jobs.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda got, _frame: signals.put(got))
     return signals
@@ -83,7 +87,7 @@ class _Router:
         self._simulator = simulator
         self._clock = Clock()
         self._stop_wanted = False
-        # A session of its own, so that a terminal's Ctrl-C comes from here, once, as the gentle SIGTERM.
+        # A separate session: on Ctrl-C, this process sends it a single, graceful SIGTERM.
         self._process = subprocess.Popen(
             COMMAND,
             cwd=ROOT,
@@ -101,7 +105,7 @@ class _Router:
                 if (code := self._process.poll()) is not None:
                     return code if code >= 0 else 128 - code
                 if self._simulator is not None and self._simulator.ended:
-                    print("The embedded simulator has ended: stopping.", flush=True)
+                    print("The embedded simulator has exited; stopping.", flush=True)
                     return 1
                 self._next_signal(None)
             return 0
@@ -109,7 +113,7 @@ class _Router:
             self._stop()
 
     def _next_signal(self, timeout: float | None) -> bool:
-        """Wait for one signal; whether it asks to stop. The end of a child only ends the wait."""
+        """Wait for one signal; returns whether it requests a stop. SIGCHLD only ends the wait."""
         with contextlib.suppress(Empty):
             if self._signals.get(timeout=timeout) != signal.SIGCHLD:
                 self._stop_wanted = True
@@ -123,7 +127,8 @@ class _Router:
                 return True
             if self._clock.monotonic() > until:
                 print(
-                    f"The router does not answer after {_START_LIMIT:g} s; still waiting. app.log may say why.",
+                    f"The router has not answered within {_START_LIMIT:g} s; see app.log for the "
+                    "reason. It is left running.",
                     flush=True,
                 )
                 return False
@@ -131,7 +136,7 @@ class _Router:
         return False
 
     def _introduce(self) -> None:
-        """One line per backend, a command to paste, and how to stop."""
+        """Print one line per backend, an example command and how to stop."""
         answer = ask(self._settings.server, "/health", 10)
         health = answer[1].get("backends", {}) if answer else {}
         rows = [("BACKEND", "URL", "", "")]
@@ -168,12 +173,18 @@ class _Router:
             }
         )
         key = "-H 'Authorization: Bearer YOUR_API_KEY' " if self._settings.server.api_key else ""
-        return f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+        return (
+            f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' "
+            f"-d {shlex.quote(body)}"
+        )
 
     def _stop(self) -> None:
-        """Gently: answers under way are finished. A second signal: at once. Nothing is left running."""
+        """Stop gracefully, letting requests finish; a second signal stops at once."""
         if self._process.poll() is None:
-            print("Stopping: answers under way are finished (Ctrl-C again: at once).", flush=True)
+            print(
+                "Stopping after requests in flight have finished (Ctrl-C again: stop now).",
+                flush=True,
+            )
             self._process.terminate()
         until = self._clock.monotonic() + self._settings.timeouts.drain + _STOP_SLACK
         while self._process.poll() is None:
@@ -185,6 +196,6 @@ class _Router:
                 self._process.wait()
 
     def _signal_all(self, number: signal.Signals) -> None:
-        """To gunicorn and its workers: while it waits for them, it reads no signal itself."""
+        """Signal gunicorn and its workers: it ignores signals while it waits for its workers."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)

@@ -1,1 +1,1 @@
-"""How good the deciding is: measures, report and picture behind `python -m airouter evaluate`."""
+"""Accuracy of routing decisions: measures, report and chart of `python -m airouter evaluate`."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 
 def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
-    """The one-sided Clopper-Pearson upper bound of a share: the p at which `bad` or fewer of n has probability 1 - confidence.
+    """The one-sided Clopper-Pearson upper bound of a share: the p at which `bad` or fewer of n has
+    probability 1 - confidence.
 
     1.0 for n = 0: nothing is known. Solved by bisection, so that no statistics library is needed.
     """
@@ -40,7 +41,8 @@ def _at_most(k: int, n: int, p: float) -> float:
 
 
 def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int = 15) -> float:
-    """Expected calibration error over bins of equal mass: mean |share right - mean confidence|, weighted by size."""
+    """Expected calibration error over bins of equal mass: mean |share right - mean confidence|,
+    weighted by size."""
     n = len(confidence)
     if n == 0:
         return 0.0

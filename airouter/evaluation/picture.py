@@ -1,4 +1,5 @@
-"""The picture of an evaluation: the coverage/accuracy curve and the confusion matrix. matplotlib, only when it is asked for."""
+"""The chart of an evaluation: coverage/accuracy curve and confusion matrix. matplotlib is imported
+on demand."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigError(
-            "The picture needs matplotlib; install requirements-dev.txt, or leave --png out."
+            "--png needs matplotlib; install requirements-dev.txt, or omit --png."
         ) from None
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""What `evaluate` says: figures of a run over labelled prompts, as text and as JSON."""
+"""The report of `evaluate`, as text and as JSON."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,9 +15,11 @@ _HARD = frozenset({"COMPLEX", "ENRICH"})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One prompt. `decided`: the class, None when no tier without a model call decided (offline), or what the cascade said.
+    """One prompt. `decided`: the class, None when no tier without a model call decided (offline),
+    or what the cascade said.
 
-    `covered`: decided without a model call. `ms`: per tier that voted. `guess`: the most probable class, also of an abstention.
+    `covered`: decided without a model call. `ms`: per tier that voted. `guess`: the most probable
+    class, also of an abstention.
     """
 
     label: str
@@ -41,7 +43,7 @@ class Outcome:
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All figures. Shares of 1, durations in ms, bounds one-sided at 95 %."""
+    """All results. Shares are 0..1, durations in ms, bounds one-sided at 95 %."""
     covered = [one for one in outcomes if one.covered]
     k = len(covered)
     bad = sum(one.harmful for one in covered)
@@ -82,7 +84,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
-    """True label → decision (or "abstained") → how many."""
+    """True label → decision (or "abstained") → count."""
     counts = Counter((one.label, one.decided or "abstained") for one in outcomes)
     return {
         label: {name: counts[label, name] for name in (*CLASSES, "abstained")} for label in CLASSES

@@ -147,7 +147,7 @@ class Exchange:
     def _too_late(self, now: float) -> DeadlineExceeded:
         if now >= self._shutdown.at:
             return DeadlineExceeded(
-                "The router is shutting down; repeat the request.",
+                "The router is shutting down; retry the request.",
                 status=503,
                 code="shutting_down",
                 retry_after=5,
@@ -157,13 +157,13 @@ class Exchange:
         }  # a client library would otherwise spend the same time again, unasked
         if now >= self.client_deadline:
             return DeadlineExceeded(
-                "The time that the request's X-Router-Timeout allows is over.",
+                "X-Router-Timeout exceeded.",
                 code="client_deadline_exceeded",
                 headers=once,
                 blame="client",
             )
         return DeadlineExceeded(
-            "The request took longer than the router allows (timeouts.total).", headers=once
+            "The request exceeded the router's time limit (timeouts.total).", headers=once
         )
 
     def settle(self, outcome: str, status: int, error: str | None = None) -> None:

@@ -38,7 +38,8 @@ def guarded(
     if permit is None:
         work.close()
         raise NoBackend(
-            f"The backend {backend.name!r} is not asked now: it is out of service or failed lately.",
+            f"The backend {backend.name!r} is unavailable: "
+            "it is out of service, or it failed recently.",
             code="backend_unavailable",
         )
     exchange.hold(permit.forgotten)

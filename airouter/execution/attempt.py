@@ -126,7 +126,7 @@ class Attempt:
         if 300 <= call.status < 400:
             return UpstreamBroken(
                 f"The backend {name} answered with a redirect (status {call.status}), which is "
-                "not followed; set its url to the address that it redirects to."
+                "not followed; set its url to the target of the redirect."
             )
         return self.answer.problem(call.headers)
 

@@ -72,7 +72,8 @@ def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
     if permit is None:
         wait = backend.breaker.retry_after()
         raise NoBackend(
-            f"The backend {backend.name!r} failed repeatedly and is not asked for the next {wait} s.",
+            f"The backend {backend.name!r} has failed repeatedly "
+            f"and is not called for the next {wait} s.",
             code="backend_unavailable",
             retry_after=wait,
         )

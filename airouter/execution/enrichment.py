@@ -43,7 +43,7 @@ def enrich(
         raise
     except RouterError as error:
         problem = error.message
-        record.notes.append(f"answered without fresh context: {error.message}")
+        record.notes.append(f"answered without search results: {error.message}")
     record.leave()
     record.enrichment_ms = (clock.monotonic() - started) * 1000
     params = {
@@ -96,7 +96,7 @@ def _read(backend: Backend, status: int, body: bytes) -> str:
     try:
         text = backend.provider.search_text(bounded_json.loads(body))
     except orjson.JSONDecodeError:
-        raise UpstreamBroken("the search answered with something that is not JSON") from None
+        raise UpstreamBroken("the search did not answer with JSON") from None
     if not text.strip():
         raise UpstreamBroken("the search found nothing")
     return text

@@ -247,7 +247,7 @@ def find_backend(backends: Mapping[str, Backend], model: str) -> str:
         if backend.model == model:
             return name
     raise NotFound(
-        f"The model {model[:80]!r} does not exist here; GET /v1/models lists those that do.",
+        f"The model {model[:80]!r} does not exist; GET /v1/models lists the available models.",
         param="model",
         code="model_not_found",
     )

@@ -162,7 +162,7 @@ class Recovery:
             used = continuation.read_count(body) if status == 200 else None
         if used is None or used >= limit:
             raise NoBackend(
-                f"The backend {backend.name!r} cannot tell how many tokens are left for the answer."
+                f"The backend {backend.name!r} does not report how many tokens are left for the answer."
             )
         return limit - used
 

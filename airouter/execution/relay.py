@@ -94,10 +94,12 @@ def _pass_on(
 def _why_incomplete(attempt: Attempt) -> RouterError | None:
     state, call, name = attempt.state, attempt.call, repr(attempt.backend.name)
     if state.gap:
-        return UpstreamBroken(f"The backend {name} sent an event that cannot be read.")
+        return UpstreamBroken(f"The backend {name} sent an event that cannot be parsed.")
     if state.error is not None:
         message = str(state.error.get("message"))[:300]
-        return UpstreamBroken(f"The backend {name} broke off with an error: {message}.")
+        return UpstreamBroken(
+            f"The backend {name} interrupted its stream with an error: {message}."
+        )
     if state.complete:
         return None
     if call.error is not None:

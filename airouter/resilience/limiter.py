@@ -110,14 +110,15 @@ class Limiter:
                 self._waiting[priority].append(ticket)
         if full:
             ticket.leave()
-            raise self.busy("too many requests are waiting")
+            raise self.busy("its queue is full")
         return ticket
 
     def busy(self, why: str) -> Busy:
         """The error for who is not admitted, with what they need to decide when to come back."""
         length, expected = self.waiting, self.expected_wait()
         return Busy(
-            f"The backend is busy: {why}. {length} waiting, expected wait {expected:.1f} s; try again after that.",
+            f"The backend is busy: {why}. {length} waiting, expected wait {expected:.1f} s; "
+            "try again after that.",
             retry_after=max(1, math.ceil(expected)),
             details={"queue_length": length, "expected_wait_s": round(expected, 1)},
         )

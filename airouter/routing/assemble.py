@@ -59,7 +59,8 @@ def _reasoning(parts: Parts) -> Tier | None:
     backend = parts.backends.get(spec.backend)
     if backend is None:
         parts.log.warning(
-            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides goes to the primary",
+            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides "
+            "goes to the primary",
             spec.backend,
         )
         return None
@@ -92,7 +93,8 @@ def build_tiers(
     for name in settings.tiers:
         if name not in BUILDERS:
             raise ConfigError(
-                f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; the tiers are {', '.join(BUILDERS)}."
+                f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; "
+                f"the tiers are {', '.join(BUILDERS)}."
             )
         tier = BUILDERS[name](parts)
         if tier is not None:

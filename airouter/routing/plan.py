@@ -38,10 +38,11 @@ class Planner:
         if enrich and not settings.usable(settings.enrichment.backend):
             if decision.forced:
                 raise NoBackend(
-                    "The route 'enrich' needs a search backend; set XAI_API_KEY, or choose another route."
+                    "The route 'enrich' needs a search backend; "
+                    "set XAI_API_KEY, or choose another route."
                 )
             enrich, route = False, "primary"
-            reasons.append("no search backend is configured: answered without fresh context")
+            reasons.append("no search backend is configured: answered without search results")
         if enrich and features is not None and not decision.forced:
             own = self._why_not_searched(features)
             if own:
@@ -50,7 +51,8 @@ class Planner:
         if route == "xai" and not settings.serving("xai"):
             if decision.forced:
                 raise NoBackend(
-                    "The route 'xai' has no usable backend; set XAI_API_KEY, or choose another route."
+                    "The route 'xai' has no usable backend; "
+                    "set XAI_API_KEY, or choose another route."
                 )
             route = "primary"
             reasons.append("no cloud is configured: answered by the primary")
@@ -63,7 +65,7 @@ class Planner:
         if not able:  # a local backend of another route rather than none
             able = tuple(name for name in settings.local_backends() if needs(name))
         if able and able != backends:
-            reasons.append("chosen for what it can read: images, or a window this long")
+            reasons.append("chosen because it supports images, or a context this long")
         return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
 
     def _why_not_searched(self, features: Features) -> str:
@@ -72,9 +74,9 @@ class Planner:
         if not features.tools or mode == "always":
             return ""
         if mode == "never":
-            return "not searched for: the client brings tools"
+            return "web search skipped: the request includes tools"
         tool = fetching_tool(features.tools, features.ask)
-        return f"not searched for: the client brings its own tool for it, {tool}" if tool else ""
+        return f"web search skipped: the client has its own tool for it, {tool}" if tool else ""
 
     def for_backend(self, name: str, route: str) -> Plan:
         """The plan for a request that names a backend's own model."""

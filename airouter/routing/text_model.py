@@ -183,12 +183,14 @@ def load_model(path: Path) -> Model:
             missing = {*_WEIGHTS, "about"} - set(arrays.files)
             if missing:
                 raise ConfigError(
-                    f"{file}: this is not a model of this router ({', '.join(sorted(missing))} missing); run `make train`."
+                    f"{file}: not a model of this router ({', '.join(sorted(missing))} missing); "
+                    "run `make train`."
                 )
             return _built(file, {name: arrays[name] for name in (*_WEIGHTS, "about")})
     except FileNotFoundError:
         raise ConfigError(
-            f"{file}: there is no learned model; run `make train`, or leave the tier 'learned' out of cascade.tiers."
+            f"{file}: there is no learned model; run `make train`, or remove the tier 'learned' "
+            "from cascade.tiers."
         ) from None
     except (
         OSError,
@@ -233,7 +235,8 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ConfigError(
-                f"{file}: the learned model is damaged: {name} has another shape than it should. Run `make train`."
+                f"{file}: the learned model is damaged: {name} has the wrong shape. "
+                "Run `make train`."
             )
     if set(about["thresholds"]) != set(CLASSES):
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""What happened: the record of an exchange, log lines, metrics."""
+"""Telemetry: the record of an exchange, log lines, metrics."""

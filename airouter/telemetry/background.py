@@ -1,4 +1,5 @@
-"""Work that a request leaves behind (log lines, session files): queued at once, done by one thread per process."""
+"""Background work of requests (log lines, session files): queued, and done by one thread per
+process."""
 
 import os
 import queue
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Mark(threading.Event):
-    """Queued behind the items; set when everything before it has been handled."""
+    """A marker in the queue; set once all items before it have been handled."""
 
     def __init__(self, last: bool = False) -> None:
         super().__init__()
@@ -20,7 +21,7 @@ class _Mark(threading.Event):
 
 
 def after_fork(method: Callable[[], None]) -> None:
-    """Run a bound method in every forked child, before any of the child's own code, while its object lives."""
+    """Run a bound method in every forked child, before other code, as long as its object lives."""
     reference = weakref.WeakMethod(method)
 
     def run() -> None:
@@ -31,16 +32,16 @@ def after_fork(method: Callable[[], None]) -> None:
 
 
 class Background(Generic[T]):
-    """A bounded queue that one daemon thread empties in batches; the thread starts at the first item.
+    """A bounded queue processed in batches by a daemon thread, which starts with the first item.
 
-    A fork copies the queue but not the thread, and what waits in the copy is the parent's to handle: a child starts
-    with an empty queue and, at its first item, a thread of its own. Nothing here raises or blocks in `put`.
+    A fork copies the queue but not the thread, and the queued items belong to the parent; a child
+    therefore starts with an empty queue and its own thread. `put` never raises or blocks.
 
     Args:
-        handle: gets 1..`batch` items, and an empty list after `tick` seconds without one.
-        limit: how many items may wait; more are dropped and counted in `dropped`.
-        linger: seconds to wait before each batch: for company, and so that the work is spread between the requests.
-        crowd: how many waiting items make it go on without lingering.
+        handle: called with 1..`batch` items, or with an empty list after `tick` idle seconds.
+        limit: maximum queue length; further items are dropped and counted in `dropped`.
+        linger: seconds to wait before each batch, to fill it and to spread the work.
+        crowd: queue length from which batches are handled without lingering.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Background(Generic[T]):
         self._thread: threading.Thread | None = None
 
     def put(self, item: T) -> bool:
-        """Queue one item; False when it was dropped (queue full, or closed)."""
+        """Queue an item; returns False if it was dropped (queue full, or closed)."""
         if self._thread is None:
             self._start()
         if self._closed or self._queue.qsize() >= self._limit:
@@ -86,9 +87,8 @@ class Background(Generic[T]):
         with self._lock:
             if self._thread is None and not self._closed:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                with suppress(
-                    RuntimeError
-                ):  # no thread can start while the interpreter shuts down: close() empties
+                # Threads cannot start during interpreter shutdown; close() handles the items then.
+                with suppress(RuntimeError):
                     thread.start()
                     self._thread = thread
 
@@ -105,7 +105,8 @@ class Background(Generic[T]):
             last = self._take(item)
 
     def _take(self, item: T | _Mark) -> bool:
-        """Handle an item together with those that wait behind it; True when the last mark was among them."""
+        """Handle an item together with those queued after it; returns whether the last mark was
+        reached."""
         items: list[T] = []
         marks: list[_Mark] = []
         with suppress(queue.Empty):
@@ -128,11 +129,12 @@ class Background(Generic[T]):
     def _guarded(self, items: list[T]) -> None:
         try:
             self._handle(items)
-        except Exception:  # the thread must outlive a bad item
+        except Exception:  # a bad item must not end the thread
             self.drop(len(items))
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything queued so far has been handled; False when that took longer than `timeout` seconds."""
+        """Wait until all items queued so far have been handled; returns False after `timeout`
+        seconds."""
         if self._thread is None or not self._thread.is_alive():
             return self._queue.empty()
         mark = _Mark()
@@ -141,7 +143,11 @@ class Background(Generic[T]):
         return mark.wait(timeout)
 
     def close(self, timeout: float) -> bool:
-        """Handle what is queued, then end the thread; later items are dropped. May be called again."""
+        """Handle queued items, then end the thread; later items are dropped. Idempotent.
+
+        Returns:
+            False if that took longer than `timeout` seconds.
+        """
         with self._lock:
             first, self._closed = not self._closed, True
         if (thread := self._thread) is not None and thread is not threading.current_thread():
@@ -151,7 +157,7 @@ class Background(Generic[T]):
             thread.join(timeout)
             if thread.is_alive():
                 return False
-        with suppress(queue.Empty):  # items that slipped in behind the last mark
+        with suppress(queue.Empty):  # items queued after the last mark
             while True:
                 self._take(self._queue.get_nowait())
         return True

@@ -1,17 +1,17 @@
-"""One line per request on stdout, for the person who has just started the router in a terminal."""
+"""One line per request on stdout, for terminals."""
 
 import os
 
 from airouter.telemetry.background import Background
 from airouter.types import ExchangeRecord
 
-WAITING = 10_000  # lines; a terminal that stands still costs lines, not memory
-LINGER = 0.05  # seconds a first line waits for others
+WAITING = 10_000  # queued lines; if the terminal blocks, further lines are dropped
+LINGER = 0.05  # seconds to wait for more lines before writing
 HEADING = "TIME      ROUTE        TIER          BACKEND            MS  STATUS"
 
 
 def console_line(record: ExchangeRecord) -> str:
-    """The columns of `HEADING`; after the status the outcome, where it is not `ok`."""
+    """The columns of `HEADING`, followed by the outcome if it is not `ok`."""
     outcome = "" if record.outcome == "ok" else f" {record.outcome}"
     return (
         f"{record.timestamp:%H:%M:%S}  {record.route:<11}  {record.tier or '-':<12}"
@@ -20,7 +20,7 @@ def console_line(record: ExchangeRecord) -> str:
 
 
 class ConsoleLines:
-    """Sink: a request only queues its record; a thread formats and writes."""
+    """Sink: requests queue their record; a thread formats and writes the lines."""
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
@@ -32,14 +32,14 @@ class ConsoleLines:
         self._background.put(record)
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until everything so far is written; False when `timeout` seconds did not do."""
+        """Wait until all lines so far have been written; returns False after `timeout` seconds."""
         return self._background.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what is waiting and stop. May be called again."""
+        """Write queued lines and stop. Idempotent."""
         return self._background.close(timeout)
 
     def _write(self, batch: list[ExchangeRecord]) -> None:
-        # One write a line: several processes share this pipe, and only small writes to it stay whole.
+        # One write per line: several processes share this pipe, and only small writes are atomic.
         for record in batch:
             os.write(self._fd, f"{console_line(record)}\n".encode("utf-8", "backslashreplace"))

@@ -1,4 +1,5 @@
-"""The REQUEST and SLOW_REQUEST lines of app.log. Programs read them: the fields' order is fixed, new ones go last."""
+"""The REQUEST and SLOW_REQUEST lines of app.log. Programs parse them: the order of fields is fixed,
+and new fields are appended."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ _BREAKS_WORD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def request_line(record: ExchangeRecord) -> str:
-    """`REQUEST session=… route=… classification_ms=…[ enrichment_ms=…] inference_ms=… total_ms=… stream=True|False`."""
+    """`REQUEST session=… route=… classification_ms=…[ enrichment_ms=…] inference_ms=… total_ms=…
+    stream=True|False`."""
     return (
         f"REQUEST session={_word(record.id[:8])} route={record.route} {_stages(record)}"
         f" total_ms={round(record.total_ms)} stream={bool(record.stream)}{_extras(record)}"
@@ -24,18 +26,22 @@ def slow_line(
     thresholds: Mapping[str, float] = SLOW_MS,
     default: float = SLOW_DEFAULT_MS,
 ) -> str | None:
-    """The SLOW_REQUEST line when the exchange took longer than its route's threshold (ms), else None.
+    """The SLOW_REQUEST line if the exchange took longer than its route's threshold (ms), else None.
 
-    A client that left ended it at a time of its own choice, which tells nothing about the router.
+    None as well if the client disconnected: the duration then says nothing about the router.
     """
     if record.outcome == "client_gone" or record.total_ms <= thresholds.get(record.route, default):
         return None
     session, total = _word(record.id[:8]), round(record.total_ms)
-    return f"SLOW_REQUEST session={session} route={record.route} total_ms={total} {_stages(record)}{_extras(record)}"
+    return (
+        f"SLOW_REQUEST session={session} route={record.route} total_ms={total} "
+        f"{_stages(record)}{_extras(record)}"
+    )
 
 
 class RequestLines:
-    """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) where it took too long."""
+    """Sink: one REQUEST line per exchange (INFO), and a SLOW_REQUEST line (WARNING) if it was
+    slow."""
 
     def __init__(
         self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS
@@ -48,9 +54,7 @@ class RequestLines:
             slow = slow_line(record, self._thresholds, self._default)
             if slow is not None:
                 self._log.warning("%s", slow)
-        except (
-            Exception
-        ) as error:  # a sink must not raise: the client's answer is already on its way
+        except Exception as error:  # a sink must not raise
             self._log.error(
                 "no REQUEST line for session=%s: %s", str(record.id), type(error).__name__
             )
@@ -60,7 +64,10 @@ def _stages(record: ExchangeRecord) -> str:
     enrichment = (
         "" if record.enrichment_ms is None else f" enrichment_ms={round(record.enrichment_ms)}"
     )
-    return f"classification_ms={round(record.classification_ms)}{enrichment} inference_ms={round(record.inference_ms)}"
+    return (
+        f"classification_ms={round(record.classification_ms)}{enrichment} "
+        f"inference_ms={round(record.inference_ms)}"
+    )
 
 
 def _extras(record: ExchangeRecord) -> str:
@@ -71,5 +78,5 @@ def _extras(record: ExchangeRecord) -> str:
 
 
 def _word(value: str) -> str:
-    """An id that came from a client must not be able to forge a field."""
+    """A client-supplied id without white space, so that it cannot forge a field."""
     return _BREAKS_WORD.sub("_", value)

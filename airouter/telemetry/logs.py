@@ -1,4 +1,5 @@
-"""app.log and the lines on stdout: a request only queues a tuple; one thread per process writes in batches."""
+"""app.log and log lines on stdout: requests queue a tuple; one thread per process writes in
+batches."""
 
 import errno
 import fcntl
@@ -21,9 +22,9 @@ from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"
 WAITING = 100_000  # lines; about 30 MB
-LINGER = 0.01  # seconds a first line waits for others, so that a busy second costs 100 writes and not thousands
+LINGER = 0.01  # seconds to wait for more lines: at most 100 writes per second
 WARN_EVERY = 60.0  # seconds
-# Whatever could end a line, hide part of it or turn it round on a terminal.
+# Characters that could end a line, hide part of it or reverse it on a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -32,7 +33,7 @@ _Entry = tuple[float, int, str, str, tuple[object, ...], Mapping[str, Any] | Non
 
 
 class Log(Protocol):
-    """What others need of a log: printf-style templates whose arguments do not change afterwards."""
+    """The logging interface: printf-style templates; arguments must not change afterwards."""
 
     def info(self, template: str, *args: object) -> None: ...
 
@@ -42,25 +43,28 @@ class Log(Protocol):
 
 
 class RotatingFile:
-    """A file of whole lines that several processes append to and rotate: `app.log`, `app.log.1`, … (0600).
+    """A log file that several processes append to and rotate: `app.log`, `app.log.1`, … (mode
+    0600).
 
-    Every append holds an exclusive lock on `<path>.lock`, so no line is torn or lost to another process's rotation.
+    Every append holds an exclusive lock on `<path>.lock`, so that no line is torn, or lost to a
+    rotation by another process.
     """
 
     def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
         self._path, self._lock_path = str(path), f"{path}.lock"
         self._max_bytes, self._backups = max_bytes, backups
         self._fd = self._lock_fd = -1
-        # A descriptor shared with the parent would share its lock too: then parent and child no longer exclude another.
+        # A descriptor inherited from the parent shares its lock, which would not exclude the
+        # parent.
         after_fork(self.release)
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Write whole lines (each with its newline); OSError leaves no part of a line behind."""
+        """Write complete lines (with newlines). After an OSError, no partial line remains."""
         while True:
             self._lock_fd = self._current(self._lock_fd, self._lock_path)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
             if self._same(self._lock_fd, self._lock_path):
-                break  # else someone removed the lock file while we waited: the others lock its successor
+                break  # otherwise the lock file was replaced while waiting: lock the new one
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
         try:
             self._fd = self._current(self._fd, self._path)
@@ -115,7 +119,8 @@ class RotatingFile:
             return False
 
     def _current(self, fd: int, path: str) -> int:
-        """A descriptor of the file that has this name now, made if need be: `fd`, or a new one in its place."""
+        """A descriptor of the file currently at this path, created if missing: `fd`, or a new one
+        that replaces it."""
         if fd >= 0 and self._same(fd, path):
             return fd
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -125,8 +130,7 @@ class RotatingFile:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            # A link is written through, to a device or another disk, but what it leads to keeps its
-            # mode.
+            # Follow a symbolic link, e.g. to a device or another disk, but keep the target's mode.
             new = os.open(path, flags, 0o600)
         else:
             with suppress(OSError):
@@ -140,16 +144,17 @@ class RotatingFile:
 
 
 def _escape(text: str) -> str:
-    """The text on one line, whatever a client put into it."""
-    if text.isprintable():  # which nothing of the kind is; by far the quickest way to tell
+    """The text as a single line, with control characters escaped."""
+    if text.isprintable():  # contains no such characters; by far the fastest check
         return text
     return _CONTROL.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text)
 
 
 class _TextLines:
-    """`2026-01-31 12:00:00,123 - ai_router - INFO - message`, in the clock's zone, always a single line.
+    """`2026-01-31 12:00:00,123 - ai_router - INFO - message`, in the clock's zone, always a single
+    line.
 
-    logging's own formatter takes five times as long, and whoever formats keeps the requests' threads waiting.
+    logging's own formatter takes five times as long, and formatting blocks the request threads.
     """
 
     def __init__(self) -> None:
@@ -165,20 +170,25 @@ class _TextLines:
                 second,
                 datetime.fromtimestamp(second[0], zone).strftime("%Y-%m-%d %H:%M:%S"),
             )
-        text = f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - {_message(template, args)}"
+        text = (
+            f"{self._stamp},{millis % 1000:03d} - {name} - {logging.getLevelName(level)} - "
+            f"{_message(template, args)}"
+        )
         return masked(_escape(text).encode("utf-8", "backslashreplace")) + b"\n"
 
 
 class AppLog:
-    """The application's log. `info` and its siblings queue the line and return: no I/O, no formatting, no exception.
+    """The application log. `info` and the other methods queue the line and return: no I/O, no
+    formatting, no exceptions.
 
-    A line's time is when it was logged. Arguments are formatted later, in another thread: pass strings and numbers.
+    A line's time is when it was logged. Arguments are formatted later, in another thread: pass
+    strings and numbers.
 
     Args:
-        log_dir: where `app.log` lives; made when missing.
-        fmt: "json" also writes every line as a JSON object to stdout (whatever `stdout` says).
+        log_dir: directory of `app.log`; created if missing.
+        fmt: "json" also writes every line as a JSON object to stdout, regardless of `stdout`.
         stdout: with fmt "text", also write the text lines to stdout.
-        max_bytes: size at which `app.log` becomes `app.log.1`; `backups` of those are kept.
+        max_bytes: size at which `app.log` is rotated; `backups` old files are kept.
     """
 
     def __init__(
@@ -215,7 +225,7 @@ class AppLog:
             self._put((self._monotonic(), logging.DEBUG, NAME, template, args, extra))
 
     def info(self, template: str, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log one line. `template % args`, as in logging; `extra` becomes fields of the JSON line."""
+        """Log `template % args`, as in logging; `extra` becomes fields of the JSON line."""
         if self._level <= logging.INFO:
             self._put((self._monotonic(), logging.INFO, NAME, template, args, extra))
 
@@ -234,21 +244,22 @@ class AppLog:
 
     @property
     def dropped(self) -> int:
-        """Lines lost in this process: too many were waiting, or they could not be written."""
+        """Lines lost in this process: the queue was full, or they could not be written."""
         return self._background.dropped
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until everything logged so far is written (or given up); False when `timeout` seconds did not do."""
+        """Wait until all lines so far have been written or dropped; returns False after `timeout`
+        seconds."""
         return self._background.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Flush and stop; later lines are dropped and counted. Fit for atexit; may be called again."""
+        """Flush and stop; later lines are dropped and counted. Safe for atexit; idempotent."""
         return self._background.close(timeout)
 
     def _write(self, batch: list[_Entry]) -> None:
-        """Runs in the writer thread alone."""
+        """Runs in the writer thread only."""
         now = self._clock.now()
-        # Entries carry monotonic time (a wall-clock reading costs a request more): one reading here dates them all.
+        # Entries have monotonic times, which are cheaper for requests; converted here in one step.
         offset = now.timestamp() - self._monotonic()
         lines = [self._text.encode(entry, entry[0] + offset, now.tzinfo) for entry in batch]
         try:
@@ -262,7 +273,8 @@ class AppLog:
             ]
         if self._stdout or self._json is not None:
             try:
-                # One write a line: several processes share this pipe, and only small writes to it stay whole.
+                # One write per line: several processes share this pipe, and only small writes are
+                # atomic.
                 for line in lines:
                     os.write(1, line)
             except OSError as error:
@@ -283,7 +295,7 @@ class AppLog:
 def _message(template: str, args: tuple[object, ...]) -> str:
     try:
         return template % args if args else template
-    except Exception:  # a wrong template must not cost the line
+    except Exception:  # a wrong template must not lose the line
         return f"{template} {args!r}"
 
 
@@ -312,12 +324,10 @@ class _StdlibHandler(logging.Handler):
     def __init__(self, log: AppLog, level: int) -> None:
         super().__init__(level)
         self._log = log
-        self.setFormatter(logging.Formatter("%(message)s"))  # adds a traceback where there is one
+        self.setFormatter(logging.Formatter("%(message)s"))  # adds the traceback, if any
 
     def emit(self, record: logging.LogRecord) -> None:
-        if (
-            getattr(record, "in_app_log", None) is self
-        ):  # a logger of ours that also passes its records to its parent
+        if getattr(record, "in_app_log", None) is self:  # propagated to a parent logger
             return
         record.in_app_log = self
         with suppress(Exception):
@@ -327,9 +337,10 @@ class _StdlibHandler(logging.Handler):
 def install_stdlib_handler(
     log: AppLog, *, level: int = logging.WARNING, loggers: Iterable[str] = ("", "gunicorn.error")
 ) -> logging.Handler:
-    """Send what these loggers ("" is the root) get into `log` too, under their own names.
+    """Also write the records of these loggers ("" is the root) to `log`, under their own names.
 
-    gunicorn's loggers pass nothing on to the root, so they are named. Returns the handler, for `removeHandler`.
+    gunicorn's loggers do not propagate to the root, so they are listed. Returns the handler, for
+    `removeHandler`.
     """
     handler = _StdlibHandler(log, level)
     for name in loggers:

@@ -1,4 +1,5 @@
-"""Prometheus metrics of everything that finished, and of values that live elsewhere. All names start with `airouter_`.
+"""Prometheus metrics: counters and histograms of finished exchanges, and gauges read by callbacks.
+All names start with `airouter_`.
 
 Label values come from the configuration and from fixed sets, never from a request.
 """
@@ -64,16 +65,17 @@ DECISION_BUCKETS = (
 )
 ABORT_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5)
-MAX_SERIES = 2_000  # label combinations of one exchange; beyond them (a misconfiguration) all count as "other"
+# Maximum label combinations per metric; beyond it (a misconfiguration) all count as "other".
+MAX_SERIES = 2_000
 REFRESH_S = 2.0
 
-# One value, or one per combination of label values (a bare string where there is one label).
+# One value, or one per combination of label values (a plain string if there is one label).
 Reading = float | Mapping[Any, float]
 Mode = Literal["livesum", "livemax", "livemin", "sum", "max", "min"]
 
 
 class _Children(dict[tuple[Any, ...], Any]):
-    """A metric's children by label values, kept because `.labels()` costs more than the counting itself."""
+    """A metric's children by label values, cached because `.labels()` costs more than counting."""
 
     def __init__(self, metric: Counter | Histogram) -> None:
         super().__init__()
@@ -93,13 +95,13 @@ def _text(label: Any) -> str:
 class Metrics:
     """Sink and registry.
 
-    With PROMETHEUS_MULTIPROC_DIR set when the program starts, all worker processes write there and any of them answers
-    for all; gauges are summed over the living ones. Registered callbacks are then read every 2 s by a thread in each
-    worker, which `start()` starts, because a scrape reaches only one of them.
+    With PROMETHEUS_MULTIPROC_DIR set at startup, all worker processes write their metrics there,
+    and each reports for all; gauges are summed over live workers. Callbacks are then read every 2 s
+    by a thread in each worker, started by `start()`, because a scrape reaches only one worker.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        # A `_created` series beside every counter would double what is scraped and tell nobody anything.
+        # `_created` series would double the number of series without useful information.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
         self._multiprocess = bool(getattr(values.ValueClass, "_multiprocess", False))
@@ -118,51 +120,54 @@ class Metrics:
             return Histogram(name, documentation, labels, buckets=buckets, **self._where)
 
         labels = ("route", "tier", "backend", "outcome", "stream")
-        self._requests = _Children(counter("requests_total", "Finished exchanges.", *labels))
+        self._requests = _Children(counter("requests_total", "Finished requests.", *labels))
         self._stages = _Children(
-            histogram("stage_duration_seconds", "Time per stage.", STAGE_BUCKETS, "stage", "route")
+            histogram(
+                "stage_duration_seconds", "Duration by stage.", STAGE_BUCKETS, "stage", "route"
+            )
         )
         self._decision = _Children(
             histogram(
                 "decision_seconds",
-                "Time to a decision, by the tier that gave it.",
+                "Duration of the routing decision, by deciding tier.",
                 DECISION_BUCKETS,
                 "tier",
             )
         )
         self._ttft = _Children(
-            histogram("ttft_seconds", "Request to first content.", STAGE_BUCKETS, "route")
+            histogram("ttft_seconds", "Time to first content.", STAGE_BUCKETS, "route")
         )
         self._speculation = _Children(
-            counter("speculation_total", "Speculative starts, by how they ended.", "result")
+            counter("speculation_total", "Speculations, by result.", "result")
         )
         self._sessions = _Children(
-            counter("sessions_total", "Session files: written, dropped, failed.", "event")
+            counter("sessions_total", "Session files written, dropped or failed.", "event")
         )
         self._abort = histogram(
             "speculation_abort_seconds",
-            "Decision to the speculative call's socket shut.",
+            "Time from the decision to closing the connection of a cancelled speculation.",
             ABORT_BUCKETS,
         )
         self._freed = histogram(
-            "client_gone_freed_seconds", "Client gone to the backend's socket shut.", FREED_BUCKETS
+            "client_gone_freed_seconds",
+            "Time from client disconnect to closing the backend connection.",
+            FREED_BUCKETS,
         )
         self._wasted = counter(
-            "speculation_wasted_tokens_total", "Tokens that cancelled speculation produced."
+            "speculation_wasted_tokens_total", "Tokens generated by cancelled speculations."
         )
         self._patience = counter(
             "patience_expired_total",
-            "Decisions without the classifier, because a finished answer had waited long enough.",
+            "Decisions made without the classifier because cascade.patience expired.",
         )
         in_flight = Gauge(
-            "in_flight", "Exchanges under way.", multiprocess_mode="livesum", **self._where
+            "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._where
         )
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
 
     def start(self) -> None:
-        """In each worker, after the fork: its values are reported before its first request has
-        ended."""
+        """Start reporting; called in each worker after the fork."""
         if self._multiprocess and self._refreshing_pid != os.getpid():
             self._start_refreshing()
 
@@ -176,7 +181,7 @@ class Metrics:
         route = record.route
         self._requests[route, record.tier, record.backend, record.outcome, record.stream].inc()
         self._stages["total", route].observe(record.total_ms / 1000)
-        if record.tier is not None:  # else it ended before anything classified it
+        if record.tier is not None:  # None: the exchange ended before the decision
             seconds = record.classification_ms / 1000
             self._stages["classification", route].observe(seconds)
             self._decision[record.tier,].observe(seconds)
@@ -198,7 +203,8 @@ class Metrics:
             self._freed.observe(record.client_gone_ms / 1000)
 
     def session_event(self, event: str, count: int = 1) -> None:
-        """Count session files: event is written, dropped or failed (`SessionLogger`'s `on_event`)."""
+        """Count session files: event is written, dropped or failed (`SessionLogger`'s
+        `on_event`)."""
         self._sessions[event,].inc(count)
 
     def register_gauge(
@@ -210,12 +216,12 @@ class Metrics:
         *,
         mode: Mode = "livesum",
     ) -> None:
-        """A gauge whose value lives elsewhere: `backend_in_use` by `backend`, the state of a breaker, a queue's length.
+        """Register a gauge read by a callback, such as `backend_in_use` by `backend`.
 
         Args:
-            callback: returns the present value(s); combinations it no longer returns read 0. When it raises, the last
-                values stay.
-            mode: how the values of several worker processes become one.
+            callback: returns the current value(s); combinations that it no longer returns become
+                0. If it raises, the last values remain.
+            mode: how the values of several worker processes are combined.
         """
         gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._where)
         known: dict[tuple[Any, ...], float] = {}
@@ -237,16 +243,15 @@ class Metrics:
     def register_counter(
         self, name: str, documentation: str, callback: Callable[[], float]
     ) -> None:
-        """A count kept elsewhere that only grows, such as the log's dropped lines (`log_dropped_total`)."""
+        """Register a counter read by a callback, such as `log_dropped_total`."""
         counter = Counter(name, documentation, **self._where)
         last = 0.0
 
         def read() -> None:
             nonlocal last
             value = float(callback())
-            counter.inc(
-                value - last if value >= last else value
-            )  # smaller: a forked worker's count began anew
+            # A smaller value: the count restarted in a forked worker.
+            counter.inc(value - last if value >= last else value)
             last = value
 
         self._readers.append(read)
@@ -263,14 +268,14 @@ class Metrics:
 
     @staticmethod
     def process_gone(pid: int) -> None:
-        """Forget a dead worker's gauges; for gunicorn's `child_exit` hook."""
+        """Remove the gauges of a dead worker; for gunicorn's `child_exit` hook."""
         if getattr(values.ValueClass, "_multiprocess", False):
             multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def _read(self) -> None:
         with self._reading:
             for read in self._readers:
-                with suppress(Exception):  # one broken callback must not cost the other values
+                with suppress(Exception):  # one failing callback must not affect the others
                     read()
 
     def _start_refreshing(self) -> None:

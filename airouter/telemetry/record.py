@@ -1,4 +1,4 @@
-"""The record of an exchange while it is being written: every stage notes what it did; `freeze()` makes the record."""
+"""Builds the record of an exchange: each stage adds its results; `freeze()` returns the record."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ _QUERY_KEPT = 500
 
 
 class RecordBuilder:
-    """Plain attributes, written by the one thread that owns the exchange. Durations in ms."""
+    """Plain attributes, written only by the thread that owns the exchange. Durations are in ms."""
 
     endpoint = ""
     stream = False
@@ -37,9 +37,7 @@ class RecordBuilder:
     wasted_tokens = 0
     client_gone_ms: float | None = None
     save = False
-    wanted = (
-        False  # whether this exchange is recorded at all: inference requests are, /health is not
-    )
+    wanted = False  # whether the exchange is recorded: inference requests are, /health is not
 
     def __init__(self, id: str, timestamp: datetime, client_ip: str) -> None:
         self.id = id
@@ -52,16 +50,16 @@ class RecordBuilder:
         self._stage: tuple[str, float] | None = None
 
     def enter(self, stage: str, at: float) -> None:
-        """`stage` ("classification_ms", "enrichment_ms" or "inference_ms") began at `at`, in seconds
-        of the exchange's clock."""
+        """Start `stage` ("classification_ms", "enrichment_ms" or "inference_ms") at time `at`, in
+        seconds of the exchange's clock."""
         self._stage = stage, at
 
     def leave(self) -> None:
-        """The stage has ended; whoever ends it notes its duration."""
+        """End the stage; the caller records its duration."""
         self._stage = None
 
     def stop(self, now: float) -> None:
-        """The exchange ends at `now`: a stage that is under way has taken the time until then."""
+        """End the exchange at `now`, which also ends the current stage."""
         if self._stage is not None:
             (name, began), self._stage = self._stage, None
             setattr(self, name, (getattr(self, name) or 0.0) + (now - began) * 1000)

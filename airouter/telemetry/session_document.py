@@ -1,4 +1,5 @@
-"""An ExchangeRecord as the JSON text of a session file: without credentials, and without the bytes of images."""
+"""Serialises an ExchangeRecord as the JSON of a session file, without credentials and image
+data."""
 
 import hashlib
 import json
@@ -15,9 +16,8 @@ from airouter.types import ExchangeRecord, Step, Verdict
 
 Content = Literal["full", "off"]
 MAX_QUERY, MAX_RESPONSE = 500, 2_000  # characters
-CHUNK = (
-    1 << 18
-)  # characters decoded at a time, a multiple of 4: other threads get their turn in between
+# Characters decoded at a time, a multiple of 4; other threads can run in between.
+CHUNK = 1 << 18
 
 _REMOVED = "[removed]"
 _SECRET_KEY = re.compile(
@@ -27,7 +27,7 @@ _SECRET_TEXT = re.compile(
     r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|\b(?:sk|xai|gsk)-[\w-]{8,}"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Parts of a message that hold data, and the fields in which they hold it: as a `data:` URL or as plain base64.
+# Message parts that contain data, and the fields that contain it, as a `data:` URL or plain base64.
 _HOLDERS = (
     "image_url",
     "video_url",
@@ -45,10 +45,10 @@ _URL_FIELDS, _DATA_FIELDS = ("url", "image_url"), ("data", "file_data")
 
 
 def document(record: ExchangeRecord, content: Content = "full") -> bytes:
-    """One JSON object: the record's fields by name.
+    """The record as a JSON object.
 
-    A message of a step that is one of the client's (the same object) is written as `{"client_message": index}`. With
-    content "off" no text of the conversation is in it.
+    A message of a step that is identical to a client message (the same object) is written as
+    `{"client_message": index}`. With content "off", all text of the conversation is omitted.
     """
     full = content == "full"
     known = {id(message): index for index, message in enumerate(record.client_messages)}
@@ -71,7 +71,7 @@ def document(record: ExchangeRecord, content: Content = "full") -> bytes:
 def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
     sent = step.messages_sent if full else []
     params = step.params
-    if not full:  # a tool's description or a search's query is content too
+    if not full:  # descriptions of tools and search queries are content, too
         params = {
             key: value
             for key, value in params.items()
@@ -93,12 +93,13 @@ def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
 
 
 def _fields(instance: Any) -> dict[str, Any]:
-    """A dataclass's fields by name, not copied (unlike `asdict`)."""
+    """The fields of a dataclass by name, not copied (unlike `asdict`)."""
     return {name: getattr(instance, name) for name in _FIELDS[type(instance)]}
 
 
 def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fragment:
-    """Encoded, whatever it is: what orjson refuses (lone surrogates, huge integers) by json, and the rest as a note."""
+    """Serialise any value: by orjson, else by json (lone surrogates, huge integers), else as a
+    note."""
     try:
         value = value if prepare is None else prepare(value)
         try:
@@ -112,7 +113,7 @@ def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fra
 
 
 def _object(values: dict[str, Any]) -> bytes:
-    """An object encoded in one go or, where something in it resists, field by field: the others must not suffer."""
+    """Serialise an object at once; if that fails, field by field, so that other fields are kept."""
     try:
         return _dumps(values)
     except Exception:
@@ -124,9 +125,10 @@ def _dumps(value: Any) -> bytes:
 
 
 def _clean(value: Any, *, schema: bool = False) -> Any:
-    """Parameters without the values of keys that name a credential.
+    """Parameters with credentials removed, by the name of the key.
 
-    Below `properties` a JSON schema (of a tool, say) may well describe an argument called "token": that stays.
+    Within `properties` of a JSON schema (e.g. of a tool), an argument may be called "token"; it is
+    kept.
     """
     if isinstance(value, Mapping):
         clean = {}
@@ -159,7 +161,7 @@ def _without_secrets(text: str | None) -> str | None:
 
 
 def _slim(message: Any) -> Any:
-    """The message itself, or, where it carries images, audio or files, a copy that names each by its hash and size."""
+    """The message, or a copy in which images, audio and files are replaced by hash and size."""
     parts = message.get("content") if isinstance(message, dict) else None
     if not isinstance(parts, list):
         return message
@@ -175,7 +177,7 @@ def _slim_part(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     changed = {key: _slim_holder(key, part[key]) for key in _HOLDERS if key in part}
-    if "content" in part:  # a tool's result holds parts of its own
+    if "content" in part:  # a tool result contains parts itself
         changed["content"] = _slim(part)["content"]
     return {**part, **changed} if any(changed[key] is not part[key] for key in changed) else part
 
@@ -183,9 +185,7 @@ def _slim_part(part: Any) -> Any:
 def _slim_holder(key: str, value: Any) -> Any:
     if isinstance(value, str):
         return _described(value, "") if key in _DATA_FIELDS or _is_data_url(value) else value
-    if (
-        not isinstance(value, dict) or value.get("type") == "text"
-    ):  # a document in plain words is no attachment
+    if not isinstance(value, dict) or value.get("type") == "text":  # plain text is kept
         return value
     kind = str(value.get("media_type") or value.get("format") or "")
     changed = {
@@ -202,9 +202,9 @@ def _is_data_url(text: str) -> bool:
 
 
 def _described(text: str, media_type: str) -> dict[str, Any]:
-    """What stands for the data of a `data:` URL or plain base64: `{"sha256", "bytes", "media_type"}`.
+    """The replacement for a `data:` URL or plain base64: `{"sha256", "bytes", "media_type"}`.
 
-    Hash and size are those of the decoded bytes, or of the text where it is not base64.
+    Hash and size are those of the decoded bytes, or of the text if it is not base64.
     """
     start, base64 = 0, True
     if _is_data_url(text):

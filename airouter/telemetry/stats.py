@@ -1,4 +1,4 @@
-"""Figures per route since the start of this process, for GET /stats."""
+"""Statistics per route since this process started, for GET /stats."""
 
 import threading
 from collections import Counter, deque
@@ -19,7 +19,8 @@ class _Route:
 
 
 class Stats:
-    """A sink. Mutable state: one entry per route, guarded by one lock; percentiles are over the last 1,000 requests."""
+    """Sink. Mutable state: one entry per route, guarded by a lock; percentiles of the last 1,000
+    requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +41,8 @@ class Stats:
                 route.ttft_ms.append(record.ttft_ms)
 
     def snapshot(self) -> dict[str, Any]:
-        """Per route: requests, outcomes, deciding tiers, speculation, and p50/p95/p99 of total and first content, in ms."""
+        """Per route: requests, outcomes, deciding tiers, speculation, and p50/p95/p99 of total time
+        and time to first content, in ms."""
         with self._lock:
             return {
                 name: {
@@ -56,7 +58,7 @@ class Stats:
 
 
 def _percentiles(values: deque[float]) -> dict[str, float] | None:
-    """Linear interpolation between the two nearest, never beyond the largest value."""
+    """Percentiles by linear interpolation between the two nearest values."""
     if not values:
         return None
     ordered = sorted(values)

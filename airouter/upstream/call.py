@@ -194,7 +194,8 @@ class Call:
         seconds = getattr(self.limits, phase)
         self._fail(
             UpstreamTimeout(
-                f"The backend {self.name!r} did not answer in time ({phase.replace('_', ' ')} limit {seconds:g} s).",
+                f"The backend {self.name!r} did not answer in time "
+                f"({phase.replace('_', ' ')} limit {seconds:g} s).",
                 phase=phase,
                 received=self.first_body_at is not None,
             )
@@ -213,7 +214,7 @@ class Call:
             logging.getLogger(__name__).error(
                 "unexpected error in a call to backend %r", self.name, exc_info=error
             )
-            self._fail(UpstreamBroken(f"The answer of backend {self.name!r} cannot be read."))
+            self._fail(UpstreamBroken(f"The answer of the backend {self.name!r} cannot be parsed."))
 
     def _advance(self) -> None:
         try:
@@ -232,8 +233,8 @@ class Call:
         except ssl.SSLCertVerificationError as error:
             self._fail(
                 ConnectFailed(
-                    f"The certificate of backend {self.name!r} is not trusted "
-                    f"({error.verify_message}); set ca_file.",
+                    f"The certificate of the backend {self.name!r} is not trusted "
+                    f"({error.verify_message}); set its ca_file.",
                     down=False,
                 )
             )
@@ -241,7 +242,7 @@ class Call:
             self._broken(error)
         except _NOT_HTTP as error:
             upgrade = isinstance(error, httptools.HttpParserUpgrade) or self._switches
-            what = "a switch of protocols (101)" if upgrade else "something that is not HTTP"
+            what = "a protocol switch (101)" if upgrade else "data that is not HTTP"
             self._fail(UpstreamBroken(f"The backend {self.name!r} answered with {what}."))
         if self.on_progress is not None:
             self.on_progress()

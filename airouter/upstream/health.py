@@ -109,7 +109,7 @@ def _learn(backend: Backend, asked: HttpRequest, status: int, health: Health) ->
 
 def _surprise(name: str, error: Exception) -> Health:
     logging.getLogger(__name__).error("health of backend %r", name, exc_info=error)
-    return Health(False, 0.0, "its health cannot be read; app.log says why")
+    return Health(False, 0.0, "its health cannot be determined; see app.log")
 
 
 def _read(call: Call, started: float) -> Health:

@@ -1,4 +1,5 @@
-"""/admin/*: drain, reload, events, status. With the admin key, or from this machine when none is set."""
+"""/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
+only."""
 
 import hmac
 import ipaddress
@@ -15,7 +16,7 @@ from airouter.upstream.backend import Backend
 from airouter.web.body import read_body
 from airouter.web.pages import addressed_here
 
-# HTTP_ORIGIN: a browser sends it with a POST that some page has made it send.
+# HTTP_ORIGIN: browsers add it to a POST that a web page has triggered.
 _SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
 
 
@@ -28,8 +29,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         if key is None:
             if not _on_this_machine(runtime.state.settings.server):
                 raise Unauthorized(
-                    "/admin is open to this machine only, at the router's own address and port; "
-                    "set ADMIN_KEY to use it from elsewhere.",
+                    "/admin accepts requests from this machine only, at the router's own address "
+                    "and port; set ADMIN_KEY to allow access from elsewhere.",
                     status=403,
                     code="forbidden",
                 )
@@ -39,12 +40,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
             sent.strip().encode("latin-1", "replace"), key.encode()
         ):
             raise Unauthorized(
-                "The admin key is needed: send 'Authorization: Bearer <ADMIN_KEY of this router>'."
+                "Missing or wrong admin key: send 'Authorization: Bearer <the router's ADMIN_KEY>'."
             )
 
     @bp.post("/drain")
     def drain() -> Response:
-        """`{"draining": true}` (the default) takes this server out of rotation, false puts it back."""
+        """`{"draining": true}` (the default) takes this server out of rotation, false puts it
+        back."""
         on = _payload(runtime).get("draining", True)
         if not isinstance(on, bool):
             raise BadRequest(
@@ -65,14 +67,15 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.post("/events")
     def events() -> Response:
-        """`{"event": "model.swap.initiated", "backend": "primary", "expected_s": 45}` and its fellows."""
+        """Announce an event, e.g. `{"event": "model.swap.initiated", "backend": "primary",
+        "expected_s": 45}`."""
         event = _payload(runtime)
         runtime.announce(event)
         return jsonify({"event": event["event"], "accepted": True})
 
     @bp.get("/status")
     def status() -> Response:
-        """Of the worker that answers, which `pid` names; each worker has its own breakers and slots."""
+        """State of the answering worker (`pid`); each worker has its own breakers and slots."""
         state = runtime.state
         return jsonify(
             {
@@ -88,7 +91,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
 
 def backend_status(backend: Backend) -> dict[str, Any]:
-    """One backend as the operator wants to see it."""
+    """One backend's state, for operators."""
     breaker, limiter = backend.breaker, backend.limiter
     return {
         "kind": backend.settings.kind,
@@ -112,19 +115,19 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
     raw = read_body(request.environ, runtime.state.settings.server, runtime.clock)
     if not raw.strip():
         return {}
-    # An operator's curl need not name the type.
+    # No Content-Type required: `curl -d` sends another one.
     return parse_json(raw, "", most_elements=runtime.state.settings.server.max_json_elements)
 
 
 def _on_this_machine(server: Server) -> bool:
-    """A loopback peer that speaks for itself: a proxy forwards for others, a browser acts for any
-    page."""
+    """Whether a local program sent the request itself, not a proxy for a client elsewhere nor a
+    browser for a web page."""
     environ = request.environ
     if any(
         name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ
     ) or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
         return False
-    if not addressed_here(environ, server):  # a TCP proxy adds no header, but has another port
+    if not addressed_here(environ, server):  # a TCP proxy adds no header, but uses another port
         return False
     try:
         return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback

@@ -1,6 +1,6 @@
-"""Who may call: a bearer key when one is configured, else programs but not any web page.
+"""Client authentication: a bearer key if one is configured; otherwise web pages are refused.
 
-`/` and `/health*` are public; `/admin/*` has a guard of its own.
+`/` and `/health*` are public; `/admin/*` has its own check.
 """
 
 import hmac
@@ -21,7 +21,7 @@ def register(app: Flask, runtime: Runtime) -> None:
     @app.before_request
     def check() -> None:
         path, server = request.path, runtime.state.settings.server
-        if path == "/health":  # it needs no key, but asks every backend
+        if path == "/health":  # needs no key, but probes every backend
             if server.api_key is None:
                 refuse_pages(request.environ, server)
         elif path not in PUBLIC and not path.startswith("/admin/"):
@@ -29,21 +29,21 @@ def register(app: Flask, runtime: Runtime) -> None:
 
 
 def authorise(environ: Mapping[str, Any], server: Server) -> None:
-    """Check the key where there is one, else that the request is not a foreign web page's.
+    """Check the key if one is configured; otherwise refuse web pages of other origins.
 
     Raises:
-        Unauthorized: it may not be served.
+        Unauthorized: the request is refused.
     """
     key = server.api_key
     if key is None:
         refuse_pages(environ, server)
         return
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    # Bytes, in constant time: a header may hold anything, and compare_digest refuses text that is not ASCII.
+    # Compared as bytes, in constant time: compare_digest rejects text that is not ASCII.
     if scheme.lower() != "bearer" or not hmac.compare_digest(
         sent.strip().encode("latin-1", "replace"), key.encode()
     ):
         raise Unauthorized(
-            "A valid key is needed: send 'Authorization: Bearer <API_KEY of this router>'.",
+            "Missing or wrong API key: send 'Authorization: Bearer <the router's API_KEY>'.",
             headers={"WWW-Authenticate": "Bearer"},
         )

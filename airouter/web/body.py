@@ -1,4 +1,4 @@
-"""Reading a request's body: bounded in size, also once it is decompressed, and in time."""
+"""Reads request bodies, with limits on time and on size, before and after decompression."""
 
 import zlib
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ ENCODINGS = ("gzip", "deflate")
 _SAME = {"x-gzip": "gzip"}
 _MOST_ENCODINGS = 2  # one upon another
 _PIECE = 256 * 1024
-_SLOWEST = 50_000  # bytes/s below which a sender is not waited for beyond body_timeout
+_SLOWEST = 50_000  # bytes/s: minimum upload rate beyond body_timeout
 
 
 def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes:
-    """All of it, decompressed.
+    """Read the whole body and decompress it.
 
     Raises:
-        TooLarge, RequestTimeout, UnsupportedEncoding, BadRequest: the sentence says what to do.
+        TooLarge, RequestTimeout, UnsupportedEncoding, BadRequest: the message says what to do.
     """
     encodings = _encodings(environ.get("HTTP_CONTENT_ENCODING", ""))
     most = int(limits.max_body_mb * 1_000_000)
@@ -44,16 +44,21 @@ def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes
                 raise TimeoutError
     except TimeoutError:
         raise RequestTimeout(
-            f"The body did not arrive within {limits.body_timeout:g} s; send it in one go."
+            f"The request body did not arrive within {limits.body_timeout:g} s "
+            "(server.body_timeout)."
         ) from None
     except OSError:
         raise BadRequest(
-            "The connection broke while the body was sent.", code="incomplete_body"
+            "The connection broke before the request body was complete.", code="incomplete_body"
         ) from None
     except ParseException:
-        raise BadRequest("The body's chunks are not valid.", code="invalid_body") from None
+        raise BadRequest(
+            "The chunked encoding of the request body is invalid.", code="invalid_body"
+        ) from None
     if length is not None and size < length:
-        raise BadRequest("The body is shorter than its Content-Length.", code="incomplete_body")
+        raise BadRequest(
+            "The request body is shorter than its Content-Length.", code="incomplete_body"
+        )
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     for encoding in reversed(encodings):
         body = _decompressed(body, encoding, limits)
@@ -61,14 +66,16 @@ def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes
 
 
 def _too_large(limits: Server) -> TooLarge:
-    return TooLarge(f"The body is larger than {limits.max_body_mb:g} MB (server.max_body_mb).")
+    return TooLarge(
+        f"The request body is larger than {limits.max_body_mb:g} MB (server.max_body_mb)."
+    )
 
 
 def _encodings(header: str) -> list[str]:
-    """What a body was compressed with, in the order in which that was done.
+    """The content encodings of the body, in the order in which they were applied.
 
     Raises:
-        UnsupportedEncoding: naming those that are understood.
+        UnsupportedEncoding: the message lists the supported ones.
     """
     if not header:
         return []
@@ -76,17 +83,17 @@ def _encodings(header: str) -> list[str]:
     found = [name for name in named if name not in ("", "identity")]
     if len(found) > _MOST_ENCODINGS or not set(found) <= set(ENCODINGS):
         raise UnsupportedEncoding(
-            f"The body's Content-Encoding {header[:40]!r} is not supported; send it as it is, "
-            f"or with one of {', '.join(ENCODINGS)}.",
+            f"Content-Encoding {header[:40]!r} is not supported; send the body uncompressed, or "
+            f"compressed with {' or '.join(ENCODINGS)}.",
             headers={"Accept-Encoding": ", ".join(ENCODINGS)},
         )
     return found
 
 
 def _decompressed(body: bytes, encoding: str, limits: Server) -> bytes:
-    """Never makes more than max_body_mb, however well it was compressed."""
+    """The decompressed body; never more than max_body_mb, which guards against zip bombs."""
     most = int(limits.max_body_mb * 1_000_000)
-    # 47: gzip or zlib by its head. "deflate" without zlib's head (-15) is what some clients send.
+    # 47: gzip or zlib, detected by header. Some clients send "deflate" without a zlib header (-15).
     zlib_head = len(body) >= 2 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     bits = -15 if encoding == "deflate" and not zlib_head else 47
     pieces, size = [], 0
@@ -98,11 +105,11 @@ def _decompressed(body: bytes, encoding: str, limits: Server) -> bytes:
             if size > most:
                 raise _too_large(limits)
             if not member.eof:
-                raise zlib.error("it breaks off")
-            body = member.unused_data if bits == 47 else b""  # gzip files may be joined
+                raise zlib.error("truncated")
+            body = member.unused_data if bits == 47 else b""  # gzip allows several members
     except zlib.error:
         raise BadRequest(
-            f"The body is not valid {encoding}, which its Content-Encoding says it is.",
+            f"The request body is not valid {encoding}, although Content-Encoding says so.",
             code="invalid_body",
         ) from None
     return b"".join(pieces)

@@ -1,8 +1,8 @@
-"""Which web pages may call the router from a browser (CORS).
+"""CORS: which web pages may call the router from a browser.
 
-A browser asks first, by an OPTIONS request that cannot carry a key. It is answered here and
-costs nothing. With a key configured any page may ask, because the key protects; without one none
-may, unless the configuration names it."""
+Preflight requests (OPTIONS) carry no key; they are answered here, before authentication. By
+default every origin is allowed if a key is configured, because the key protects the router, and no
+origin if none is. `server.cors_origins` overrides this."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 from airouter.settings import Server
 from airouter.web.paths import canonical
 
-_MAX_AGE = "86400"  # seconds for which a browser need not ask again
+_MAX_AGE = "86400"  # seconds for which a browser may cache the preflight response
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
 _EXPOSED = ("retry-after", "x-should-retry")
 Environ = dict[str, Any]
@@ -20,9 +20,12 @@ StartResponse = Callable[..., Any]
 
 
 def admit(environ: Environ, start_response: StartResponse, server: Server) -> StartResponse | None:
-    """What to answer a page's request with: `start_response`, adding the headers that let the
-    page read the answer where it may; None when the request was a browser's question, which is
-    answered now."""
+    """Handle the CORS part of a request that has an Origin header.
+
+    Returns:
+        A `start_response` that adds the CORS headers if the origin is allowed; None if the request
+        was a preflight, which has been answered.
+    """
     if not _open_to_pages(environ["PATH_INFO"]):
         return start_response
     origin = allowed_origin(environ["HTTP_ORIGIN"], server)
@@ -39,7 +42,7 @@ def admit(environ: Environ, start_response: StartResponse, server: Server) -> St
 
 
 def allowed_origin(origin: str, server: Server) -> str | None:
-    """What `Access-Control-Allow-Origin` says to a page of this origin; None: it may not call."""
+    """The value of `Access-Control-Allow-Origin` for this origin; None if it is not allowed."""
     allowed = server.cors_origins
     if allowed is None:
         allowed = ("*",) if server.api_key else ()
@@ -68,7 +71,7 @@ def _preflight(environ: Environ, origin: str) -> Headers:
 
 
 def _readable(headers: Headers, origin: str) -> Headers:
-    """The page may read the answer and the router's own headers."""
+    """Headers that let the page read the response and the router's own headers."""
     names = [
         name
         for name, _ in headers

@@ -1,8 +1,8 @@
 """The outermost WSGI layer: owns each exchange from accept to close, and closes it exactly once.
-Nothing is sent that has not passed here, so this is where the router's own keys are masked.
+Every response passes through it, so the router's own keys are masked here.
 
-Not in Flask: a generator's `finally` is skipped if it never starts, `call_on_close` may run
-twice, and an owner inside the response is lost when an `after_request` fails."""
+Flask's hooks are not enough: a generator's `finally` is skipped if it never starts,
+`call_on_close` may run twice, and an owner inside the response is lost if `after_request` fails."""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +62,7 @@ class Edge:
 
         try:
             inner = self._app(environ, start)
-            # A stream's pieces are whole events, so no key is divided between two of them.
+            # A stream consists of whole events, so no key spans two chunks.
             return Body(inner, map(mask, inner), exchange)
         except BaseException:
             exchange.close()
@@ -70,8 +70,7 @@ class Edge:
 
 
 class Body:
-    """The response's body; `close()` is the end of the exchange, also for a body that was never
-    read (HEAD)."""
+    """The response body. `close()` ends the exchange, even if the body was never read (HEAD)."""
 
     def __init__(self, inner: Iterable[bytes], pieces: Iterator[bytes], exchange: Exchange) -> None:
         self._inner = inner
@@ -91,8 +90,7 @@ class Body:
 
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """The caller's address; X-Forwarded-For counts only as far as its hops are configured as
-    trusted."""
+    """The client's address; X-Forwarded-For is followed only through trusted proxies."""
     address: str = environ.get("REMOTE_ADDR", "")
     if not trusted:
         return address

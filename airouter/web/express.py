@@ -1,7 +1,7 @@
-"""POST /v1/chat/completions without Flask's dispatch, which would be an eighth of what the
-router adds to a request.
+"""Serves POST /v1/chat/completions without Flask's dispatch, which would account for an eighth of
+the latency that the router adds.
 
-The same function, checks and errors as through Flask, which serves everything else.
+Same handler, checks and errors as in Flask, which serves all other requests.
 """
 
 from collections.abc import Callable, Iterable

@@ -37,29 +37,29 @@ th { color: var(--dim); font-weight: normal; } tr { border-bottom: 1px solid var
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",  # the backends' state is of this moment
+    "Cache-Control": "no-store",  # the page shows the current state of the backends
     "Vary": "Accept",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 def prefers_html(request: Request) -> bool:
-    """Whether a person's browser asks; a program that takes anything gets JSON."""
+    """Whether the client is a browser; programs that accept anything get JSON."""
     accepted = request.accept_mimetypes
     html = accepted["text/html"]
     return "text/html" in accepted.values() and html >= accepted["application/json"]
 
 
 def render(runtime: Runtime, host_url: str, endpoints: Mapping[str, str]) -> Response:
-    """The page.
+    """Render the page.
 
     Args:
-        host_url: where the browser reached the router, with a slash at its end.
-        endpoints: method and path, and what is there.
+        host_url: the router's URL as seen by the browser, with a trailing slash.
+        endpoints: method and path -> description.
     """
     settings = runtime.state.settings
     base, locked = host_url.rstrip("/"), settings.server.api_key is not None
-    key = "your API_KEY" if locked else "none is needed; any text will do"
+    key = "your API_KEY" if locked else "not required; any value works"
     connect = "".join(
         f"<dt class=dim>{name}</dt><dd>{value}</dd>"
         for name, value in (
@@ -78,13 +78,13 @@ def render(runtime: Runtime, host_url: str, endpoints: Mapping[str, str]) -> Res
         f"<tr><td><code>{escape(name)}</code></td><td>{escape(about)}</td></tr>"
         for name, about in endpoints.items()
     )
-    draining = "<p class=bad>Draining: it takes itself out of rotation.</p>"
+    draining = "<p class=bad>Draining: this server is being taken out of rotation.</p>"
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>ai-router</title><style>{_STYLE}</style></head><body>\n"
         f"<h1>ai-router</h1><p class=dim>Version {__version__}. An OpenAI-compatible API that "
-        "decides for each request whether a local model or the cloud answers.</p>\n"
+        "routes each request to a local model or the cloud.</p>\n"
         f"{draining if runtime.draining else ''}"
         f"<h2>Connect</h2><dl>{connect}</dl>\n"
         f"<h2>Try it</h2><pre><code>{escape(_curl(base, settings.virtual_model, locked))}"
@@ -111,15 +111,16 @@ def _shown(backend: Backend, probed: Health | None) -> str:
 
 
 def _state(backend: Backend, probed: Health | None) -> tuple[bool | None, str]:
-    """Whether it is up, as far as requests and probes so far tell, and a word for it."""
+    """Whether the backend is up (None: unknown), and its state in words, from requests and probes
+    so far."""
     if backend.out:
         return False, "out of service"
     if backend.pause.reason is not None:
         return None, "loading a model"
     if backend.breaker.state == "open":
-        return False, "not asked: it failed too often"
+        return False, "circuit breaker open after repeated failures"
     if probed is not None and not probed.healthy:
-        return False, "does not answer" if probed.refused else "unhealthy"
+        return False, "unreachable" if probed.refused else "unhealthy"
     if backend.breaker.state != "closed":
-        return False, "failed lately"
-    return (None, "not asked yet") if probed is None else (True, "up")
+        return False, "failed recently"
+    return (None, "not probed yet") if probed is None else (True, "up")

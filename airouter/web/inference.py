@@ -47,7 +47,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
 
 class Inference:
-    """The endpoints as functions of the WSGI environment, which `Express` calls without Flask."""
+    """The endpoints as functions of the WSGI environment, so that `Express` can bypass Flask."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -75,8 +75,8 @@ class Inference:
         )
 
     def route(self, environ: Environ) -> Response:
-        """Explain a decision without running it; with `"execute": true` run it, by `route` if
-        that is given."""
+        """Explain the routing decision without answering the request; `"execute": true` answers
+        it, and `route` forces a route."""
         adjusted: list[str] = []
         payload = dict(self._payload(environ, adjusted))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
@@ -103,7 +103,7 @@ class Inference:
         return jsonify(_explanation(state.executor, exchange, incoming, wish))
 
     def _receive(self, environ: Environ, endpoint: Endpoint) -> tuple[State, Exchange, ChatRequest]:
-        """Read and check the request; from its first byte on it is recorded, refused ones too."""
+        """Read and validate the request. Invalid requests are recorded, too."""
         exchange: Exchange = environ[EXCHANGE]
         exchange.record.wanted = True
         exchange.record.endpoint = endpoint
@@ -133,7 +133,7 @@ class Inference:
         return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
 
     def _wish(self, environ: Environ, incoming: ChatRequest) -> Wish:
-        """What the model's name and the X-Router-* headers ask for."""
+        """Routing overrides from the model name and the X-Router-* headers."""
         virtual = self._runtime.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
         priority = _priority(environ)
@@ -142,26 +142,26 @@ class Inference:
         return Wish(backend=self._backend_of(incoming.model), priority=priority)
 
     def _embedder(self, state: State, model: str | None) -> str:
-        """Who makes vectors: the backend that is configured for it, or the one whose model is
-        named. Another model instead would be worse than an error: vectors of two models cannot
-        be compared."""
+        """The backend for embeddings: the one that serves the requested model, or the configured
+        one. There is no fallback to another model, because embeddings of different models are not
+        comparable."""
         if model is not None and not _is_virtual(model, state.settings.virtual_model):
             return self._backend_of(model, state.settings.embeddings)
         name = state.settings.embeddings
         if name is None or name not in state.backends:
             raise NotFound(
-                "No backend for embeddings is configured; name one as `embeddings:` in the router's "
-                "configuration.",
+                "No embeddings backend is configured; set `embeddings` in the router's "
+                "configuration to the name of a backend.",
                 code="no_embeddings_backend",
             )
         return name
 
     def _backend_of(self, model: str, preferred: str | None = None) -> str:
-        """Who serves a model; in the first moment after the start, once the backends have been
-        asked what they serve.
+        """The backend that serves a model. Right after start, waits for the first probe of the
+        backends, which discovers their models.
 
         Args:
-            preferred: the backend that is taken when several serve it.
+            preferred: the backend to use if several serve the model.
         """
         runtime = self._runtime
         try:
@@ -187,22 +187,22 @@ def _seconds(text: str) -> float:
         seconds = 0.0
     if not 0 < seconds < 1e6:
         raise BadRequest(
-            "The header X-Router-Timeout must be a number of seconds, such as 30.",
+            "X-Router-Timeout must be a number of seconds, such as 30.",
             code="invalid_timeout",
         )
     return seconds
 
 
 def _priority(environ: Environ) -> str:
-    """`X-Router-Priority: batch` waits behind everybody else.
+    """The queue priority; `batch` requests are served after all others.
 
     Raises:
-        BadRequest: a priority that does not exist.
+        BadRequest: unknown priority.
     """
     wanted = environ.get("HTTP_X_ROUTER_PRIORITY", "").strip().lower() or "interactive"
     if wanted not in ("interactive", "batch"):
         raise BadRequest(
-            "The header X-Router-Priority must be interactive or batch.", code="unknown_priority"
+            "X-Router-Priority must be 'interactive' or 'batch'.", code="unknown_priority"
         )
     return wanted
 

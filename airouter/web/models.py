@@ -1,5 +1,5 @@
-"""GET /v1/models and /v1/models/{id}: the virtual model first, its forced routes that can
-answer, then the backends' own."""
+"""GET /v1/models and /v1/models/{id}: the virtual model, the routes that can serve requests, then
+the backends' own models."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -21,10 +21,10 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @bp.get("/v1/models/<path:name>")
     def one(name: str) -> Response:
         for model in _models(runtime.state):
-            if model["id"] in (name, unquote(name)):  # some clients encode a name twice
+            if model["id"] in (name, unquote(name)):  # some clients encode the name twice
                 return jsonify(model)
         raise NotFound(
-            f"The model {name[:80]!r} does not exist here; GET /v1/models lists those that do.",
+            f"The model {name[:80]!r} does not exist; GET /v1/models lists the available models.",
             param="model",
             code="model_not_found",
         )
@@ -48,8 +48,8 @@ def _models(state: State) -> list[dict[str, Any]]:
 
 
 def _can_answer(state: State, route: str) -> bool:
-    """Whether a request that forces this route would be served. META is served like the primary
-    where it has no backends of its own; the others need theirs."""
+    """Whether a request that forces this route would be served. META falls back to the primary's
+    backends; the other routes need their own."""
     settings = state.settings
     if route == "enrich":
         search = state.backends.get(settings.enrichment.backend)

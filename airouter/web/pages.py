@@ -1,10 +1,9 @@
-"""Keeps web pages away from a router that asks for no key.
+"""Protects a router without a key against requests from web pages (CSRF, DNS rebinding).
 
-Every page that a browser on this machine shows can send requests to 127.0.0.1, some of them without
-asking first (a "simple" request), and by DNS rebinding even under a name of its own. Without a key
-such a request could not be told from the user's. A browser says where a request comes from in
-`Origin` and `Sec-Fetch-Site`, and by which name it was addressed in `Host`; programs send neither
-of the first two.
+Any page open in a browser on this machine can send requests to 127.0.0.1: "simple" requests
+without a preflight and, by DNS rebinding, requests under a host name of its own. Without a key
+these look like the user's own requests. Browsers identify themselves by the headers `Origin` and
+`Sec-Fetch-Site`, which programs do not send, and state the host name in `Host`.
 """
 
 import ipaddress
@@ -17,32 +16,32 @@ from airouter.errors import Unauthorized
 from airouter.settings import Server
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:@/\[\]]+?)\.?(?::(?P<port>\d{1,5}))?", re.I)
-# How containers call the machine they run on; `.internal` is reserved, so no page can have such a
-# name.
+# Host names by which containers reach their host; `.internal` is reserved, so no web page can use
+# it.
 _CONTAINERS = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _ANY = ("0.0.0.0", "::", "")
 
 
 def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
-    """For a request that carries no key because none is set.
+    """Check a request to a router without a key.
 
     Raises:
-        Unauthorized: 403, it comes from a page of another origin, or under a name that is not the
-            router's.
+        Unauthorized: 403; the request comes from a page of another origin, or its Host header does
+            not name this router.
     """
     host = environ.get("HTTP_HOST", "")
     origin = environ.get("HTTP_ORIGIN")
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if host and not _is_ours(host, server.host, server.allowed_hosts):
-        # A program may use a name without a dot, which no page of the Internet has, and on an
-        # address that others reach any name. A browser may have been led here by such a name.
+        # Programs may use any name without a dot, which no public web page has, and any name at all
+        # if the router is reachable from other machines. Browsers may not (DNS rebinding).
         browser = origin is not None or site is not None
         named = _is_dotless(host) or not (listens_on_loopback(server) or server.allowed_hosts)
         if browser or not named:
             raise Unauthorized(
-                f"This router does not answer to the host name {_shown(host)}; add it to "
-                "server.allowed_hosts (ALLOWED_HOSTS), or set API_KEY.",
+                f"The host name {_shown(host)} is not allowed; add it to server.allowed_hosts "
+                "(ALLOWED_HOSTS), or set API_KEY.",
                 status=403,
                 code="forbidden_host",
             )
@@ -55,29 +54,29 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
     if served:
         return
     raise Unauthorized(
-        f"Web pages of {_shown(origin) if origin else 'another site'} may not use this router; "
-        "add the origin to server.cors_origins, or set API_KEY.",
+        f"Requests from web pages of {_shown(origin) if origin else 'another site'} are not "
+        "allowed; add the origin to server.cors_origins, or set API_KEY.",
         status=403,
         code="forbidden_origin",
     )
 
 
 def addressed_here(environ: Mapping[str, Any], server: Server) -> bool:
-    """Whether `Host` is a loopback name with the port listened on: what a proxy forwards has its
-    own."""
+    """Whether `Host` is a loopback name with the router's port. Requests through a proxy carry the
+    proxy's."""
     name, port = _split(environ.get("HTTP_HOST", ""))
     return name is not None and _is_loopback(name) and port == str(server.port)
 
 
 def listens_on_loopback(server: Server) -> bool:
-    """Whether only this machine reaches the router."""
+    """Whether the router is reachable from this machine only."""
     return _is_loopback(server.host.lower())
 
 
 @lru_cache(maxsize=1024)
 def _is_ours(host: str, bound: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a `Host` header names this router: as loopback, as the address it is bound to, or as
-    allowed."""
+    """Whether a `Host` header names this router: a loopback name, the address it is bound to, or
+    an allowed host."""
     name, _ = _split(host)
     if name is None:
         return False
@@ -91,14 +90,13 @@ def _is_ours(host: str, bound: str, allowed: tuple[str, ...]) -> bool:
         return False
     if allowed:
         return bound not in _ANY and name == bound.lower()
-    # No page can have taken the name by DNS: it is an address, or of a kind that public DNS does
-    # not serve.
+    # Safe from DNS rebinding: an address, or a name that public DNS does not serve.
     return _address(name) is not None or "." not in name or name.endswith(_LOCAL_SUFFIXES)
 
 
 def _split(host: str) -> tuple[str | None, str]:
-    """(name in lower case without brackets, port) of a `Host` header; the name is None if it is not
-    one."""
+    """(lower-case name without brackets, port) of a `Host` header; the name is None if the header
+    is malformed."""
     found = _HOST.fullmatch(host)
     if found is None:
         return None, ""
@@ -128,7 +126,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _same(origin: str, host: str) -> bool:
-    """Whether a page of this origin was served under this `Host`: names and ports are the same."""
+    """Whether origin and `Host` have the same name and port."""
     scheme, _, authority = origin.partition("://")
     default = {"http": ":80", "https": ":443"}.get(scheme)
     if default is None or not host:

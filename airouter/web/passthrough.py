@@ -1,4 +1,4 @@
-"""/router/* and /primary/*: a backend's own API, for measuring it directly. An allow-list of paths, nothing else."""
+"""/router/* and /primary/*: an allow-list of paths of a backend's own API, e.g. for benchmarks."""
 
 import errno
 from collections.abc import Generator, Iterator
@@ -31,7 +31,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         allowed = POSTS if request.method == "POST" else GETS
         if path not in allowed:
             raise NotFound(
-                f"{request.method} /{name}/{path[:60]} is not passed through; these are: {', '.join(sorted(allowed))}.",
+                f"{request.method} /{name}/{path[:60]} is not forwarded; allowed paths: "
+                f"{', '.join(sorted(allowed))}.",
                 code="unknown_url",
             )
         backend = runtime.state.backends.get(name)
@@ -62,7 +63,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
 
 def _run(waiting: Generator[Keepalive, None, object]) -> None:
-    """Nothing is sent while it waits: the client of a passthrough speaks to the backend alone."""
+    """Wait without sending keepalives: the client receives the backend's bytes only."""
     for _ in waiting:
         pass
 
@@ -94,5 +95,6 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
 
 
 def _cut() -> OSError:
-    """The only honest way to end a body that is not ours: gunicorn closes the connection on it, without a trace in its log."""
-    return ConnectionResetError(errno.ECONNRESET, "the backend's answer broke off")
+    """Makes gunicorn close the connection, without a traceback in its log: the only way to signal
+    that a forwarded body is incomplete."""
+    return ConnectionResetError(errno.ECONNRESET, "the backend's answer was cut off")

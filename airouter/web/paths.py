@@ -1,6 +1,5 @@
-"""The paths that clients make of a base URL with a slash too many, without /v1 or with it twice:
-served as what is meant, never redirected, which would turn a POST into a GET or is not
-followed."""
+"""Normalises paths that result from a slightly wrong base URL: an extra slash, /v1 missing or
+doubled. There are no redirects: clients turn a redirected POST into a GET or do not follow it."""
 
 import re
 
@@ -12,13 +11,12 @@ _ENDPOINTS = {
     "embeddings": "POST /v1/embeddings",
     "models": "GET /v1/models",
 }
-# Other APIs' ways to ask for a chat.
+# Chat endpoints of other APIs.
 _FOREIGN = ("responses", "messages", "chat", "generate", "complete")
 
 
 def canonical(path: str) -> str:
-    """The path that is served for the one that was asked for; others come back without surplus
-    slashes."""
+    """The canonical form of a known path; other paths only lose extra slashes."""
     model = _MODEL.fullmatch(path)
     if model is not None:
         return f"/v1/models/{model[1]}"  # a name is left as it is, slashes included
@@ -34,13 +32,13 @@ def canonical(path: str) -> str:
 
 
 def hint(path: str) -> str:
-    """Where to look instead of a path that is not served; ends a sentence."""
+    """A hint, as the end of a sentence, for a path that does not exist."""
     parts = canonical(path).lower().split("/")
     for tail in ("/".join(parts[-2:]), parts[-1]):
         if tail in _ENDPOINTS:
-            return f"it is at {_ENDPOINTS[tail]}"
+            return f"use {_ENDPOINTS[tail]}"
     if "models" in parts:
-        return "it is at GET /v1/models/{id}"
+        return "use GET /v1/models/{id}"
     if parts[-1] in _FOREIGN:
-        return "chat is at POST /v1/chat/completions, and GET / lists the endpoints"
-    return "GET / lists the endpoints"
+        return "use POST /v1/chat/completions; GET / lists all endpoints"
+    return "GET / lists all endpoints"

@@ -1,4 +1,4 @@
-"""What gunicorn refuses before the application sees it, as clients of OpenAI expect an error."""
+"""OpenAI-shaped errors for requests that gunicorn rejects before the application sees them."""
 
 from http import HTTPStatus
 
@@ -7,47 +7,47 @@ from gunicorn.http import errors as http
 
 from airouter.errors import BadRequest, RouterError
 
-FIELD_SIZE = (
-    32_768  # bytes of one header: browsers send every cookie of localhost, of whatever port
-)
+FIELD_SIZE = 32_768  # bytes per header: browsers send the cookies of all ports of localhost
 
 
 def error_for(problem: BaseException) -> RouterError:
-    """The error that a client is told of."""
+    """The error to send to the client."""
     if isinstance(problem, http.LimitRequestHeaders):
         return BadRequest(
-            f"The request's headers are too large: at most 100, of at most {FIELD_SIZE} bytes each."
-            " Cookies of other services on this host are the usual cause.",
+            f"The request headers are too large: at most 100 headers of {FIELD_SIZE} bytes each. "
+            "The usual cause is cookies of other services on this host.",
             status=431,
             code="headers_too_large",
         )
     if isinstance(problem, http.LimitRequestLine):
-        return BadRequest("The request's URL is too long.", status=414, code="url_too_long")
+        return BadRequest("The request URL is too long.", status=414, code="url_too_long")
     if isinstance(problem, http.UnsupportedTransferCoding):
         return BadRequest(
-            "The Transfer-Encoding is not supported; send a Content-Length, or chunks.",
+            "This Transfer-Encoding is not supported; use Content-Length or chunked encoding.",
             status=501,
             code="unsupported_transfer_encoding",
         )
     if isinstance(problem, http.ExpectationFailed):
         return BadRequest(
-            "The header Expect may only be 100-continue.", status=417, code="expectation_failed"
+            "The only supported value of the Expect header is 100-continue.",
+            status=417,
+            code="expectation_failed",
         )
     if isinstance(problem, http.InvalidHTTPVersion):
-        return BadRequest("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="invalid_http")
+        return BadRequest("Only HTTP/1.0 and HTTP/1.1 are supported.", code="invalid_http")
     if isinstance(problem, http.InvalidResponseHeader | http.InvalidResponseHeaderName):
-        return RouterError("The router failed on this request; its log says why.")
+        return RouterError("Internal error in the router; see its log for details.")
     if isinstance(problem, http.ParseException):
         return BadRequest(
-            "This is not a valid HTTP request; is the URL http:// and not https://?",
+            "Not a valid HTTP request; make sure that the URL starts with http://, not https://.",
             code="invalid_http",
         )
-    return RouterError("The router failed on this request; its log says why.")
+    return RouterError("Internal error in the router; see its log for details.")
 
 
 def whole_answer(error: RouterError) -> bytes:
-    """The whole answer, behind which the connection is closed: where the next request begins is
-    not known."""
+    """The whole HTTP response. The connection is closed after it, because the start of the next
+    request is unknown."""
     body = orjson.dumps(error.body())
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"

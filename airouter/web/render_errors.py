@@ -1,4 +1,4 @@
-"""Every error as OpenAI's clients expect it, in one place. No exception's text reaches a client."""
+"""Renders all errors in OpenAI's format. The text of an exception never reaches a client."""
 
 import logging
 import math
@@ -17,8 +17,8 @@ from airouter.execution.refusal import openai_shaped
 from airouter.web.edge import EXCHANGE
 from airouter.web.instead import instead_of
 
-# A backend's refusal of the request is the client's to read; its refusal of us (401, 403) is our
-# fault.
+# Status codes of a backend that are passed on to the client. 401 and 403 concern the router's key,
+# not the client's request.
 _PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
 
 
@@ -28,22 +28,22 @@ def register(app: Flask) -> None:
 
 
 def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
-    """The HTTP answer for whatever went wrong before anything was sent."""
+    """The HTTP response for an exception raised before the response started."""
     exchange: Exchange | None = environ.get(EXCHANGE)
     if isinstance(error, ClientGone):
         if exchange is not None:
             exchange.gone()
-        return Response(b"", 499)  # nobody reads it; the status is for the access log
+        return Response(b"", 499)  # for the access log; the client is gone
     if not isinstance(error, RouterError):
         logging.getLogger(__name__).error(
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
-        error = RouterError("The router failed on this request; its log says why.")
+        error = RouterError("Internal error in the router; see its log for details.")
     return render(error, exchange)
 
 
 def render(error: RouterError, exchange: Exchange | None) -> Response:
-    """The HTTP answer for an error."""
+    """The HTTP response for an error."""
     status, body, headers = error.status, orjson.dumps(error.body()), dict(error.headers)
     if isinstance(error, UpstreamStatus):
         status, body, passed = _upstream(error)
@@ -66,13 +66,14 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
 
 
 def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
-    """A backend's own error: its status, its JSON if that is OpenAI-shaped, else what it said in
-    that shape."""
+    """Status, body and headers for a backend's own error; the body is converted to OpenAI's format
+    if necessary."""
     wait = retry_after(error.upstream_headers)
     headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
     if error.upstream_status not in _PASSED_ON:
         refused = RouterError(
-            f"{error.message} The router's key for it is wrong or missing; this is not about your key.",
+            f"{error.message} The router's key for this backend is wrong or missing; your own key "
+            "is not the problem.",
             status=502,
             code="upstream_refused_key",
         )
@@ -89,18 +90,18 @@ def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
         return render(
             NotFound(
-                f"There is no {request.path[:100]!r} here. {instead_of(request.path)}",
+                f"The path {request.path[:100]!r} does not exist. {instead_of(request.path)}",
                 code="unknown_url",
             ),
             _exchange(),
         )
     if error.code == 413:
-        return render(TooLarge("The body is too large."), _exchange())
+        return render(TooLarge("The request body is too large."), _exchange())
     if error.code == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         response = render(
             BadRequest(
-                f"{request.method} is not allowed here; use {allowed}.",
+                f"The method {request.method} is not allowed for this path; use {allowed}.",
                 status=405,
                 code="method_not_allowed",
             ),
@@ -112,7 +113,7 @@ def _http_exception(error: HTTPException) -> Response:
         return Response(b"", error.code, error.get_headers())
     return render(
         BadRequest(
-            "The request cannot be understood.",
+            "The request is malformed.",
             status=error.code if error.code and error.code < 500 else 400,
         ),
         _exchange(),

@@ -1,5 +1,5 @@
-"""From a flow to an HTTP answer: a status while there is still a choice, an event of the stream
-afterwards."""
+"""Turns a flow into an HTTP response. Errors become a status until the response has started, and an
+event of the stream afterwards."""
 
 from collections.abc import Iterator
 
@@ -13,28 +13,28 @@ from airouter.execution.refusal import openai_shaped
 from airouter.execution.work import Flow, Head
 from airouter.types import immutable
 
-# One newline: a comment that ends an event of its own confuses clients whose chunks carry an id.
+# One newline only: an empty event confuses clients that expect an id in every event.
 COMMENT = b": waiting\n"
 
 
 @immutable
 class Answer:
-    """Status, headers, and the body: whole, or its pieces as they come."""
+    """Status, headers and body; the body is complete, or an iterator of chunks."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes | Iterator[bytes]
 
     def response(self) -> Response:
-        """The same for Flask."""
+        """As a Flask response."""
         return Response(self.body, self.status, self.headers, direct_passthrough=True)
 
 
 def respond(exchange: Exchange, flow: Flow) -> Answer:
-    """Run the flow to its first item.
+    """Run the flow up to its first item and build the response from it.
 
     Raises:
-        RouterError: the flow failed before anything was committed.
+        RouterError: the flow failed before the response started.
     """
     first = next(flow)
     if isinstance(first, Head) and first.body is not None:
@@ -50,7 +50,7 @@ def respond(exchange: Exchange, flow: Flow) -> Answer:
 
 
 def _opened(exchange: Exchange, flow: Flow) -> Iterator[bytes]:
-    """A stream that was opened before its answer was there."""
+    """A stream that starts before the first content is available."""
     yield COMMENT
     yield from _rest(exchange, flow)
 

@@ -1,4 +1,4 @@
-"""What the router says about itself: /, /health, /health/liveness, /health/readiness, /stats, /metrics."""
+"""Status endpoints: /, /health, /health/liveness, /health/readiness, /stats, /metrics."""
 
 from typing import Any
 
@@ -13,23 +13,23 @@ from airouter.web.admin import backend_status
 from airouter.web.index_page import prefers_html, render
 
 ENDPOINTS = {
-    "POST /v1/chat/completions": "chat; the router decides who answers",
-    "POST /v1/completions": "text completion by the primary",
-    "POST /v1/embeddings": "embeddings, where a backend for them is configured",
-    "GET /v1/models": "the models that can be asked for",
-    "GET /v1/models/{id}": "one of them",
-    "POST /api/route": "explain a decision without running it",
-    "GET /health": "all backends, asked now",
-    "GET /health/liveness": "the process answers",
-    "GET /health/readiness": "the process takes requests",
-    "GET /stats": "figures per route",
+    "POST /v1/chat/completions": "chat completions; the router chooses the backend",
+    "POST /v1/completions": "text completions by the primary",
+    "POST /v1/embeddings": "embeddings, if a backend is configured for them",
+    "GET /v1/models": "list the available models",
+    "GET /v1/models/{id}": "describe one model",
+    "POST /api/route": "explain a routing decision without answering the request",
+    "GET /health": "probe all backends now",
+    "GET /health/liveness": "whether the process is alive",
+    "GET /health/readiness": "whether the process accepts requests",
+    "GET /stats": "statistics per route",
     "GET /metrics": "Prometheus metrics",
-    "POST /admin/drain": "take this server out of rotation, or back in",
-    "POST /admin/reload": "take up the configuration file",
-    "POST /admin/events": "a model swap begins or ends, a backend goes out or comes back",
-    "GET /admin/status": "breakers, pauses, slots",
-    "GET|POST /router/{path}": "the classifier's own API, an allow-list of paths",
-    "GET|POST /primary/{path}": "the primary's own API, an allow-list of paths",
+    "POST /admin/drain": "take this server out of rotation, or put it back",
+    "POST /admin/reload": "reload the configuration file",
+    "POST /admin/events": "announce a model swap, or take a backend out of service",
+    "GET /admin/status": "circuit breakers, pauses, slots",
+    "GET|POST /router/{path}": "the classifier's own API (allow-listed paths)",
+    "GET|POST /primary/{path}": "the primary's own API (allow-listed paths)",
 }
 
 
@@ -38,7 +38,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/")
     def index() -> Response:
-        """A page for a browser, JSON for a program. From memory: no backend is asked for it."""
+        """A page for browsers, JSON for programs. Uses known state; sends nothing to backends."""
         if prefers_html(request):
             return render(runtime, request.host_url, ENDPOINTS)
         response = jsonify(
@@ -70,7 +70,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/health/readiness")
     def readiness() -> tuple[Response, int]:
-        """From memory: not draining, and a backend of the default route is believed to be up."""
+        """Ready if not draining and a backend of the default route is up, by the last known
+        state."""
         state = runtime.state
         if runtime.draining:
             return jsonify({"status": "draining"}), 503
@@ -96,7 +97,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
 
 def overall(state: State, results: dict[str, Health]) -> str:
-    """unhealthy: the default route has no backend to serve it; degraded: something else is down."""
+    """unhealthy: no backend of the default route is up; degraded: any other backend is down."""
     primaries = state.settings.serving("primary")
     if not any(results[name].healthy for name in primaries if name in results):
         return "unhealthy"

@@ -1,5 +1,5 @@
-"""gunicorn's threaded worker with two ways of saving time: a thread keeps its client, and an
-answer leaves in one piece."""
+"""gunicorn's threaded worker with two optimisations: a thread keeps its connection for the next
+request, and a response is sent in one write."""
 
 import errno
 import select
@@ -14,15 +14,17 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from airouter.clock import Clock
 from airouter.web.refused_by_parser import error_for, whole_answer
 
-REST = 0.5  # seconds without new clients once the process has no file descriptors left
+REST = 0.5  # seconds without accepting connections once file descriptors have run out
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
-LINGER = 0.05  # seconds a thread waits for its client's next request before the client goes back to the common loop
+# Seconds a thread waits for the next request on its connection before it returns the connection to
+# the event loop.
+LINGER = 0.05
 
 
 class Response(wsgi.Response):  # type: ignore[misc]
-    """Sends the head together with the first bytes of the body: one system call and one segment
-    instead of two."""
+    """Sends the headers together with the first bytes of the body, in one system call and one TCP
+    segment."""
 
     _head = b""
     headers_sent: bool
@@ -54,8 +56,8 @@ class Response(wsgi.Response):  # type: ignore[misc]
 
 
 class Snapshot:
-    """gunicorn's configuration with its values as plain attributes: they do not change in a
-    worker's life, and gunicorn looks some thirty of them up for each request, each through two
+    """gunicorn's configuration with its values as plain attributes. They do not change during a
+    worker's lifetime, and gunicorn reads about thirty of them per request, each through two
     calls."""
 
     def __init__(self, cfg: Any) -> None:
@@ -68,8 +70,8 @@ class Snapshot:
 
 
 class Client(TConn):  # type: ignore[misc]
-    """A client's connection. Waits for its first request without a selector, which would take a
-    file descriptor."""
+    """A client connection. Waits for its first request without a selector, which would need a file
+    descriptor."""
 
     sock: Any
     data_ready: bool
@@ -84,8 +86,8 @@ class Client(TConn):  # type: ignore[misc]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Handing a client from thread to loop and back costs a tenth of a millisecond, so a thread
-    waits a moment for its client's next request, unless somebody else needs the thread."""
+    """Handing a connection from a thread to the event loop and back costs a tenth of a millisecond,
+    so a thread briefly waits for the next request itself, unless other requests need the thread."""
 
     cfg: Any
     _rest_until = 0.0
@@ -95,8 +97,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def accept(self, listener: Any) -> None:
-        """A new client. One that cannot be accepted for lack of file descriptors waits in the
-        listener's queue; without a rest its waiting would keep this loop spinning."""
+        """Accept a connection. If file descriptors have run out, it stays in the listener's backlog
+        and accepting pauses, since the loop would otherwise spin."""
         try:
             sock, address = listener.accept()
         except OSError as error:
@@ -114,8 +116,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled and Clock.monotonic() >= self._rest_until)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """What gunicorn cannot parse is answered as other errors are. Not logged with its text,
-        which may hold a key."""
+        """Answer requests that gunicorn cannot parse with the usual error format. The request's
+        text is not logged, since it may contain a key."""
         if isinstance(exc, ssl.SSLError):
             super().handle_error(req, client, addr, exc)
             return
@@ -141,7 +143,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return bool(poller.poll(LINGER * 1000)) and bool(self.alive)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """One request on an HTTP/1 connection; whether the connection can be used again."""
+        """Serve one request on an HTTP/1 connection; returns whether the connection is reusable."""
         response, environ = wsgi.create(
             req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response
         )
@@ -163,7 +165,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except (Exception, SystemExit):
             if not response.headers_sent:
                 raise
-            # A 500 behind an answer that has begun would corrupt it.
+            # A 500 appended to a response that has started would corrupt it.
             self.log.exception("Error handling request")
             util.close_graceful(conn.sock)
             raise StopIteration from None

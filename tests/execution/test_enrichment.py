@@ -103,7 +103,7 @@ def test_a_search_that_fails_is_done_without(
         whole, headers = content(reply), reply.headers
     assert is_whole(whole)
     assert headers["X-Router-Route"] == "enrich"
-    assert "without fresh context" in headers["X-Router-Note"]
+    assert "without search results" in headers["X-Router-Note"]
     told = session_file(strict_router, headers["X-Router-Session"])
     search = next(step for step in told["steps"] if step["step"] == "enrichment")
     assert search["error"]
@@ -115,7 +115,7 @@ def test_a_search_that_fails_is_done_without(
 def test_a_search_that_finds_nothing_is_done_without(router: RouterProcess, sim: Simulator) -> None:
     """An empty finding is no context."""
     answer = ask(router, steer("The news?", router=NEWS, xai={"text": " "}))
-    assert "without fresh context" in answer.headers["X-Router-Note"]
+    assert "without search results" in answer.headers["X-Router-Note"]
     assert is_whole(content(answer))
 
 

@@ -43,7 +43,7 @@ def test_without_a_key_this_machine_may(chained: RouterProcess) -> None:
 def test_who_speaks_for_another_may_not(
     chained: RouterProcess, method: str, what: str, header: str
 ) -> None:
-    """A proxy on this machine forwards for anybody, and a browser for any page: without a key they are refused."""
+    """Without a key, requests through a local proxy or from a web page are refused."""
     answer = call(chained, method, what, **{header: "127.0.0.1"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
 

@@ -1,4 +1,4 @@
-"""A chain of three backends: which errors move a request on, where to, and what the client is told when nobody is left."""
+"""A chain of three backends: which errors move a request on, where to, and which error the client gets if none is left."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_whole_answer_is_rescued(chained: RouterProcess, sim: Simulator, broke
 def test_a_refusal_of_the_request_is_final(
     chained: RouterProcess, sim: Simulator, code: int, stream: bool
 ) -> None:
-    """Another backend would refuse it too: the client is told, and nobody else is asked."""
+    """An error that any backend would return is final: no other backend is tried."""
     sim.fault("primary", "error_status", status=code)
     answer = ask(chained, "Hello", stream=stream, **CHAIN_MODEL)
     assert answer.status_code == code
@@ -249,7 +249,7 @@ def test_too_long_goes_to_a_larger_window_only(make_chain, sim: Simulator) -> No
 
 
 def test_one_backend_alone_is_asked_again_for_a_broken_answer(make_chain, sim: Simulator) -> None:
-    """Where there is nobody to move on to, an answer that came in pieces is asked for once more."""
+    """Without another backend, a broken answer is retried once."""
     router = make_chain("primary")
     for broken in ("truncated_json", "cut"):
         sim.fault("primary", broken, times=1)

@@ -103,7 +103,7 @@ def test_an_error_in_mid_stream_does_not_spin(chained: RouterProcess, sim: Simul
 
 
 def test_health_checks_cost_nothing(make_chain, sim: Simulator) -> None:
-    """However often backends are probed, nobody generates a token, clouds included."""
+    """Probes never generate tokens, not even on clouds."""
     router = make_chain(
         "primary", "ollama", "xai", probes={"enabled": True, "interval": 0.1, "idle_factor": 1}
     )

@@ -105,7 +105,7 @@ def test_a_background_probe_ends_it_after_a_refused_connection(make_chain, sim: 
 
 
 def test_a_background_probe_finds_out_first(make_chain, sim: Simulator) -> None:
-    """A backend that died while nobody asked is known to be down before the next request."""
+    """A backend that dies while idle is detected before the next request."""
     router = make_chain(
         "primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3}
     )
@@ -152,7 +152,7 @@ def test_open_answers_at_once(make_chain, sim: Simulator) -> None:
 
 
 def test_a_cooling_backend_is_better_than_none(make_chain, sim: Simulator) -> None:
-    """When nobody else can answer, who cools is asked all the same."""
+    """A cooling backend is used if no other can answer."""
     router = make_chain("primary", each={"cooldown": 300})
     sim.fault("primary", "reset")
     for _ in range(2):

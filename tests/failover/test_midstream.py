@@ -53,7 +53,7 @@ def test_a_cut_stream_is_continued(
 
 
 def test_a_stalled_stream_is_continued_by_the_next(chained: RouterProcess, sim: Simulator) -> None:
-    """Who fell silent is let go and not asked again; another backend that can goes on."""
+    """A backend that hangs is not retried; another one that supports it continues."""
     sim.fault("primary", "stall", after_chunks=12)
     stream = streamed(chained)
     assert started(sim, "primary") == 1
@@ -197,7 +197,7 @@ def test_a_cloud_cannot_go_on(make_chain, sim: Simulator) -> None:
 
 
 def test_a_cut_without_a_way_to_count_tokens(chained: RouterProcess, sim: Simulator) -> None:
-    """When nobody can say how many tokens are left, the limit that the client set is not guessed at."""
+    """If the remaining tokens are unknown, the client's limit is not guessed."""
     sim.fault("primary", "error_status", status=404, path="/tokenize")
     sim.fault("embedding", "error_status", status=404, path="/tokenize")
     sim.fault("primary", "cut", after_chunks=5, times=1)

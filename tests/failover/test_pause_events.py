@@ -1,4 +1,4 @@
-"""Swapping and loading a model are states: requests wait or go elsewhere, and nobody counts them as failures."""
+"""Swapping and loading a model are states: requests wait or go elsewhere; no failure is counted."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_loading_server_is_passed_over_for_a_local_one_but_not_for_the_cloud(
 
 
 def test_loading_for_ever_is_told(make_chain, sim: Simulator) -> None:
-    """With nobody else the client gets the 503 after hold_wait, with Retry-After, and the breaker stays closed."""
+    """Without another backend, the client gets the 503 after hold_wait, with Retry-After, and the breaker stays closed."""
     router = make_chain("primary", queue={"hold_wait": 0.5})
     sim.fault("primary", "loading")
     began = time.monotonic()

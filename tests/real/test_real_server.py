@@ -1,4 +1,4 @@
-"""What a simulator cannot vouch for: a server that somebody else wrote, and a model that computes."""
+"""The router against a real inference server with a real model."""
 
 import json
 import time

@@ -61,7 +61,7 @@ def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
 
 @pytest.mark.parametrize("last_resort", [False, True])
 def test_open_refuses_everybody(breaker: Breaker, clock: FakeClock, last_resort: bool) -> None:
-    """While it is open nobody is let through, not even as a last resort, and it says for how long."""
+    """An open breaker lets no request through, not even as a last resort, and reports for how long."""
     open_it(breaker)
     clock.move(10.5)
     assert breaker.allow(last_resort=last_resort) is None

@@ -37,7 +37,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limiter = Limiter(CAP, QUEUE, Clock())
-        self.held = 0  # slots that somebody holds
+        self.held = 0  # slots in use
         self.open: list[Ticket] = []  # tickets neither left nor fetched
 
     @property
@@ -112,7 +112,7 @@ class LimiterMachine(RuleBasedStateMachine):
         assert self.limiter.in_use == self.held + self.granted
         assert self.limiter.in_use <= CAP
         assert self.limiter.waiting == len(self.open) - self.granted
-        if self.limiter.waiting:  # nobody waits while a slot is free
+        if self.limiter.waiting:  # no request waits while a slot is free
             assert self.limiter.in_use == CAP
 
     def teardown(self) -> None:
@@ -127,7 +127,7 @@ TestLimiter = LimiterMachine.TestCase
 
 
 def test_threads_never_exceed_the_cap() -> None:
-    """Under contention the number of holders stays within the cap, everybody is served, and all is free afterwards."""
+    """Under contention the number of holders stays within the cap, all are served, and all is free afterwards."""
     limiter = Limiter(4, 100, Clock())
     lock, now, most, served = threading.Lock(), [0], [0], [0]
 

@@ -8,7 +8,7 @@ from airouter.resilience.pause import Pause
 
 
 def test_a_pause_ends_by_itself() -> None:
-    """Without anybody saying so it is over when its time is."""
+    """A pause ends automatically when its time is over."""
     clock = FakeClock()
     pause = Pause(clock)
     pause.begin("model swap", 30)

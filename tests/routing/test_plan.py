@@ -86,7 +86,7 @@ def test_backends_that_cannot_serve_are_left_out() -> None:
 
 
 def test_when_none_can_serve_they_are_asked_all_the_same() -> None:
-    """If nobody is known to be able, the route's own backends are asked: what is known may be wrong."""
+    """If no backend is known to support the request, the route's own backends are tried."""
     plan = Planner(settings()).plan(decision("MODERATE"), needs=lambda name: False)
     assert set(plan.backends) >= {"primary"}
 
@@ -134,7 +134,7 @@ def searched(tools: list[dict[str, Any]], ask: str, mode: str = "auto", **fields
     planner = Planner(settings(enrichment={"with_tools": mode}))
     plan = planner.plan(decision("ENRICH"), features=features(ask, tools=tools, **fields))
     assert (plan.route, plan.enrich) in (("enrich", True), ("primary", False))
-    assert plan.enrich or any("not searched for" in reason for reason in plan.reasons)
+    assert plan.enrich or any("web search skipped" in reason for reason in plan.reasons)
     return plan.enrich
 
 

@@ -117,7 +117,9 @@ def test_none_is_meta_by_the_model_nor_called_housekeeping_of_an_agent() -> None
     for name, _, messages in SENT:
         assert tier.vote(read(messages)).label != "META", name
     for name, _, messages in AGENTS_SENT:
-        assert "like a frontend's housekeeping" not in tier.vote(read(messages)).reason, name
+        assert "similar to a frontend's internal prompt" not in tier.vote(read(messages)).reason, (
+            name
+        )
 
 
 @pytest.mark.parametrize("name", list(AGENTS))

@@ -1,4 +1,4 @@
-"""What nobody here wrote: the official OpenAI client library, and curl, unchanged against the router."""
+"""The official OpenAI client library and curl, unmodified, against the router."""
 
 from __future__ import annotations
 

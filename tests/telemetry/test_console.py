@@ -36,7 +36,7 @@ def test_the_sink_writes_a_whole_line_for_each_record(tmp_path):
 
 
 def test_a_terminal_that_stands_still_holds_no_request_up():
-    """A pipe that nobody reads: the writer's thread waits, `emit` does not."""
+    """If the pipe is full, the writer thread blocks, `emit` does not."""
     read_end, write_end = os.pipe()
     sink = ConsoleLines(write_end)
     began = time.monotonic()

@@ -79,7 +79,7 @@ def test_what_follows_an_answer_is_not_read(whole: bytes, surplus: bytes) -> Non
 
 
 def test_what_follows_later_closes_the_idle_connection() -> None:
-    """Bytes that come after the connection was put aside spend it, and are nobody's answer."""
+    """Bytes received on an idle connection close it and do not belong to any answer."""
 
     def script(peer: Peer) -> None:
         while peer.request():

@@ -33,7 +33,7 @@ def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_tls_is_verified(tmp_path: Path) -> None:
-    """A certificate that nobody vouches for, or that is for somebody else, is refused before a byte is sent."""
+    """An untrusted certificate, or one for another host, is refused before a byte is sent."""
     certificate, context = own_certificate(tmp_path)
     with WireServer(lambda peer: server.answer(peer), context) as server:
         for origin in (

@@ -144,7 +144,7 @@ def answering(reply: bytes = OK) -> WireServer:
 
 
 def own_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that nobody has signed, and a server's context with it; skips where there is no openssl."""
+    """A self-signed certificate for 127.0.0.1, and a server's context with it; skips where there is no openssl."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     certificate, key = folder / "certificate.pem", folder / "key.pem"

@@ -381,7 +381,7 @@ def test_paths_and_methods_that_do_not_exist(
         ("/api/chat", "POST /v1/chat/completions"),
         ("/api/generate", "POST /v1/completions"),
         ("/api/tags", "GET /v1/models"),
-        ("/v1/responsesX", "GET / lists the endpoints"),
+        ("/v1/responsesX", "GET / lists all endpoints"),
     ],
 )
 def test_an_address_of_another_api_names_what_to_use(

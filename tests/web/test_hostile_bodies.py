@@ -1,4 +1,4 @@
-"""Bodies that nobody should send: never an error of the server, always an error that a client library understands."""
+"""Hostile bodies: never a server error, always an error that client libraries understand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /: a page for a person's browser, JSON for programs; for anybody, so nothing secret, and it costs nothing."""
+"""GET /: a page for browsers, JSON for programs; public, without secrets, and without cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def text_of(page: str) -> str:
 
 
 def test_a_browser_gets_a_page_that_says_how_to_connect(router: RouterProcess) -> None:
-    """Name, version, base URL, a curl command, endpoints and backends, in HTML that asks nobody for anything."""
+    """Name, version, base URL, a curl command, endpoints and backends, in HTML without external requests."""
     answer = router.get("/", headers=CHROME)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -33,7 +33,7 @@ def test_a_browser_gets_a_page_that_says_how_to_connect(router: RouterProcess) -
         f"curl {router.url}/v1/chat/completions",
         "POST /v1/chat/completions",
         "GET /health",
-        "none is needed",
+        "not required",
     ):
         assert part in text, part
     assert "<script" not in answer.text
@@ -44,7 +44,7 @@ def test_a_browser_gets_a_page_that_says_how_to_connect(router: RouterProcess) -
     "accept", [None, "*/*", "application/json", "application/json, text/html;q=0.5", "text/*;q=0.1"]
 )
 def test_a_program_gets_json(router: RouterProcess, accept: str | None) -> None:
-    """Who does not ask for HTML by name gets what it always got."""
+    """Clients that do not accept text/html explicitly get JSON."""
     answer = router.get("/", headers={"Accept": accept})
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Vary"] == "Accept"
@@ -76,7 +76,7 @@ def test_the_page_shows_who_is_up_but_no_secret(make_router, sim: Simulator) -> 
         rows = re.findall(r"<tr><td>(\w+)</td><td>\w+</td><td><span[^>]*>([^<]*)<", page)
         return dict(rows)
 
-    eventually(lambda: states() == {"router": "does not answer", "primary": "up", "xai": "up"})
+    eventually(lambda: states() == {"router": "unreachable", "primary": "up", "xai": "up"})
     page = router.get("/", headers=CHROME).text
     assert "YOUR_API_KEY" in page
     for secret in ("front-door", "test-key", REFUSED, sim.url("primary"), sim.url("xai")):

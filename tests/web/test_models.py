@@ -49,8 +49,8 @@ def test_an_unknown_model_is_404(router: RouterProcess) -> None:
 
 
 def test_models_of_backends_are_learnt_without_a_request(make_router, sim: Simulator) -> None:
-    """A backend whose model is not configured is listed soon after the start, without anybody
-    asking it something."""
+    """A backend whose model is not configured is listed soon after startup, without a
+    request."""
     router = make_router(warm=False)
     eventually(
         lambda: (

@@ -124,7 +124,7 @@ def test_http_1_0_gets_no_chunks() -> None:
 def test_when_a_thread_waits_for_its_client(
     alive: bool, queued: int, buffered: bytes, stays: bool
 ) -> None:
-    """Not while the worker stops, not while somebody needs the thread, and not where the next request is here already."""
+    """No waiting if the worker stops, the thread is needed, or the next request is already there."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"the next request")

@@ -91,7 +91,7 @@ class CacheTier:
 
     def vote(self, features: Features) -> Verdict:
         if not self._entries:
-            return Verdict(NAME, None, reason="nothing was decided before")
+            return Verdict(NAME, None, reason="cache empty")
         started = self._clock.monotonic()
         key = key_of(features)
         entry = self._recall(key, started) if key else None
@@ -101,9 +101,9 @@ class CacheTier:
                 NAME,
                 None,
                 ms=ms,
-                reason="not decided before" if key else "not kept: empty or very long",
+                reason="cache miss" if key else "not cacheable: empty or very long",
             )
-        return Verdict(NAME, entry[0], p=entry[1], ms=ms, reason="decided before for the same ask")
+        return Verdict(NAME, entry[0], p=entry[1], ms=ms, reason="cache hit")
 
     def learn(self, features: Features, decision: Decision) -> bool:
         """Remember a decision; what a fallback, an error, a timeout or a forced route decided is not kept. True when kept."""

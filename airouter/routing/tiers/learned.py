@@ -81,7 +81,7 @@ class LearnedTier:
                 NAME, None, p=p, threshold=needed, ms=ms, reason=doubt, p_primary=p_primary
             )
         if p < needed:
-            reason = f"{name} is not sure enough"
+            reason = f"the probability of {name} is below the threshold"
             return Verdict(
                 NAME,
                 None,
@@ -94,7 +94,7 @@ class LearnedTier:
             )
         reason = f"model {model.version}"
         if name == "META":
-            reason += ": like a frontend's housekeeping, which the rules do not know; stays local"
+            reason += ": similar to a frontend's internal prompt, but matched no rule; stays local"
         return Verdict(
             NAME,
             _label(name, features),
@@ -109,26 +109,26 @@ class LearnedTier:
         """Why it should not decide whatever its probability; empty when there is no reason."""
         ask = features.ask
         if features.has_images:
-            return "there are images, which it does not see"
+            return "the request contains images, which the model cannot read"
         if leans(features):
-            return "a short ask that leans on the turns before it"
+            return "a short follow-up that depends on earlier turns"
         if len(ask) > self._model.limits["max_chars"]:
-            return "longer than anything it was trained on"
+            return "longer than the training prompts"
         if strange > self._model.limits["max_strange"]:
-            return f"{strange:.0%} of the text is unlike anything it was trained on"
+            return f"{strange:.0%} of the n-grams do not occur in the training data"
         if _NAMES_A_LABEL.search(
             ask if len(ask) <= 2 * _LOOKED_AT else f"{ask[:_LOOKED_AT]} {ask[-_LOOKED_AT:]}"
         ):
-            return "the text names a label or speaks to the router"
+            return "the text contains a label or addresses the router"
         return ""
 
 
 def _doubt_of(name: str, features: Features) -> str:
     """Why it should not decide this class of this request; empty when there is no reason."""
     if name == "META" and (features.has_tools or features.agent):
-        return "an agent's request, or one with tools, is not housekeeping"
+        return "a request from an agent, or with tools, cannot be META"
     if name == "PRIMARY" and _may_be_hard(features.ask):
-        return "a proof or a large program may be harder than it sounds"
+        return "proofs and large programs may be harder than they seem"
     return ""
 
 

@@ -33,10 +33,10 @@ class RulesTier:
         marker = self._markers.find(features)
         if marker is not None:
             return Verdict(
-                NAME, "META", p=1.0, reason=f"the marks of {marker.frontend} ({marker.task})"
+                NAME, "META", p=1.0, reason=f"markers of {marker.frontend} ({marker.task})"
             )
         if self._markers.templated(features):
-            return Verdict(NAME, "META", p=1.0, reason="the shape of a frontend's template")
+            return Verdict(NAME, "META", p=1.0, reason="structure of a frontend's prompt template")
         if self._markers.shaped(features):
-            return Verdict(NAME, "MODERATE", reason="an instruction with a transcript stays local")
-        return Verdict(NAME, None, reason="no rule applies")
+            return Verdict(NAME, "MODERATE", reason="an instruction with a transcript: stays local")
+        return Verdict(NAME, None, reason="no rule matched")
