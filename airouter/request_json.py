@@ -10,14 +10,13 @@ from typing import Any, NoReturn
 
 import orjson
 
-from airouter.lenient_json import well_formed
+from airouter.lenient_json import integer, well_formed
 
 # Bytes that the second reading can help with: an escaped or encoded surrogate, a byte order mark,
 # UTF-16 or UTF-32.
 _ODD = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|.?\x00)", re.DOTALL
 )
-_LARGEST = 2**64 - 1  # what orjson writes
 
 
 def loads(raw: bytes) -> tuple[Any, bool]:
@@ -34,7 +33,7 @@ def loads(raw: bytes) -> tuple[Any, bool]:
             raise
         try:
             text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-            value = json.loads(text, parse_constant=_refused, parse_int=_integer)
+            value = json.loads(text, parse_constant=_refused, parse_int=integer)
             return _whole_characters(value)
         except (ValueError, RecursionError, OverflowError):
             pass
@@ -51,9 +50,3 @@ def _whole_characters(value: Any) -> tuple[Any, bool]:
 
 def _refused(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _integer(digits: str) -> int | float:
-    """As orjson reads it: an integer of more than 64 bits is a float."""
-    number = int(digits)
-    return number if -(2**63) <= number <= _LARGEST else float(number)

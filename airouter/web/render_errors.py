@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
-from airouter.execution.judge import retry_after
-from airouter.execution.refusal import openai_shaped
+from airouter.execution.judge import refuses_content, retry_after
+from airouter.execution.refusal import openai_shaped, reason_of
 from airouter.web.edge import EXCHANGE
 from airouter.web.instead import instead_of
 
@@ -70,14 +70,17 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     that shape."""
     wait = retry_after(error.upstream_headers)
     headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
-    if error.upstream_status not in _PASSED_ON:
+    shaped = openai_shaped(error)
+    if error.upstream_status not in _PASSED_ON and not refuses_content(error):
+        reason = reason_of(shaped)
+        said = f" It says: {reason.rstrip('.')}." if reason != error.message else ""
         refused = RouterError(
-            f"{error.message} The router's key for it is wrong or missing; this is not about your key.",
+            f"{error.message}{said} The router's key for it is wrong, missing or not allowed to do "
+            "this; this is not about your key.",
             status=502,
             code="upstream_refused_key",
         )
         return 502, orjson.dumps(refused.body()), headers
-    shaped = openai_shaped(error)
     return error.upstream_status, orjson.dumps(shaped), headers
 
 
