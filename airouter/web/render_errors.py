@@ -72,8 +72,7 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
     shaped = openai_shaped(error)
     if error.upstream_status not in _PASSED_ON and not refuses_content(error):
-        reason = reason_of(shaped)
-        said = f" It says: {reason.rstrip('.')}." if reason != error.message else ""
+        said = _said_to_us(error, reason_of(shaped))
         refused = RouterError(
             f"{error.message}{said} The router's key for it is wrong, missing or not allowed to do "
             "this; this is not about your key.",
@@ -82,6 +81,14 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
         )
         return 502, orjson.dumps(refused.body()), headers
     return error.upstream_status, orjson.dumps(shaped), headers
+
+
+def _said_to_us(error: UpstreamStatus, reason: str) -> str:
+    """The reason of a 403, which need not be the key: a region, a model, an account. Not one that
+    speaks of keys: providers quote the ends of the router's there."""
+    if error.upstream_status != 403 or reason == error.message or "key" in reason.lower():
+        return ""
+    return f" It says: {reason.rstrip('.')}."
 
 
 def _exchange() -> Exchange | None:
