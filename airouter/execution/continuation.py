@@ -163,7 +163,11 @@ class _Repetition:
         if found is None:
             return self._let_go(answer)
         rest = _behind(answer, len(found))
-        return self._let_go(rest.lstrip() if self._ends_in_space else rest)
+        if self._ends_in_space:
+            rest = rest.lstrip()
+            if not rest and not last:
+                return ""
+        return self._let_go(rest)
 
     def _let_go(self, text: str) -> str:
         self._over, self._held = True, ""

@@ -266,7 +266,7 @@ def test_reading_a_token_count(body: bytes, count: int | None) -> None:
         ("Hello wor", ["Hello ", "world"], "Hello world"),
         ("Hello wor", ["\n", "Hello ", "world"], "Hello world"),
         (" Hello\n wor", ["Hello wor", "ld"], " Hello\n world"),
-        ("Hello ", ["Hello", " world"], "Hello  world"),
+        ("Hello ", ["Hello", " world"], "Hello world"),
         ("Hello ", ["Hello world"], "Hello world"),
         ("One. It breaks off", ["It breaks ", "off here."], "One. It breaks off here."),
         ("One.\nIt breaks off", ["\nIt breaks off", " here."], "One.\nIt breaks off here."),
