@@ -2,12 +2,12 @@
 
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # A POSIX time zone rule: CET-1CEST,M3.5.0,M10.5.0/3 or <+03>-3.
 _NAME = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
-_OFFSET = r"[+-]?\d{1,3}(?::\d{2}){0,2}"
+_OFFSET = r"[+-]?(?:[01]?\d|2[0-3])(?::[0-5]\d){0,2}"  # datetime takes less than a day
 _FOLDER = re.compile(r"^/.*/zoneinfo(?:\.default)?/(?:posix/|right/)?")
 _RULE = re.compile(rf"{_NAME}{_OFFSET}(?:{_NAME}(?:{_OFFSET})?(?:,[^,\s]+,[^,\s]+)?)?")
 
@@ -22,8 +22,14 @@ class Clock:
         self._zone = ZoneInfo(zone) if zone else None
 
     def now(self) -> datetime:
-        """The current time, aware, in the configured zone (default: the system's)."""
-        return datetime.now(self._zone) if self._zone else datetime.now().astimezone()
+        """The current time, aware, in the configured zone (default: the system's; UTC where the
+        system's is unusable)."""
+        if self._zone:
+            return datetime.now(self._zone)
+        try:
+            return datetime.now().astimezone()
+        except ValueError:  # an offset of a day or more
+            return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

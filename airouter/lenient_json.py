@@ -34,9 +34,16 @@ def loads(raw: bytes, most: int = ANSWER_ELEMENTS) -> Any:
         pass
     text = raw.removeprefix(_BOM).decode("utf-8", "replace")
     try:
-        return _without_surrogates(json.loads(text, strict=False))
+        return _without_surrogates(json.loads(text, strict=False, parse_int=integer))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def integer(digits: str) -> int | float:
+    """As orjson reads it, so that it can be written again: an integer of more than 64 bits is a
+    float."""
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else float(number)
 
 
 def without_bom(raw: bytes) -> bytes:

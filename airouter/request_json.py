@@ -9,14 +9,13 @@ from typing import Any, NoReturn
 
 import orjson
 
-from airouter.lenient_json import well_formed
+from airouter.lenient_json import integer, well_formed
 
 # Signs that a second parse may help: an escaped or encoded surrogate, a byte order mark, UTF-16 or
 # UTF-32.
 _ODD = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|.?\x00)", re.DOTALL
 )
-_LARGEST = 2**64 - 1  # the largest integer that orjson serialises
 
 
 def loads(raw: bytes) -> tuple[Any, bool]:
@@ -35,7 +34,7 @@ def loads(raw: bytes) -> tuple[Any, bool]:
             raise
         try:
             text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-            value = json.loads(text, parse_constant=_refused, parse_int=_integer)
+            value = json.loads(text, parse_constant=_refused, parse_int=integer)
             return _whole_characters(value)
         except (ValueError, RecursionError, OverflowError):
             pass
@@ -52,9 +51,3 @@ def _whole_characters(value: Any) -> tuple[Any, bool]:
 
 def _refused(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _integer(digits: str) -> int | float:
-    """Like orjson: an integer of more than 64 bits becomes a float."""
-    number = int(digits)
-    return number if -(2**63) <= number <= _LARGEST else float(number)

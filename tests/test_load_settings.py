@@ -4,12 +4,15 @@ sentence."""
 import re
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from airouter import load_settings as load_settings_module
+from airouter.clock import Clock
 from airouter.errors import ConfigError
 from airouter.load_settings import ENVIRONMENT, ROOT, SECRETS, check_address, load_settings
 
@@ -342,6 +345,7 @@ def test_the_prefixed_variables_win():
         ("TZ", ":"),
         ("TZ", "a\0b"),
         ("TZ", "CET-1CEST,M3.5.0"),
+        ("TZ", "GMT+25"),
     ],
 )
 def test_what_was_not_meant_for_the_router_is_ignored_with_a_warning(name, value, capsys):
@@ -481,3 +485,14 @@ def test_values_in_the_file_are_trimmed_too(tmp_path):
     primary = settings.backends["primary"]
     assert (primary.url, primary.api_key, primary.model) == ("http://h:1", "k", "m")
     assert settings.server.api_key is None
+
+
+def test_the_time_is_told_in_a_zone_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library accepts an offset of more than a day, which no date can have."""
+    monkeypatch.setenv("TZ", "GMT+25")
+    time.tzset()
+    try:
+        assert Clock().now().utcoffset() == timedelta(0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

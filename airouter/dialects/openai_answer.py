@@ -9,15 +9,19 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.error_shapes import error_in
 from airouter.dialects.openai_forms import Assembler, as_events
 from airouter.dialects.openai_stream import Rewrite, SseReader, StreamState, is_reason
 from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
 from airouter.lenient_json import loads, without_bom
+from airouter.redaction import masked
 from airouter.types import Endpoint
 
 _MAX_ANSWER = 256 * 1024 * 1024
 _TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, to continue a cut answer
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")  # how an event stream can begin
+_SHOWN = 200  # characters of a body that is no answer, for the reason
+_MOST_OTHER = 64 * 1024  # bytes of such a body that are read
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -49,7 +53,8 @@ class Answer:
         self._endpoint = endpoint
         self._stream = stream
         self._choices = choices
-        self._form = "" if stream else "whole"  # of what comes: "" while unknown, events, whole
+        # Of what comes: events, whole, other (neither), "" while unknown.
+        self._form = "" if stream else "whole"
         self._raw = bytearray()
         self._pending: list[bytes] = []
         self._problem: RouterError | None = None
@@ -88,13 +93,19 @@ class Answer:
             if len(self._raw) > _MAX_ANSWER:
                 self.broken = "an answer of more than 256 MB"
             return True
-        before = self.state.events
+        if self._form == "other":  # read to its end, because it may say why
+            self._raw += data
+            if len(self._raw) > _MOST_OTHER:
+                self._refuse_other()
+            return False
+        before = self.state.said
         try:
             self._keep(self._reader.feed(data))
         except ValueError as error:
             self.broken = str(error)
-        # A chunk with the role alone, or the beginning of one, promises no content.
-        return self.begun and (self._reader.mid_event or self.state.events != before)
+        # A chunk with the role alone, or the beginning of one, promises no content; nor does an
+        # event that only keeps the connection alive.
+        return self.begun and (self._reader.mid_event or self.state.said != before)
 
     def end(self, *, cut: bool = False) -> None:
         """The body is over: properly, or because the connection broke. Idempotent."""
@@ -107,6 +118,8 @@ class Answer:
         elif self._stream:
             if self._form == "whole":
                 self._judge_whole()
+            if self._form == "other":
+                self._refuse_other()
             if self.payload is not None and self._problem is None:
                 self._keep(self._reader.feed(as_events(self.payload)))
         else:
@@ -122,10 +135,10 @@ class Answer:
             return "whole"
         if head.startswith(_FIELDS):
             return "events"
-        if not any(field.startswith(head) for field in _FIELDS) and not self.broken:
-            what = "an HTML page" if head[:1] == b"<" else "something"
-            self.broken = f"{what} that is neither JSON nor an event stream" if self._stream else ""
-        return ""
+        return "" if any(field.startswith(head) for field in _FIELDS) else "other"
+
+    def _refuse_other(self) -> None:
+        self.broken = f"{_shown(self._raw)}, which is neither JSON nor an event stream"
 
     def _keep(self, data: bytes) -> None:
         if data:
@@ -194,19 +207,18 @@ class Answer:
         try:
             payload = loads(bytes(self._raw))
         except ValueError:
-            what = "something that is not JSON" if self._raw.strip() else "nothing"
+            what = f"{_shown(self._raw)}, which is not JSON" if self._raw.strip() else "nothing"
             self._problem = UpstreamBroken(f"The backend {self._name} answered with {what}.")
+            return
+        choices = payload.get("choices") if isinstance(payload, dict) else None
+        error = None if choices else error_in(payload)
+        if error is not None:
+            self._problem = self._error(error, bytes(self._raw))
             return
         if not isinstance(payload, dict):
             self._problem = UpstreamBroken(
                 f"The backend {self._name} answered with JSON that is not an object."
             )
-            return
-        choices = payload.get("choices")
-        error = payload.get("error") or (payload if payload.get("object") == "error" else None)
-        if error and not choices:
-            error = error if isinstance(error, dict) else {"message": str(error)}
-            self._problem = self._error(error, bytes(self._raw))
             return
         self.payload = payload
         if self._endpoint != "embeddings" and not _has_answer(choices):
@@ -248,6 +260,16 @@ class Answer:
             body=body,
             headers={},
         )
+
+
+def _shown(body: bytes | bytearray) -> str:
+    """The beginning of a body that is not what it should be: often a sentence that says why."""
+    # Masked before it is cut: half a key would not be recognised.
+    text = " ".join(masked(bytes(body[:_MOST_OTHER])).decode("utf-8", "replace").split())
+    if text[:1] == "<":
+        return "an HTML page"
+    text = text[:_SHOWN]
+    return f'"{text}"' if text.isprintable() and "\ufffd" not in text else "binary data"
 
 
 def _has_answer(choices: Any) -> bool:

@@ -7,8 +7,12 @@ from typing import Any
 
 import orjson
 
-from airouter.dialects.openai_stream import is_reason
+from airouter.dialects.openai_stream import index_of, is_reason
 
+# What comes once, or again with each piece; all other texts come in pieces.
+_NAMES = frozenset(
+    {"id", "type", "name", "object", "created", "model", "format", "index", "role", "mime_type"}
+)
 _CHUNK_OBJECTS = {"chat.completion": "chat.completion.chunk"}
 
 
@@ -32,8 +36,7 @@ def _streamed(choice: dict[str, Any], position: int) -> dict[str, Any]:
     rest.setdefault("index", position)
     message = choice.get("message")
     if not is_reason(choice.get("finish_reason")):  # a client of a stream waits for one
-        called = isinstance(message, dict) and message.get("tool_calls")
-        rest["finish_reason"] = "tool_calls" if called else "stop"
+        rest["finish_reason"] = _reason_for(message)
     if isinstance(message, dict):
         delta = {"role": "assistant", **message}
         calls = message.get("tool_calls")
@@ -43,6 +46,13 @@ def _streamed(choice: dict[str, Any], position: int) -> dict[str, Any]:
             ]
         rest["delta"] = delta
     return rest
+
+
+def _reason_for(message: Any) -> str:
+    called = message if isinstance(message, dict) else {}
+    if called.get("tool_calls"):
+        return "tool_calls"
+    return "function_call" if called.get("function_call") else "stop"
 
 
 class Assembler:
@@ -57,13 +67,15 @@ class Assembler:
         """One chunk of the stream, in order."""
         for key, value in chunk.items():
             if key not in ("choices", "usage") and value is not None:
-                self._shared.setdefault(key, value)
+                if key in _NAMES:
+                    self._shared.setdefault(key, value)
+                else:
+                    self._shared[key] = value  # citations, timings: the last has them all
         self._usage = chunk.get("usage") or self._usage
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict):
-                index = choice.get("index")
-                self._extend(index if isinstance(index, int) else 0, choice)
+                self._extend(index_of(choice), choice)
 
     def _extend(self, index: int, choice: dict[str, Any]) -> None:
         whole = self._choices.setdefault(index, {"index": index, "finish_reason": None})
@@ -72,12 +84,12 @@ class Assembler:
             message = whole.setdefault("message", {"role": "assistant", "content": None})
             for key, value in delta.items():
                 if key != "role":
-                    message[key] = _joined(message.get(key), value)
+                    message[key] = _joined(message.get(key), value, key)
         for key, value in choice.items():
             if key in ("finish_reason", "stop_reason"):
                 whole[key] = value or whole.get(key)
             elif key not in ("delta", "index"):
-                whole[key] = _joined(whole.get(key), value)
+                whole[key] = _joined(whole.get(key), value, key)
 
     def payload(self) -> dict[str, Any]:
         """The whole answer; `choices` is empty when nothing came."""
@@ -94,47 +106,42 @@ class Assembler:
         return whole if self._usage is None else {**whole, "usage": self._usage}
 
 
-def _joined(before: Any, value: Any) -> Any:
-    """Two pieces of one field: texts and lists are appended, objects are joined by field."""
+def _joined(before: Any, value: Any, name: str) -> Any:
+    """Two pieces of a field of this name: texts and lists are appended, objects are joined by
+    field; what names or describes the rest comes once, or is repeated."""
     if value is None or before is None:
         return before if value is None else value
     if isinstance(before, str) and isinstance(value, str):
-        return before + value
+        return (value or before) if name in _NAMES else before + value
     if isinstance(before, dict) and isinstance(value, dict):
-        return {**before, **{key: _joined(before.get(key), value[key]) for key in value}}
+        return {**before, **{key: _joined(before.get(key), value[key], key) for key in value}}
     if isinstance(before, list) and isinstance(value, list):
         return _joined_lists(before, value)
     return value
 
 
 def _joined_lists(before: list[Any], value: list[Any]) -> list[Any]:
-    """Entries with an index (tool calls) continue the entry of that index; others are appended."""
+    """Entries that continue an earlier one are joined with it; others are appended."""
     joined = list(before)
     for entry in value:
-        index = entry.get("index") if isinstance(entry, dict) else None
-        at = next(
-            (
-                i
-                for i, other in enumerate(joined)
-                if index is not None and isinstance(other, dict) and other.get("index") == index
-            ),
-            None,
-        )
+        at = _continues(joined, entry) if isinstance(entry, dict) else None
         if at is None:
             joined.append(entry)
         else:
-            joined[at] = _continued(joined[at], entry)
+            joined[at] = _joined(joined[at], entry, "")
     return joined
 
 
-def _continued(call: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
-    """A tool call with one more piece: only its arguments come in pieces, its names come once."""
-    merged = {**call, **{k: v for k, v in piece.items() if v and k not in ("function", "index")}}
-    function, more = call.get("function"), piece.get("function")
-    if isinstance(function, dict) and isinstance(more, dict):
-        arguments = _joined(function.get("arguments"), more.get("arguments"))
-        names = {k: v for k, v in more.items() if v and k != "arguments"}
-        merged["function"] = {**function, **names, "arguments": arguments}
-    elif more:
-        merged["function"] = more
-    return merged
+def _continues(entries: list[Any], piece: dict[str, Any]) -> int | None:
+    """Which entry a piece belongs to: that of its index; without one that of its id; a piece of a
+    tool call that has neither belongs to the last."""
+    for mark in ("index", "id"):
+        known = piece.get(mark)
+        if known is not None:
+            found = (
+                i for i, e in enumerate(entries) if isinstance(e, dict) and e.get(mark) == known
+            )
+            return next(found, None)
+    last = entries[-1] if entries else None
+    called = isinstance(last, dict) and "function" in last and "function" in piece
+    return len(entries) - 1 if called and not (piece["function"] or {}).get("name") else None

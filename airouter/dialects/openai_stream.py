@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from airouter.bounded_json import EVENT_ELEMENTS
+from airouter.dialects.error_shapes import error_in
 from airouter.lenient_json import loads
 from airouter.redaction import masked_json
 
@@ -24,6 +25,7 @@ _BOUNDARIES = (
 )  # an empty line, by whatever line ends the server writes
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
 _CHUNK = re.compile(rb'\{\s*"')
+_NAMED_ERROR = re.compile(rb"^event:[ ]*error[ ]*$", re.MULTILINE)
 _NO_REASONS = frozenset({"", "null", "none"})
 
 
@@ -38,6 +40,7 @@ class StreamState:
     done: bool = False  # [DONE] has come
     gap: bool = False  # an event that may have carried content could not be read
     events: int = 0
+    said: int = 0  # events that brought content, or the end of a choice
     garbage: int = 0
     finish_reasons: dict[int, str] = field(default_factory=dict)
     usage: dict[str, Any] | None = None
@@ -50,14 +53,16 @@ class StreamState:
     whole: bool = True  # `parts` holds all of choice 0's text
     plain: bool = True  # nothing but text and reasoning has come
     thinking: bool = False  # the last thing said was reasoning, not answer
-    choices: int = 0  # implied by the request, or seen if more
+    choices: int = 0  # implied by the request
+    seen: set[int] = field(default_factory=set)  # indices of choices of which something came
 
     @property
     def complete(self) -> bool:
         """Every choice has given its reason to finish; `[DONE]` is as good from a backend that
         gives no reasons at all."""
-        if self.finish_reasons:
-            return len(self.finish_reasons) >= self.choices
+        reasons = self.finish_reasons
+        if reasons:
+            return len(reasons) >= self.choices and self.seen <= reasons.keys()
         return self.done and self.started and self.error is None
 
     @property
@@ -165,16 +170,20 @@ class SseReader:
             chunk = loads(payload, EVENT_ELEMENTS)
         except ValueError:
             chunk = None
+        error = _error_in(chunk, payload, event)
+        if error is not None:
+            state.events += 1
+            state.error = masked_json(error)
+            return b""
         if not isinstance(chunk, dict):
+            if payload.strip(b"\"'").upper() == b"[DONE]":  # written by another hand
+                state.done = True
+                return b""
             state.garbage += 1
             # What does not even begin like a chunk was none, so nothing is missing.
             state.gap = state.gap or (bool(_CHUNK.match(payload)) and not state.complete)
             return b""
         state.events += 1
-        error = _error_in(chunk, event)
-        if error is not None:
-            state.error = masked_json(error)
-            return b""
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             state.usage = usage
@@ -207,24 +216,26 @@ class SseReader:
 
     def _note(self, choice: dict[str, Any]) -> None:
         state = self.state
-        index = choice.get("index")
-        if not isinstance(index, int):
-            index = 0
-        if index >= state.choices:
-            state.choices = index + 1
+        index = index_of(choice)
+        state.seen.add(index)
+        said = False
         reason = choice.get("finish_reason")
         if reason is not None and is_reason(reason):
+            said = index not in state.finish_reasons
             state.finish_reasons[index] = reason
-            state.started = True
         delta = choice.get("delta")
         text = None
         if delta is None:
             text = choice.get("text")  # /v1/completions
-        elif isinstance(delta, dict):
+            # A whole message in a stream's event is the client's to read, and content as well.
+            if text is None and isinstance(choice.get("message"), dict):
+                delta = choice["message"]
+                state.plain = False
+        if isinstance(delta, dict):
             for name, value in delta.items():
                 if not value or name == "role":
                     continue
-                state.started = True
+                said = True
                 if name == "content":
                     text = value
                 elif name in _REASONING:
@@ -232,7 +243,7 @@ class SseReader:
                 else:
                     state.plain = False
         if text:
-            state.started, state.thinking = True, False
+            said, state.thinking = True, False
             if not isinstance(text, str):
                 state.plain = False
             elif index == 0:
@@ -241,6 +252,17 @@ class SseReader:
                     state.kept += len(text)
                 else:
                     state.whole = False
+        if said:
+            state.started = True
+            state.said += 1
+
+
+def index_of(choice: dict[str, Any]) -> int:
+    """A choice's index; some servers write it as a text, others leave it out."""
+    index = choice.get("index")
+    if isinstance(index, str) and index.isdecimal() and len(index) < 9:
+        return int(index)
+    return index if isinstance(index, int) else 0
 
 
 def is_reason(value: Any) -> bool:
@@ -248,26 +270,27 @@ def is_reason(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() not in _NO_REASONS
 
 
-def _error_in(chunk: dict[str, Any], event: bytes) -> dict[str, Any] | None:
-    """The error that an event reports, in whichever of the usual shapes; None when it is none."""
-    error = chunk.get("error")
-    if error:
-        return error if isinstance(error, dict) else {"message": str(error)}
-    if chunk.get("object") == "error" or event.startswith((b"event: error", b"event:error")):
-        return chunk
-    return None
+def _error_in(chunk: Any, payload: bytes, event: bytes) -> dict[str, Any] | None:
+    """The error that an event reports by its content or by its name; None when it is none."""
+    if not isinstance(chunk, dict) or not chunk.get("choices") or chunk.get("error"):
+        error = error_in(chunk)
+        if error is not None:
+            return error
+    if b"event:" not in event or not _NAMED_ERROR.search(_lines(event)):
+        return None
+    return chunk if isinstance(chunk, dict) else {"message": payload.decode("utf-8", "replace")}
 
 
 def _payload(event: bytes) -> bytes | None:
     """The data of an event (several data lines joined by newlines), or None for a comment or an empty event."""
     if event.startswith(b"data:") and event.count(b"\n") <= 2 and b"\r" not in event:
         return event[5:].strip()
-    lines = [
-        line[5:].strip()
-        for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        if line.startswith(b"data:")
-    ]
+    lines = [line[5:].strip() for line in _lines(event).split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
+
+
+def _lines(event: bytes) -> bytes:
+    return event.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _next_boundary(data: bytes, start: int) -> int:

@@ -13,7 +13,7 @@ from airouter.errors import (
     UpstreamError,
     UpstreamStatus,
 )
-from airouter.exchange.admission import enter
+from airouter.exchange.admission import FreeElsewhere, enter
 from airouter.exchange.exchange import Keepalive
 from airouter.exchange.fetch import fetch
 from airouter.execution.attempt import Attempt
@@ -34,6 +34,7 @@ from airouter.execution.recovery import Recovery
 from airouter.execution.relay import relay
 from airouter.execution.work import Flow, Head, Work
 from airouter.resilience.breaker import Permit, RetryBudget
+from airouter.resilience.limiter import Slot
 from airouter.routing.memory import ConversationMemory
 from airouter.settings import Settings
 from airouter.telemetry.logs import Log
@@ -96,12 +97,17 @@ class Answerer:
             candidates = [started.backend, *(b for b in candidates if b is not started.backend)]
         attempts = work.exchange.record.attempts
         last: RouterError | None = None
+        slot: Slot | None = None
         while True:
             while candidates:
                 backend = candidates.pop(0)
                 held = None
                 try:
-                    held = yield from self._try(work, backend, started, candidates)
+                    held = yield from self._try(work, backend, started, candidates, slot)
+                except FreeElsewhere as free:
+                    rest = [backend, *(b for b in candidates if b is not free.backend)]
+                    candidates, slot = [free.backend, *rest], free.slot
+                    continue
                 except RouterError as error:
                     last = more_telling(last, error)
                     said = f"{backend.name}: {error.code}"
@@ -110,7 +116,7 @@ class Answerer:
                     # Some may have fallen ill meanwhile.
                     left = remaining(candidates, backend, error, named=_named(work))
                     candidates = in_order(left)
-                started = None
+                started = slot = None
                 if held is not None:
                     yield from self._commit(work, *held)
                     return
@@ -131,13 +137,19 @@ class Answerer:
     # One backend ----------------------------------------------------------------------------------
 
     def _try(
-        self, work: Work, backend: Backend, started: Attempt | None, others: list[Backend]
+        self,
+        work: Work,
+        backend: Backend,
+        started: Attempt | None,
+        others: list[Backend],
+        slot: Slot | None,
     ) -> Generator[Keepalive, None, Tried]:
         """An attempt that is ready and good, with its unsettled permit. `others` are those that
-        would be asked next.
+        would be asked next, `slot` is one of the backend's that is held already.
 
         Raises:
             RouterError: it was not asked, or did not answer; settled with its breaker.
+            FreeElsewhere: one of the others has a free slot before it.
         """
         exchange = work.exchange
         try:
@@ -145,6 +157,8 @@ class Answerer:
         except RouterError:
             if started is not None:
                 started.close()
+            if slot is not None:
+                slot.release()
             raise
         exchange.hold(permit.forgotten)
         hold_until = self._clock.monotonic() + self._settings.queue.hold_wait
@@ -152,8 +166,10 @@ class Answerer:
         renamed = False
         while True:
             try:
-                attempt = started or (yield from self._start(work, backend, hold_until))
-                started = None
+                attempt = started or (
+                    yield from self._start(work, backend, hold_until, others, slot)
+                )
+                started = slot = None
                 if work.request.stream:
                     attempt.call.shorten_first_byte(
                         first_byte_limit(backend, others, work.features.total_chars)
@@ -163,6 +179,9 @@ class Answerer:
                 while not attempt.ready:
                     yield from exchange.pause()
                 problem = attempt.problem()
+            except FreeElsewhere:
+                permit.forgotten()
+                raise
             except RouterError as error:
                 self._settle(permit, backend, error, others)
                 raise
@@ -221,14 +240,24 @@ class Answerer:
         return local and down_for < self._settings.queue.hold_wait
 
     def _start(
-        self, work: Work, backend: Backend, hold_until: float
+        self,
+        work: Work,
+        backend: Backend,
+        hold_until: float,
+        others: list[Backend],
+        slot: Slot | None,
     ) -> Generator[Keepalive, None, Attempt]:
         assert work.plan is not None
         exchange = work.exchange
         # It swaps or loads a model.
         while backend.pause.reason is not None and self._clock.monotonic() < hold_until:
             yield from self._idle(work, _PAUSE_LOOK)
-        admission = yield from enter(exchange, backend, work.priority, self._settings.queue.wait)
+        # A full backend is no reason to use a cloud.
+        local = [other for other in others if other.settings.local]
+        wait = self._settings.queue.wait
+        admission = yield from enter(
+            exchange, backend, work.priority, wait, as_good=local, slot=slot
+        )
         try:
             outgoing = self.compose(work, backend, admission.model, work.plan.route)
             return Attempt(exchange, admission, outgoing, work.request, buffer=0)

@@ -5,6 +5,7 @@ Sound means: one plain text answer, all of it remembered, not in the middle of r
 backend that can go on from a given beginning. Anything else ends with an honest error event.
 """
 
+import re
 from typing import Any
 
 import orjson
@@ -18,9 +19,12 @@ from airouter.types import HttpRequest
 from airouter.upstream.backend import Backend
 
 MOST = 2  # continuations of one answer
+_LEAST_REPEATED = 10  # characters of a sentence that are not written twice by chance
+_SENTENCE_END = re.compile(r"[.!?:;。！？]\s+|\n")
+_THOUGHT = ("<think>", "</think>")
 _CHARS_PER_TOKEN = 4  # of English prose; where the backend cannot count its own tokens
 _UNSOUND = (
-    "tools", "functions", "logprobs", "top_logprobs", "prompt_logprobs", "response_format",
+    "tools", "functions", "logprobs", "top_logprobs", "prompt_logprobs",
     "structured_outputs", "guided_json", "guided_choice", "guided_regex", "guided_grammar",
 )  # fmt: skip
 
@@ -31,6 +35,7 @@ def can_continue(request: ChatRequest, state: StreamState, text: str) -> bool:
         request.endpoint != "chat"
         or request.choices != 1
         or any(request.payload.get(name) for name in _UNSOUND)
+        or request.payload.get("response_format") not in (None, {"type": "text"})
     ):
         return False
     if request.messages[-1].get("role") == "assistant":
@@ -130,22 +135,72 @@ def rewriter(id: str | None, sent: str) -> Rewrite:
 
 
 class _Repetition:
-    """Cuts a text off that a continuation begins with, if it begins with all of it.
+    """Cuts off what a continuation has no business to begin with: the text that was sent, all of
+    it or from the beginning of its last, unfinished sentence, and a thought. White space does not
+    count: templates and models write another one.
 
-    What may still be the repetition is held back; it is let go when it turns out not to be.
+    What may still be a repetition is held back; it is let go when it turns out not to be.
     """
 
     def __init__(self, sent: str) -> None:
-        self._sent = sent
+        self._ends_in_space = sent[-1:].isspace()
+        self._repeated = [text for text in map(_squeezed, _beginnings(sent)) if text]
         self._held = ""
-        self._over = not sent
+        self._over = not self._repeated
 
     def cut(self, text: str, *, last: bool) -> str:
         """What may go out of the next piece; `last`: there is none after it."""
         if self._over:
             return text
         self._held += text
-        if len(self._held) >= len(self._sent) or not self._sent.startswith(self._held) or last:
-            self._over = True
-            return self._held.removeprefix(self._sent)
-        return ""
+        answer = _without_thought(self._held)
+        if answer is None:
+            return "" if not last else self._let_go(self._held)
+        said = _squeezed(answer)
+        if not last and any(len(t) > len(said) and t.startswith(said) for t in self._repeated):
+            return ""
+        found = next((t for t in self._repeated if said.startswith(t)), None)
+        if found is None:
+            return self._let_go(answer)
+        rest = _behind(answer, len(found))
+        if self._ends_in_space:
+            rest = rest.lstrip()
+            if not rest and not last:
+                return ""
+        return self._let_go(rest)
+
+    def _let_go(self, text: str) -> str:
+        self._over, self._held = True, ""
+        return text
+
+
+def _beginnings(sent: str) -> list[str]:
+    """What a backend may begin with again, longest first: all of the text, or the sentence that
+    it broke off in, where that is long enough not to be a repetition that is meant."""
+    found = [sent]
+    start = max((m.end() for m in _SENTENCE_END.finditer(sent)), default=0)
+    if start and len(_squeezed(sent[start:])) >= _LEAST_REPEATED:
+        found.append(sent[start:])
+    return found
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def _behind(text: str, count: int) -> str:
+    """The text behind so many characters that are not white space."""
+    for at, character in enumerate(text):
+        if count == 0:
+            return text[at:]
+        count -= not character.isspace()
+    return ""
+
+
+def _without_thought(text: str) -> str | None:
+    """The text without a thought in tags at its beginning; None while that has not ended."""
+    begun = text.lstrip()
+    if not begun.startswith(_THOUGHT[0]):
+        return None if begun and _THOUGHT[0].startswith(begun) else text
+    _, closed, rest = begun.partition(_THOUGHT[1])
+    return rest.lstrip("\n") if closed else None

@@ -31,9 +31,18 @@ class Move(Enum):
     WIDER = "ask a backend with a larger context window"
 
 
+# How backends say that they do not serve a model: OpenAI, vLLM, Ollama, DeepSeek; Mistral and
+# LiteLLM; LM Studio; Groq; OpenRouter; TabbyAPI and LM Studio before a model is loaded.
 _MODEL_GONE = re.compile(
-    rb"model_not_found|no such model|model\b[^{}]{0,120}?\b(?:not found|does not exist|not exist)"
+    rb"model_not_(?:found|supported|available|loaded)|model_decommissioned|invalid_model\b"
+    rb"|(?:no such|unknown|unsupported|invalid) model\b(?! (?:output|type|config|param))"
+    rb"|model\b[^{}]{0,120}?\b(?:not found|does not exist|not exist|has been decommissioned"
+    rb"|is not (?:currently )?loaded)"
+    rb"|not a valid model|no models? (?:is |are )?(?:currently )?loaded"
 )
+# 4xx that are about the deployment, its address, its account or its load, not about the request.
+_DEPLOYMENT = (401, 402, 403, 405, 407, 408, 410, 425, 429, 499)
+_QUOTA_MARKS = (b"insufficient_quota", b"credit balance is too low", b"billing_hard_limit")
 _POLICY_MARKS = (b"content_policy", b"content_filter", b"content policy")
 
 
@@ -56,15 +65,21 @@ def next_move(error: RouterError, *, named: bool = False) -> Move:
 
 def model_is_gone(error: RouterError) -> bool:
     """Whether a backend says that it does not serve the model it was asked for."""
-    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (400, 404):
+    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (400, 404, 422):
         return False
     body = error.upstream_body.lower()
     return error.upstream_status == 404 or bool(_MODEL_GONE.search(body))
 
 
+def refuses_content(error: UpstreamStatus) -> bool:
+    """Whether a backend will not answer because of what is asked, by its policy."""
+    body = error.upstream_body.lower()
+    return any(mark in body for mark in _POLICY_MARKS)
+
+
 def _for_status(error: UpstreamStatus, named: bool) -> Move:
     status, body = error.upstream_status, error.upstream_body.lower()
-    if any(mark in body for mark in _POLICY_MARKS):
+    if refuses_content(error):
         return Move.FINAL  # a refusal is passed on, never routed around
     if model_is_gone(error):
         return Move.FINAL if named else Move.NEXT
@@ -72,7 +87,7 @@ def _for_status(error: UpstreamStatus, named: bool) -> Move:
         return Move.WIDER
     if status == 500:
         return Move.AGAIN
-    if status in (401, 403, 408, 429) or status > 500:
+    if status in _DEPLOYMENT or status > 500 or any(mark in body for mark in _QUOTA_MARKS):
         return Move.NEXT
     return Move.FINAL
 

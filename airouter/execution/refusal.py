@@ -14,8 +14,8 @@ from airouter.redaction import masked_json, masked_text
 CONTEXT_CODE = "context_length_exceeded"
 _MOST = 2000  # characters of a reason
 _DEEP = 6  # levels of an error within an error
-_TEXT = ("message", "msg", "detail", "error", "reason", "text", "title", "description")
-_SAID = ("object", "detail", "error")  # told by the message
+_TEXT = ("message", "msg", "detail", "error", "errors", "reason", "text", "title", "description")
+_SAID = ("object", "detail", "error", "errors")  # told by the message
 _MARKUP = re.compile(
     r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE
 )
@@ -45,7 +45,7 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
     """`{"error": {message, type, param, code}}` out of whatever a backend sent. The code keeps
     its JSON type."""
     inner = masked_json(_inner(error.upstream_body))
-    message = masked_text(_reason(inner, _DEEP) or _plain(error.upstream_body, inner))
+    message = masked_text(reason_of(inner) or _plain(error.upstream_body, inner))
     kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
     fields = inner if isinstance(inner, dict) else {}
     code = fields.get("code")
@@ -63,6 +63,11 @@ def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
     }
 
 
+def reason_of(error: Any) -> str:
+    """What an error says, whatever its shape; "" when it says nothing."""
+    return _reason(error, _DEEP)
+
+
 def _inner(body: bytes) -> Any:
     """The part of the answer that describes the error; a dict where there is one. None: it is
     not JSON."""
@@ -78,6 +83,8 @@ def _inner(body: bytes) -> Any:
     error = payload.get("error")
     if isinstance(error, dict):
         return error
+    if error is True:
+        return payload
     if error:
         # xAI's and Ollama's: the text is the error, and what else there is stands beside it.
         return {"message": error, **{k: v for k, v in payload.items() if k != "message"}}

@@ -8,6 +8,7 @@ from airouter.dialects.openai_stream import error_event
 from airouter.errors import DeadlineExceeded, RouterError, UpstreamBroken
 from airouter.exchange.exchange import INFINITY, Exchange, Keepalive
 from airouter.execution.attempt import Attempt
+from airouter.execution.refusal import reason_of
 
 DONE = b"data: [DONE]\n\n"
 _USAGE_WAIT = 1.0  # seconds after the last finish_reason in which a usage chunk may still come
@@ -69,7 +70,7 @@ def relay(
 def _pass_on(
     exchange: Exchange, attempt: Attempt, recover: Recover
 ) -> Generator[Keepalive | bytes, None, None]:
-    state, ends_at = attempt.state, INFINITY
+    state, ends_at, said = attempt.state, INFINITY, -1
     while True:
         data = attempt.drain()
         if data:
@@ -85,6 +86,8 @@ def _pass_on(
             return
         if state.complete:
             now = exchange.clock.monotonic()
+            if state.said != said:  # some servers give a reason with each piece
+                ends_at, said = INFINITY, state.said
             ends_at = min(ends_at, now + (_CLOSE_WAIT if state.done else _USAGE_WAIT))
             if now >= ends_at:
                 return
@@ -96,7 +99,7 @@ def _why_incomplete(attempt: Attempt) -> RouterError | None:
     if state.gap:
         return UpstreamBroken(f"The backend {name} sent an event that cannot be parsed.")
     if state.error is not None:
-        message = str(state.error.get("message"))[:300]
+        message = reason_of(state.error)[:300].rstrip(".") or "no reason given"
         return UpstreamBroken(
             f"The backend {name} interrupted its stream with an error: {message}."
         )

@@ -64,7 +64,7 @@ class Call:
         self._sock: socket.socket | None = None
         self._fd = -1
         self._out = memoryview(_wire(origin, request))
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = _parser_for(self)
         self._header_bytes = 0
         self._lookup: Lookup | None = None
         self._addresses: Addresses = []
@@ -76,6 +76,7 @@ class Call:
         self._phase_at = self.started + limits.connect
         self._phase = "connect"
         self._had_length = False
+        self._contradictory = False  # it states its length in two ways
         self._decode: Decode | None = None
         self._switches = False  # it wants to speak another protocol
         self._whole = False  # the answer's last byte has been parsed
@@ -410,10 +411,10 @@ class Call:
             return
         self.status = status
         self.head_at = self.clock.monotonic()
-        self._had_length = (
-            "content-length" in self.headers
-            or "chunked" in self.headers.get("transfer-encoding", "").lower()
-        )
+        transfer = self.headers.get("transfer-encoding")
+        length = "content-length" in self.headers
+        self._had_length = length if transfer is None else "chunked" in transfer.lower()
+        self._contradictory = length and transfer is not None
         encoding = self.headers.get("content-encoding", "identity")
         if encoding.strip().lower() not in ("", "identity"):
             self._decode = decoder_for(encoding) or self._undecodable
@@ -450,7 +451,8 @@ class Call:
 
     def on_message_complete(self) -> None:
         if self.head_at is not None and self.error is None and not self._whole:
-            self._whole, self._reusable = True, self._parser.should_keep_alive()
+            keep = self._parser.should_keep_alive() and not self._contradictory
+            self._whole, self._reusable = True, keep
 
     # Ends -----------------------------------------------------------------------------------------------------------
 
@@ -489,7 +491,7 @@ class Call:
             self._drop_socket()
             self._resent = True
             self._out = memoryview(_wire(self.origin, self._request))
-            self._parser = httptools.HttpResponseParser(self)
+            self._parser = _parser_for(self)
             self._phase_at = self.clock.monotonic() + self.limits.connect
             self._connect_anew()
             return
@@ -520,6 +522,18 @@ class Call:
         if self._phase in ("resolve", "connect", "handshake"):
             return "connect"
         return "idle" if self._streaming_since is not None else "first_byte"
+
+
+def _parser_for(call: Call) -> httptools.HttpResponseParser:
+    """As lenient as the HTTP libraries of most clients, in what changes no meaning: lines without
+    CR, a length beside chunks (which count), blanks behind a chunk's size."""
+    parser = httptools.HttpResponseParser(call)
+    parser.set_dangerous_leniencies(
+        lenient_chunked_length=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser
 
 
 def _wire(origin: Origin, request: HttpRequest) -> bytes:

@@ -1,9 +1,19 @@
-"""Unpacking a body that something before the backend compressed although nothing asked for it."""
+"""Unpacking a body that something before the backend compressed although nothing asked for it.
+
+What the header names is only believed where the body agrees: some gateways unpack the body and
+leave the header, others name an encoding that is none.
+"""
 
 import zlib
 from collections.abc import Callable
 
 Decode = Callable[[bytes], bytes]
+
+_ZIPPED = ("gzip", "x-gzip", "deflate")
+_NONE = ("", "identity", "none", "utf-8", "utf8", "8bit", "binary", "chunked")
+_MOST = 2  # one upon another
+_GZIP = b"\x1f\x8b"
+_TEXT = b'{["deir: \t\r\n<\xef'  # how JSON, an event stream or a page begins; no zlib head does
 
 
 def decoder_for(encoding: str) -> Decode | None:
@@ -16,36 +26,60 @@ def decoder_for(encoding: str) -> Decode | None:
         None for an encoding that is not understood. The function raises zlib.error for bytes
         that are not what the encoding says.
     """
-    name = encoding.strip().lower()
-    if name in ("gzip", "x-gzip", "deflate"):
-        return _Inflater(name == "deflate")
-    return None
+    names = [name.strip() for name in encoding.lower().split(",")]
+    zipped = [name for name in names if name not in _NONE]
+    if len(zipped) > _MOST or not set(zipped) <= set(_ZIPPED):
+        return None
+    layers = [_Inflater(name == "deflate") for name in reversed(zipped)]
+
+    def decode(data: bytes) -> bytes:
+        for layer in layers:
+            data = layer(data)
+        return data
+
+    return decode
 
 
 class _Inflater:
     def __init__(self, deflate: bool) -> None:
-        self._may_be_raw = deflate  # some servers mean deflate without its zlib header
-        self._unpack = zlib.decompressobj(32 + zlib.MAX_WBITS)  # gzip or zlib, by its header
         self._deflate = deflate
+        self._head = b""  # until it is long enough to tell what comes
+        self._known = self._plain = False
+        self._unpack = zlib.decompressobj(32 + zlib.MAX_WBITS)  # gzip or zlib, by its header
 
     def __call__(self, data: bytes) -> bytes:
+        if not self._known:
+            data = self._head + data
+            if len(data) < 2:
+                self._head = data
+                return b""
+            self._known = True
+            self._recognise(data)
+        if self._plain:
+            return data
         unpacked = []
         while data:
-            unpacked.append(self._piece(data))
+            unpacked.append(self._unpack.decompress(data))
             data = self._unpack.unused_data
             if self._unpack.eof:
-                if self._deflate or not data.startswith(b"\x1f\x8b"):
+                if self._deflate or not data.startswith(_GZIP):
                     break  # padding behind the end
                 self._unpack = zlib.decompressobj(32 + zlib.MAX_WBITS)  # the next gzip member
         return b"".join(unpacked)
 
-    def _piece(self, data: bytes) -> bytes:
-        try:
-            return self._unpack.decompress(data)
-        except zlib.error:
-            if not self._may_be_raw:
-                raise
-            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._unpack.decompress(data)
-        finally:
-            self._may_be_raw = False
+    def _recognise(self, head: bytes) -> None:
+        if head.startswith(_GZIP) or (head[0] & 15 == 8 and (head[0] << 8 | head[1]) % 31 == 0):
+            return
+        raw = zlib.decompressobj(-zlib.MAX_WBITS)  # some servers mean deflate without its header
+        if self._deflate and _unpacks(raw.copy(), head):
+            self._unpack = raw
+        elif head[0] in _TEXT:
+            self._plain = True
+
+
+def _unpacks(unpack: "zlib._Decompress", data: bytes) -> bool:
+    try:
+        unpack.decompress(data)
+    except zlib.error:
+        return False
+    return True

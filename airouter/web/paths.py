@@ -19,7 +19,8 @@ def canonical(path: str) -> str:
     """The canonical form of a known path; other paths only lose extra slashes."""
     model = _MODEL.fullmatch(path)
     if model is not None:
-        return f"/v1/models/{model[1]}"  # a name is left as it is, slashes included
+        name = model[1]  # left as it is, slashes within it included
+        return f"/v1/models/{name.rstrip('/') or name}"
     path = _SLASHES.sub("/", path)
     if len(path) > 1 and path.endswith("/"):
         path = path[:-1]

@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 from airouter.errors import BadRequest, ClientGone, NotFound, RouterError, TooLarge, UpstreamStatus
 from airouter.exchange.exchange import Exchange
 from airouter.execution.headers import printable
-from airouter.execution.judge import retry_after
-from airouter.execution.refusal import openai_shaped
+from airouter.execution.judge import refuses_content, retry_after
+from airouter.execution.refusal import openai_shaped, reason_of
 from airouter.web.edge import EXCHANGE
 from airouter.web.instead import instead_of
 
@@ -70,16 +70,25 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     if necessary."""
     wait = retry_after(error.upstream_headers)
     headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
-    if error.upstream_status not in _PASSED_ON:
+    shaped = openai_shaped(error)
+    if error.upstream_status not in _PASSED_ON and not refuses_content(error):
+        said = _said_to_us(error, reason_of(shaped))
         refused = RouterError(
-            f"{error.message} The router's key for this backend is wrong or missing; your own key "
-            "is not the problem.",
+            f"{error.message}{said} The router's key for this backend is wrong, missing or not allowed "
+            "to do this; your own key is not the problem.",
             status=502,
             code="upstream_refused_key",
         )
         return 502, orjson.dumps(refused.body()), headers
-    shaped = openai_shaped(error)
     return error.upstream_status, orjson.dumps(shaped), headers
+
+
+def _said_to_us(error: UpstreamStatus, reason: str) -> str:
+    """The reason of a 403, which need not be the key: a region, a model, an account. Not one that
+    speaks of keys: providers quote the ends of the router's there."""
+    if error.upstream_status != 403 or reason == error.message or "key" in reason.lower():
+        return ""
+    return f" It says: {reason.rstrip('.')}."
 
 
 def _exchange() -> Exchange | None:

@@ -334,3 +334,42 @@ def test_junk_that_was_no_chunk_is_no_gap(junk: bytes) -> None:
 def test_garbage_behind_the_end_is_no_gap() -> None:
     """A complete answer stays complete."""
     assert not read(stream(delta("a"), finish(), b"data: {not json"))[1].gap
+
+
+@pytest.mark.parametrize("mark", [b'"[DONE]"', b"[done]", b"[DONE]  "])
+def test_done_is_read_however_it_is_written(mark: bytes) -> None:
+    """A server without reasons to finish has nothing else to end its stream with."""
+    reader = SseReader(keep_usage=False, choices=1)
+    reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
+    assert reader.feed(b"data: " + mark + b"\n\n") == b""
+    assert reader.state.complete
+
+
+def test_one_choice_with_another_index_is_complete() -> None:
+    """As many as were asked for have ended, and every one that came."""
+    reader = SseReader(keep_usage=False, choices=1)
+    reader.feed(b'data: {"choices":[{"index":1,"delta":{"content":"a"}}]}\n\n')
+    assert not reader.state.complete
+    reader.feed(b'data: {"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}\n\n')
+    assert reader.state.complete
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'event: error\ndata: {"message":"why"}\n\n',
+        b'event:  error\r\ndata: {"message":"why"}\r\n\r\n',
+        b'id: 3\nevent: error\ndata: {"message":"why"}\n\n',
+        b'data: {"message":"why"}\nevent: error\n\n',
+        b"event: error\ndata: why\n\n",
+        b'data: {"detail":"why"}\n\n',
+    ],
+)
+def test_an_error_behind_content_is_no_end(event: bytes) -> None:
+    """Also where `[DONE]` follows it: the answer is not complete."""
+    reader = SseReader(keep_usage=False, choices=1)
+    reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
+    assert reader.feed(event + b"data: [DONE]\n\n") == b""
+    assert reader.state.error is not None
+    assert "why" in str(reader.state.error)
+    assert not reader.state.complete

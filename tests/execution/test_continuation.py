@@ -258,3 +258,40 @@ def said(stream: bytes) -> str:
 def test_reading_a_token_count(body: bytes, count: int | None) -> None:
     """Only a number is one."""
     assert read_count(body) == count
+
+
+@pytest.mark.parametrize(
+    ("sent", "pieces", "whole"),
+    [
+        ("Hello wor", ["Hello ", "world"], "Hello world"),
+        ("Hello wor", ["\n", "Hello ", "world"], "Hello world"),
+        (" Hello\n wor", ["Hello wor", "ld"], " Hello\n world"),
+        ("Hello ", ["Hello", " world"], "Hello world"),
+        ("Hello ", ["Hello world"], "Hello world"),
+        ("One. It breaks off", ["It breaks ", "off here."], "One. It breaks off here."),
+        ("One.\nIt breaks off", ["\nIt breaks off", " here."], "One.\nIt breaks off here."),
+        ("Hello", [" Hello!"], "Hello!"),
+        ("Hello wor", ["ld"], "Hello world"),
+        ("Hello wor", ["Hell", "ish"], "Hello worHellish"),
+        ("Oh. No", [" No no"], "Oh. No No no"),
+        ("Hello", ["<th", "ink>Hm</think>\n\n", " world"], "Hello world"),
+        ("Hello", ["<think>Hm</think>", "Hello wor", "ld"], "Hello world"),
+        ("Hello", ["<", "b>"], "Hello<b>"),
+    ],
+)
+def test_what_repeats_the_text_sent_is_cut(sent: str, pieces: list[str], whole: str) -> None:
+    """All of it or its last, unfinished sentence, however it is spaced; nothing else is."""
+    rewrite, got = rewriter("c", sent), ""
+    for at, piece in enumerate(pieces):
+        end = "stop" if at == len(pieces) - 1 else None
+        out = rewrite(
+            {"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": end}]}
+        )
+        got += (orjson.loads(out[6:])["choices"][0]["delta"].get("content") or "") if out else ""
+    assert sent + got == whole
+
+
+def test_an_answer_asked_for_as_text_can_be_continued() -> None:
+    """Which is what every answer is without being asked."""
+    asked = request(response_format={"type": "text"})
+    assert can_continue(asked, state(HELLO), "Hello wor")

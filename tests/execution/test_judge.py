@@ -18,7 +18,13 @@ from airouter.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
-from airouter.execution.judge import Move, next_move, retry_after, retry_after_of
+from airouter.execution.judge import (
+    Move,
+    model_is_gone,
+    next_move,
+    retry_after,
+    retry_after_of,
+)
 from airouter.resilience.failure import failure_of
 
 
@@ -39,8 +45,8 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
         (status(422), Move.FINAL),
         (status(401), Move.NEXT),
         (status(403), Move.NEXT),
-        (status(408), Move.NEXT),
-        (status(429), Move.NEXT),
+        *((status(code), Move.NEXT) for code in (402, 405, 407, 408, 410, 425, 429, 499)),
+        (status(400, b'{"error": {"code": "insufficient_quota"}}'), Move.NEXT),
         (status(500), Move.AGAIN),
         (status(502), Move.NEXT),
         (status(503), Move.NEXT),
@@ -171,3 +177,39 @@ def test_a_date_without_the_servers_clock_counts_from_ours() -> None:
     wait = retry_after({"retry-after": formatdate(time.time() + 40, usegmt=True)})
     assert wait is not None
     assert 30 < wait <= 40
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (400, b"The model `x` does not exist."),
+        (400, b"Invalid model identifier x. Please specify a valid downloaded model."),
+        (400, b"No models loaded. Please load a model in the developer page."),
+        (400, b"Model Not Exist"),
+        (400, b"Invalid model: x"),
+        (400, b"The model `x` has been decommissioned and is no longer supported."),
+        (400, b"x is not a valid model ID"),
+        (400, b"Invalid model name passed in model=x."),
+        (400, b"No models are currently loaded."),
+        (422, b"model x not found"),
+    ],
+)
+def test_a_model_that_is_not_there_is_recognised(code: int, message: bytes) -> None:
+    """Each server has a sentence of its own for it."""
+    assert model_is_gone(status(code, b'{"error": {"message": "' + message + b'"}}'))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"Invalid model output: retry",
+        b"temperature must be at most 2 for this model",
+        b"This model does not support image input",
+        b"Unknown parameter: model_kwargs",
+    ],
+)
+def test_a_mistake_of_the_request_is_no_missing_model(message: bytes) -> None:
+    """It stays the client's, whatever it says of models."""
+    refused = status(400, b'{"error": {"message": "' + message + b'"}}')
+    assert not model_is_gone(refused)
+    assert next_move(refused) is Move.FINAL

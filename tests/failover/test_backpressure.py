@@ -171,6 +171,25 @@ def test_busy_is_not_failed(make_chain, sim: Simulator) -> None:
     assert started(sim, "xai") == 0
 
 
+def test_who_waits_takes_the_first_slot_of_any_local_backend(make_chain, sim: Simulator) -> None:
+    """All local backends are full: whichever is free first answers who waits, not the first in
+    the chain, and the cloud does not."""
+    router = make_chain(
+        "primary", "second", "xai", each={"slots": 1, **PATIENT}, queue={"wait": 15}
+    )
+    kept = Running(lambda: ask(router, long(9), **CHAIN_MODEL))
+    eventually(lambda: running(sim) == 1)
+    brief = Running(lambda: ask(router, long(1.5), **CHAIN_MODEL))
+    eventually(lambda: running(sim, "embedding") == 1)
+    waiting = Running(lambda: ask(router, "Hello", **CHAIN_MODEL), 3)
+    assert {served_by(answer) for answer in waiting.all()} == {"second"}
+    assert running(sim) == 1  # the first backend was busy all the time
+    assert served_by(brief.one()) == "second"
+    assert served_by(kept.one()) == "primary"
+    assert started(sim, "xai") == 0
+    all_free(router)
+
+
 def test_the_caps_are_divided_among_the_workers(make_chain, sim: Simulator) -> None:
     """With two worker processes each has half of the slots, and the start says so."""
     router = make_chain("primary", backends={"primary": {"slots": 6}}, env={"WORKERS": "2"})

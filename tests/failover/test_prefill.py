@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -142,3 +143,19 @@ def test_the_first_byte_is_not_awaited_for_ever(start: Start) -> None:
     threading.Timer(1.5, release.set).start()
     router, _ = start(slow, first_byte_failover=0.5, first_byte_timeout=15)
     assert ask(router).text == WHOLE
+
+
+def test_a_reason_to_finish_with_each_word_ends_nothing(start: Start) -> None:
+    """Some servers give one with each piece: what comes behind it is the client's all the same."""
+
+    def reasons(asked: Asked) -> None:
+        asked.stream(finish=False)
+        for word in WORDS:
+            asked.event({"content": word}, "stop")
+            time.sleep(0.7)
+        asked.raw(b"data: [DONE]\n\n")
+
+    router, (only,) = start(reasons)
+    stream = ask(router)
+    assert (stream.text, stream.done, stream.error) == (WHOLE, True, None)
+    assert len(only.asked) == 1

@@ -3,7 +3,9 @@ break their reader."""
 
 from __future__ import annotations
 
+import gzip
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from airouter.settings import BackendSettings
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
 from airouter.upstream.health import HealthChecker, ask_all
+from airouter.upstream.inflate import decoder_for
 from providers import KINDS
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\n"
@@ -176,3 +179,72 @@ def test_a_backend_that_cannot_even_be_asked_is_unhealthy() -> None:
         told = ask_all(backends, CLOCK, 3)
         assert (told["bad"].healthy, told["good"].healthy) == (False, True)
         assert "\u20ac" not in str(told["bad"].problem)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+        HEAD + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
+    ],
+)
+def test_what_other_clients_read_is_read(answer: bytes) -> None:
+    """Lines without CR, a length beside chunks, a blank behind a chunk's size."""
+    with answering(answer) as server:
+        call, body = run(origin_of(server), GET)
+        assert (call.error, body) == (None, b"hello")
+
+
+def test_a_connection_with_two_lengths_is_not_kept() -> None:
+    """Where the answer ends is not certain there, so nothing else is read from it."""
+    twice = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    with answering(twice) as server:
+        origin = origin_of(server)
+        run(origin, GET)
+        assert origin.idle_count() == 0
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+TEXT = b'{"choices": [{"message": {"content": "hello"}}]}'
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(TEXT)),
+        ("X-GZIP", gzip.compress(TEXT) + gzip.compress(b"")),
+        ("gzip", gzip.compress(TEXT)[:-8]),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", _raw_deflate(TEXT)),
+        ("gzip, gzip", gzip.compress(gzip.compress(TEXT))),
+        ("gzip, identity", gzip.compress(TEXT)),
+        ("gzip", TEXT),
+        ("none", TEXT),
+        ("UTF-8", TEXT),
+    ],
+)
+def test_a_body_is_unpacked_as_what_it_is(encoding: str, body: bytes, pieces: int) -> None:
+    """Whatever its header says of it: some gateways unpack a body and leave the header."""
+    decode = decoder_for(encoding)
+    assert decode is not None
+    got = b"".join(decode(body[at : at + pieces]) for at in range(0, len(body), pieces))
+    assert got == TEXT
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "gzip, gzip, gzip"])
+def test_what_cannot_be_unpacked_is_said(encoding: str) -> None:
+    """The reason names the encoding."""
+    head = HEAD + f"Content-Encoding: {encoding}\r\n".encode()
+    with answering(head + b"Content-Length: 2\r\n\r\n\x1b\x00") as server:
+        call, _ = run(origin_of(server), GET)
+        assert isinstance(call.error, UpstreamBroken)
+        assert encoding in call.error.message

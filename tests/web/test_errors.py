@@ -229,6 +229,26 @@ def test_what_a_backend_does_becomes_the_right_status(
     all_free(make_strict)
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "told"),
+    [
+        ('{"error": {"message": "not in your region"}}', 502, "not in your region"),
+        ('{"error": {"message": "flagged", "code": "content_policy_violation"}}', 403, "flagged"),
+        ('{"error": {"message": "the API key ...cd is disabled"}}', 502, "this is not about"),
+    ],
+)
+def test_the_reason_of_a_403_is_told_unless_it_speaks_of_the_key(
+    make_strict: RouterProcess, said: str, status: int, told: str
+) -> None:
+    """It may be a region, a policy or an account; of the router's key the client learns nothing."""
+    fault = {"name": "error_status", "status": 403, "body": said}
+    payload = body(steer("Hello", primary={"fault": fault}), **PRIMARY)
+    answer = make_strict.post("/v1/chat/completions", payload)
+    assert answer.status_code == status
+    assert told in error_of(answer)["message"]
+    assert "...cd" not in answer.text
+
+
 @pytest.fixture(scope="module")
 def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory):
     """A router that gives a whole answer 1 s at most."""

@@ -23,7 +23,7 @@ from bench.router_process import RouterProcess
         ("/models/", "/v1/models"),
         ("/v1/v1/models/Org/Model:Tag", "/v1/models/Org/Model:Tag"),
         ("/models/Org/Model", "/v1/models/Org/Model"),
-        ("//models//a//b/", "/v1/models/a//b/"),
+        ("//models//a//b/", "/v1/models/a//b"),
         ("/v1/models//", "/v1/models"),
         ("/", "/"),
         ("//", "/"),
