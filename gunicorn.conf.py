@@ -15,6 +15,9 @@ from airouter.errors import ConfigError
 from airouter.load_settings import check_address, load_settings
 from airouter.web.refused_by_parser import FIELD_SIZE
 
+# Until gunicorn takes its signals itself: a Ctrl-C ends the start without a traceback.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 _folder = run_folder.make()
 os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
 # Before numpy is imported: the learned tier's matrix products are small, so threads would only add

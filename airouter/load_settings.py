@@ -7,17 +7,17 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from airouter import clock
 from airouter.errors import ConfigError
 from airouter.settings import Settings
+from airouter.yaml_file import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,7 +106,7 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
-    data = _read_yaml(path)
+    data = read_yaml(path)
     used: dict[str, str] = {}  # setting -> the variable that it came from
     mistakes: list[str] = []
     for name, (target, read) in ENVIRONMENT.items():
@@ -169,6 +169,15 @@ def check_address(settings: Settings) -> None:
             f"server.host is {settings.server.host!r}, which is neither an IP address nor a host "
             "name that this machine can resolve; use an address such as 127.0.0.1 or 0.0.0.0."
         )
+
+
+def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables that look like one of ours but are not read, each with the one that may be meant.
+    Only a guess: other programs' variables may be named alike."""
+    known = [*ENVIRONMENT, *(f"{name}_FILE" for name in SECRETS), "ROUTER_CONFIG"]
+    for name in sorted(set(environ) - set(known)):
+        if "_" in name and (close := difflib.get_close_matches(name, known, n=1, cutoff=0.88)):
+            yield name, close[0]
 
 
 def as_text(mistakes: Sequence[str]) -> str:
@@ -237,28 +246,6 @@ def _anchored(settings: Settings) -> Settings:
     return settings.model_copy(
         update={"logging": logging, "cascade": cascade, "prompts_dir": ROOT / settings.prompts_dir}
     )
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"The configuration file {path} does not exist; set ROUTER_CONFIG to an existing file."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(
-            f"{path}{line} is not valid YAML: {getattr(error, 'problem', 'syntax error')}."
-        ) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must be a mapping with sections such as backends: and routes:.")
-    return data
 
 
 def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path) -> str | None:

@@ -1,8 +1,13 @@
 """Command line of `./Benchmark`."""
 
+import signal
+
+# The other imports take a second or more: a Ctrl-C meanwhile ends the command, without a traceback.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable

@@ -4,6 +4,12 @@ Near duplicates: the sets of 5-grams of characters of both the whole conversatio
 similarity of at least 0.8. Found exactly, by the rarest 5-grams (prefix filtering), not by sampling.
 """
 
+import signal
+
+# The other imports take a second or more: a Ctrl-C meanwhile ends the command, without a traceback.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import re
 import sys
 import unicodedata

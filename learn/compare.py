@@ -3,6 +3,12 @@
 What it prints is kept in `learn/tried.py` and shown by the model's card. Minutes per recipe.
 """
 
+import signal
+
+# The other imports take a second or more: a Ctrl-C meanwhile ends the command, without a traceback.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import sys
 from collections.abc import Sequence

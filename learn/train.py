@@ -6,6 +6,12 @@
 3. Train on everything; write weights and card to `data/model/`.
 """
 
+import signal
+
+# The other imports take a second or more: a Ctrl-C meanwhile ends the command, without a traceback.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys

@@ -8,6 +8,12 @@ GPU_MODE_CONFIG).
 
 from __future__ import annotations
 
+import signal
+
+# The other imports take a second or more: a Ctrl-C meanwhile ends the command, without a traceback.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import shutil
 import subprocess
@@ -136,7 +142,16 @@ def gaming(router: Router, config: Config) -> None:
     except BaseException:
         router.event("backend.in", config.backend)
         raise
-    print(f"gaming: {config.backend} is out of service; the GPU is free.")
+    print(f"gaming: {config.backend} is out of service{_gpu(config)}.")
+
+
+def _gpu(config: Config) -> str:
+    if config.stop.strip():
+        return "; the GPU is free"
+    return (
+        ", but its server was not stopped and keeps the GPU's memory: stop it, or write how as "
+        "`stop:` in config/gpu-mode.yaml"
+    )
 
 
 def drain(router: Router, config: Config) -> None:
@@ -288,6 +303,7 @@ def gpu_memory() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # an interrupted change is undone
     modes = {"gaming": gaming, "ml": ml, "status": show}
     if len(arguments) != 1 or arguments[0] not in modes:
         print(USAGE, file=sys.stderr)

@@ -67,7 +67,11 @@ wanted=$(stamp_for $files)
 last=${files##* }
 echo "Installing what $last names (a minute or two the first time) …"
 rm -f "$stamp"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r "$last" \
+install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
+# A pip of 2023, as Python 3.11 and 3.12 bring it, takes twice as long to choose among the files of a
+# package. Where there is no newer one to be had, it does as well.
+install 'pip>=26' >/dev/null 2>&1 || true
+install -r "$last" \
     || fail "Installing $last failed (pip's reason is above); if the network was the reason, try again: what is there already is kept."
 echo "$wanted" >"$stamp"
 [ "${1:-}" != dev ] || stamp_for requirements.txt >.venv/.requirements

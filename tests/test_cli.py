@@ -407,6 +407,15 @@ def test_an_interrupt_stops_run_however_its_caller_takes_interrupts(start, how):
     run.until_gone()
 
 
+def test_check_config_guesses_at_a_variable_that_is_not_read(bare, capsys):
+    configure(bare, **PRIMARY, PRIMARY_MODLE="x", XAI_APIKEY="k", OPENAI_API_KEY="k", MY_PORT="1")
+    assert main(["check-config"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "ai-router: PRIMARY_MODLE is not a variable of the router; did you mean PRIMARY_MODEL?",
+        "ai-router: XAI_APIKEY is not a variable of the router; did you mean XAI_API_KEY?",
+    ]
+
+
 def test_half_a_configuration_starts_no_simulator(start):
     run = start("airouter", "run", ROUTER_URL="http://127.0.0.1:9")
     assert run.process.wait(LIMIT) == 1

@@ -48,6 +48,7 @@ esac
 """
 
 
+NEW_PIP = "pip>=26"  # what is installed before anything else; of no interest to most tests
 TESTS = "-m pytest -n auto --dist loadfile --no-loadscope-reorder -m not tools"
 
 
@@ -93,7 +94,7 @@ class Checkout:
         path = self.root / "calls.txt"
         lines = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return lines
+        return [line for line in lines if not line.endswith(NEW_PIP)]
 
 
 @pytest.fixture
@@ -121,6 +122,14 @@ def test_venv_is_made_once(checkout):
     assert [call.rsplit(None, 2)[1:] for call in checkout.calls()] == [["-r", "requirements.txt"]]
     second = checkout.script("venv")
     assert (second.returncode, second.stdout, checkout.calls()) == (0, "", [])
+
+
+@pytest.mark.parametrize("fail", ["nothing", NEW_PIP])
+def test_a_newer_pip_comes_first_where_there_is_one(checkout, fail):
+    assert checkout.script("venv", FAIL=fail).returncode == 0
+    first, second = (checkout.root / "calls.txt").read_text().splitlines()
+    assert first.endswith(NEW_PIP)
+    assert second.endswith("-r requirements.txt")
 
 
 def test_dev_includes_what_the_router_needs(checkout):

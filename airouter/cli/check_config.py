@@ -7,7 +7,7 @@ from airouter.cli.embedded import nothing_configured, placeholders
 from airouter.cli.launch import Check
 from airouter.cli.summary import base_url, summary
 from airouter.errors import ConfigError
-from airouter.load_settings import load_settings
+from airouter.load_settings import load_settings, misspelt
 
 
 def check_config(check: Check) -> int:
@@ -21,6 +21,11 @@ def check_config(check: Check) -> int:
         ConfigError: neither would start; the message lists all errors.
     """
     environ = dict(os.environ)
+    for name, meant in misspelt(environ):
+        print(
+            f"ai-router: {name} is not a variable of the router; did you mean {meant}?",
+            file=sys.stderr,
+        )
     try:
         settings = load_settings(environ)
     except ConfigError as error:

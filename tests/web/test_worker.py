@@ -230,7 +230,9 @@ def test_a_worker_that_must_not_be_pinned_starts_all_the_same(
     monkeypatch.setenv("PRIMARY_URL", REFUSED)
     monkeypatch.setenv(control.VARIABLE, "/nowhere")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    before = signal.getsignal(signal.SIGINT)  # which the file changes
     conf = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    signal.signal(signal.SIGINT, before)
     monkeypatch.setattr(os, "sched_setaffinity", forbidden, raising=False)
     conf["post_fork"](None, SimpleNamespace(core=0))
 
