@@ -4,20 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.fault_cases import EITHER, ERROR, MIDDLE, TOKENS, WHOLE
+from bench.fault_cases import EITHER, ERROR, MIDDLE, TOKENS, WHOLE, Fault, refusal, status
 
 FIRST_CONTENT_S = 15.0  # within which a stream must show text, whatever its first backend does
 TOTAL_TIMEOUT_S = 300.0  # as shipped: what a silent backend costs an answer that is not streamed
 FLAP_S, FLAP_REQUESTS = 60.0, 20
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault of the simulator, switched on at one of the two tiers."""
-
-    name: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    tier: str = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +49,6 @@ class Scenario:
         return self.streamed if stream else self.plain
 
 
-def status(number: int, **more: Any) -> Fault:
-    return Fault("error_status", {"status": number, **more})
-
-
-def _refusal(code: str, message: str) -> Fault:
-    error = {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}
-    return status(400, body={"error": error})
-
-
 _CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
 _MALFORMED_BODY = status(200, body='{"choices": [{"index": 0, "message": {"content": "half')
 
@@ -103,14 +85,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("no [DONE]", (Fault("no_done"),), no_effect=True),
     Scenario(
         "context length exceeded",
-        (_refusal("context_length_exceeded", "The prompt is longer than 8192 tokens."),),
+        (refusal("context_length_exceeded", "The prompt is longer than 8192 tokens."),),
         streamed=ERROR,
         plain=ERROR,
         code="context_length_exceeded",
     ),
     Scenario(
         "content filter",
-        (_refusal("content_filter", "The content filter has refused the prompt."),),
+        (refusal("content_filter", "The content filter has refused the prompt."),),
         streamed=ERROR,
         plain=ERROR,
         code="content_filter",

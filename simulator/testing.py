@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from types import TracebackType
 from typing import Any
 
 import requests
+
+from simulator.processes import end
 
 _START_LIMIT_S = 60.0  # generous, because the machine may be busy
 _STOP_LIMIT_S = 5.0
@@ -153,30 +156,21 @@ class Simulator:
 
     def stop(self) -> int | None:
         """Stop gracefully; returns the exit status."""
-        if self._process is None:
-            return None
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        return self._ended()
+        return self._end(signal.SIGTERM)
 
     def kill(self) -> int | None:
         """Kill the process, like a crash."""
-        if self._process is None:
-            return None
-        self._process.kill()
-        return self._ended()
+        return self._end()
 
-    def _ended(self) -> int | None:
-        assert self._process is not None
-        status = self._process.wait(_STOP_LIMIT_S)
-        if self._process.stdout is not None:
+    def _end(self, *numbers: int) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        status = end(process, *numbers, limit=_STOP_LIMIT_S)
+        if process.stdout is not None:
             with contextlib.suppress(OSError):
-                self._process.stdout.close()
+                process.stdout.close()
         self._http.close()
-        self._process = None
         return status
 
     def _control(

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.options import Options
 from bench.report.before import Change, changes
 from bench.report.figures import Figure, figures_of
 from bench.report.page import page
@@ -21,29 +22,19 @@ KEPT = ("all", "peers")  # these are kept without being asked to
 _SECRETS = ("--api-key",)
 
 
-def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    about = "results as one HTML page with pictures, and as PNG files"
-    command = commands.add_parser(
-        "report",
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}. The page needs no network.",
-    )
-    command.add_argument(
-        "results",
-        nargs="*",
-        type=Path,
-        metavar="RESULT.json",
-        help="oldest first (default: the newest in logs/bench)",
-    )
-    command.add_argument(
-        "--html",
-        type=Path,
-        metavar="OUT",
-        help="where the page goes (default: beside the last result)",
-    )
-    command.add_argument(
-        "--png", type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
-    )
+ABOUT = "results as one HTML page with pictures, and as PNG files"
+DESCRIPTION = f"{ABOUT[0].upper()}{ABOUT[1:]}. The page needs no network."
+ARGUMENTS: Options = {
+    "results": dict(
+        nargs="*", type=Path, metavar="RESULT.json", help="oldest first (default: the newest in logs/bench)"
+    ),
+    "--html": dict(
+        type=Path, metavar="OUT", help="where the page goes (default: beside the last result)"
+    ),
+    "--png": dict(
+        type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
+    ),
+}  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from bench.client import Endpoint
 from bench.peers import install as installing
-from bench.peers.contender import Contender, Program, family
+from bench.peers.contender import Contender, Program
 from bench.peers.findings import Findings
 from bench.peers.gateways import MODEL, Direct
 from bench.peers.install import NotInstalled, install
 from bench.peers.run import NAMES, Plan, _names, compare
 from bench.peers.table import GOALS, MEASURES, figure, own, ratio, tables, verdict
 from bench.result import Result
-from bench.router_process import free_port
 from bench.sampling import Meter, Sampler
+from simulator.processes import family, free_port
 from simulator.testing import Simulator
 
 RELAY = """

@@ -15,7 +15,7 @@ import pytest
 from harness import until_logged
 
 from bench.client import Endpoint
-from bench.open_loop import offer
+from bench.crowd import offer
 from simulator.client import MODELS
 from simulator.testing import Simulator
 
