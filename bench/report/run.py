@@ -13,8 +13,8 @@ from rich.console import Console
 from bench.options import Options
 from bench.report.before import Change, changes
 from bench.report.figures import Figure, figures_of
-from bench.report.page import page
-from bench.report.png import NoPictures, save
+from bench.report.page import by_benchmark, page
+from bench.report.pictures import NoPictures, save
 from bench.router_process import ROOT
 
 STORE = ROOT / "logs" / "bench"
@@ -118,10 +118,7 @@ def _compared(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Change]:
     found: list[Change] = []
     seen: dict[str, list[dict[str, Any]]] = {}
     for _, document in runs:
-        own: dict[str, list[dict[str, Any]]] = {}
-        for table in document["results"]:
-            own.setdefault(str(table.get("benchmark", "")), []).append(table)
-        for benchmark, tables in own.items():
+        for benchmark, tables in by_benchmark(document).items():
             if benchmark in seen:
                 found = [change for change in found if change.benchmark != benchmark] + changes(
                     seen[benchmark], tables
@@ -132,9 +129,5 @@ def _compared(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Change]:
 
 def _figures(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Figure]:
     """Every picture of the page, the latest of each."""
-    found: dict[str, Figure] = {}
-    for _, document in runs:
-        for table in document["results"]:
-            for figure in figures_of(table):
-                found[figure.title] = figure
-    return list(found.values())
+    tables = (table for _, document in runs for table in document["results"])
+    return list({one.title: one for table in tables for one in figures_of(table)}.values())
