@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,9 @@ def prepare(root: Path, say: Say) -> None:
     """
     if not all((root / name).exists() for name in ("gunicorn.conf.py", "scripts/venv.sh")):
         raise NotInstalled(f"against: {root} is no checkout of ai-router")
-    log = root / ".venv.log"
-    try:
+    with tempfile.TemporaryDirectory(prefix="ai-router-against-") as folder:
+        log = Path(folder, "install.log")
         _one("against", ("sh", "scripts/venv.sh"), 600, root, log, say)
-    finally:
-        log.unlink(missing_ok=True)
 
 
 def _plan(name: str, folder: Path) -> _Plan:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ ARGUMENTS: Options = {
     "--png": dict(
         type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
     ),
+    "--markdown": dict(type=Path, metavar="OUT", help="write the tables as Markdown, to be kept"),
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_text(page(runs, _compared(runs)), encoding="utf-8")
     console.print(str(html), highlight=False, markup=False)
+    if args.markdown is not None:
+        args.markdown.write_text("\n".join(markdown(runs)), encoding="utf-8")
     if args.png is not None:
         try:
             for path in save(_figures(runs), args.png):
@@ -62,6 +65,22 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.print(str(why), highlight=False, markup=False)
             return 1
     return 0
+
+
+def markdown(runs: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Lines: what was run where, and its tables without the samples."""
+    for name, document in runs:
+        about = document["environment"]
+        where = f"{about.get('cores')} cores, {about.get('cpu')}, Python {about.get('python')}"
+        yield f"# {name.removesuffix('.json')}\n"
+        yield f"`{about.get('command')}`, {about.get('date')}, {where}\n"
+        for table in document["results"]:
+            yield f"## {table['title']}\n"
+            head = table["columns"]
+            for row in (head, ["---"] * len(head), *table.get("cells", ())):
+                cells = (str(cell).replace("|", "\\|") for cell in row)
+                yield f"| {' | '.join(cells)} |"
+            yield "".join(f"\n- {note}" for note in (*table["notes"], *table["broken"])) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -99,7 +118,12 @@ def write_page(result: Path, console: Console) -> None:
         -1:
     ]
     others = [path for path in newest(result.parent) if not path.name.endswith(f"-{kind}.json")]
-    run(argparse.Namespace(results=[*sorted(own + others), result], html=None, png=None), console)
+    run(
+        argparse.Namespace(
+            results=[*sorted(own + others), result], html=None, png=None, markdown=None
+        ),
+        console,
+    )
 
 
 def command_line(argv: Sequence[str]) -> str:

@@ -124,7 +124,7 @@ def test_before_and_now(tmp_path: Path) -> None:
     found = {change.what: change.percent for change in changes(before, now)}
     assert found["Requests per second: routed, 64, requests/s"] == 50
     assert found["1. Latency per route: MODERATE <b>, total p50 ms"] == 0
-    args = Namespace(results=paths, html=None, png=None)
+    args = Namespace(results=paths, html=None, png=None, markdown=None)
     assert report.run(args, Console(quiet=True)) == 0
     assert "+50.0 %" in (tmp_path / "2-all.html").read_text()
 
@@ -135,10 +135,15 @@ def test_pictures_as_files(tmp_path: Path) -> None:
         results=[written(tmp_path / "r.json", results())],
         html=tmp_path / "o.html",
         png=tmp_path / "img",
+        markdown=tmp_path / "o.md",
     )
     assert report.run(args, Console(quiet=True)) == 0
     files = list((tmp_path / "img").glob("*.png"))
     assert len(files) >= 6
+    summary = (tmp_path / "o.md").read_text()
+    assert "| at a time | requests/s |" in summary
+    assert "| routed, 64 | 1 |" in summary
+    assert "- a note & more" in summary
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
@@ -146,7 +151,8 @@ def test_nothing_to_report_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     assert (
         report.run(
-            Namespace(results=[tmp_path / "x.json"], html=None, png=None), Console(quiet=True)
+            Namespace(results=[tmp_path / "x.json"], html=None, png=None, markdown=None),
+            Console(quiet=True),
         )
         == 1
     )
