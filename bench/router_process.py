@@ -10,13 +10,12 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
 import yaml
 
-from simulator.processes import children, end, free_port, printed, spawn
+from simulator.processes import Startable, children, end, free_port, printed, spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = Path("config", "router.yaml")  # in the root
@@ -38,7 +37,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-class RouterProcess:
+class RouterProcess(Startable):
     """`with RouterProcess(folder, backends=sim.urls) as router: requests.get(router.url + "/health")`.
 
     Args:
@@ -75,7 +74,7 @@ class RouterProcess:
 
     # Life -----------------------------------------------------------------------------------------------------------
 
-    def start(self) -> RouterProcess:
+    def start(self) -> Self:
         for last in (False, False, True):
             self._launch()
             try:
@@ -132,27 +131,11 @@ class RouterProcess:
             return None
         return end(process, *(() if quick else (signal.SIGTERM, signal.SIGQUIT)))
 
-    def __enter__(self) -> RouterProcess:
-        return self if self._process is not None else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     # What it is -----------------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def workers(self) -> list[int]:

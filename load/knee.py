@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bench.slo import RouterSlo
 from bench.stats import percentile
-from load.verdict import LOCAL, OWN_PACE, Stretch, routes, shares
+from load.verdict import LOCAL, Stretch, routes, shares, totals
 
 _HOLDING = (
     "primary",
@@ -34,37 +35,24 @@ class Step:
 def steps(found: Sequence[Stretch], slo: RouterSlo) -> list[Step]:
     """The holds and steps of a run, by their load."""
     result = []
-    for stretch in sorted(
-        (s for s in found if s.phase.name in ("hold", "step")), key=lambda s: s.phase.load
-    ):
+    for stretch in (s for s in found if s.phase.name in ("hold", "step")):
         lines = [*routes(stretch, slo), *shares(stretch, slo)]
         breach = next((f"{line.slo} {line.measured}" for line in lines if line.kept is False), "")
-        everything, local = _totals(stretch), _totals(stretch, *_HOLDING)
-        if not everything:
-            breach = breach or "nothing was answered"
+        served = stretch.served()
+        whose = (totals(served), totals(stretch.served(*_HOLDING)))
+        p95, local_p95 = (percentile(times, 0.95) if times else 0.0 for times in whose)
         busy = [look.in_use for look in stretch.looks if look.in_use is not None]
-        result.append(
-            Step(
-                stretch.phase.load,
-                len(stretch.served()) / stretch.seconds,
-                percentile(everything, 0.95) if everything else 0.0,
-                len(stretch.served(*LOCAL)) / stretch.seconds,
-                percentile(local, 0.95) if local else 0.0,
-                sum(busy) / len(busy) if busy else None,
-                breach,
-            )
-        )
-    return result
+        per_s, local = len(served) / stretch.seconds, len(stretch.served(*LOCAL)) / stretch.seconds
+        mean = sum(busy) / len(busy) if busy else None
+        breach = breach or ("" if whose[0] else "nothing was answered")
+        result.append(Step(stretch.phase.load, per_s, p95, local, local_p95, mean, breach))
+    return sorted(result, key=lambda step: step.load)
 
 
 def knee(found: Sequence[Step]) -> Step | None:
     """The last step before the first breach; None when already the lowest load is outside."""
-    best = None
-    for step in sorted(found, key=lambda s: s.load):
-        if not step.kept:
-            break
-        best = step
-    return best
+    inside = list(takewhile(lambda step: step.kept, sorted(found, key=lambda s: s.load)))
+    return inside[-1] if inside else None
 
 
 def sizing(
@@ -85,7 +73,3 @@ def sizing(
 
 def _beside(configured: int | None) -> str:
     return f" (configured: {configured})" if configured else ""
-
-
-def _totals(stretch: Stretch, *chosen: str) -> list[float]:
-    return sorted(s.total for s in stretch.served(*chosen) if s.user not in OWN_PACE)

@@ -12,12 +12,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
 
-from simulator.processes import end
+from simulator.processes import Startable, end
 
 _START_LIMIT_S = 60.0  # generous, because the machine may be busy
 _STOP_LIMIT_S = 5.0
@@ -31,7 +30,7 @@ def answer_numbers(text: str) -> list[int]:
     return [int(match[1]) for word in words if (match := _NUMBERED.match(word))]
 
 
-class Simulator:
+class Simulator(Startable):
     """`with Simulator(roles=("primary",)) as sim: requests.get(sim.url("primary") + "/health")`."""
 
     def __init__(
@@ -62,7 +61,7 @@ class Simulator:
         self._http = requests.Session()
         self._http.trust_env = False
 
-    def start(self) -> Simulator:
+    def start(self) -> Self:
         root = Path(__file__).resolve().parent.parent
         self._process = subprocess.Popen(self._command, cwd=root, stdout=subprocess.PIPE, text=True)
         try:
@@ -82,22 +81,6 @@ class Simulator:
         if not line:
             raise RuntimeError(f"the simulator ended with status {process.wait(_STOP_LIMIT_S)}")
         return line
-
-    def __enter__(self) -> Simulator:
-        return self if self._process is not None else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -250,7 +250,9 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
         kept = found.high <= limit if len(ratios) >= _ENOUGH else None
         said = {None: "too few rounds", True: "yes", False: "NO"}[kept]
         if kept is False:
-            result.broken.append(f"{title}: up to {found.high:.3f} of the other's, allowed {limit:g}")
+            result.broken.append(
+                f"{title}: up to {found.high:.3f} of the other's, allowed {limit:g}"
+            )
         shown = interval(found, scale=1.0, places=3)
         result.add(
             (title, str(len(ratios)), *(number(value, digits(value)) for value in figures), shown, f"≤ {limit:g}", said),
