@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,10 @@ from numpy.typing import NDArray
 
 from airouter.routing.dense_features import leans
 from airouter.routing.text_features import encode
-from airouter.routing.text_model import (
-    Model,
-    calibration_rows,
-    rows_of,
-    save_model,
-    softmax,
-    unseen,
-)
+from airouter.routing.text_model import calibration_rows, save_model, softmax, unseen
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
-from learn.fit import Fitted, Matrix, Recipe, fit, matrix_of, multinomial, scores_of
+from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of
 from learn.measure import Bools, Floats, Truth
 from learn.recipes import CHOSEN
 from learn.thresholds import Budgets, choose
@@ -126,21 +119,6 @@ def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tupl
     return p, decided
 
 
-def build(
-    fitted: Fitted,
-    calibration: NDArray[np.float32],
-    thresholds: dict[str, float],
-    recipe: Recipe,
-    version: str,
-) -> Model:
-    table = np.concatenate((np.zeros((1, fitted.table.shape[1]), np.int8), fitted.table))
-    return Model(
-        recipe.spec, rows_of(fitted.kept, recipe.spec.bits), table, fitted.table_scale, fitted.dense, fitted.mean, fitted.scale,
-        fitted.bias, fitted.out, fitted.out_bias, calibration, fitted.seen,
-        thresholds, {"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS}, version,
-    )  # fmt: skip
-
-
 def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     prompts, faults = read_prompts()
     if faults or not prompts:
@@ -164,8 +142,12 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     calibration = calibrate(scored, truth, everything)
     thresholds = choose(calibrated(scored, calibration, everything), open_, truth, budgets)
     print("training on everything", flush=True)
-    model = build(
-        fit(matrix, targets_of(truth), everything, recipe), calibration, thresholds, recipe, version
+    model = replace(
+        fit(matrix, targets_of(truth), everything, recipe),
+        calibration=calibration,
+        thresholds=thresholds,
+        limits={"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS},
+        version=version,
     )
     save_model(model, out)
     written = card.write(

@@ -95,15 +95,6 @@ def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line
     return tables
 
 
-def breaches(tables: Iterable[tuple[str, list[Line]]]) -> list[str]:
-    return [
-        f"{title}: {line.slo} {line.measured}, allowed {line.limit}"
-        for title, lines in tables
-        for line in lines
-        if line.kept is False
-    ]
-
-
 # One stretch ---------------------------------------------------------------------------------------------------------
 
 
