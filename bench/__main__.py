@@ -47,7 +47,8 @@ class Command:
     """One benchmark.
 
     Args:
-        family: what it measures: a stand (then `run` takes it, and `used` is its profile); a chain of tiers of its own,
+        family: what it measures: a stand (then `run` takes it, and `used` is its profile); a chain
+        of tiers of its own,
             because it breaks what it measures; whatever it brings itself; single endpoints.
     """
 
@@ -64,36 +65,45 @@ class Command:
         return f"{self.about[0].upper()}{self.about[1:].rstrip('.?')}.{more}"
 
 
-_AB: dict[str, Any] = dict(metavar="WHAT=A,B", help="instead: speculation=on,off or tier=A,B side by side, paired differences")  # fmt: skip
+_AB: dict[str, Any] = dict(metavar="WHAT=A,B",
+    help="instead: speculation=on,off or tier=A,B side by side, paired differences")  # fmt: skip
 # `all` runs those that are no "endpoint", but for `peers`, in this order.
 COMMANDS: dict[str, Command] = {
     "routing": Command(
-        "stand", routing.run, "every route, the models, long context, streaming, the price of deciding",
+        "stand", routing.run,
+        "every route, the models, long context, streaming, the price of deciding",
         routing.PROFILE, {"--ab": _AB},
     ),
     "overhead": Command(
         "stand", overhead.run, "what the router adds to one request at a time", overhead.PROFILE
     ),
     "streams": Command(
-        "stand", streams.run, "many streams at once: completeness, gaps, CPU, memory", streams.PROFILE
+        "stand", streams.run, "many streams at once: completeness, gaps, CPU, memory",
+        streams.PROFILE
     ),
     "throughput": Command(
-        "stand", throughput.run, "requests per second at 16, 64 and 256 at a time", throughput.PROFILE
+        "stand", throughput.run, "requests per second at 16, 64 and 256 at a time",
+        throughput.PROFILE
     ),
     "profile": Command(
-        "stand", profile.run, "where a request's time goes inside the router, stage by stage", profile.PROFILE
+        "stand", profile.run, "where a request's time goes inside the router, stage by stage",
+        profile.PROFILE
     ),
     "faults": Command(
-        "chain", faults.run, "every fault of the simulator, streaming and not: what the client gets, who was asked"
+        "chain", faults.run,
+        "every fault of the simulator, streaming and not: what the client gets, who was asked"
     ),
     "scorecard": Command(
-        "chain", scorecard.run, "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
+        "chain", scorecard.run,
+        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
     ),
     "failover": Command(
-        "chain", failover.run, "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
+        "chain", failover.run,
+        "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
     ),
     "operations": Command(
-        "chain", operations.run, "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
+        "chain", operations.run,
+        "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
     ),
     "overload": Command(
         "chain", overload.run,
@@ -115,11 +125,13 @@ COMMANDS: dict[str, Command] = {
         "every LLM_*_URL against its service levels: cold, one by one, several at a time",
     ),
     "calibrate": Command(
-        "endpoint", calibrate.run, "service levels of the endpoints from measurement: (base + RTT) × margin",
+        "endpoint", calibrate.run,
+        "service levels of the endpoints from measurement: (base + RTT) × margin",
         arguments=calibrate.ARGUMENTS,
     ),
     "baseline": Command(
-        "endpoint", baseline.run, "keep the endpoints' figures, compare with the last ones, show them as Markdown",
+        "endpoint", baseline.run,
+        "keep the endpoints' figures, compare with the last ones, show them as Markdown",
         arguments=baseline.ARGUMENTS,
     ),
     "due": Command(
@@ -133,13 +145,15 @@ _MEASURING: options.Options = {
         type=Path, metavar="DIR", help="its LOG_DIR, for the stages' figures from its session files"
     ),
     "--samples": dict(
-        type=options.POSITIVE, metavar="N", help="samples per row (or pairs, streams, seconds per level)"
+        type=options.POSITIVE, metavar="N",
+        help="samples per row (or pairs, streams, seconds per level)"
     ),
     "--quick": dict(
         action="store_true", help="tiny counts on the fast profile: does it work, not how well"
     ),
     "--profile": dict(
-        choices=("fast", "homelab"), help="the simulator's timing; each benchmark has its own default"
+        choices=("fast", "homelab"),
+        help="the simulator's timing; each benchmark has its own default"
     ),
     "--tiers": dict(
         metavar="LIST",

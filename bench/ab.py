@@ -1,6 +1,8 @@
-"""Two configurations of the router side by side: the same request to both in random order, and the differences within the pairs.
+"""Two configurations of the router side by side: the same request to both in random order, and the
+differences within the pairs.
 
-Pairs tell small differences that two runs one after the other would not: whatever the machine does, it does to both.
+Pairs tell small differences that two runs one after the other would not: whatever the machine does,
+it does to both.
 """
 
 from collections.abc import Callable
@@ -32,7 +34,8 @@ class Sides:
 
 
 def sides(text: str) -> Sides:
-    """From the command line: `speculation=on,off`, or `tier=learned,one_token` (rules, then that tier alone).
+    """From the command line: `speculation=on,off`, or `tier=learned,one_token` (rules, then that
+    tier alone).
 
     Raises:
         Unavailable: it is neither.
@@ -85,7 +88,8 @@ def run(
 
             found = sampler.collect(
                 Pair(of(0), of(1)).take, wanted if name else 2, budget=BUDGET_S if name else 10,
-                at_least=at_least if name else 1, name=name or "warm-up", expected=_time_for(each, wanted),
+                at_least=at_least if name else 1, name=name or "warm-up", expected=_time_for(each,
+                wanted),
             )  # fmt: skip
             if name and (found.values or found.failures):
                 _add(result, name, found)

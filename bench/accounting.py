@@ -1,4 +1,5 @@
-"""Whether what the router says about its failovers (headers, session files, metrics) is what its backends have seen."""
+"""Whether what the router says about its failovers (headers, session files, metrics) is what its
+backends have seen."""
 
 import time
 from collections import Counter
@@ -15,7 +16,8 @@ from bench.stand import session
 _WAIT_S = 5.0
 _REQUESTS = "airouter_requests_total"
 
-# One request each: what is wrong meanwhile. A failure is followed by a success, so that no tier is set aside.
+# One request each: what is wrong meanwhile. A failure is followed by a success, so that no tier is
+# set aside.
 _CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
 STEPS: tuple[tuple[str, tuple[Fault, ...]], ...] = (
     ("nothing fails", ()),
@@ -35,7 +37,8 @@ def account(
     """Ask once for each step.
 
     Returns:
-        The answers, how many requests each tier has seen, and a sentence for each thing that the router says otherwise
+        The answers, how many requests each tier has seen, and a sentence for each thing that the
+        router says otherwise
         than it was.
     """
     total: Counter[str] = Counter()
@@ -67,9 +70,11 @@ def account(
 
 
 def contradictions(answer: Answer, record: Mapping[str, Any], seen: Mapping[str, int]) -> list[str]:
-    """What of an answer's headers and its record disagrees with the requests that each tier has seen. Pure."""
+    """What of an answer's headers and its record disagrees with the requests that each tier has
+    seen. Pure."""
     told = Counter(attempt.partition(":")[0] for attempt in record["attempts"])
-    # A stream's headers are out before it is continued, so they hold the first of the record's attempts.
+    # A stream's headers are out before it is continued, so they hold the first of the record's
+    # attempts.
     header, attempts = answer.headers.get("x-router-attempts", ""), ", ".join(record["attempts"])
     backend, served = answer.headers.get("x-router-backend"), answer.status == 200
     errors = not served or any(

@@ -1,4 +1,5 @@
-"""Baselines of the endpoints: kept, compared with the last one, and shown as the Markdown table of a document."""
+"""Baselines of the endpoints: kept, compared with the last one, and shown as the Markdown table of
+a document."""
 
 import argparse
 
@@ -19,7 +20,8 @@ _SAVED = ("endpoint", "model there", "n", "P50 ms", "P95 ms", "P99 ms", "mean ms
 _COMPARED = ("endpoint", "", "last ms", "now ms", "difference ms", "verdict")
 ARGUMENTS: Options = {
     "action": dict(
-        choices=("save", "compare", "table"), help="measure and keep; measure and compare; show what is kept"
+        choices=("save", "compare", "table"),
+        help="measure and keep; measure and compare; show what is kept"
     )
 }  # fmt: skip
 
@@ -105,7 +107,8 @@ def _compare(result: Result, records: list[Record], kept: dict[str, list[Record]
             verdict = "slower" if higher.low > 0 else "faster" if higher.high < 0 else "the same"
             times = (ms(percentile(seconds, q)) for seconds in (last.seconds, now.seconds))
             result.add(
-                (now.endpoint, name, *times, interval(higher), verdict), quantile=name, difference_s=higher, last_date=last.date
+                (now.endpoint, name, *times, interval(higher), verdict), quantile=name,
+                difference_s=higher, last_date=last.date
             )  # fmt: skip
             if verdict == "slower":
                 result.broken.append(

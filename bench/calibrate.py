@@ -1,4 +1,5 @@
-"""Service levels from measurement: threshold = (base + RTT) × margin, rounded; kept with the state of the hardware."""
+"""Service levels from measurement: threshold = (base + RTT) × margin, rounded; kept with the state
+of the hardware."""
 
 import argparse
 import math
@@ -14,11 +15,13 @@ from bench.slo import CalibrationRule
 from bench.stats import percentile, summarise
 
 _COLUMNS = (
-    "endpoint", "model there", "n", "P50 ms", "P95 ms", "P99 ms", "RTT ms", "base", "threshold ms", "level now", "embeddings/s",
+    "endpoint", "model there", "n", "P50 ms", "P95 ms", "P99 ms", "RTT ms", "base", "threshold ms",
+    "level now", "embeddings/s",
     "floor",
 )  # fmt: skip
 ARGUMENTS: Options = {
-    "--base": dict(choices=("p95", "p99"), help="what the threshold is made of (default: the profile's)"),
+    "--base": dict(choices=("p95", "p99"),
+    help="what the threshold is made of (default: the profile's)"),
     "--dry-run": dict(action="store_true", help="do not keep the result"),
 }  # fmt: skip
 
@@ -34,7 +37,8 @@ def threshold_ms(base_ms: float, rtt_ms: float, rule: CalibrationRule) -> float:
 
 
 def floor_per_s(measured: float, rule: CalibrationRule) -> float:
-    """What a rate may fall to: the margin the other way round. A rate below one step is not rounded: zero would promise nothing."""
+    """What a rate may fall to: the margin the other way round. A rate below one step is not
+    rounded: zero would promise nothing."""
     allowed, step = measured / rule.margin, rule.round_embeddings
     return nearest(allowed, step) if allowed >= step / 2 else allowed
 
@@ -97,7 +101,8 @@ def _row(
     rest = (number(value, 0) for value in (threshold, now, rate, floor))
     table.add(
         (subject.name, subject.served, str(found.n), *times, base.upper(), *rest),
-        latency_s=found, rtt_s=rtt, base=base, threshold_ms=threshold, embeddings_per_s=rate, floor_per_s=floor,
+        latency_s=found, rtt_s=rtt, base=base, threshold_ms=threshold, embeddings_per_s=rate,
+        floor_per_s=floor,
         hardware=each.hardware, hardware_state=each.state, model=each.model,
     )  # fmt: skip
     return each

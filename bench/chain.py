@@ -1,4 +1,5 @@
-"""A chain of simulated tiers with a router before it, which a benchmark may break: each tier is a process of its own."""
+"""A chain of simulated tiers with a router before it, which a benchmark may break: each tier is a
+process of its own."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,8 @@ _RECOVERY_LIMIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A backend's name, the simulator's role that plays it, its model, its own settings in the router's configuration, and
+    """A backend's name, the simulator's role that plays it, its model, its own settings in the
+    router's configuration, and
     the simulator's settings for it."""
 
     name: str
@@ -61,7 +63,7 @@ class Chain:
         for _ in range(3):  # connections, code paths, the models' names
             self.ask("Hello.")
 
-    # Breaking and mending -------------------------------------------------------------------------------------------
+    # Breaking and mending -------------------------------------------------------------------------
 
     def fault(self, name: str, fault: str, **params: Any) -> None:
         self.simulators[name].fault(self.tiers[name].role, fault, **params)
@@ -112,7 +114,7 @@ class Chain:
             time.sleep(0.02)
         raise Failure(f"a tier does not come back: {self.router.stats()['backends']}")
 
-    # Asking ---------------------------------------------------------------------------------------------------------
+    # Asking ---------------------------------------------------------------------------------------
 
     def direct(self, name: str) -> Endpoint:
         return Endpoint.of(self.simulators[name].url(self.tiers[name].role))

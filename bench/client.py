@@ -1,6 +1,8 @@
-"""The HTTP client of everything that measures: prepared bytes out, httptools in, and a note of when each piece came.
+"""The HTTP client of everything that measures: prepared bytes out, httptools in, and a note of when
+each piece came.
 
-Blocking here, in one thread; `bench.crowd` has many connections at a time and reads answers by the same `Reading`.
+Blocking here, in one thread; `bench.crowd` has many connections at a time and reads answers by the
+same `Reading`.
 """
 
 import re
@@ -149,7 +151,7 @@ class Answer:
         parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
         return "".join(part.get("content") or "" for part in parts)
 
-    # Its pace --------------------------------------------------------------------------------------------------------
+    # Its pace -------------------------------------------------------------------------------------
 
     @property
     def chunks(self) -> list[float]:
@@ -160,7 +162,8 @@ class Answer:
 
     @property
     def first_content(self) -> float | None:
-        """Seconds until there was text to read: all of it in a whole answer; None when none came."""
+        """Seconds until there was text to read: all of it in a whole answer; None when none
+        came."""
         if not self.streamed:
             return self.seconds if self.text else None
         return next(iter(self.chunks), None)
@@ -187,16 +190,6 @@ class Answer:
         done = "with" if self.done else "without"
         what = self.problem or f"{len(self.chunks)} chunks, {done} [DONE]"
         return f"status {self.status}, {what}"
-
-
-def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in pairwise(times)]
-
-
-def lateness(times: list[float], interval: float) -> list[float]:
-    """How much later than a steady beat each came; the most punctual one sets the beat."""
-    offsets = [at - i * interval for i, at in enumerate(times)]
-    return [offset - min(offsets) for offset in offsets]
 
 
 def _event(payload: bytes) -> Any:
@@ -266,7 +259,8 @@ class Reading:
 
 
 class Connection:
-    """One kept-alive connection for one thread. One that the server closed while idle is opened anew, once.
+    """One kept-alive connection for one thread. One that the server closed while idle is opened
+    anew, once.
 
     Args:
         timeout: seconds for the whole of each request.
@@ -398,16 +392,3 @@ def ask(endpoint: Endpoint, body: dict[str, Any], limit: float, path: str = CHAT
     """One request on a connection of its own, under one limit for all of it."""
     with Connection(endpoint, timeout=limit) as connection:
         return connection.ask(endpoint.wire(path, body, close=True))
-
-
-def first_model(endpoint: Endpoint, timeout: float = 10.0) -> str:
-    """The name of the first model at /v1/models.
-
-    Raises:
-        Failure: there is none.
-    """
-    with Connection(endpoint, timeout) as connection:
-        data = connection.checked(endpoint.wire("/v1/models", None)).json().get("data")
-    if not data:
-        raise Failure("no model at /v1/models")
-    return str(data[0]["id"])

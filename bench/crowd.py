@@ -1,4 +1,5 @@
-"""Many connections at a time, from one thread: as fast as they are answered, at a fixed rate, or many streams at once."""
+"""Many connections at a time, from one thread: as fast as they are answered, at a fixed rate, or
+many streams at once."""
 
 import asyncio
 import time
@@ -27,7 +28,8 @@ class _Link(asyncio.Protocol):
         self._transport = transport
 
     def send(self, wire: bytes) -> "asyncio.Future[str]":
-        """Send a request. What comes of it: why there is no whole answer, empty when there is one."""
+        """Send a request. What comes of it: why there is no whole answer, empty when there is
+        one."""
         self._end = asyncio.get_running_loop().create_future()
         self.reading = Reading()
         self._transport.write(wire)
@@ -94,7 +96,8 @@ async def _carry(
 
 @dataclass(slots=True)
 class Load:
-    """Seconds per answered request, and what failed. Requests still under way at the end count as neither."""
+    """Seconds per answered request, and what failed. Requests still under way at the end count as
+    neither."""
 
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
@@ -103,11 +106,13 @@ class Load:
 
 
 def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: float) -> Load:
-    """So many users who ask again as soon as they are answered: `warm_up` seconds that do not count, then `seconds`."""
+    """So many users who ask again as soon as they are answered: `warm_up` seconds that do not
+    count, then `seconds`."""
     load = Load()
 
     async def user(idle: list[_Link]) -> None:
-        # A connection that the server closes (gunicorn may, under load) is opened again, as any client would.
+        # A connection that the server closes (gunicorn may, under load) is opened again, as any
+        # client would.
         while True:
             reading, problem = await _carry(endpoint, wire, idle)
             if not problem and reading.status == 200:
@@ -146,9 +151,11 @@ def offer(
     limit: float,
     progress: Callable[[float], None] | None = None,
 ) -> list[Answer]:
-    """Offer `rate` requests a second, evenly spaced, whether or not earlier ones have been answered: what overload is.
+    """Offer `rate` requests a second, evenly spaced, whether or not earlier ones have been
+    answered: what overload is.
 
-    An answer's `seconds` count from when its request was due, so that a client that falls behind does not hide it.
+    An answer's `seconds` count from when its request was due, so that a client that falls behind
+    does not hide it.
 
     Args:
         limit: seconds within which each must be answered.

@@ -1,4 +1,5 @@
-"""One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable, cold, one by one, at once."""
+"""One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable,
+cold, one by one, at once."""
 
 import os
 import socket
@@ -10,10 +11,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.client import EMBEDDINGS, Connection, Endpoint, Failure, first_model
+from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
 from bench.result import Samples
 from bench.sampling import Sampler
 from bench.slo import EndpointProfile, EndpointSlo, Method
+from bench.stand import first_model
 from bench.stats import percentile
 from simulator.testing import Simulator
 
@@ -28,7 +30,8 @@ ROLES = ("primary", "embedding")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One request, in seconds: what the profile measures, and tokens (embeddings) per second where that is known."""
+    """One request, in seconds: what the profile measures, and tokens (embeddings) per second where
+    that is known."""
 
     seconds: float
     rate: float | None = None
@@ -93,7 +96,7 @@ class Subject:
             return text
         return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": _PIXEL}}]
 
-    # What the profile wants to know ---------------------------------------------------------------------------------
+    # What the profile wants to know ---------------------------------------------------------------
 
     def cold(self) -> tuple[float, float]:
         """Seconds of the first request on a fresh client, and the mean of warm ones."""
@@ -121,7 +124,8 @@ class Subject:
             )
 
     def sweep(self) -> dict[int, list[float]]:
-        """Seconds of each request by the number of clients at a time; each client sends its requests one after the other."""
+        """Seconds of each request by the number of clients at a time; each client sends its
+        requests one after the other."""
         return {level: self._at_once(level) for level in self.method.sweep}
 
     def _at_once(self, level: int) -> list[float]:
@@ -139,7 +143,8 @@ class Subject:
             return [seconds for found in pool.map(work, range(level)) for seconds in found]
 
     def round_trip(self, count: int = 20) -> float:
-        """Median seconds of opening a TCP connection: one way there and back, and next to no work."""
+        """Median seconds of opening a TCP connection: one way there and back, and next to no
+        work."""
         return percentile([_connect_s(self.endpoint) for _ in range(count)], 0.5)
 
     def version(self) -> str | None:
@@ -162,7 +167,8 @@ def _connect_s(endpoint: Endpoint) -> float:
 
 
 def reach(endpoint: Endpoint) -> str:
-    """The name of the first model of a server that is up: its /health is 200, or it lists its models.
+    """The name of the first model of a server that is up: its /health is 200, or it lists its
+    models.
 
     Raises:
         Failure: it is not.
@@ -174,14 +180,15 @@ def reach(endpoint: Endpoint) -> str:
     return first_model(endpoint, _REACH_S)
 
 
-# Which endpoints there are -------------------------------------------------------------------------------------------
+# Which endpoints there are ------------------------------------------------------------------------
 
 
 @contextmanager
 def subjects(
     profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> Iterator[dict[str, Subject | str]]:
-    """All endpoints of a profile; a sentence is why one cannot be measured. Where none is configured the simulator stands
+    """All endpoints of a profile; a sentence is why one cannot be measured. Where none is
+    configured the simulator stands
     in for each of them."""
     with ExitStack() as stack:
         stand_in = (

@@ -1,4 +1,5 @@
-"""What the commands about endpoints have in common: their options, the profile these choose, and its endpoints one by one."""
+"""What the commands about endpoints have in common: their options, the profile these choose, and
+its endpoints one by one."""
 
 import argparse
 import os
@@ -22,17 +23,24 @@ ABOUT = (
     "where none is set the simulator stands in."
 )
 OPTIONS: Options = {
-    "--slo": dict(default=DEFAULT_ENDPOINTS, metavar="NAME", help="the profile: 000, 001 or a file (default: 001)"),
-    "--endpoint": dict(action="append", metavar="NAME", help="only this endpoint of the profile; may be repeated"),
-    "--samples": dict(type=number(1, 100_000), metavar="N", help="requests to measure (default: the profile's)"),
+    "--slo": dict(default=DEFAULT_ENDPOINTS, metavar="NAME",
+    help="the profile: 000, 001 or a file (default: 001)"),
+    "--endpoint": dict(action="append", metavar="NAME",
+    help="only this endpoint of the profile; may be repeated"),
+    "--samples": dict(type=number(1, 100_000), metavar="N",
+    help="requests to measure (default: the profile's)"),
     "--warm-up": dict(
-        type=number(0, 100_000), metavar="N", help="requests before them that do not count (default: the profile's)"
+        type=number(0, 100_000), metavar="N",
+        help="requests before them that do not count (default: the profile's)"
     ),
     "--quick": dict(action="store_true", help="five samples: does it work, not how well"),
     "--json": dict(type=Path, metavar="OUT", help="write the results to this file as well"),
-    "--api-key": dict(default=os.environ.get("API_KEY") or None, help="the endpoints' key (better: API_KEY)"),
-    "--environment": dict(default=_ENVIRONMENT, metavar="NAME", help=f"adjusts the levels; here: {_ENVIRONMENT}"),
-    "--store": dict(type=Path, default=STORE, metavar="DIR", help="where measurements are kept (default logs/slo)"),
+    "--api-key": dict(default=os.environ.get("API_KEY") or None,
+    help="the endpoints' key (better: API_KEY)"),
+    "--environment": dict(default=_ENVIRONMENT, metavar="NAME",
+    help=f"adjusts the levels; here: {_ENVIRONMENT}"),
+    "--store": dict(type=Path, default=STORE, metavar="DIR",
+    help="where measurements are kept (default logs/slo)"),
 }  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The endpoints of a profile against their service levels: cold, one request at a time, several at a time."""
+"""The endpoints of a profile against their service levels: cold, one request at a time, several at
+a time."""
 
 import argparse
 
@@ -11,7 +12,8 @@ from bench.slo import Percentiles
 from bench.stats import percentile, summarise
 
 _LEVELS = (
-    "endpoint", "model there", "n", "cold ms", "× warm", "P50 ms", "P95 ms", "P99 ms", "mean ms", "tok/s P50", "P95 / P99 allowed",
+    "endpoint", "model there", "n", "cold ms", "× warm", "P50 ms", "P95 ms", "P99 ms", "mean ms",
+    "tok/s P50", "P95 / P99 allowed",
     "verdict",
 )  # fmt: skip
 _SWEEP = ("endpoint", "clients", "P50 ms", "P95 ms", "× P95 of one", "expected", "")
@@ -63,7 +65,8 @@ def _one(
     table.add(
         (
             subject.name, subject.served, str(found.n), ms(cold), number(cold / warm), *times, rate,
-            _allowed(subject.slo.latency_ms, factor), "MISSED" if missed else "kept" if limits else "no level",
+            _allowed(subject.slo.latency_ms, factor),
+            "MISSED" if missed else "kept" if limits else "no level",
         ),
         latency_s=found, cold_s=cold, warm_s=warm, failures=timings.failures, kept=not missed,
     )  # fmt: skip
@@ -92,6 +95,7 @@ def _at_once(subject: Subject, table: Result) -> None:
         said = "better" if times < low else "as expected" if times <= high else "worse"
         span = f"{low:g} … {high:g}" if clients in expected else NOTHING
         table.add(
-            (subject.name, str(clients), *spread(found, "p50", "p95"), number(times, 2), span, said if clients > 1 else ""),
+            (subject.name, str(clients), *spread(found, "p50", "p95"), number(times, 2), span,
+            said if clients > 1 else ""),
             clients=clients, latency_s=found, multiplier=times,
         )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Where something was measured, and what processes cost: CPU and memory from /proc, the GPU from nvidia-smi."""
+"""Where something was measured, and what processes cost: CPU and memory from /proc, the GPU from
+nvidia-smi."""
 
 import os
 import platform
@@ -56,7 +57,8 @@ def cpu_seconds(pids: Iterable[int]) -> float | None:
 
 
 def pss_mb(pids: Iterable[int]) -> float | None:
-    """Proportional memory of these processes in MB: shared pages are divided among who shares them."""
+    """Proportional memory of these processes in MB: shared pages are divided among who shares
+    them."""
     total, seen = 0, False
     for pid in pids:
         with suppress(OSError):

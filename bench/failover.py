@@ -1,4 +1,5 @@
-"""What the reference document's acceptance criteria ask of a failover chain (NFR65 to NFR69), on three simulated tiers."""
+"""What the reference document's acceptance criteria ask of a failover chain (NFR65 to NFR69), on
+three simulated tiers."""
 
 import argparse
 import json
@@ -24,7 +25,8 @@ ADDED_FIRST_S, ADDED_FOLLOWING_S = 0.1, 0.05
 NFR65_S, NFR66_S = 5.0, 0.1
 AT_ONCE = 20
 COLUMNS = (
-    "what happened to the first tier", "n (found by request)", "next tier alone ms", "first request ms", "added ms",
+    "what happened to the first tier", "n (found by request)", "next tier alone ms",
+    "first request ms", "added ms",
     "following: added ms", "p95 ms", "back after s",
 )  # fmt: skip
 _LIMITS = {
@@ -99,14 +101,16 @@ class _Failover:
         self._cloud()
         self._readiness()
 
-    # NFR66 ----------------------------------------------------------------------------------------------------------
+    # NFR66 ----------------------------------------------------------------------------------------
 
     def _overhead(self) -> None:
-        """Direct and routed in pairs; the tier answers at once, so that its own time does not blur the difference."""
+        """Direct and routed in pairs; the tier answers at once, so that its own time does not blur
+        the difference."""
         where = self._chain
         where.configure("vllm", ttft_ms=0, ttft_nonstream_ms=0, tps=0)
         stand = Stand(
-            where.endpoint, where.direct("vllm"), "fast", "ai-router", "vllm-qwen", None, where.router.pid
+            where.endpoint, where.direct("vllm"), "fast", "ai-router", "vllm-qwen", None,
+            where.router.pid
         )  # fmt: skip
         pairs = 60 if self._quick else None
         self.results = overhead.run(stand, self._sampler, pairs, self._quick)
@@ -116,11 +120,12 @@ class _Failover:
             added: Interval | None = rows.get(f"{what}: added", {}).get("p50_s")
             if added is not None:
                 self.promises.check(
-                    f"NFR66 {what}: added by the router, median", "< 100 ms; ours < 10 ms", interval(added, " ms"),
+                    f"NFR66 {what}: added by the router, median", "< 100 ms; ours < 10 ms",
+                    interval(added, " ms"),
                     added.high < NFR66_S / 10, interval_s=added,
                 )  # fmt: skip
 
-    # NFR65 ----------------------------------------------------------------------------------------------------------
+    # NFR65 ----------------------------------------------------------------------------------------
 
     def _fails(
         self,
@@ -156,10 +161,12 @@ class _Failover:
         said = {one: interval(one, " ms") for one in (first, later, worst)}
         self.table.add(
             (
-                what, f"{len(firsts)} ({tried})", ms(base), ms(base + first.value), said[first], said[later], ms(worst.value),
+                what, f"{len(firsts)} ({tried})", ms(base), ms(base + first.value), said[first],
+                said[later], ms(worst.value),
                 f"{longest:.2f} at most",
             ),
-            n=len(firsts), found_out_by_request=tried, next_tier_s=base, added_first_s=first, added_following_s=later,
+            n=len(firsts), found_out_by_request=tried, next_tier_s=base, added_first_s=first,
+            added_following_s=later,
             added_following_p95_s=worst, back_s=backs, first_s=firsts,
         )  # fmt: skip
         allowed = self._cooldown + 2 * PROBE_S
@@ -195,7 +202,8 @@ class _Failover:
         raise Failure("the first tier is up, but gets no requests")
 
     def _one_probe(self) -> None:
-        """While it is cooling, then half-open, a crowd arrives at once: one of them may try it, the others must not wait for it."""
+        """While it is cooling, then half-open, a crowd arrives at once: one of them may try it, the
+        others must not wait for it."""
         self._sampler.meter.row("half-open: one probe", 4)
         where, most = self._chain, 0
         for _ in range(1 if self._quick else 3):
@@ -212,7 +220,7 @@ class _Failover:
         said = f"probes at a time when {AT_ONCE} requests come to a half-open tier"
         self.promises.count(said, most, 1)
 
-    # NFR67 ----------------------------------------------------------------------------------------------------------
+    # NFR67 ----------------------------------------------------------------------------------------
 
     def _classification(self) -> None:
         """A document is filed by the second tier: its JSON comes through unchanged."""
@@ -240,7 +248,7 @@ class _Failover:
             "NFR67 classification JSON valid on the second tier", valid, wanted, wanted
         )
 
-    # NFR68 ----------------------------------------------------------------------------------------------------------
+    # NFR68 ----------------------------------------------------------------------------------------
 
     def _cloud(self) -> None:
         """Who is asked when: the cloud only when both local tiers have failed or cool."""
@@ -270,7 +278,7 @@ class _Failover:
         self.promises.check(what, "0", said, not any(early.values()), calls=early)
         self.promises.count("NFR68 answered by the cloud when both are down", served, n, n)
 
-    # NFR69 ----------------------------------------------------------------------------------------------------------
+    # NFR69 ----------------------------------------------------------------------------------------
 
     def _readiness(self) -> None:
         self._sampler.meter.row("readiness", 1)
@@ -279,6 +287,7 @@ class _Failover:
             samples = [connection.get("/health/readiness").seconds for _ in looks]
         median, p95 = bootstrap(samples, (0.5, 0.95))
         self.promises.check(
-            "NFR69 /health/readiness, median", "2–3 ms (reference figure)", f"{interval(median, ' ms')}, p95 {ms(p95.value)}",
+            "NFR69 /health/readiness, median", "2–3 ms (reference figure)",
+            f"{interval(median, ' ms')}, p95 {ms(p95.value)}",
             median.value <= 0.003, interval_s=median, p95_s=p95,
         )  # fmt: skip

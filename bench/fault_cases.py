@@ -1,4 +1,5 @@
-"""The cases of `./Benchmark faults`: every fault of the simulator, what it is done to, and what the client must get."""
+"""The cases of `./Benchmark faults`: every fault of the simulator, what it is done to, and what the
+client must get."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ def refusal(code: str, message: str = "") -> Fault:
 class Case:
     """One fault of the first tier. `streamed` and `plain`: what the client must get.
 
-    `second`: the kind of the next tier (a vllm can continue a cut stream, an ollama cannot). `everywhere`: all tiers have it.
+    `second`: the kind of the next tier (a vllm can continue a cut stream, an ollama cannot).
+    `everywhere`: all tiers have it.
     """
 
     name: str
@@ -118,7 +120,8 @@ CASES: tuple[Case, ...] = (
     Case("merged", "merged", only="stream"),
     Case("comments", "keepalive_comments", only="stream"),
     Case("finish with content", "finish_in_content_chunk", only="stream"),
-    # a second tier that cannot continue: what was begun ends with an honest error, unless the first can go on
+    # a second tier that cannot continue: what was begun ends with an honest error, unless the first
+    # can go on
     Case("refuse, then ollama", "refuse", second="ollama"),
     Case("stall, then ollama", "stall", {"after_chunks": MIDDLE}, streamed=ERROR, second="ollama"),
     Case("cut, then ollama", "cut", {"after_chunks": MIDDLE}, streamed=EITHER, second="ollama"),

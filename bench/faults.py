@@ -1,4 +1,5 @@
-"""Every fault of the simulator, streaming and not, against a chain of two tiers: what the client gets, and who was asked."""
+"""Every fault of the simulator, streaming and not, against a chain of two tiers: what the client
+gets, and who was asked."""
 
 import argparse
 
@@ -12,9 +13,11 @@ from bench.sampling import Sampler
 WORDS = TOKENS - 8  # an answer's first eight tokens are its heading
 LIMIT_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs
 GAP_S = 1.0
-COLUMNS = ("fault of the first tier", "mode", "outcome", "promised", "1st saw", "2nd saw", "s", "gap ms", "ok")  # fmt: skip
+COLUMNS = ("fault of the first tier", "mode", "outcome", "promised", "1st saw", "2nd saw", "s",
+    "gap ms", "ok")  # fmt: skip
 
-# Short limits, so that a run takes a minute; what is compared is what comes out, not how long the limits are.
+# Short limits, so that a run takes a minute; what is compared is what comes out, not how long the
+# limits are.
 _LIMITS = {
     "connect_timeout": 1, "first_byte_timeout": 0.6, "idle_timeout": 0.6, "total_timeout": 2,
     "allowed_fails": 1, "cooldown": 0.2, "breaker_fails": 5, "breaker_reset": 0.5,
@@ -98,7 +101,8 @@ class _Card(Card):
             self._gaps[case.name] = answer.gap
         gap = answer.gap if stream and answer.arrivals else None
         self.table.add(
-            (case.name, shown, str(outcome), promised, str(first), str(second), f"{answer.seconds:.2f}",
+            (case.name, shown, str(outcome), promised, str(first), str(second),
+            f"{answer.seconds:.2f}",
              ms(gap, 0) if gap is not None else NOTHING, "yes" if kept else "NO"),
             fault=case.fault, params=dict(case.params), mode=mode,
             effective=shown == mode, outcome=str(outcome), promised=promised, first_saw=first,
@@ -111,12 +115,14 @@ class _Card(Card):
         found = Promises("faults", "What was promised")
         self.judge(found)
         found.check(
-            "not rescued though the next tier can, or not as promised", "0", ", ".join(self._missed) or "0", not self._missed
+            "not rescued though the next tier can, or not as promised", "0",
+            ", ".join(self._missed) or "0", not self._missed
         )  # fmt: skip
         if self._gaps:
             longest = max(self._gaps, key=self._gaps.__getitem__)
             found.check(
-                "gap in a stream that was cut and continued", f"≤ {GAP_S:g} s", f"{ms(self._gaps[longest])} ms ({longest})",
+                "gap in a stream that was cut and continued", f"≤ {GAP_S:g} s",
+                f"{ms(self._gaps[longest])} ms ({longest})",
                 self._gaps[longest] <= GAP_S, gaps_s=self._gaps,
             )  # fmt: skip
         if self.stopped:

@@ -1,4 +1,5 @@
-"""Cost over history: is a router that has served for weeks, or a conversation that goes on for hours, slower than a fresh one?"""
+"""Cost over history: is a router that has served for weeks, or a conversation that goes on for
+hours, slower than a fresh one?"""
 
 import argparse
 import os
@@ -53,7 +54,8 @@ class _Line:
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
-    """Three routers before one backend, asked in turn: a fresh one, one with its folder full, one with its cache full."""
+    """Three routers before one backend, asked in turn: a fresh one, one with its folder full, one
+    with its cache full."""
     sessions, decisions = (QUICK_SESSIONS, QUICK_DECISIONS) if args.quick else (SESSIONS, DECISIONS)
     turns = args.samples or (QUICK_TURNS if args.quick else TURNS_OF_MEASUREMENT)
     asking = 3 if args.quick else BUDGET_S
@@ -151,7 +153,8 @@ def _fill(
 
 
 def _measure(lines: list[_Line], turns: int, sampler: Sampler) -> dict[str, str]:
-    """In each turn every line once, in an order of its own, after some turns that do not count. Which tier decided, by line."""
+    """In each turn every line once, in an order of its own, after some turns that do not count.
+    Which tier decided, by line."""
     tiers: dict[str, str] = {}
     begun, order, warm_up = time.perf_counter(), random.Random(7), max(5, turns // 20)
     with without_collector(), sampler.interruptible():

@@ -1,6 +1,7 @@
 """The router with a stopwatch at its stages; `bench.profile` runs it in a real gunicorn worker.
 
-A stage is a function. Its own time excludes that of stages it calls, so the stages add up to the whole.
+A stage is a function. Its own time excludes that of stages it calls, so the stages add up to the
+whole.
 """
 
 import importlib
@@ -12,7 +13,8 @@ from typing import Any
 
 import orjson
 
-# stage -> functions, as module:name or module:Class.name, by the name under which they are looked up when called
+# stage -> functions, as module:name or module:Class.name, by the name under which they are looked
+# up when called
 STAGES: dict[str, tuple[str, ...]] = {
     "gunicorn: rest of its handler": (
         "gunicorn.workers.gthread:ThreadWorker.handle",
@@ -76,7 +78,8 @@ PATHS = ("/_bench/reset", "/_bench/report")
 
 
 class Stopwatch:
-    """Time and calls per stage. Mutable state: one table per thread, made under a lock; each is written by its thread alone."""
+    """Time and calls per stage. Mutable state: one table per thread, made under a lock; each is
+    written by its thread alone."""
 
     def __init__(self) -> None:
         self._local = threading.local()

@@ -1,4 +1,5 @@
-"""What an operator does while clients are served: reloads, half of them of a broken file, and a stop under many streams."""
+"""What an operator does while clients are served: reloads, half of them of a broken file, and a
+stop under many streams."""
 
 import argparse
 import json
@@ -63,7 +64,8 @@ def _reload(where: Chain, reloads: int, promises: Promises) -> None:
         answers = [answer for client in clients for answer in client.result()]
     failed = sum(answer.status != 200 for answer in answers)
     promises.check(
-        f"{reloads} reloads, half of them of a broken file: failed requests", "0", f"{failed} of {len(answers)}",
+        f"{reloads} reloads, half of them of a broken file: failed requests", "0",
+        f"{failed} of {len(answers)}",
         not failed and len(answers) > reloads,
     )  # fmt: skip
     said = "a broken file changes nothing and says why; a good one is taken up"
@@ -110,7 +112,8 @@ def _stop(where: Chain, streams: int, promises: Promises) -> None:
     readiness = "drain: readiness while requests are still served"
     promises.check(readiness, "503", f"{ready} (drain {drained})", ready == 503)
     promises.check(
-        f"SIGTERM with {under_way} streams under way: complete", str(streams), str(whole), whole == streams == under_way
+        f"SIGTERM with {under_way} streams under way: complete", str(streams), str(whole),
+        whole == streams == under_way
     )  # fmt: skip
     promises.check("exit status", "0", str(status), status == 0)
     promises.count("records of them", written, streams)

@@ -37,7 +37,8 @@ COMMON: Options = {
         help="its primary backend, for what compares with it (default: PRIMARY_URL)",
     ),
     "--workers": dict(
-        type=number(1, 64), default=1, metavar="N", help="worker processes of the router it starts (default 1)"
+        type=number(1, 64), default=1, metavar="N",
+        help="worker processes of the router it starts (default 1)"
     ),
 }  # fmt: skip
 
@@ -49,7 +50,8 @@ def add(parser: argparse.ArgumentParser, options: Options) -> argparse.ArgumentP
 
 
 def begin(width: int) -> Console:
-    """Where to print. From now on SIGTERM and SIGINT are exceptions, so that what was started is stopped; a shell that
+    """Where to print. From now on SIGTERM and SIGINT are exceptions, so that what was started is
+    stopped; a shell that
     started this in the background has had SIGINT ignored."""
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)

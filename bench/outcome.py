@@ -1,4 +1,5 @@
-"""What an answer is worth to a client: whole, an honest error, or one of the things that must not happen."""
+"""What an answer is worth to a client: whole, an honest error, or one of the things that must not
+happen."""
 
 from collections import Counter
 from enum import StrEnum
@@ -44,7 +45,8 @@ def outcome_of(answer: Answer, words: int) -> Outcome:
         return Outcome.WHOLE if complete and _finished(payload) else Outcome.TRUNCATED
     events = answer.events()
     if any(is_error(event) for event in events):
-        # Said to be over and broken at once: a client that looks at the end only takes it for complete.
+        # Said to be over and broken at once: a client that looks at the end only takes it for
+        # complete.
         # Nothing may be missing before it; the last word may be half a word.
         counted = list(range(1, len(numbers) + 1))
         honest = numbers == counted or numbers[:-1] == counted[:-1]

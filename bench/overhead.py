@@ -1,4 +1,5 @@
-"""What the router adds to a request: pairs of direct and routed, alternating, on the same backend."""
+"""What the router adds to a request: pairs of direct and routed, alternating, on the same
+backend."""
 
 from functools import partial
 

@@ -1,4 +1,5 @@
-"""More requests than the backend can serve: those it takes stay fast, the others are told so soon, and it recovers by itself."""
+"""More requests than the backend can serve: those it takes stay fast, the others are told so soon,
+and it recovers by itself."""
 
 import argparse
 import time
@@ -20,7 +21,8 @@ REST_S, QUICK_REST_S = 30.0, 10.0
 REJECTED_S = 5.1
 LIMIT_S = 30.0
 COLUMNS = (
-    "load", "offered/s", "served/s", "served p50 ms", "p95 ms", "429/503 %", "their p95 ms", "longest",
+    "load", "offered/s", "served/s", "served p50 ms", "p95 ms", "429/503 %", "their p95 ms",
+    "longest",
     "Retry-After", "no answer",
 )  # fmt: skip
 _MANNERS = {
@@ -134,11 +136,13 @@ class _Overload:
         offered = len(served) + len(refused) + len(lost)
         self.table.add(
             (
-                name, number(rate), number(len(served) / max(seconds, longest)), *spread(ok, "p50", "p95"),
+                name, number(rate), number(len(served) / max(seconds, longest)), *spread(ok, "p50",
+                "p95"),
                 f"{100 * len(refused) / offered:.1f}", *spread(no, "p95", "largest"),
                 f"{told} of {len(refused)}" if refused else NOTHING, str(len(lost)),
             ),
-            offered_per_s=rate, offered=offered, served=len(served), refused=len(refused), lost=len(lost), served_s=ok,
+            offered_per_s=rate, offered=offered, served=len(served), refused=len(refused),
+            lost=len(lost), served_s=ok,
             refused_s=no, with_retry_after=told,
         )  # fmt: skip
         for reply in lost[:1]:

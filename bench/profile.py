@@ -1,4 +1,5 @@
-"""Where a request's time goes inside the router: one request at a time, in a real gunicorn worker, µs per stage."""
+"""Where a request's time goes inside the router: one request at a time, in a real gunicorn worker,
+µs per stage."""
 
 import time
 from pathlib import Path

@@ -35,7 +35,8 @@ class Row:
 
 @dataclass(slots=True)
 class Result:
-    """One table. Rows are added as they are measured, so that an interrupted run keeps what it has."""
+    """One table. Rows are added as they are measured, so that an interrupted run keeps what it
+    has."""
 
     benchmark: str
     title: str
@@ -66,7 +67,8 @@ class Result:
 
 
 class Promises:
-    """A table of what was promised, what was measured, and whether it was kept; one that was not makes the exit status 1."""
+    """A table of what was promised, what was measured, and whether it was kept; one that was not
+    makes the exit status 1."""
 
     def __init__(self, benchmark: str, title: str) -> None:
         self.result = Result(benchmark, title, ("promise", "target", "measured", "kept"))
@@ -131,7 +133,8 @@ def digits(value: float) -> int:
 
 
 def spread(found: Summary | None, *parts: str, show: Callable[..., str] = ms) -> tuple[str, ...]:
-    """p50, p95 and p99 of seconds (of few samples the p50 alone), or the parts that are named, in ms."""
+    """p50, p95 and p99 of seconds (of few samples the p50 alone), or the parts that are named, in
+    ms."""
     names = parts or ("p50", "p95", "p99")
     told = () if found is None else names[:1] if found.n < FEW and not parts else names
     return tuple(show(getattr(found, name)) if name in told else NOTHING for name in names)

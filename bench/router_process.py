@@ -1,4 +1,5 @@
-"""Runs the router as a process of its own, under gunicorn as in production, for tests and benchmarks."""
+"""Runs the router as a process of its own, under gunicorn as in production, for tests and
+benchmarks."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 class RouterProcess(Startable):
-    """`with RouterProcess(folder, backends=sim.urls) as router: requests.get(router.url + "/health")`.
+    """`with RouterProcess(folder, backends=sim.urls) as router: requests.get(router.url +
+    "/health")`.
 
     Args:
         folder: where its configuration, its log and its output go.
@@ -72,7 +74,7 @@ class RouterProcess(Startable):
         self._http = requests.Session()
         self._http.trust_env = False
 
-    # Life -----------------------------------------------------------------------------------------------------------
+    # Life -----------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         for last in (False, False, True):
@@ -131,7 +133,7 @@ class RouterProcess(Startable):
             return None
         return end(process, *(() if quick else (signal.SIGTERM, signal.SIGQUIT)))
 
-    # What it is -----------------------------------------------------------------------------------------------------
+    # What it is -----------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -145,7 +147,7 @@ class RouterProcess(Startable):
         """What it wrote to stdout and stderr."""
         return printed(self.output)
 
-    # What it says ---------------------------------------------------------------------------------------------------
+    # What it says ---------------------------------------------------------------------------------
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self._http.get(self.url + path, timeout=options.pop("timeout", 30), **options)

@@ -1,5 +1,7 @@
-"""The six benchmarks of a routing setup: latency per route, speed of the models, long context, concurrency, streaming,
-and the price of deciding. Beside each row stand the reference figures: the baseline of 2026-02-16, one home server.
+"""The six benchmarks of a routing setup: latency per route, speed of the models, long context,
+concurrency, streaming,
+and the price of deciding. Beside each row stand the reference figures: the baseline of 2026-02-16,
+one home server.
 """
 
 import threading
@@ -46,17 +48,20 @@ def run(
     with Connection(stand.router) as router:
         # Connections, prefix caches, the first request's costs.
         sampler.collect(
-            lambda i: router.chat(body(prompts.short(i + 50), stand.virtual_model)), 2, budget=10, at_least=1, name="warm-up"
+            lambda i: router.chat(body(prompts.short(i + 50), stand.virtual_model)), 2, budget=10,
+            at_least=1, name="warm-up"
         )  # fmt: skip
         results = [
             bench.latency(router),
             bench.speed(router),
             bench.concurrent(),
             bench.alternating(
-                router, "5. Streaming: time to the first token", FIRST_TOKEN, stream=True, max_tokens=16
+                router, "5. Streaming: time to the first token", FIRST_TOKEN, stream=True,
+                max_tokens=16
             ),
             bench.alternating(
-                router, "6. Routing overhead: the same request to the same model, one token", OVERHEAD, max_tokens=1
+                router, "6. Routing overhead: the same request to the same model, one token",
+                OVERHEAD, max_tokens=1
             ),
         ]  # fmt: skip
     return [result for result in results if result.rows]
@@ -80,18 +85,21 @@ class _Routing:
     def _collect(
         self, result: Result, measure: Callable[[int], Any], name: str, each: float = 1.0
     ) -> Samples[Any]:
-        """`each`: about how many seconds a sample takes on the homelab profile. The first failure becomes a note."""
+        """`each`: about how many seconds a sample takes on the homelab profile. The first failure
+        becomes a note."""
         samples = self._sampler.collect(
-            measure, self._wanted, budget=BUDGET_S, at_least=self._at_least, name=name, expected=self._time_for(each * self._slow)
+            measure, self._wanted, budget=BUDGET_S, at_least=self._at_least, name=name,
+            expected=self._time_for(each * self._slow)
         )  # fmt: skip
         if samples.first_failure:
             result.notes.append(f"{name}, the first failure: {samples.first_failure[:160]}")
         return samples
 
-    # 1. Per-route latency -------------------------------------------------------------------------------------------
+    # 1. Per-route latency -------------------------------------------------------------------------
 
     def latency(self, router: Connection) -> Result:
-        columns = ("1. route", "n", "classify ms", "enrich ms", "inference ms", *_TIMES[1:], "classify %")  # fmt: skip
+        columns = ("1. route", "n", "classify ms", "enrich ms", "inference ms", *_TIMES[1:],
+            "classify %")  # fmt: skip
         result = Result("routing", "1. Latency per route, whole answers", columns)
         for row in ROUTES:
 
@@ -110,8 +118,10 @@ class _Routing:
             classify, enrich, inference = (_stage(sessions, f"{name}_ms") for name in _STAGES)
             share = 100 * classify / total.p50 if classify is not None and total else None
             result.add(
-                (row.name, counted(samples), ms(classify), ms(enrich), ms(inference), *spread(total), number(share, 0)),
-                n=len(samples.values), failures=samples.failures, total_s=total, classify_p50_s=classify, enrich_p50_s=enrich,
+                (row.name, counted(samples), ms(classify), ms(enrich), ms(inference),
+                *spread(total), number(share, 0)),
+                n=len(samples.values), failures=samples.failures, total_s=total,
+                classify_p50_s=classify, enrich_p50_s=enrich,
                 inference_p50_s=inference, reference=row.reference, classify_percent=share,
             )  # fmt: skip
             result.add(("  reference", "1–3", *row.reference[:4], "", "", row.reference[4]))
@@ -121,7 +131,7 @@ class _Routing:
         ]
         return result
 
-    # 2. and 3. Speed of the models, long context --------------------------------------------------------------------
+    # 2. and 3. Speed of the models, long context --------------------------------------------------
 
     def speed(self, router: Connection) -> Result:
         columns = ("2., 3.", "n", "p50", "p95", "p99", "unit", "reference")
@@ -156,11 +166,12 @@ class _Routing:
             size = "8K tokens" if least is None else f"{least:,} tokens"
             result.add(
                 (f"long context ({size})", counted(samples), *spread(found), "ms", LONG_CONTEXT),
-                n=len(samples.values), failures=samples.failures, total_s=found, prompt_tokens=least,
+                n=len(samples.values), failures=samples.failures, total_s=found,
+                prompt_tokens=least,
             )  # fmt: skip
         return result
 
-    # 4. Concurrent requests -----------------------------------------------------------------------------------------
+    # 4. Concurrent requests -----------------------------------------------------------------------
 
     def concurrent(self) -> Result:
         title = f"4. {AT_ONCE} concurrent requests: until the last is answered"
@@ -178,18 +189,20 @@ class _Routing:
             if answered:
                 sent, found = AT_ONCE * len(answered), summarise(samples.values)
                 result.add(
-                    (name, str(len(answered)), f"{sum(answered)}/{sent}", *spread(found), published),
+                    (name, str(len(answered)), f"{sum(answered)}/{sent}", *spread(found),
+                    published),
                     rounds=len(answered), answered=sum(answered), sent=sent, seconds=found,
                 )  # fmt: skip
         result.notes.append("a round in which a request fails gives no time")
         return result
 
-    # 5. Streaming, 6. routing overhead ------------------------------------------------------------------------------
+    # 5. Streaming, 6. routing overhead ------------------------------------------------------------
 
     def alternating(
         self, router: Connection, title: str, published: Mapping[str, str], **fields: Any
     ) -> Result:
-        """Three ways to the same model in turn for each sample; only rounds in which all of them answered count."""
+        """Three ways to the same model in turn for each sample; only rounds in which all of them
+        answered count."""
         name = title.partition(".")[0] + "."
         result = Result("routing", title, (name, *_TIMES, "reference"))
         stand, label = self._stand, dict(_LEGS)

@@ -1,4 +1,5 @@
-"""Taking samples until there are enough or the time is up, with progress; Ctrl-C keeps what was measured."""
+"""Taking samples until there are enough or the time is up, with progress; Ctrl-C keeps what was
+measured."""
 
 import gc
 import random
@@ -25,7 +26,8 @@ _REFRESH_S = 0.5
 
 
 class Meter:
-    """Progress in expected seconds. Drawn by the measuring thread itself between samples: a thread of its own would be
+    """Progress in expected seconds. Drawn by the measuring thread itself between samples: a thread
+    of its own would be
     measured along with them."""
 
     def __init__(self, console: Console) -> None:
@@ -78,7 +80,8 @@ class Meter:
 
 
 class Sampler:
-    """Collects samples. After Ctrl-C `interrupted` is set, and every further collection comes back empty at once."""
+    """Collects samples. After Ctrl-C `interrupted` is set, and every further collection comes back
+    empty at once."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -102,9 +105,11 @@ class Sampler:
         name: str = "",
         expected: float | None = None,
     ) -> Samples[T]:
-        """Call `measure(i)` until there are `wanted` samples, or `budget` seconds are over and `at_least` tries were made.
+        """Call `measure(i)` until there are `wanted` samples, or `budget` seconds are over and
+        `at_least` tries were made.
 
-        A `Failure` that it raises is counted and gives no sample; five of them without a sample in between end it.
+        A `Failure` that it raises is counted and gives no sample; five of them without a sample in
+        between end it.
         `expected` seconds are for the progress alone.
         """
         samples: Samples[T] = Samples()
@@ -142,7 +147,8 @@ def without_collector() -> Iterator[None]:
 
 
 class Pair(Generic[T]):
-    """One sample of each of two sides, in an order left to chance: what the machine does, it does to both."""
+    """One sample of each of two sides, in an order left to chance: what the machine does, it does
+    to both."""
 
     def __init__(self, first: Callable[[int], T], second: Callable[[int], T]) -> None:
         self._first, self._second, self._order = first, second, random.Random(7)

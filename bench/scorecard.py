@@ -1,4 +1,5 @@
-"""Two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming and not."""
+"""Two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming
+and not."""
 
 import argparse
 import threading
@@ -26,7 +27,8 @@ from bench.scorecard_cases import (
 )
 
 TEXT = "Tell me something about rivers."
-COLUMNS = ("first tier", "mode", "outcome", "promised", "first content s", "s", "1st saw", "2nd saw", "ok")  # fmt: skip
+COLUMNS = ("first tier", "mode", "outcome", "promised", "first content s", "s", "1st saw",
+    "2nd saw", "ok")  # fmt: skip
 _AT_ONCE = 8  # cases; they wait for the most part
 _STARTING = 2  # stands that start at once: that is work
 _FLAP_DOWN_S, _FLAP_UP_S = 4.0, 6.0  # up for longer than between two probes: traffic returns
@@ -36,7 +38,8 @@ _MODEL = "simulated-model"  # of both tiers: the text that one has begun is the 
 
 
 def tiers(scenario: Scenario) -> tuple[Tier, Tier]:
-    """Two local servers behind OpenAI's API that go on from an assistant's message. Every limit is the shipped one."""
+    """Two local servers behind OpenAI's API that go on from an assistant's message. Every limit is
+    the shipped one."""
     config = {"kind": "openai", "local": True, "api_key": "test-key", "continues": "prefill"}
     first, second = ({**_MANNERS, **own} for own in (scenario.first, scenario.second))
     return (
@@ -76,7 +79,8 @@ class Found:
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
-    """The scorecard, and the promises drawn from it. Each case has a stand of its own, so that none waits for another."""
+    """The scorecard, and the promises drawn from it. Each case has a stand of its own, so that none
+    waits for another."""
     cases = [
         (scenario, stream)
         for scenario in SCENARIOS
@@ -199,7 +203,8 @@ def _flapping(where: Chain, scenario: Scenario, stream: bool, stopped: threading
 
 def _accounting(where: Chain, scenario: Scenario, stream: bool, _: threading.Event) -> Found:
     answers, seen, wrong = account(where, stream, _limit(scenario, stream))
-    # Some of its requests are refused on purpose; what each answer should be is not this case's question.
+    # Some of its requests are refused on purpose; what each answer should be is not this case's
+    # question.
     return Found(answers, seen["first"], seen["second"], wrong=wrong)
 
 
@@ -266,18 +271,21 @@ class _Card(Card):
             what = "beyond the sixteen" if extra else "whole or rightly refused"
             mode = "not streamed" if plain else "streaming"
             found.check(
-                f"{what}, {mode}", f"{len(kept)} of {len(kept)}", f"{sum(kept)} of {len(kept)}", all(kept)
+                f"{what}, {mode}", f"{len(kept)} of {len(kept)}", f"{sum(kept)} of {len(kept)}",
+                all(kept)
             )  # fmt: skip
         self.judge(found)
         if self._first:
             longest, name = max(self._first)
             found.check(
-                "first content of a stream", f"≤ {FIRST_CONTENT_S:g} s", f"{longest:.1f} s at most ({name})",
+                "first content of a stream", f"≤ {FIRST_CONTENT_S:g} s",
+                f"{longest:.1f} s at most ({name})",
                 longest <= FIRST_CONTENT_S, seconds=longest,
             )  # fmt: skip
         if self._silent is not None:
             found.note(
-                "a silent backend costs a whole answer its total_timeout", f"{self._silent:.0f} s of {TOTAL_TIMEOUT_S:g} s"
+                "a silent backend costs a whole answer its total_timeout",
+                f"{self._silent:.0f} s of {TOTAL_TIMEOUT_S:g} s"
             )  # fmt: skip
         return found
 

@@ -1,4 +1,5 @@
-"""The cases of `./Benchmark scorecard`: what goes wrong with two OpenAI backends, and what the client must get."""
+"""The cases of `./Benchmark scorecard`: what goes wrong with two OpenAI backends, and what the
+client must get."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ class Scenario:
     Args:
         plain_faults: instead of `faults` where the answer is not streamed; None: the same.
         streamed, plain: what the client must get.
-        code: of the error that the client must get as a refusal; the second tier must not be asked then.
+        code: of the error that the client must get as a refusal; the second tier must not be asked
+        then.
         plain_within: seconds within which the answer must be there when it is not streamed.
-        waits: about how many seconds it takes, streamed and not, for the order in which the cases run.
+        waits: about how many seconds it takes, streamed and not, for the order in which the cases
+        run.
         first, second: settings of the two simulated backends.
         special: "flapping" or "accounting": more than one request.
         extra: beyond the sixteen.
@@ -97,7 +100,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         plain=ERROR,
         code="content_filter",
     ),
-    # The first tier breaks off, and is out of service when it is asked to continue; the second refuses to.
+    # The first tier breaks off, and is out of service when it is asked to continue; the second
+    # refuses to.
     Scenario(
         "fallback rejects the prefill",
         (_CUT, status(503, skip=1)),

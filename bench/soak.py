@@ -1,6 +1,8 @@
-"""`make soak`: thousands of requests with random faults and clients that leave at random moments; does anything leak?
+"""`make soak`: thousands of requests with random faults and clients that leave at random moments;
+does anything leak?
 
-Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and there must be exactly
+Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and
+there must be exactly
 one record for each request. Ends with status 1 on a violation.
 """
 
@@ -31,17 +33,22 @@ SETTLE_S, OWN_THREADS = (
 )  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
 
 FAULTS: tuple[Any, ...] = (
-    "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers", "wrong_content_type", "oversized_header",
-    "dribble", "truncated_json", "cut", "cut_clean", "role_only_then_cut", "garbage_event", "error_event", "no_done",
+    "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers",
+    "wrong_content_type", "oversized_header",
+    "dribble", "truncated_json", "cut", "cut_clean", "role_only_then_cut", "garbage_event",
+    "error_event", "no_done",
     "no_finish_reason_with_done", "usage_missing", "crlf", "merged", "keepalive_comments", "stall",
     {"name": "slow_first_token", "ms": 300}, {"name": "stall", "ms": 200},
-    {"name": "error_status", "status": 400}, {"name": "error_status", "status": 401}, {"name": "error_status", "status": 429},
-    {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503, "retry_after": 1},
+    {"name": "error_status", "status": 400}, {"name": "error_status", "status": 401},
+    {"name": "error_status", "status": 429},
+    {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503,
+    "retry_after": 1},
 )  # fmt: skip
 LEAVES = ("at once", "while waiting", "at the first byte", "in mid-stream", "in its own body")
 
 _SHORT = {"first_byte_timeout": 0.6, "idle_timeout": 0.5, "total_timeout": 3, "connect_timeout": 1}
-# Backends are broken on purpose all the time: with breakers as usual hardly a request would get through to them.
+# Backends are broken on purpose all the time: with breakers as usual hardly a request would get
+# through to them.
 _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
 
 
@@ -65,7 +72,8 @@ def configuration(concurrency: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request: where it goes, what it says, when its client leaves (None: it stays), whether it must succeed."""
+    """One request: where it goes, what it says, when its client leaves (None: it stays), whether it
+    must succeed."""
 
     path: str
     payload: dict[str, Any]
@@ -178,7 +186,8 @@ class Client:
 
 
 def _objection(job: Job, status: int, data: bytes) -> str | None:
-    """What is wrong with an answer, if anything: whatever the backends do, some things may not happen."""
+    """What is wrong with an answer, if anything: whatever the backends do, some things may not
+    happen."""
     if b'"internal_error"' in data:
         return f"{job.path}: {status} {data[-300:]!r}"
     if not job.flawless or status != 200 or job.path == "/v1/embeddings":
@@ -260,7 +269,8 @@ def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
             violations += settled(router, simulator, tally.sent)
             after = Process.of(worker)
             violations += [f"wrong answer: {text}" for text in tally.wrong[:10]]
-            # Idle connections to the backends are kept: at most as many as there were clients at once.
+            # Idle connections to the backends are kept: at most as many as there were clients at
+            # once.
             if after.fds > before.fds + concurrency:
                 violations.append(f"descriptors grew from {before.fds} to {after.fds}")
             if after.threads > concurrency + 32 + OWN_THREADS:

@@ -1,4 +1,5 @@
-"""What is measured: the embedded simulator with a router of our own before it, or a router that already runs."""
+"""What is measured: the embedded simulator with a router of our own before it, or a router that
+already runs."""
 
 import os
 import secrets
@@ -12,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench.client import Endpoint, Failure, first_model
+from bench.client import Connection, Endpoint, Failure
 from bench.router_process import ROOT, RouterProcess, merged
 from simulator.processes import family
 from simulator.testing import Simulator
@@ -24,7 +25,8 @@ _SESSION_WAIT_S = 5.0
 
 
 class Unavailable(Exception):
-    """A benchmark that cannot be run here; the message is one sentence that says what is missing."""
+    """A benchmark that cannot be run here; the message is one sentence that says what is
+    missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Options:
 
 @dataclass(slots=True)
 class Stand:
-    """A router to measure. `direct` is the primary itself, reached without the router; None where that is not known."""
+    """A router to measure. `direct` is the primary itself, reached without the router; None where
+    that is not known."""
 
     router: Endpoint
     direct: Endpoint | None
@@ -62,7 +65,8 @@ class Stand:
         return f"{self.virtual_model}/primary"
 
     def targets(self) -> dict[str, tuple[Endpoint, str]]:
-        """Where the same request goes, with the model's name there: directly first where that says something."""
+        """Where the same request goes, with the model's name there: directly first where that says
+        something."""
         direct = {"direct": (self.direct, self.primary_model)} if self.direct else {}
         return {**(direct if self.embedded else {}), "routed": (self.router, self.explicit_model)}
 
@@ -82,7 +86,8 @@ class Stand:
 
 
 def session(log_dir: Path, id8: str) -> Mapping[str, Any] | None:
-    """The session file of a request, which is written shortly after its answer; None when it cannot be read."""
+    """The session file of a request, which is written shortly after its answer; None when it cannot
+    be read."""
     until = time.monotonic() + _SESSION_WAIT_S
     while id8.isalnum() and time.monotonic() < until:
         for path in (log_dir / "sessions").glob(f"*_{id8}.json"):
@@ -153,12 +158,14 @@ def stand(
         router = stack.enter_context(process)
         direct = Endpoint.of(simulator.url("primary"))
         yield Stand(
-            Endpoint.of(router.url, key), direct, profile, "ai-router", first_model(direct), router.log_dir, router.pid, simulator.pid
+            Endpoint.of(router.url, key), direct, profile, "ai-router", first_model(direct),
+            router.log_dir, router.pid, simulator.pid
         )  # fmt: skip
 
 
 def scratch() -> str | None:
-    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making thousands of files and deleting them
+    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making thousands of
+    files and deleting them
     again slows a disk's file system down for minutes, and the next run would measure that."""
     return None if os.environ.get("TMPDIR") or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
 
@@ -175,7 +182,8 @@ def running(options: Options, what: str = "measured", passing: bool = True) -> S
     """A router that runs already.
 
     Args:
-        passing: the primary's model may be asked for through the router where no direct address is known.
+        passing: the primary's model may be asked for through the router where no direct address is
+        known.
 
     Raises:
         Unavailable: it does not answer.
@@ -190,3 +198,16 @@ def running(options: Options, what: str = "measured", passing: bool = True) -> S
     except (Failure, ValueError) as error:
         raise Unavailable(f"The router at {options.url} cannot be {what}: {error}.") from None
     return Stand(router, direct, "configured", virtual, primary, options.log_dir)
+
+
+def first_model(endpoint: Endpoint, timeout: float = 10.0) -> str:
+    """The name of the first model at /v1/models.
+
+    Raises:
+        Failure: there is none.
+    """
+    with Connection(endpoint, timeout) as connection:
+        data = connection.checked(endpoint.wire("/v1/models", None)).json().get("data")
+    if not data:
+        raise Failure("no model at /v1/models")
+    return str(data[0]["id"])

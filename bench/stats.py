@@ -1,7 +1,9 @@
-"""Percentiles and bootstrap intervals. Linear and inclusive: never beyond the largest value that was measured."""
+"""Percentiles and bootstrap intervals. Linear and inclusive: never beyond the largest value that
+was measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,6 +20,16 @@ def percentile(values: Sequence[float], q: float) -> float:
     if not values:
         raise ValueError("no values")
     return float(np.quantile(values, q))
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def lateness(times: list[float], interval: float) -> list[float]:
+    """How much later than a steady beat each came; the most punctual one sets the beat."""
+    offsets = [at - i * interval for i, at in enumerate(times)]
+    return [offset - min(offsets) for offset in offsets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,8 @@ def bootstrap(
     seed: int = 1,
     less: Sequence[float] = (0.0,),
 ) -> list[Interval]:
-    """Percentile-bootstrap intervals of these quantiles, or of how much higher they are than those of `less`.
+    """Percentile-bootstrap intervals of these quantiles, or of how much higher they are than those
+    of `less`.
 
     All are from the same resamples, and the same values give the same interval.
     """

@@ -1,23 +1,25 @@
-"""Many streams at once: whether all are complete, how evenly their chunks come, and what that costs."""
+"""Many streams at once: whether all are complete, how evenly their chunks come, and what that
+costs."""
 
 import threading
 from itertools import chain
 
-from bench.client import Answer, gaps, lateness
+from bench.client import Answer
 from bench.crowd import receive
 from bench.environment import cpu_seconds, pss_mb
 from bench.prompts import body
 from bench.result import Result, number, spread
 from bench.sampling import Sampler
 from bench.stand import Stand
-from bench.stats import summarise
+from bench.stats import gaps, lateness, summarise
 
 PROFILE = "fast"
 STREAMS, CHUNKS, INTERVAL_S = 200, 100, 0.010
 STALL = 10  # intervals without a chunk
 _LIMIT_S = 40.0
 COLUMNS = (
-    "", "streams", "complete", "first p50 ms", "first p99 ms", "late p50 ms", "late p99 ms", "gap p99 ms", "stalls", "seconds",
+    "", "streams", "complete", "first p50 ms", "first p99 ms", "late p50 ms", "late p99 ms",
+    "gap p99 ms", "stalls", "seconds",
 )  # fmt: skip
 _COST = ("process", "CPU s", "cores", "µs per chunk", "PSS MB before", "PSS MB while")
 
@@ -25,14 +27,16 @@ _COST = ("process", "CPU s", "cores", "µs per chunk", "PSS MB before", "PSS MB 
 def run(
     stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
 ) -> list[Result]:
-    """`samples` streams of 100 chunks, one every 10 ms; directly first, as the measure of this machine and this client."""
+    """`samples` streams of 100 chunks, one every 10 ms; directly first, as the measure of this
+    machine and this client."""
     count, chunks = samples or (10 if quick else STREAMS), 20 if quick else CHUNKS
     title = f"{count} streams at once, {chunks} chunks each, one every {INTERVAL_S * 1000:g} ms"
     table, cost = (
         Result("streams", title, COLUMNS),
         Result("streams", "What the streams cost", _COST),
     )
-    # `sim` in the text, because it gets through any router; a configured backend answers as it likes.
+    # `sim` in the text, because it gets through any router; a configured backend answers as it
+    # likes.
     text = f'Count. [[sim {{"tokens": {chunks}, "tps": {1 / INTERVAL_S:g}, "ttft_ms": 0}}]]'
     sampler.meter.start("streams", 3 * chunks * INTERVAL_S + 4)
     with sampler.interruptible():
@@ -56,7 +60,8 @@ def run(
 
 
 class Peak:
-    """Reads the memory of the processes every half second while they work; in a thread, because the client must not stop."""
+    """Reads the memory of the processes every half second while they work; in a thread, because the
+    client must not stop."""
 
     def __init__(self, pids: dict[str, list[int]]) -> None:
         self.mb: dict[str, float] = {}
@@ -96,7 +101,8 @@ def _add(table: Result, name: str, found: list[Answer], chunks: int) -> None:
     )
     table.add(
         (*cells, str(stalls), number(longest, 2)),
-        streams=len(found), complete=len(complete), first_s=first, late_s=late, gap_s=gap, stalls=stalls, seconds=longest,
+        streams=len(found), complete=len(complete), first_s=first, late_s=late, gap_s=gap,
+        stalls=stalls, seconds=longest,
         chunks=sum(map(len, started)),
     )  # fmt: skip
     for stream in [one for one in found if not one.complete(chunks)][:1]:
@@ -118,6 +124,7 @@ def _add_cost(
         used, seconds = later - cpu, max(times[-1] for times in started)
         each = used / sum(map(len, started)) * 1e6
         cost.add(
-            (process, number(used, 2), number(used / seconds, 2), number(each), number(memory), number(most)),
+            (process, number(used, 2), number(used / seconds, 2), number(each), number(memory),
+            number(most)),
             cpu_s=used, cores=used / seconds, us_per_chunk=each, pss_mb_before=memory, pss_mb=most,
         )  # fmt: skip

@@ -1,4 +1,5 @@
-"""The model card: training data, accuracy on held-out origins, limits."""
+"""The model's card: what it was made from, how good it is on origins never trained on, where its
+limits are."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ _LIMITS = (
 
 
 def write(out: Path, **measured: Any) -> str:
-    """Write card.json and card.md; returns the table that is also printed. Arguments as of `contents`."""
+    """Write card.json and card.md; returns the table that is also printed. Arguments as of
+    `contents`."""
     card = contents(out, **measured)
     (out / "card.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
     text = markdown(card)
@@ -59,7 +61,8 @@ def contents(
     """The card as data.
 
     Args:
-        p, decided: per prompt, from models, calibrations and thresholds that were made without its origin.
+        p, decided: per prompt, from models, calibrations and thresholds that were made without its
+        origin.
     """
     predicted = p.argmax(1)
     by_origin = {
@@ -111,8 +114,8 @@ def today() -> date:
 
 
 def kept_agreement(out: Path) -> Any:
-    """`label_agreement` of the previous card, entered after labelling a sample a second time:
-    {"prompts": n, "agreement": share}."""
+    """`label_agreement` of the card before: {"prompts": n, "agreement": share}, entered after
+    labelling a part a second time."""
     try:
         return orjson.loads((out / "card.json").read_bytes())["data"]["label_agreement"]
     except (OSError, KeyError, TypeError, orjson.JSONDecodeError):

@@ -1,4 +1,5 @@
-"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic regression for calibration."""
+"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic
+regression for calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`: prompts an n-gram must come in."""
+    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`:
+    prompts an n-gram must come in."""
 
     spec: Spec = field(default_factory=Spec)
     training: Training = field(default_factory=Training)
@@ -30,7 +32,8 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All prompts. `grams`: CSR (n, 2^bits); `dense`: (n, D); `hashes`: per prompt, for the map of what was seen."""
+    """All prompts. `grams`: CSR (n, 2^bits); `dense`: (n, D); `hashes`: per prompt, for the map of
+    what was seen."""
 
     grams: Any
     dense: F32
@@ -47,7 +50,8 @@ def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
 
 
 def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
-    """Weights from the prompts in `rows`, without a calibration and thresholds. `targets`: (n, 4), rows sum to 1."""
+    """Weights from the prompts in `rows`, without a calibration and thresholds. `targets`: (n, 4),
+    rows sum to 1."""
     x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
     network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
     table, table_scale = quantised(network.embed[: len(kept)])
@@ -55,15 +59,18 @@ def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
     padded = np.concatenate((np.zeros((1, table.shape[1]), np.int8), table))
     return Model(
-        recipe.spec, rows_of(kept.astype(np.int32), recipe.spec.bits), padded, table_scale, dense, mean, scale,
-        network.bias, network.out, network.out_bias, np.zeros((16, 4), np.float32), seen, {}, {}, "",
+        recipe.spec, rows_of(kept.astype(np.int32), recipe.spec.bits), padded, table_scale, dense,
+        mean, scale,
+        network.bias, network.out, network.out_bias, np.zeros((16, 4), np.float32), seen, {}, {},
+        "",
     )  # fmt: skip
 
 
 def inputs(
     matrix: Matrix, rows: Rows, dense_weight: float, least: int
 ) -> tuple[Any, NDArray[np.int64], F32, F32]:
-    """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted on `rows` alone."""
+    """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted
+    on `rows` alone."""
     dense, mean, scale = standardised(matrix.dense, rows)
     kept = np.flatnonzero(
         np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
@@ -75,7 +82,8 @@ def inputs(
 
 
 def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
-    """int8 and the scale per column: at most half a step of error each, which averages out over the n-grams of a text."""
+    """int8 and the scale per column: at most half a step of error each, which averages out over the
+    n-grams of a text."""
     scale = (np.abs(table).max(0) / 127 + 1e-12).astype(np.float32)
     return np.round(table / scale).astype(np.int8), scale
 

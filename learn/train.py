@@ -1,7 +1,9 @@
-"""Train, measure and write the learned model: `python -m learn.train` (or `make train`). Deterministic.
+"""Train, measure and write the learned model: `python -m learn.train` (or `make train`).
+Deterministic.
 
 1. For each origin: train without it, score it, note how much of it is unseen.
-2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and thresholds that were
+2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and
+thresholds that were
    made without it.
 3. Train on everything; write weights and card to `data/model/`.
 """
@@ -38,7 +40,8 @@ _CALIBRATION_C = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's origin; lengths (n,)."""
+    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's
+    origin; lengths (n,)."""
 
     scores: NDArray[np.float32]
     strange: NDArray[np.float32]
@@ -106,7 +109,8 @@ def decides(p: Floats, open_: Bools, thresholds: dict[str, float]) -> Bools:
 
 
 def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tuple[Floats, Bools]:
-    """Probabilities and decisions per prompt, with calibration and thresholds made without its origin."""
+    """Probabilities and decisions per prompt, with calibration and thresholds made without its
+    origin."""
     p, decided = np.zeros(scored.scores.shape), np.zeros(len(open_), np.bool_)
     for name in np.unique(truth.origin):
         inside, outside = np.flatnonzero(truth.origin == name), np.flatnonzero(truth.origin != name)

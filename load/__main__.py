@@ -17,8 +17,10 @@ from load.stand import EMBEDDING_MODEL, rated_users, target
 _SHAPES = "; ".join(f"{name}: {about}" for name, (_, about) in SHAPES.items())
 _WEEK = 7 * 86_400
 OPTIONS: options.Options = {
-    "--shape": dict(choices=tuple(SHAPES), default="standard", metavar="NAME", help=f"{_SHAPES} (default: standard)"),
-    "--seconds": dict(type=number(1, _WEEK, float), metavar="S", help="how long in all (each shape has a default)"),
+    "--shape": dict(choices=tuple(SHAPES), default="standard", metavar="NAME",
+    help=f"{_SHAPES} (default: standard)"),
+    "--seconds": dict(type=number(1, _WEEK, float), metavar="S",
+    help="how long in all (each shape has a default)"),
     **{name: what for name, what in options.COMMON.items() if name != "--json"},
     "--embedding-model": dict(metavar="NAME", help="ask its /v1/embeddings too, for this model"),
     "--users": dict(
@@ -26,16 +28,21 @@ OPTIONS: options.Options = {
         help="users that are the rated load (default: what the embedded one is made for, else 20)",
     ),
     "--period": dict(
-        type=number(1, _WEEK, float), default=6.0, metavar="S", help="seconds from one turn of a user to its next (default 6)"
+        type=number(1, _WEEK, float), default=6.0, metavar="S",
+        help="seconds from one turn of a user to its next (default 6)"
     ),
-    "--distributed": dict(type=number(1, 64), default=0, metavar="N", help="a master and N processes that send"),
+    "--distributed": dict(type=number(1, 64), default=0, metavar="N",
+    help="a master and N processes that send"),
     "--slo": dict(
-        metavar="FILE", help="service levels (default: config/slo/router-embedded.yaml, with --url router.yaml)"
+        metavar="FILE",
+        help="service levels (default: config/slo/router-embedded.yaml, with --url router.yaml)"
     ),
     "--out": dict(
-        type=Path, default=ROOT / "logs" / "load", metavar="DIR", help="where CSV, HTML and samples go (default logs/load)"
+        type=Path, default=ROOT / "logs" / "load", metavar="DIR",
+        help="where CSV, HTML and samples go (default logs/load)"
     ),
-    "--ui": dict(action="store_true", help="Locust's web interface instead, without a shape and a verdict"),
+    "--ui": dict(action="store_true",
+    help="Locust's web interface instead, without a shape and a verdict"),
     "--ui-port": dict(type=int, default=8089, metavar="PORT", help="its port (default 8089)"),
 }  # fmt: skip
 

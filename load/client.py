@@ -1,4 +1,5 @@
-"""What a user holds against an answer: the client is that of the benchmarks, the judgement is a user's."""
+"""What a user holds against an answer: the client is that of the benchmarks, the judgement is a
+user's."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ _ERROR = re.compile(rb'data:\s*\{\s*"error"[^\n]{,200}')
 
 
 class Client(Connection):
-    """One kept-alive connection. Never raises for what the server or the network does: see `Answer.problem`."""
+    """One kept-alive connection. Never raises for what the server or the network does: see
+    `Answer.problem`."""
 
     def request(
         self,

@@ -1,4 +1,5 @@
-"""The knee: the highest load inside the service levels, and what size of a machine it takes. Pure."""
+"""The knee: the highest load inside the service levels, and what size of a machine it takes.
+Pure."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ _HOLDING = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One load. Rates are answers per second; `local` counts those of the primary backend, its p95 leaves ENRICH out."""
+    """One load. Rates are answers per second; `local` counts those of the primary backend, its p95
+    leaves ENRICH out."""
 
     load: float
     per_s: float
@@ -58,7 +60,8 @@ def knee(found: Sequence[Step]) -> Step | None:
 def sizing(
     step: Step, slots: int | None = None, queue: int | None = None, threads: int | None = None
 ) -> list[str]:
-    """What this load takes: concurrency = requests per second × p95, as sentences with the figures in them."""
+    """What this load takes: concurrency = requests per second × p95, as sentences with the figures
+    in them."""
     local = step.local_per_s * step.local_p95
     everything = step.per_s * step.p95
     needed = max(1, math.ceil(everything)) + (queue or 0)

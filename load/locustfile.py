@@ -1,4 +1,5 @@
-"""What Locust loads: the users, the shape where one was chosen, and the file that each process writes its samples to."""
+"""What Locust loads: the users, the shape where one was chosen, and the file that each process
+writes its samples to."""
 
 import os
 from typing import Any

@@ -1,4 +1,5 @@
-"""Beside the load, now and then: what the router adds to a small request, and how busy its primary is."""
+"""Beside the load, now and then: what the router adds to a small request, and how busy its primary
+is."""
 
 import threading
 import time

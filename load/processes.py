@@ -14,7 +14,8 @@ from simulator.processes import end, free_port, printed, spawn
 _STOP_S = 10
 _DRAIN_S = 15  # users may finish what they are at
 _COMMAND = (
-    sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--loglevel", "WARNING", "--stop-timeout", str(_DRAIN_S),
+    sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--loglevel", "WARNING",
+    "--stop-timeout", str(_DRAIN_S),
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""What is printed after a run, and kept beside it as JSON: traffic by user, the verdict, the knee."""
+"""What is printed after a run, and kept beside it as JSON: traffic by user, the verdict, the
+knee."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -94,7 +95,8 @@ def knee_table(
     for step in steps:
         result.add(
             (
-                f"{step.load:g}×", number(step.per_s), ms(step.p95), number(step.local_per_s), ms(step.local_p95), number(step.busy),
+                f"{step.load:g}×", number(step.per_s), ms(step.p95), number(step.local_per_s),
+                ms(step.local_p95), number(step.busy),
                 "yes" if step.kept else step.breach,
             ),
             load=step.load, per_s=step.per_s, p95_s=step.p95, kept=step.kept,

@@ -32,7 +32,8 @@ _KEPT_RUNS = 20
 
 
 def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Console) -> int:
-    """The exit status: 0 when all service levels were kept, 1 when not, 2 when there is nothing to judge, 130 when interrupted."""
+    """The exit status: 0 when all service levels were kept, 1 when not, 2 when there is nothing to
+    judge, 130 when interrupted."""
     phases = plan(args.shape, args.seconds)
     folder = _folder(args.out, args.shape)
     seconds = sum(phase.seconds for phase in phases)
@@ -98,7 +99,8 @@ def _environ(
     target: Stand, args: Namespace, folder: Path, phases: list[Phase]
 ) -> Mapping[str, str]:
     setup = Setup(
-        target.router.url, folder, target.virtual_model, args.embedding_model, args.users, args.period, phases=tuple(phases)
+        target.router.url, folder, target.virtual_model, args.embedding_model, args.users,
+        args.period, phases=tuple(phases)
     )  # fmt: skip
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")

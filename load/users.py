@@ -1,4 +1,5 @@
-"""The users. Each takes its turns at a pace of its own whether or not the router is quick, as people and cron jobs do."""
+"""The users. Each takes its turns at a pace of its own whether or not the router is quick, as
+people and cron jobs do."""
 
 import random
 import time
@@ -8,8 +9,9 @@ from typing import Any, ClassVar
 import gevent
 from locust import User, task
 
-from bench.client import CHAT, EMBEDDINGS, Answer, gaps
+from bench.client import CHAT, EMBEDDINGS, Answer
 from bench.prompts import body, complex_
+from bench.stats import gaps
 from load import texts
 from load.client import Client
 from load.samples import Outcome, Sample
@@ -34,7 +36,8 @@ class RouterUser(User):
         self._due = 0.0
 
     def on_start(self) -> None:
-        # Spread over one period: the rate is right from the first second, and nobody marches in step.
+        # Spread over one period: the rate is right from the first second, and nobody marches in
+        # step.
         gevent.sleep(self.chance.uniform(0, SETUP.period))
         self._due = time.monotonic()
 
@@ -62,7 +65,8 @@ class RouterUser(User):
         path: str = CHAT,
         **options: Any,
     ) -> Answer:
-        """One request, recorded; `route` is the one meant, which counts where the answer does not name one."""
+        """One request, recorded; `route` is the one meant, which counts where the answer does not
+        name one."""
         at = time.monotonic()
         answer = (client or self.client).request(body, path=path, **options)
         if path == CHAT:
@@ -77,8 +81,10 @@ class RouterUser(User):
     def _record(self, sample: Sample) -> None:
         said = f"{sample.outcome}: status {sample.status}" if sample.status else sample.problem[:80]
         bad = sample.outcome in (Outcome.FAILED, Outcome.REFUSED)
-        # Locust knows one figure per request: these are rows of their own, each in the unit that its type names.
-        rows = {"total ms": sample.total, "TTFT ms": sample.ttft, "gap ms": sample.gap, "tokens/s": sample.rate}  # fmt: skip
+        # Locust knows one figure per request: these are rows of their own, each in the unit that
+        # its type names.
+        rows = {"total ms": sample.total, "TTFT ms": sample.ttft, "gap ms": sample.gap,
+            "tokens/s": sample.rate}  # fmt: skip
         for kind, value in rows.items():
             if value is not None:
                 whole = kind == "total ms"
@@ -103,7 +109,8 @@ def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
     times = answer.chunks
     silence = max(gaps(times)) if len(times) > 2 else None
     return Sample(
-        at, user, route, outcome, answer.status, answer.seconds, times[0] if times else None, len(times), answer.tokens_per_s, silence,
+        at, user, route, outcome, answer.status, answer.seconds, times[0] if times else None,
+        len(times), answer.tokens_per_s, silence,
         answer.problem,
     )  # fmt: skip
 
@@ -137,7 +144,8 @@ class ChatUser(RouterUser):
 
 
 class FrontendUser(ChatUser):
-    """A chat whose frontend asks for a title, tags and follow-up questions after each answer, all at once."""
+    """A chat whose frontend asks for a title, tags and follow-up questions after each answer, all
+    at once."""
 
     weight = 4
     label = "frontend"
@@ -178,7 +186,8 @@ def _impatient(user: RouterUser) -> None:
 
 
 _BATCH = {"X-Router-Priority": "batch"}
-# The others: (label, weight, a turn). A slow reader takes its answer in small pieces with pauses, and how long that lasts is
+# The others: (label, weight, a turn). A slow reader takes its answer in small pieces with pauses,
+# and how long that lasts is
 # its own doing; a batch job gives way to those for whom a person waits.
 _OTHERS: tuple[tuple[str, int, Callable[[RouterUser], Any]], ...] = (
     ("researcher", 2, lambda user: user.say(complex_(texts.number(user.chance)), "xai")),
@@ -195,7 +204,8 @@ USERS = (
     ChatUser,
     FrontendUser,
     *(
-        type(f"{label.title().replace(' ', '')}User", (RouterUser,), {"label": label, "weight": weight, "turn": turn})
+        type(f"{label.title().replace(' ', '')}User", (RouterUser,), {"label": label,
+        "weight": weight, "turn": turn})
         for label, weight, turn in _OTHERS
     ),
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Samples against service levels, phase by phase. Pure: what ramps and settles is left out, too few samples are not judged."""
+"""Samples against service levels, phase by phase. Pure: what ramps and settles is left out, too few
+samples are not judged."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
@@ -22,7 +23,8 @@ _UNASKED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One service level: what it allows, what was measured from `n` samples. `kept` is None where they are too few."""
+    """One service level: what it allows, what was measured from `n` samples. `kept` is None where
+    they are too few."""
 
     slo: str
     limit: str
@@ -58,7 +60,8 @@ def stretches(
     samples: Iterable[Sample],
     looks: Iterable[Look] = (),
 ) -> list[Stretch]:
-    """The counted phases that took place whole; `marks` says when each began, and with the index after the last, when all ended."""
+    """The counted phases that took place whole; `marks` says when each began, and with the index
+    after the last, when all ended."""
     began = dict(marks)
     found = []
     everything, seen = list(samples), list(looks)
@@ -73,7 +76,8 @@ def stretches(
 
 
 def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line]]]:
-    """A title and its lines for every stretch with promises of its own. Nothing measured is a promise not kept."""
+    """A title and its lines for every stretch with promises of its own. Nothing measured is a
+    promise not kept."""
     tables: list[tuple[str, list[Line]]] = []
     calm = next((stretch for stretch in found if stretch.phase.name == "hold"), None)
     if calm is not None:
@@ -95,7 +99,7 @@ def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line
     return tables
 
 
-# One stretch ---------------------------------------------------------------------------------------------------------
+# One stretch --------------------------------------------------------------------------------------
 
 
 def rated(stretch: Stretch, slo: RouterSlo) -> list[Line]:
@@ -200,7 +204,8 @@ def _share(
 
 
 def _availability(stretch: Stretch, slo: RouterSlo) -> Line:
-    """Seconds in which at least half of what ended had not failed, of those in which anything ended."""
+    """Seconds in which at least half of what ended had not failed, of those in which anything
+    ended."""
     ended: dict[int, list[bool]] = defaultdict(list)
     for sample in stretch.samples:
         if sample.outcome not in _UNASKED:

@@ -1,4 +1,5 @@
-"""Child processes of tests and benchmarks: how they end with their parent, and how they and theirs are ended."""
+"""Child processes of tests and benchmarks: how they end with their parent, and how they and theirs
+are ended."""
 
 import contextlib
 import ctypes
@@ -82,7 +83,8 @@ def printed(output: Path) -> str:
 
 
 def end(process: "subprocess.Popen[Any]", *numbers: int, limit: float = 8.0) -> int:
-    """End a child by these signals, `limit` seconds for each, then by force, and what it left behind.
+    """End a child by these signals, `limit` seconds for each, then by force, and what it left
+    behind.
 
     Returns:
         Its exit status.

@@ -1,4 +1,5 @@
-"""A gateway in the comparison: how it is started, where it listens, which processes it is, how it is stopped."""
+"""A gateway in the comparison: how it is started, where it listens, which processes it is, how it
+is stopped."""
 
 import contextlib
 import os
@@ -16,7 +17,8 @@ from simulator.processes import children, end, family, spawn
 
 
 class Contender(ABC):
-    """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids` are known."""
+    """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids`
+    are known."""
 
     name: str
     start_limit = 30.0
@@ -92,7 +94,8 @@ class Program(Contender):
         self._log = Path()
 
     def run(self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> None:
-        """Start the program with an environment of its own: nothing of ours gets in but PATH, its home is `folder`."""
+        """Start the program with an environment of its own: nothing of ours gets in but PATH, its
+        home is `folder`."""
         self._log = folder / "output.txt"
         self._log.unlink(missing_ok=True)
         path = os.environ.get("PATH", "/usr/bin:/bin")

@@ -1,4 +1,5 @@
-"""What a comparison has measured so far: samples by measure and contender, kept when it is interrupted."""
+"""What a comparison has measured so far: samples by measure and contender, kept when it is
+interrupted."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ Table = Mapping[str, dict[str, T]]  # measure → contender
 
 
 class Findings:
-    """`values`: one figure each; `reasons`: why something cannot be measured; `rounds`: a figure of each round.
+    """`values`: one figure each; `reasons`: why something cannot be measured; `rounds`: a figure of
+    each round.
 
     A measure that is taken once a round gets its figure as the median of the rounds.
     """

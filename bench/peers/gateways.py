@@ -57,7 +57,8 @@ general_settings: {master_key: $key}
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on stand for what they are in this run."""
+    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on stand for what
+    they are in this run."""
 
     name: str
     settings: str
@@ -104,7 +105,8 @@ SPECS = {
 
 
 class Direct(Contender):
-    """The backend itself, without a gateway: what everything is compared with. Who started the simulator stops it."""
+    """The backend itself, without a gateway: what everything is compared with. Who started the
+    simulator stops it."""
 
     name = "direct"
 
@@ -155,7 +157,8 @@ class Gateway(Program):
 
     @property
     def worker_pids(self) -> list[int]:
-        # With several workers LiteLLM has a helper process of Python's beside them, which serves nothing.
+        # With several workers LiteLLM has a helper process of Python's beside them, which serves
+        # nothing.
         leaves = super().worker_pids
         return leaves[-self.workers :] if len(leaves) > self.workers > 1 else leaves
 
@@ -210,7 +213,8 @@ class AiRouter(Contender):
         return [] if self._router is None else family(self._router.pid)
 
     def choose_text(self) -> str | None:
-        """A prompt that the learned tier decides, so that deciding is part of what is measured; None: it decides none."""
+        """A prompt that the learned tier decides, so that deciding is part of what is measured;
+        None: it decides none."""
         if self.endpoint is None or not self.learned:
             return None
         with Connection(self.endpoint) as connection:

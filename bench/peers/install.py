@@ -1,4 +1,5 @@
-"""Gets the peers: each into a folder of its own below a scratch folder, once; what is there already is used again."""
+"""Gets the peers: each into a folder of its own below a scratch folder, once; what is there already
+is used again."""
 
 import os
 import re
@@ -18,7 +19,8 @@ from simulator.processes import end, printed, spawn
 
 Say = Callable[[str], None]
 DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
-# Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP server, which a plain
+# Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
+# server, which a plain
 # `npm install` gets: its issue 1389. This is the newest that streams.
 NODE_SERVER = "1.14.1"
 _SAY_EVERY_S = 15.0
@@ -39,7 +41,8 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a peer gets into its folder: commands with their limits in seconds, run one after the other in that folder."""
+    """How a peer gets into its folder: commands with their limits in seconds, run one after the
+    other in that folder."""
 
     about: str
     commands: tuple[tuple[Sequence[str], float], ...]
@@ -82,7 +85,8 @@ def prepare(root: Path, say: Say) -> None:
 
 def _plan(name: str, folder: Path) -> _Plan:
     if name == "litellm":
-        pip = (folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input")  # fmt: skip
+        pip = (folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check",
+            "--no-input")  # fmt: skip
         return _Plan(
             "pip install 'litellm[proxy]' into an environment of its own, about 2 minutes",
             (

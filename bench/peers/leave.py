@@ -9,7 +9,8 @@ from bench.peers.findings import Findings
 from bench.stats import percentile
 from simulator.testing import Simulator
 
-# (measure, streaming): it leaves while chunks flow, in a silent gap, while it waits for a whole answer.
+# (measure, streaming): it leaves while chunks flow, in a silent gap, while it waits for a whole
+# answer.
 CASES = (("gone_flowing", True), ("gone_silent", True), ("gone_whole", False))
 NOTICE_S = 2.0  # not seen by then: it counts as not seen
 _TPS, _TOKENS = 50.0, 200  # an answer of 4 s
@@ -20,7 +21,8 @@ _SOME_CHUNKS = 4
 def measure(
     findings: Findings, contender: Contender, text: str, simulator: Simulator, times: int
 ) -> None:
-    """Median of `times` disconnects of each kind, from the socket closed to the backend's connection lost."""
+    """Median of `times` disconnects of each kind, from the socket closed to the backend's
+    connection lost."""
     for name, stream in CASES:
         simulator.reset("primary")
         tokens = [_TOKENS, _TOKENS]
@@ -53,7 +55,8 @@ def measure(
 def _once(
     contender: Contender, text: str, simulator: Simulator, stream: bool, silent: bool
 ) -> float | None:
-    """Seconds from the client's close to the backend's loss of its connection; None when it was not seen."""
+    """Seconds from the client's close to the backend's loss of its connection; None when it was not
+    seen."""
     assert contender.endpoint is not None
     before = simulator.stats("primary")
     with Connection(contender.endpoint, timeout=10) as connection:

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 
-from bench.client import lateness
 from bench.crowd import drive, receive
 from bench.environment import pss_mb
 from bench.peers.contender import Contender
 from bench.peers.findings import Findings
 from bench.sampling import Sampler
-from bench.stats import percentile
+from bench.stats import lateness, percentile
 from bench.streams import Peak
 from simulator.testing import Simulator
 
@@ -57,7 +56,8 @@ def streams(
     count: int,
     chunks: int,
 ) -> None:
-    """Streams at 20 chunks a second: are all complete, how late do chunks come, how long takes the first one, how much memory."""
+    """Streams at 20 chunks a second: are all complete, how late do chunks come, how long takes the
+    first one, how much memory."""
     assert contender.endpoint is not None
     key, tokens = contender.key, [chunks, chunks]
     simulator.configure("primary", tps=STREAM_TPS, answer_short=tokens, answer_long=tokens)
@@ -97,7 +97,8 @@ def streams(
 
 
 def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
-    """What a contender adds to the figures of the streams: its own less those of the backend itself, round by round."""
+    """What a contender adds to the figures of the streams: its own less those of the backend
+    itself, round by round."""
     for measure in STREAMED:
         base = findings.rounds[measure].get("direct", [])
         for key in (one.key for one in contenders if one.key != "direct"):

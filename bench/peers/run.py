@@ -1,4 +1,5 @@
-"""`./Benchmark peers`: everything in its order, within a known time; whatever was started is stopped at the end."""
+"""`./Benchmark peers`: everything in its order, within a known time; whatever was started is
+stopped at the end."""
 
 import argparse
 import os
@@ -52,7 +53,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 ARGUMENTS: Options = {
     "--only": dict(
-        metavar="NAMES", type=_names, help=f"which to compare, of {','.join(NAMES)} (default: all; with --against ai-router)"
+        metavar="NAMES", type=_names,
+        help=f"which to compare, of {','.join(NAMES)} (default: all; with --against ai-router)"
     ),
     "--against": dict(
         type=Path, metavar="PATH",
@@ -61,7 +63,8 @@ ARGUMENTS: Options = {
     "--rounds": dict(type=number(1, 20), metavar="N", help="rounds over all of them (default 3)"),
     "--streams": dict(type=number(1, 2000), metavar="N", help="streams at once (default 500)"),
     "--scratch": dict(
-        type=Path, default=DEFAULT_SCRATCH, metavar="DIR", help=f"where peers are installed ({DEFAULT_SCRATCH})"
+        type=Path, default=DEFAULT_SCRATCH, metavar="DIR",
+        help=f"where peers are installed ({DEFAULT_SCRATCH})"
     ),
     "--pin": dict(action="store_true", help="keep every one-worker gateway on one core, the last"),
 }  # fmt: skip
@@ -176,7 +179,8 @@ def compare(
 
 
 def _start(findings: Findings, contender: Contender, folder: Path, *, again: bool) -> None:
-    """Twice where the time is measured: the first start has read its files from the disk, the second is the one that counts."""
+    """Twice where the time is measured: the first start has read its files from the disk, the
+    second is the one that counts."""
     where = folder / contender.key.replace(" ×", "-")
     try:
         seconds = contender.start(where)

@@ -1,4 +1,5 @@
-"""One request at a time: what each contender adds to the backend's own time, in pairs, in short blocks that take turns."""
+"""One request at a time: what each contender adds to the backend's own time, in pairs, in short
+blocks that take turns."""
 
 import random
 import time
@@ -49,14 +50,16 @@ def measure(
 ) -> None:
     """Blocks for `seconds`, one contender after the other, in an order of its own each time.
 
-    Adds to the samples `whole` (or `first`) everybody's own times, and to `added_whole` (`added_first`) the differences
+    Adds to the samples `whole` (or `first`) everybody's own times, and to `added_whole`
+    (`added_first`) the differences
     within the pairs; p50 and p99 of this call's own times are figures of a round.
     """
     kind = "first" if stream else "whole"
     with ExitStack() as stack:
         lines = {
             one.key: _Line(
-                one.key, stack.enter_context(Connection(one.endpoint, timeout=20)), one.chat(text, stream=stream), stream
+                one.key, stack.enter_context(Connection(one.endpoint, timeout=20)), one.chat(text,
+                stream=stream), stream
             )
             for one in contenders
             if one.endpoint is not None and findings.reason(kind, one.key) is None
@@ -90,7 +93,8 @@ def measure(
 
 
 def _block(findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float) -> None:
-    """Pairs of a direct request and one through the contender; which comes first is left to chance."""
+    """Pairs of a direct request and one through the contender; which comes first is left to
+    chance."""
     both = Pair(direct.once, line.once)
     pairs: list[tuple[float, float]] = []
     begun, number = time.perf_counter(), 0

@@ -1,4 +1,5 @@
-"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of ai-router."""
+"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of
+ai-router."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A line of the table. `scale` makes the unit in the title of what was measured; `workers`: which of a gateway's runs."""
+    """A line of the table. `scale` makes the unit in the title of what was measured; `workers`:
+    which of a gateway's runs."""
 
     key: str
     title: str
@@ -94,7 +96,8 @@ GOALS = (
 
 
 def key_for(measure: Measure, name: str) -> str:
-    """Under which key a contender's figure stands: its run with that many workers, or its only one."""
+    """Under which key a contender's figure stands: its run with that many workers, or its only
+    one."""
     return name if measure.workers == 1 or name in ONE_PROCESS else f"{name} ×{measure.workers}"
 
 
@@ -128,7 +131,8 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
         for name in ratios:
             found = None if measure.key == "complete" else ratio(findings, measure, name)
             cells.append(number(found, 2 if found and found < 10 else 1))
-        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key),
+        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers,
+            contenders=findings.details(measure.key),
                    own=findings.details(measure.key.removeprefix("added_")))  # fmt: skip
     grids: dict[str, dict[str, float]] = {}
     for key in names:
@@ -158,7 +162,8 @@ def _goals(findings: Findings, names: list[str]) -> Result:
         shown = f"{measured:.3g}" if measured and measured < 1000 else number(measured, 0)
         result.add(
             (what, f"{sign} {goal.must:g}", stretch, shown, verdict(goal, measured)),
-            must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against, verdict=verdict(goal, measured),
+            must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against,
+            verdict=verdict(goal, measured),
         )  # fmt: skip
     return result
 
@@ -217,7 +222,8 @@ def verdict(goal: Goal, measured: float | None) -> str:
     return "yes" if reached(goal.must) else "NO"
 
 
-# Of this checkout and another one: (measure, workers, title, more is better, the ratio's upper bound may be so high).
+# Of this checkout and another one: (measure, workers, title, more is better, the ratio's upper
+# bound may be so high).
 PAIRED = (
     ("whole_p50", 1, "whole answer, 1 at a time, p50", False, 1.05),
     ("whole_p99", 1, "whole answer, 1 at a time, p99", False, 1.25),
@@ -232,7 +238,8 @@ _ENOUGH = 5  # rounds, below which nothing is promised
 
 
 def against(findings: Findings, rounds: int, other: str = "against") -> Result:
-    """This checkout beside another one, round by round. Above 1 this one is slower, whatever the measure."""
+    """This checkout beside another one, round by round. Above 1 this one is slower, whatever the
+    measure."""
     columns = ("", "rounds", "this", "other", "ratio [95 % interval]", "upper bound", "kept")
     result = Result("peers", f"This checkout and another one, {rounds} rounds in turn", columns)
     for measure, workers, title, more, limit in PAIRED:
@@ -255,7 +262,8 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
             )
         shown = interval(found, scale=1.0, places=3)
         result.add(
-            (title, str(len(ratios)), *(number(value, digits(value)) for value in figures), shown, f"≤ {limit:g}", said),
+            (title, str(len(ratios)), *(number(value, digits(value)) for value in figures), shown,
+            f"≤ {limit:g}", said),
             measure=measure, workers=workers, ratios=ratios, ratio=found, limit=limit, kept=kept,
         )  # fmt: skip
     result.notes.append(

@@ -1,6 +1,8 @@
-"""The pictures, drawn by matplotlib: as SVG for the page, whose style sheet colours them, and as PNG files.
+"""The pictures, drawn by matplotlib: as SVG for the page, whose style sheet colours them, and as
+PNG files.
 
-They are narrow, so that a telephone shows them at nearly their own size; what is long in a page (titles, what
+They are narrow, so that a telephone shows them at nearly their own size; what is long in a page
+(titles, what
 the marks mean, a curve's name) is HTML around them, which wraps and is never cut.
 """
 

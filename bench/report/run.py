@@ -1,4 +1,5 @@
-"""The command, and where results are kept: `logs/bench/<stamp>-<benchmark>.json` with the page beside it."""
+"""The command, and where results are kept: `logs/bench/<stamp>-<benchmark>.json` with the page
+beside it."""
 
 import argparse
 import json
@@ -26,7 +27,8 @@ ABOUT = "results as one HTML page with pictures, and as PNG files"
 DESCRIPTION = f"{ABOUT[0].upper()}{ABOUT[1:]}. The page needs no network."
 ARGUMENTS: Options = {
     "results": dict(
-        nargs="*", type=Path, metavar="RESULT.json", help="oldest first (default: the newest in logs/bench)"
+        nargs="*", type=Path, metavar="RESULT.json",
+        help="oldest first (default: the newest in logs/bench)"
     ),
     "--html": dict(
         type=Path, metavar="OUT", help="where the page goes (default: beside the last result)"
@@ -112,7 +114,8 @@ def place(benchmark: str, store: Path = STORE) -> Path:
 
 
 def write_page(result: Path, console: Console) -> None:
-    """The page beside a result that was just written, with the newest of the other kinds and the last of its own in it."""
+    """The page beside a result that was just written, with the newest of the other kinds and the
+    last of its own in it."""
     kind = result.stem.rpartition("-")[2]
     own = sorted(path for path in result.parent.glob(f"*-{kind}.json") if path.name < result.name)[
         -1:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.client import Connection, Endpoint, Failure, gaps, lateness
+from bench.client import Connection, Endpoint, Failure
 from bench.crowd import drive, receive
+from bench.stats import gaps, lateness
 from simulator.testing import Simulator
 
 CHAT = "/v1/chat/completions"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench.client import EMBEDDINGS, Endpoint, gaps
+from bench.client import EMBEDDINGS, Endpoint
+from bench.stats import gaps
 from load.client import Client
 from simulator.testing import Simulator
 
