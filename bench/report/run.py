@@ -3,6 +3,7 @@ beside it."""
 
 import argparse
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -75,7 +76,8 @@ def markdown(runs: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
         about = document["environment"]
         where = f"{about.get('cores')} cores, {about.get('cpu')}, Python {about.get('python')}"
         yield f"# {name.removesuffix('.json')}\n"
-        yield f"`{about.get('command')}`, {about.get('date')}, {where}\n"
+        command = re.sub(r" --json[ =]\S+", "", str(about.get("command")))
+        yield f"`{command}`, {about.get('date')}, {where}\n"
         for table in document["results"]:
             yield f"## {table['title']}\n"
             head = table["columns"]

@@ -111,7 +111,7 @@ def test_lateness_is_counted_from_the_most_punctual_chunk() -> None:
 
 def test_load_counts_answers_and_failures_apart(endpoint: Endpoint) -> None:
     good = drive(endpoint, endpoint.wire(CHAT, ask("Hello")), 4, 0.3, 0.1)
-    assert len(good.latencies) > 20
+    assert len(good.latencies) >= 4
     assert good.failures == 0
     bad = drive(endpoint, endpoint.wire(CHAT, {**ask("Hello"), "model": "nobody"}), 4, 0.2, 0.0)
     assert not bad.latencies
