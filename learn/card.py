@@ -1,5 +1,4 @@
-"""The model's card: what it was made from, how good it is on origins never trained on, where its
-limits are."""
+"""The model card: training data, accuracy on held-out origins, limits."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -114,8 +113,8 @@ def today() -> date:
 
 
 def kept_agreement(out: Path) -> Any:
-    """`label_agreement` of the card before: {"prompts": n, "agreement": share}, entered after
-    labelling a part a second time."""
+    """`label_agreement` of the previous card, entered after labelling a sample a second time:
+    {"prompts": n, "agreement": share}."""
     try:
         return orjson.loads((out / "card.json").read_bytes())["data"]["label_agreement"]
     except (OSError, KeyError, TypeError, orjson.JSONDecodeError):

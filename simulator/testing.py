@@ -24,8 +24,8 @@ _NUMBERED = re.compile(r"^\D+(\d+)$")
 
 
 def answer_numbers(text: str) -> list[int]:
-    """The numbers of a simulated answer's words, in order: 1, 2, 3 ... when nothing is missing or
-    doubled."""
+    """The numbers of the words of a simulated answer, in order: 1, 2, 3 ... if none is missing or
+    repeated."""
     words = text.partition("):")[2].split()
     return [int(match[1]) for word in words if (match := _NUMBERED.match(word))]
 
@@ -124,8 +124,8 @@ class Simulator(Startable):
         self._control("DELETE", "faults", role, query={"fault": "refuse"})
 
     def wait_for(self, role: str, limit_s: float = 5.0, **wanted: int) -> dict[str, Any]:
-        """The stats as soon as these counters are at least that high: `wait_for("primary",
-        aborted=1)`."""
+        """Wait until these counters have at least the given values; returns the stats:
+        `wait_for("primary", aborted=1)`."""
         deadline = time.monotonic() + limit_s
         while True:
             stats = self.stats(role)
