@@ -11,18 +11,24 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from bench import (
     ab,
-    comparisons,
+    baseline,
+    calibrate,
+    due,
+    endpoint_options,
+    endpoint_profile,
     failover,
     faults,
+    history,
     operations,
+    options,
     overhead,
     overload,
     profile,
@@ -32,63 +38,134 @@ from bench import (
     throughput,
 )
 from bench.client import Failure
-from bench.endpoint_commands import ENDPOINTS
-from bench.endpoint_commands import add_parsers as add_endpoint_parsers
 from bench.environment import environment
+from bench.peers import run as peers
 from bench.report import run as report
 from bench.result import Result, write_json
 from bench.sampling import Meter, Sampler
-from bench.stand import Options, Stand, Unavailable, scratch, stand
+from bench.stand import Options, Unavailable, scratch, stand
 
-Run = Callable[[Stand, Sampler, int | None, bool], list[Result]]
-# In the order in which `all` runs them: (module's run, the profile it is meant for, what it tells).
-BENCHMARKS: dict[str, tuple[Run, str, str]] = {
-    "routing": (
-        routing.run,
-        routing.PROFILE,
+Run = Callable[..., list[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One benchmark.
+
+    Args:
+        family: what it measures: a stand (then `run` takes it, and `used` is its profile); a chain
+        of tiers of its own,
+            because it breaks what it measures; whatever it brings itself; single endpoints.
+    """
+
+    family: Literal["stand", "chain", "own", "endpoint"]
+    run: Run
+    about: str
+    used: str = ""
+    arguments: options.Options = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        more = f" Profile: {self.used}." if self.used else ""
+        more = f" {endpoint_options.ABOUT}" if self.family == "endpoint" else more
+        return f"{self.about[0].upper()}{self.about[1:].rstrip('.?')}.{more}"
+
+
+_AB: dict[str, Any] = dict(metavar="WHAT=A,B",
+    help="instead: speculation=on,off or tier=A,B side by side, paired differences")  # fmt: skip
+# `all` runs those that are no "endpoint", but for `peers`, in this order.
+COMMANDS: dict[str, Command] = {
+    "routing": Command(
+        "stand", routing.run,
         "every route, the models, long context, streaming, the price of deciding",
+        routing.PROFILE, {"--ab": _AB},
     ),
-    "overhead": (overhead.run, overhead.PROFILE, "what the router adds to one request at a time"),
-    "streams": (
-        streams.run,
-        streams.PROFILE,
-        "many streams at once: completeness, gaps, CPU, memory",
+    "overhead": Command(
+        "stand", overhead.run, "what the router adds to one request at a time", overhead.PROFILE
     ),
-    "throughput": (
-        throughput.run,
-        throughput.PROFILE,
-        "requests per second at 16, 64 and 256 at a time",
+    "streams": Command(
+        "stand", streams.run, "many streams at once: completeness, gaps, CPU, memory",
+        streams.PROFILE
     ),
-    "profile": (
-        profile.run,
-        profile.PROFILE,
-        "where a request's time goes inside the router, stage by stage",
+    "throughput": Command(
+        "stand", throughput.run, "requests per second at 16, 64 and 256 at a time",
+        throughput.PROFILE
     ),
-}
-ChainRun = Callable[[Sampler, argparse.Namespace], list[Result]]
-# These break what they measure, so they bring a chain of tiers of their own: (module's run, what it tells).
-CHAINS: dict[str, tuple[ChainRun, str]] = {
-    "faults": (
-        faults.run,
-        "every fault of the simulator, streaming and not: what the client gets, who was asked",
+    "profile": Command(
+        "stand", profile.run, "where a request's time goes inside the router, stage by stage",
+        profile.PROFILE
     ),
-    "scorecard": (
-        scorecard.run,
-        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)",
+    "faults": Command(
+        "chain", faults.run,
+        "every fault of the simulator, streaming and not: what the client gets, who was asked"
     ),
-    "failover": (
-        failover.run,
-        "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)",
+    "scorecard": Command(
+        "chain", scorecard.run,
+        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
     ),
-    "operations": (
-        operations.run,
-        "reloads under load, half of them of a broken file, and SIGTERM under 100 streams",
+    "failover": Command(
+        "chain", failover.run,
+        "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
     ),
-    "overload": (
-        overload.run,
+    "operations": Command(
+        "chain", operations.run,
+        "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
+    ),
+    "overload": Command(
+        "chain", overload.run,
         "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left afterwards",
+        arguments=overload.ARGUMENTS,
     ),
-}
+    "history": Command(
+        "own", history.run,
+        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything slower than fresh?",
+    ),
+    "peers": Command(
+        "own", peers.run,
+        "ai-router beside LiteLLM, Portkey and nginx, interleaved (installs them the first time), "
+        "or beside another checkout of its own (--against)",
+        arguments=peers.ARGUMENTS,
+    ),
+    "endpoint-profile": Command(
+        "endpoint", endpoint_profile.run,
+        "every LLM_*_URL against its service levels: cold, one by one, several at a time",
+    ),
+    "calibrate": Command(
+        "endpoint", calibrate.run,
+        "service levels of the endpoints from measurement: (base + RTT) × margin",
+        arguments=calibrate.ARGUMENTS,
+    ),
+    "baseline": Command(
+        "endpoint", baseline.run,
+        "keep the endpoints' figures, compare with the last ones, show them as Markdown",
+        arguments=baseline.ARGUMENTS,
+    ),
+    "due": Command(
+        "endpoint", due.run, "must the endpoints' service levels be calibrated again, and why?"
+    ),
+}  # fmt: skip
+ALL = [name for name, one in COMMANDS.items() if one.family != "endpoint" and name != "peers"]
+_MEASURING: options.Options = {
+    **options.COMMON,
+    "--log-dir": dict(
+        type=Path, metavar="DIR", help="its LOG_DIR, for the stages' figures from its session files"
+    ),
+    "--samples": dict(
+        type=options.POSITIVE, metavar="N",
+        help="samples per row (or pairs, streams, seconds per level)"
+    ),
+    "--quick": dict(
+        action="store_true", help="tiny counts on the fast profile: does it work, not how well"
+    ),
+    "--profile": dict(
+        choices=("fast", "homelab"),
+        help="the simulator's timing; each benchmark has its own default"
+    ),
+    "--tiers": dict(
+        metavar="LIST",
+        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as shipped)",
+    ),
+}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,94 +174,30 @@ def parser() -> argparse.ArgumentParser:
         description="Measures the router and its models. Without --url it starts the simulator and a router of its own.",
     )
     commands = top.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json", type=Path, metavar="OUT", help="write the results to this file as well"
+    for name, one in COMMANDS.items():
+        command = commands.add_parser(name, help=one.about, description=one.description)
+        endpoint = one.family == "endpoint"
+        options.add(command, endpoint_options.OPTIONS if endpoint else _MEASURING)
+        options.add(command, one.arguments)
+        command.set_defaults(**({"workers": 1, "url": None} if endpoint else {}))
+    options.add(
+        commands.add_parser("report", help=report.ABOUT, description=report.DESCRIPTION),
+        report.ARGUMENTS,
     )
-    common.add_argument("--url", help="a router that runs already, e.g. http://127.0.0.1:8002")
-    common.add_argument(
-        "--api-key", help="its key (better: the environment's API_KEY, which no process list shows)"
-    )
-    common.add_argument(
-        "--direct",
-        metavar="URL",
-        help="its primary backend, for what compares with it (default: PRIMARY_URL)",
-    )
-    common.add_argument(
-        "--log-dir",
-        type=Path,
-        metavar="DIR",
-        help="its LOG_DIR, for the stages' figures from its session files",
-    )
-    common.add_argument(
-        "--samples",
-        type=_positive,
-        metavar="N",
-        help="samples per row (or pairs, streams, seconds per level)",
-    )
-    common.add_argument(
-        "--quick",
-        action="store_true",
-        help="tiny counts on the fast profile: does it work, not how well",
-    )
-    common.add_argument(
-        "--profile",
-        choices=("fast", "homelab"),
-        help="the simulator's timing; each benchmark has its own default",
-    )
-    common.add_argument(
-        "--tiers",
-        metavar="LIST",
-        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as shipped)",
-    )
-    common.add_argument(
-        "--workers",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="worker processes of the router it starts (default 1)",
-    )
-    for name, (_measure, used, about) in BENCHMARKS.items():
-        command = commands.add_parser(
-            name,
-            parents=[common],
-            help=about,
-            description=f"{about[0].upper()}{about[1:]}. Profile: {used}.",
-        )
-        if name == "routing":
-            command.add_argument(
-                "--ab",
-                metavar="WHAT=A,B",
-                help="instead: speculation=on,off or tier=A,B side by side, paired differences",
-            )
-    for name, (_run, about) in CHAINS.items():
-        command = commands.add_parser(
-            name, parents=[common], help=about, description=f"{about[0].upper()}{about[1:]}."
-        )
-        if name == "overload":
-            overload.add_arguments(command)
-    add_endpoint_parsers(commands)
-    comparisons.add_parsers(commands, common)
-    report.add_parser(commands)
-    commands.add_parser(
-        "all", parents=[common], help="all of them", description="All of them, one after the other."
-    )
+    everything = "All of them, one after the other."
+    options.add(commands.add_parser("all", help="all of them", description=everything), _MEASURING)
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    # As exceptions, so that what was started is stopped. SIGINT too: where a shell started this in
-    # the background, it is ignored otherwise.
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    console = Console() if sys.stdout.isatty() else Console(width=150)
+    console = options.begin(150)
     if args.benchmark == "report":
         return report.run(args, console)
     sampler = Sampler(Meter(console))
     results: list[Result] = []
     status = 0
-    names = [*BENCHMARKS, *CHAINS, "history"] if args.benchmark == "all" else [args.benchmark]
+    names = ALL if args.benchmark == "all" else [args.benchmark]
     about = environment() | {
         "commands": names,
         "quick": args.quick,
@@ -194,19 +207,16 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         if sampler.interrupted:
             break
+        found: list[Result] = []
         try:
-            found = _one(name, args, sampler)
+            with sampler.interruptible():
+                found = _one(name, args, sampler)
         except Unavailable as why:
             console.print(f"{name}: {why}", highlight=False)
             status = 1 if len(names) == 1 else status
-            continue
         except Failure as failure:
             console.print(f"{name}: stopped, because a request failed: {failure}", highlight=False)
             status = 1
-            continue
-        except KeyboardInterrupt:
-            sampler.interrupted = True
-            continue
         finally:
             sampler.meter.stop()
         for result in found:
@@ -217,12 +227,7 @@ def main(argv: list[str] | None = None) -> int:
         console.print("Interrupted: the tables hold what was measured until then.")
         status = 130
     about["command"] = report.command_line(sys.argv[1:] if argv is None else argv)
-    if args.json is not None:
-        write_json(args.json, results, about, complete=not sampler.interrupted)
-    elif args.benchmark in report.KEPT and results:
-        kept = report.place(args.benchmark)
-        write_json(kept, results, about, complete=not sampler.interrupted)
-        report.write_page(kept, console)
+    _keep(args, results, about, not sampler.interrupted, console)
     console.print(
         f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}",
         style="dim",
@@ -231,17 +236,36 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
+def _keep(
+    args: argparse.Namespace,
+    results: list[Result],
+    about: dict[str, Any],
+    complete: bool,
+    console: Console,
+) -> None:
+    if args.json is not None:
+        write_json(args.json, results, about, complete=complete)
+    elif args.benchmark in report.KEPT and results:
+        kept = report.place(args.benchmark)
+        write_json(kept, results, about, complete=complete)
+        report.write_page(kept, console)
+
+
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
-    if name in ENDPOINTS:
-        return ENDPOINTS[name][0](sampler, args)
-    if name in comparisons.COMPARISONS:
-        return comparisons.run(name, sampler, args)
-    if name in CHAINS:
-        if args.url:
-            raise Unavailable("It breaks the backends, so it starts its own: leave --url out.")
-        return CHAINS[name][0](sampler, args)
-    run, used, _about = BENCHMARKS[name]
-    options = Options(
+    command = COMMANDS[name]
+    owns = {
+        "chain": "It breaks the backends, so it starts its own: leave --url out.",
+        "own": "It starts everything it compares itself: leave --url out.",
+    }
+    if args.url and command.family in owns:
+        raise Unavailable(owns[command.family])
+    if command.family != "stand":
+        return command.run(sampler, args)
+    if args.url and name == "profile":
+        raise Unavailable(
+            "It looks inside the router's process, so it starts its own: leave --url out."
+        )
+    chosen = Options(
         url=args.url,
         api_key=args.api_key or os.environ.get("API_KEY") or None,
         direct=args.direct,
@@ -249,44 +273,23 @@ def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
         workers=args.workers,
         log_dir=args.log_dir,
     )
-    if name == "profile" and options.url:
-        raise Unavailable(
-            "It looks inside the router's process, so it starts its own: leave --url out."
-        )
-    extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
     tiers = args.tiers or (routing.TIERS if name == "routing" else None)
+    if getattr(args, "ab", None):
+        if args.url:
+            raise Unavailable("It compares two routers of its own: leave --url out.")
+        return ab.run(ab.sides(args.ab), chosen, sampler, tiers, args.samples, args.quick)
+    extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
     if tiers:
         extra = {**extra, "env": {**extra.get("env", {}), "CASCADE_TIERS": tiers}}
-    if getattr(args, "ab", None):
-        if options.url:
-            raise Unavailable("It compares two routers of its own: leave --url out.")
-        compared = ab.sides(args.ab)
-        return ab.run(
-            compared, options, sampler, args.tiers or routing.TIERS, args.samples, args.quick
-        )
-    with stand(options, used, **extra) as where:
-        results = run(where, sampler, args.samples, args.quick)
+    with stand(chosen, command.used, **extra) as where:
+        results = command.run(where, sampler, args.samples, args.quick)
+        workers = f", {args.workers} worker{'s' if args.workers > 1 else ''}"
+        decided = f", tiers {tiers}" if tiers else ""
+        own = f"{workers}{decided}" if where.embedded else ""
         for result in results:
-            workers = (
-                f", {args.workers} worker{'s' if args.workers > 1 else ''}"
-                if where.embedded
-                else ""
-            )
-            decided = f", tiers {tiers}" if tiers and where.embedded else ""
             # Round brackets: square ones are markup to the printer, and vanish.
-            result.title += f" ({where.profile}{workers}{decided}{', quick' if args.quick else ''})"
+            result.title += f" ({where.profile}{own}{', quick' if args.quick else ''})"
     return results
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(143)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 if __name__ == "__main__":

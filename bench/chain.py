@@ -1,6 +1,6 @@
-"""A chain of simulated tiers with a router before it, which a benchmark may break: each tier is a process of its own."""
+"""A chain of simulated tiers with a router before it, which a benchmark may break: each tier is a
+process of its own."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.ask import Answer, ask
-from bench.client import Endpoint, Failure
+from bench.client import Answer, Endpoint, Failure, ask
 from bench.prompts import body
 from bench.router_process import RouterProcess, merged
-from bench.stand import scratch
+from bench.stand import scratch_folder
 from simulator.testing import Simulator
 
 KIND = {"primary": "vllm", "ollama": "ollama", "xai": "xai"}
@@ -21,7 +20,8 @@ _RECOVERY_LIMIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A backend's name, the simulator's role that plays it, its model, its own settings in the router's configuration, and
+    """A backend's name, the simulator's role that plays it, its model, its own settings in the
+    router's configuration, and
     the simulator's settings for it."""
 
     name: str
@@ -34,22 +34,19 @@ class Tier:
 class Chain:
     """The tiers in their order, all under the route `primary`, and the router."""
 
-    def __init__(self, folder: Path, tiers: Sequence[Tier], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, stack: ExitStack, folder: Path, tiers: Sequence[Tier], config: Mapping[str, Any]
+    ) -> None:
         self.tiers = {tier.name: tier for tier in tiers}
-        self._simulators: dict[str, Simulator] = {}
+        self.simulators: dict[str, Simulator] = {}
         self._ports: dict[str, int] = {}
-        self._folder = folder
-        self._config = config
-        self.router: RouterProcess | None = None
-
-    def start(self, stack: ExitStack) -> "Chain":
-        stack.callback(self._stop_simulators)
+        stack.callback(lambda: [simulator.stop() for simulator in self.simulators.values()])
         for name in self.tiers:
             self.revive(name)
         backends = {
             name: {
                 "kind": KIND[tier.role],
-                "url": self._simulators[name].url(tier.role),
+                "url": self.simulators[name].url(tier.role),
                 "model": tier.model,
                 "slots": 64,
                 **({"local": False, "api_key": "test-key"} if tier.role == "xai" else {}),
@@ -58,83 +55,69 @@ class Chain:
             for name, tier in self.tiers.items()
         }
         routes = {route: {"backends": list(self.tiers)} for route in ("primary", "meta", "enrich")}
-        config = merged(
-            {"backends": backends, "routes": routes, "cascade": {"tiers": ["rules"]}}, self._config
-        )
-        self.router = RouterProcess(self._folder, backends={}, config=config)
+        usual = {"backends": backends, "routes": routes, "cascade": {"tiers": ["rules"]}}
+        self.router = RouterProcess(folder, backends={}, config=merged(usual, config))
         stack.callback(self.router.stop, quick=True)
         self.router.start()
+        self.endpoint = Endpoint.of(self.router.url)
         for _ in range(3):  # connections, code paths, the models' names
             self.ask("Hello.")
-        return self
 
-    def _stop_simulators(self) -> None:
-        for simulator in self._simulators.values():
-            simulator.stop()
-
-    # Breaking and mending -------------------------------------------------------------------------------------------
-
-    def simulator(self, name: str) -> Simulator:
-        return self._simulators[name]
+    # Breaking and mending -------------------------------------------------------------------------
 
     def fault(self, name: str, fault: str, **params: Any) -> None:
-        self._simulators[name].fault(self.tiers[name].role, fault, **params)
+        self.simulators[name].fault(self.tiers[name].role, fault, **params)
 
     def kill(self, name: str) -> None:
         """End a tier as a crash would."""
-        self._simulators[name].kill()
+        self.simulators[name].kill()
 
     def revive(self, name: str) -> None:
         """Start a tier, on the port that it had before."""
-        tier = self.tiers[name]
-        ports = {tier.role: self._ports[name]} if name in self._ports else None
-        simulator = Simulator(
-            roles=(tier.role,), ports=ports, models={tier.role: tier.model}
-        ).start()
-        self._simulators[name] = simulator
-        self._ports[name] = simulator.port(tier.role)
-        if tier.manners:
-            simulator.configure(tier.role, **tier.manners)
+        role, model = self.tiers[name].role, self.tiers[name].model
+        ports = {role: self._ports[name]} if name in self._ports else None
+        self.simulators[name] = Simulator(roles=(role,), ports=ports, models={role: model}).start()
+        self._ports[name] = self.simulators[name].port(role)
+        self.configure(name, **self.tiers[name].manners)
+
+    def configure(self, name: str, **manners: Any) -> None:
+        if manners:
+            self.simulators[name].configure(self.tiers[name].role, **manners)
 
     def reset(self) -> None:
         """Every tier as at the start: no faults, its manners, counters at zero."""
         for name, tier in self.tiers.items():
-            self._simulators[name].reset(tier.role)
-            if tier.manners:
-                self._simulators[name].configure(tier.role, **tier.manners)
+            self.simulators[name].reset(tier.role)
+            self.configure(name, **tier.manners)
 
     def recovered(self) -> None:
-        """Wait until every tier is used again.
+        """Wait until every tier is used again; then all is as at the start.
 
         Raises:
             Failure: that does not happen.
         """
-        assert self.router is not None
+        self.reset()
         until = time.monotonic() + _RECOVERY_LIMIT_S
-        first = next(iter(self.tiers))
         while time.monotonic() < until:
-            backends = self.router.stats()["backends"]
+            told = self.router.stats()["backends"]
             cooling = [
                 name
                 for name in self.tiers
-                if backends[name]["breaker"] != "closed" or backends[name]["pause"]
+                if told[name]["breaker"] != "closed" or told[name]["pause"]
             ]
-            if not cooling and self.ask("Hello.").headers.get("x-router-backend") == first:
-                return
+            if not cooling and self.ask("Hello.").headers.get("x-router-backend") == next(
+                iter(self.tiers)
+            ):
+                return self.reset()
             for name in cooling:
                 self.ask("Hello.", model=self.tiers[name].model)
             time.sleep(0.02)
         raise Failure(f"a tier does not come back: {self.router.stats()['backends']}")
 
-    # Asking ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def endpoint(self) -> Endpoint:
-        assert self.router is not None
-        return Endpoint.of(self.router.url)
+    # Asking ---------------------------------------------------------------------------------------
 
     def direct(self, name: str) -> Endpoint:
-        return Endpoint.of(self._simulators[name].url(self.tiers[name].role))
+        return Endpoint.of(self.simulators[name].url(self.tiers[name].role))
 
     def ask(
         self, text: str, *, limit: float = 30.0, model: str = "ai-router/primary", **fields: Any
@@ -144,12 +127,11 @@ class Chain:
 
     def seen(self, name: str) -> int:
         """Generation requests that a tier has received; 0 when it is dead."""
-        with suppress(OSError, ValueError):
-            return int(self._simulators[name].stats(self.tiers[name].role)["started"])
+        with suppress(OSError, ValueError, KeyError):
+            return int(self.simulators[name].stats(self.tiers[name].role)["started"])
         return 0
 
     def slots_in_use(self) -> int:
-        assert self.router is not None
         return sum(self.router.in_use().values())
 
 
@@ -161,9 +143,4 @@ def chain(tiers: Sequence[Tier], config: Mapping[str, Any]) -> Iterator[Chain]:
         config: laid over what the tiers say and `config/router.yaml`.
     """
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="ai-router-chain-", dir=scratch())
-            )
-        )
-        yield Chain(folder, tiers, config).start(stack)
+        yield Chain(stack, scratch_folder(stack, "chain"), tiers, config)

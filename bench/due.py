@@ -3,15 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from bench.baseline import difference
 from bench.client import Failure
-from bench.endpoint import simulated, subjects
-from bench.endpoint_options import QUICK, chosen, title
-from bench.measured import Record, day, load, record
+from bench.endpoint import simulated
+from bench.endpoint_options import QUICK, chosen, endpoints, kept, last_of, title
+from bench.measured import Record, day, record
 from bench.result import NOTHING, Result
 from bench.sampling import Sampler
-from bench.slo import CalibrationRule, SloError
-from bench.stand import Unavailable
+from bench.slo import CalibrationRule
+from bench.stats import bootstrap, percentile
 
 SAMPLES, WARM_UP = 40, 3
 _COLUMNS = ("endpoint", "calibrated", "due", "why")
@@ -19,15 +18,12 @@ _COLUMNS = ("endpoint", "calibrated", "due", "why")
 
 def reasons(last: Record, now: Record, rule: CalibrationRule) -> list[str]:
     """Every reason for calibrating again; none: what was found still holds."""
-    found = []
-    if now.model != last.model:
-        found.append(f"another model: {last.model} → {now.model}")
-    if now.version != last.version:
-        found.append(
-            f"another version of its server: {last.version or 'unknown'} → {now.version or 'unknown'}"
-        )
-    if now.hardware != last.hardware:
-        found.append(f"other hardware: {last.hardware} → {now.hardware}")
+    changed = (
+        ("another model", last.model, now.model),
+        ("another version of its server", last.version or "unknown", now.version or "unknown"),
+        ("other hardware", last.hardware, now.hardware),
+    )
+    found = [f"{what}: {before} → {after}" for what, before, after in changed if before != after]
     if last.threshold_ms is not None:
         above = share_above(now.seconds, last.threshold_ms)
         if above > rule.violations:
@@ -35,8 +31,8 @@ def reasons(last: Record, now: Record, rule: CalibrationRule) -> list[str]:
             found.append(
                 f"{100 * above:.0f} % of {len(now.seconds)} requests take more than {last.threshold_ms:,.0f} ms; {allowed}"
             )
-    change = difference(last.seconds, now.seconds, 0.5)
-    if change.high < -0.25 * _median(last.seconds):
+    (change,) = bootstrap(now.seconds, (0.5,), less=last.seconds)
+    if change.high < -0.25 * percentile(last.seconds, 0.5):
         found.append(
             "more than a quarter faster than when it was calibrated: something was optimised"
         )
@@ -54,54 +50,25 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         Unavailable: what is kept cannot be read.
     """
     profile, _ = chosen(args)
-    try:
-        kept = load(args.store, profile.name, "calibration")
-    except SloError as error:
-        raise Unavailable(str(error)) from None
-    table = Result(
-        "due", f"Is recalibration due? Profile {profile.name}{title(profile, args)}", _COLUMNS
-    )
-    stood_in = simulated(profile)
-    with subjects(profile, api_key=args.api_key) as found:
-        mine = [each for each in found if not args.endpoint or each[0] in args.endpoint]
-        sampler.meter.start("due", 10 * len(mine))
-        for name, _slo, subject in mine:
-            if sampler.interrupted:
-                break
-            last = next(
-                (each for each in reversed(kept.get(name, [])) if each.simulated == stood_in), None
-            )
+    before, stood_in = kept(args, profile, "calibration"), simulated(profile)
+    about = f"Is recalibration due? Profile {profile.name}{title(profile, args)}"
+    table = Result("due", about, _COLUMNS)
+    with endpoints(sampler, args, profile, 10) as found:
+        for name, subject in found:
+            last = last_of(before.get(name, []), stood_in)
+            since = day(last) if last else NOTHING
             if isinstance(subject, str):
-                table.add((name, day(last) if last else NOTHING, "unknown", subject))
+                table.add((name, since, "unknown", subject))
                 continue
-            if last is None:
-                _add(table, name, None, ["it was never calibrated: ./Benchmark calibrate"])
-                continue
-            timings = subject.baseline(
-                sampler, args.samples or (QUICK[0] if args.quick else SAMPLES), WARM_UP
-            )
-            if not timings.values:
-                raise Failure(f"{name}: {timings.first_failure or 'interrupted'}")
-            _add(
-                table,
-                name,
-                last,
-                reasons(
-                    last, record(subject, timings.values, simulated=stood_in), profile.calibration
-                ),
-            )
+            why = ["it was never calibrated: ./Benchmark calibrate"]
+            if last is not None:
+                samples = args.samples or (QUICK[0] if args.quick else SAMPLES)
+                timings = subject.baseline(sampler, samples, WARM_UP)
+                if not timings.values:
+                    raise Failure(f"{name}: {timings.first_failure or 'interrupted'}")
+                now = record(subject, timings.values, simulated=stood_in)
+                why = reasons(last, now, profile.calibration)
+            cells = (name, since, "yes" if why else "no", "; ".join(why))
+            table.add(cells, due=bool(why), reasons=why)
+            table.broken += [f"the calibration of {name} holds: {each}" for each in why]
     return [table]
-
-
-def _add(table: Result, name: str, last: Record | None, why: list[str]) -> None:
-    table.add(
-        (name, day(last) if last else NOTHING, "yes" if why else "no", "; ".join(why)),
-        due=bool(why),
-        reasons=why,
-    )
-    table.broken += [f"the calibration of {name} holds: {each}" for each in why]
-
-
-def _median(seconds: Sequence[float]) -> float:
-    ordered = sorted(seconds)
-    return ordered[len(ordered) // 2] if ordered else 0.0

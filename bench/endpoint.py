@@ -1,22 +1,24 @@
-"""One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable, cold, one by one, at once."""
+"""One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable,
+cold, one by one, at once."""
 
 import os
-import re
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.client import CHAT, Connection, Endpoint, Failure, Reply
-from bench.sampling import Sampler, Samples
+from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
+from bench.result import Samples
+from bench.sampling import Sampler
 from bench.slo import EndpointProfile, EndpointSlo, Method
+from bench.stand import first_model
 from bench.stats import percentile
 from simulator.testing import Simulator
 
-EMBEDDINGS = "/v1/embeddings"
 _REACH_S = 5.0
 _STREAM_TOKENS = 64  # for tokens per second; the time to the first token does not depend on it
 # The smallest picture there is: one pixel.
@@ -24,12 +26,12 @@ _PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAA
 # Which role of the simulator stands for what where no endpoint is configured.
 STAND_INS = {"chat": "primary", "vision": "primary", "embedding": "embedding"}
 ROLES = ("primary", "embedding")
-_USAGE = re.compile(rb'"completion_tokens":\s*(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One request, in seconds: what the profile measures, and tokens (embeddings) per second where that is known."""
+    """One request, in seconds: what the profile measures, and tokens (embeddings) per second where
+    that is known."""
 
     seconds: float
     rate: float | None = None
@@ -81,8 +83,12 @@ class Subject:
         }
         if streamed:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        reply = connection.checked(self.endpoint.wire(CHAT, body))
-        return _streamed(reply) if streamed else Timing(reply.seconds)
+        reply = connection.checked(self.endpoint.chat(body))
+        if not streamed:
+            return Timing(reply.seconds)
+        if reply.first_content is None:
+            raise Failure("a stream without content")
+        return Timing(reply.first_content, reply.tokens_per_s)
 
     def _content(self, number: int) -> Any:
         text = f"Question {number}: say hello."
@@ -90,7 +96,7 @@ class Subject:
             return text
         return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": _PIXEL}}]
 
-    # What the profile wants to know ---------------------------------------------------------------------------------
+    # What the profile wants to know ---------------------------------------------------------------
 
     def cold(self) -> tuple[float, float]:
         """Seconds of the first request on a fresh client, and the mean of warm ones."""
@@ -118,37 +124,28 @@ class Subject:
             )
 
     def sweep(self) -> dict[int, list[float]]:
-        """Seconds of each request by the number of clients at a time; each client sends its requests one after the other."""
+        """Seconds of each request by the number of clients at a time; each client sends its
+        requests one after the other."""
         return {level: self._at_once(level) for level in self.method.sweep}
 
     def _at_once(self, level: int) -> list[float]:
-        found: list[float] = []
-        failures: list[Failure] = []
         gate = threading.Barrier(level)
 
-        def work(client: int) -> None:
+        def work(client: int) -> list[float]:
             with self.client() as connection:
                 gate.wait(timeout=30)
-                try:
-                    for i in range(self.method.per_worker):
-                        found.append(self.ask(connection, 1000 * client + i).seconds)
-                except Failure as failure:
-                    failures.append(failure)
+                return [
+                    self.ask(connection, 1000 * client + i).seconds
+                    for i in range(self.method.per_worker)
+                ]
 
-        workers = [
-            threading.Thread(target=work, args=(client,), daemon=True) for client in range(level)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        if failures:
-            raise failures[0]
-        return found
+        with ThreadPoolExecutor(level) as pool:
+            return [seconds for found in pool.map(work, range(level)) for seconds in found]
 
     def round_trip(self, count: int = 20) -> float:
-        """Median seconds of opening a TCP connection: one way there and back, and next to no work."""
-        return percentile(sorted(_connect_s(self.endpoint) for _ in range(count)), 0.5)
+        """Median seconds of opening a TCP connection: one way there and back, and next to no
+        work."""
+        return percentile([_connect_s(self.endpoint) for _ in range(count)], 0.5)
 
     def version(self) -> str | None:
         """What the server says that it is; None where it does not."""
@@ -158,17 +155,6 @@ class Subject:
                 return str(said.json()["version"]) if said.status == 200 else None
         except (Failure, ValueError, KeyError, TypeError):
             return None
-
-
-def _streamed(reply: Reply) -> Timing:
-    if reply.first_content is None:
-        raise Failure("a stream without content")
-    told = _USAGE.findall(reply.body)
-    tokens = (
-        int(told[-1]) if told else reply.body.count(b'"delta"') - 2
-    )  # but for the role and the end
-    over = reply.seconds - reply.first_content
-    return Timing(reply.first_content, (tokens - 1) / over if tokens > 2 and over > 0 else None)
 
 
 def _connect_s(endpoint: Endpoint) -> float:
@@ -181,48 +167,44 @@ def _connect_s(endpoint: Endpoint) -> float:
 
 
 def reach(endpoint: Endpoint) -> str:
-    """The name of the first model of a server that is up: its /health is 200, or it lists its models.
+    """The name of the first model of a server that is up: its /health is 200, or it lists its
+    models.
 
     Raises:
         Failure: it is not.
     """
     with Connection(endpoint, timeout=_REACH_S) as connection:
-        health = connection.get("/health")
-        reply = connection.get("/v1/models")
-        if health.status != 200 and reply.status != 200:
-            raise Failure(f"/health says {health.status}, /v1/models says {reply.status}")
-        models = reply.json().get("data") if reply.status == 200 else None
-    if not models:
-        raise Failure("no model at /v1/models")
-    return str(models[0]["id"])
+        health, models = connection.get("/health").status, connection.get("/v1/models").status
+    if health != 200 and models != 200:
+        raise Failure(f"/health says {health}, /v1/models says {models}")
+    return first_model(endpoint, _REACH_S)
 
 
-# Which endpoints there are -------------------------------------------------------------------------------------------
-
-Subjects = list[tuple[str, EndpointSlo, Subject | str]]  # the sentence is why it cannot be measured
+# Which endpoints there are ------------------------------------------------------------------------
 
 
 @contextmanager
 def subjects(
     profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ
-) -> Iterator[Subjects]:
-    """All endpoints of a profile. Where none is configured the simulator stands in for each of them."""
+) -> Iterator[dict[str, Subject | str]]:
+    """All endpoints of a profile; a sentence is why one cannot be measured. Where none is
+    configured the simulator stands
+    in for each of them."""
     with ExitStack() as stack:
         stand_in = (
             stack.enter_context(Simulator(profile="homelab", roles=ROLES))
             if simulated(profile, environ)
             else None
         )
-        found: Subjects = []
+        found: dict[str, Subject | str] = {}
         for name, slo in profile.endpoints.items():
             url = stand_in.url(STAND_INS[slo.kind]) if stand_in else slo.address(environ)
-            subject: Subject | str = f"{slo.env} is not set"
+            found[name] = f"{slo.env} is not set"
             if url:
                 try:
-                    subject = Subject(name, slo, profile, Endpoint.of(url, api_key))
+                    found[name] = Subject(name, slo, profile, Endpoint.of(url, api_key))
                 except (Failure, ValueError) as error:
-                    subject = str(error)
-            found.append((name, slo, subject))
+                    found[name] = str(error)
         yield found
 
 

@@ -1,13 +1,13 @@
-"""Where something was measured, and what processes cost: CPU and memory from /proc, the GPU from nvidia-smi."""
+"""Where something was measured, and what processes cost: CPU and memory from /proc, the GPU from
+nvidia-smi."""
 
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +26,23 @@ def environment() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "load": [round(value, 2) for value in os.getloadavg()],
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {
+            found.metadata["Name"]: found.version
+            for name in PACKAGES
+            for found in distributions(name=name)
+        },
         "gpu": gpu(),
     }
 
 
-def gpu() -> str:
-    """One line per GPU as nvidia-smi gives it, or "no GPU"."""
-    if shutil.which("nvidia-smi") is None:
-        return "no GPU"
-    query = [
-        "nvidia-smi",
-        "--query-gpu=name,memory.used,memory.total,utilization.gpu,temperature.gpu",
-        "--format=csv,noheader",
-    ]
+def gpu(query: str = "name,memory.used,memory.total,utilization.gpu,temperature.gpu") -> str:
+    """These figures of each GPU as nvidia-smi gives them, or "no GPU"."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
         return "no GPU"
-    return (
-        "; ".join(done.stdout.strip().splitlines())
-        if done.returncode == 0 and done.stdout.strip()
-        else "no GPU"
-    )
-
-
-def children(pid: int) -> list[int]:
-    """The process's children, theirs not included; [] where /proc is missing."""
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    return "; ".join(done.stdout.strip().splitlines()) or "no GPU"
 
 
 def cpu_seconds(pids: Iterable[int]) -> float | None:
@@ -71,7 +57,8 @@ def cpu_seconds(pids: Iterable[int]) -> float | None:
 
 
 def pss_mb(pids: Iterable[int]) -> float | None:
-    """Proportional memory of these processes in MB: shared pages are divided among who shares them."""
+    """Proportional memory of these processes in MB: shared pages are divided among who shares
+    them."""
     total, seen = 0, False
     for pid in pids:
         with suppress(OSError):
@@ -80,13 +67,6 @@ def pss_mb(pids: Iterable[int]) -> float | None:
                     total += int(line.split()[1])
                     seen = True
     return total / 1024 if seen else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu_name() -> str:

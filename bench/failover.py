@@ -1,19 +1,18 @@
-"""What the reference document's acceptance criteria ask of a failover chain (NFR65 to NFR69), on three simulated tiers."""
+"""What the reference document's acceptance criteria ask of a failover chain (NFR65 to NFR69), on
+three simulated tiers."""
 
 import argparse
 import json
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from bench import overhead
-from bench.ask import Answer, ask
 from bench.chain import Chain, Tier, chain
-from bench.client import Connection, Failure
-from bench.promises import Promises
+from bench.client import Answer, Connection, Failure, ask
 from bench.prompts import body
-from bench.result import NOTHING, Result, ms
+from bench.result import Promises, Result, interval, ms
 from bench.sampling import Sampler
 from bench.stand import Stand
 from bench.stats import Interval, bootstrap
@@ -26,15 +25,10 @@ ADDED_FIRST_S, ADDED_FOLLOWING_S = 0.1, 0.05
 NFR65_S, NFR66_S = 5.0, 0.1
 AT_ONCE = 20
 COLUMNS = (
-    "what happened to the first tier",
-    "n (found by request)",
-    "next tier alone ms",
-    "first request ms",
-    "added ms",
-    "following: added ms",
-    "p95 ms",
-    "back after s",
-)
+    "what happened to the first tier", "n (found by request)", "next tier alone ms",
+    "first request ms", "added ms",
+    "following: added ms", "p95 ms", "back after s",
+)  # fmt: skip
 _LIMITS = {
     "connect_timeout": 1,
     "first_byte_timeout": FIRST_BYTE_S,
@@ -53,14 +47,9 @@ def tiers(cooldown: float) -> tuple[Tier, ...]:
         ("ollama", "ollama", "ollama-qwen", 80),
         ("cloud", "xai", "gpt-4o", 200),
     )
+    manners = {"answer_short": 20, "tps": 1000}
     return tuple(
-        Tier(
-            name,
-            role,
-            model,
-            config,
-            {"answer_short": 20, "ttft_ms": first, "ttft_nonstream_ms": first, "tps": 1000},
-        )
+        Tier(name, role, model, config, manners | {"ttft_ms": first, "ttft_nonstream_ms": first})
         for name, role, model, first in named
     )
 
@@ -69,94 +58,74 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     """`--samples`: rounds per kind of failure."""
     rounds = args.samples or (1 if args.quick else 5)
     cooldown = QUICK_COOLDOWN_S if args.quick else COOLDOWN_S
-    with chain(tiers(cooldown), CONFIG) as where:
+    with chain(tiers(cooldown), CONFIG) as where, sampler.interruptible():
         bench = _Failover(where, sampler, rounds, cooldown, args.quick)
         try:
             bench.run()
         except Failure as failure:
             bench.promises.check("every request is answered", "yes", str(failure), False)
-        except KeyboardInterrupt:
-            sampler.interrupted = True
-        return [
-            result for result in (*bench.results, bench.table, bench.promises.result) if result.rows
-        ]
+    results = (*bench.results, bench.table, bench.promises.result)
+    return [result for result in results if result.rows]
 
 
 class _Failover:
     def __init__(
         self, where: Chain, sampler: Sampler, rounds: int, cooldown: float, quick: bool
     ) -> None:
-        self._chain, self._sampler, self._rounds, self._cooldown, self._quick = (
-            where,
-            sampler,
-            rounds,
-            cooldown,
-            quick,
-        )
+        self._chain, self._sampler, self._rounds = where, sampler, rounds
+        self._cooldown, self._quick = cooldown, quick
         self.results: list[Result] = []
-        self.table = Result(
-            "failover", f"The first tier fails, {rounds} times in each way", COLUMNS
-        )
+        title = f"The first tier fails, {rounds} times in each way"
+        self.table = Result("failover", title, COLUMNS)
         self.table.notes.append(
             f"cooldown {cooldown:g} s, probes every {PROBE_S:g} s, first-byte limit {FIRST_BYTE_S:g} s, total {TOTAL_S:g} s per tier;"
             " medians; a silent tier's stream fails over at the first-byte limit, its whole answer only at the total limit;"
             " while it stays silent, one request in each cooldown tries it again and pays that once more"
         )
-        self.promises = Promises(
-            "failover", "Acceptance criteria, and what is promised beyond them"
-        )
+        title = "Acceptance criteria, and what is promised beyond them"
+        self.promises = Promises("failover", title)
 
     def run(self) -> None:
         self._overhead()
         self._sampler.meter.start("failover", 9 * 4 * self._rounds + 15)
         kill, back = partial(self._chain.kill, "vllm"), partial(self._chain.revive, "vllm")
-        self._fails("its process was killed", kill, back, stream=False, limit=0.0)
+        hang, refuse = (partial(self._chain.fault, "vllm", fault) for fault in ("hang", "refuse"))
         clear = self._chain.reset
-        hang = partial(self._chain.fault, "vllm", "hang")
+        self._fails("its process was killed", kill, back, stream=False, limit=0.0)
         self._fails("it falls silent, streaming", hang, clear, stream=True, limit=FIRST_BYTE_S)
         if not self._quick:
-            self._fails(
-                "it refuses connections",
-                partial(self._chain.fault, "vllm", "refuse"),
-                clear,
-                stream=False,
-                limit=0.0,
-            )
+            self._fails("it refuses connections", refuse, clear, stream=False, limit=0.0)
             self._fails("it falls silent, whole answer", hang, clear, stream=False, limit=TOTAL_S)
         self._one_probe()
         self._classification()
         self._cloud()
         self._readiness()
 
-    # NFR66 ----------------------------------------------------------------------------------------------------------
+    # NFR66 ----------------------------------------------------------------------------------------
 
     def _overhead(self) -> None:
-        """Direct and routed in pairs; the tier answers at once, so that its own time does not blur the difference."""
+        """Direct and routed in pairs; the tier answers at once, so that its own time does not blur
+        the difference."""
         where = self._chain
-        where.simulator("vllm").configure("primary", ttft_ms=0, ttft_nonstream_ms=0, tps=0)
-        assert where.router is not None
+        where.configure("vllm", ttft_ms=0, ttft_nonstream_ms=0, tps=0)
         stand = Stand(
-            where.endpoint,
-            where.direct("vllm"),
-            "fast",
-            "ai-router",
-            "vllm-qwen",
-            None,
-            where.router.pid,
-        )
-        found = overhead.run(stand, self._sampler, None if not self._quick else 60, self._quick)
+            where.endpoint, where.direct("vllm"), "fast", "ai-router", "vllm-qwen", None,
+            where.router.pid
+        )  # fmt: skip
+        pairs = 60 if self._quick else None
+        self.results = overhead.run(stand, self._sampler, pairs, self._quick)
         where.reset()
-        self.results += found
-        rows = {row.cells[0]: row.data for result in found for row in result.rows}
-        for what in ("whole answer: added", "first content of a stream: added"):
-            added: Interval | None = rows.get(what, {}).get("p50_s")
+        rows = {row.cells[0]: row.data for result in self.results for row in result.rows}
+        for what in ("whole answer", "first content of a stream"):
+            added: Interval | None = rows.get(f"{what}: added", {}).get("p50_s")
             if added is not None:
                 self.promises.check(
-                    f"NFR66 {what.replace(': added', '')}: added by the router, median", "< 100 ms; ours < 10 ms", _interval(added),
+                    f"NFR66 {what}: added by the router, median", "< 100 ms; ours < 10 ms",
+                    interval(added, " ms"),
                     added.high < NFR66_S / 10, interval_s=added,
                 )  # fmt: skip
 
-    # NFR65 ----------------------------------------------------------------------------------------------------------
+    # NFR65 ----------------------------------------------------------------------------------------
 
     def _fails(
         self,
@@ -168,7 +137,6 @@ class _Failover:
         limit: float,
     ) -> None:
         """`limit`: the seconds that the failure's own nature costs the first request."""
-        where = self._chain
         firsts: list[float] = []
         following: list[float] = []
         alone: list[float] = []
@@ -176,8 +144,7 @@ class _Failover:
         tried = 0  # rounds in which the request itself found out, and not a probe before it
         for i in range(self._rounds):
             self._sampler.meter.row(f"{what}, {i + 1} of {self._rounds}", 9)
-            where.reset()
-            where.recovered()
+            self._chain.recovered()
             alone += [self._next_tier_alone(stream) for _ in range(5)]
             fail()
             found = self._answered(stream, by="ollama")
@@ -186,47 +153,31 @@ class _Failover:
             following += [self._answered(stream, by="ollama").seconds for _ in range(FOLLOWING)]
             mend()
             backs.append(self._back(stream))
-        where.reset()
+        self._chain.reset()
         base = bootstrap(alone, (0.5,))[0].value
         first = bootstrap([seconds - base for seconds in firsts], (0.5,))[0]
         later, worst = bootstrap([seconds - base for seconds in following], (0.5, 0.95))
         slowest, longest = max(firsts), max(backs)
+        said = {one: interval(one, " ms") for one in (first, later, worst)}
         self.table.add(
             (
-                what, f"{len(firsts)} ({tried})", ms(base), ms(base + first.value), _interval(first), _interval(later), ms(worst.value),
+                what, f"{len(firsts)} ({tried})", ms(base), ms(base + first.value), said[first],
+                said[later], ms(worst.value),
                 f"{longest:.2f} at most",
             ),
-            n=len(firsts), found_out_by_request=tried, next_tier_s=base, added_first_s=first, added_following_s=later,
+            n=len(firsts), found_out_by_request=tried, next_tier_s=base, added_first_s=first,
+            added_following_s=later,
             added_following_p95_s=worst, back_s=backs, first_s=firsts,
         )  # fmt: skip
-        check = self.promises.check
-        check(
-            f"NFR65 first request, {what}",
-            "< 5 s",
-            f"{slowest:.2f} s at most",
-            slowest < NFR65_S,
-            seconds=slowest,
-        )
-        target = f"≤ {ms(ADDED_FIRST_S)} ms" + (f" + the limit of {limit:g} s" if limit else "")
-        check(
-            f"first request, {what}: added to the next tier's answer",
-            target,
-            _interval(first),
-            first.value <= limit + ADDED_FIRST_S,
-        )
-        check(
-            f"following requests, {what}",
-            f"≤ {ms(ADDED_FOLLOWING_S)} ms",
-            f"p95 {_interval(worst)}",
-            worst.value <= ADDED_FOLLOWING_S,
-        )
         allowed = self._cooldown + 2 * PROBE_S
-        check(
-            f"traffic is back, {what}",
-            f"≤ {allowed:g} s (cooldown + 2 probes)",
-            f"{longest:.2f} s at most",
-            longest <= allowed,
-        )
+        target = f"≤ {ms(ADDED_FIRST_S)} ms" + (f" + the limit of {limit:g} s" if limit else "")
+        for promise in (
+            (f"NFR65 first request, {what}", "< 5 s", f"{slowest:.2f} s at most", slowest < NFR65_S),
+            (f"first request, {what}: added to the next tier's answer", target, said[first], first.value <= limit + ADDED_FIRST_S),
+            (f"following requests, {what}", f"≤ {ms(ADDED_FOLLOWING_S)} ms", f"p95 {said[worst]}", worst.value <= ADDED_FOLLOWING_S),
+            (f"traffic is back, {what}", f"≤ {allowed:g} s (cooldown + 2 probes)", f"{longest:.2f} s at most", longest <= allowed),
+        ):  # fmt: skip
+            self.promises.check(*promise)
 
     def _next_tier_alone(self, stream: bool) -> float:
         found = ask(self._chain.direct("ollama"), body(TEXT, "ollama-qwen", stream=stream), 10)
@@ -236,60 +187,47 @@ class _Failover:
 
     def _answered(self, stream: bool, by: str) -> Answer:
         found = self._chain.ask(TEXT, stream=stream)
-        if found.status != 200 or found.headers.get("x-router-backend") != by:
-            raise Failure(
-                f"status {found.status} by {found.headers.get('x-router-backend')}, not by {by}: {found.body[:160]!r}"
-            )
+        served = found.headers.get("x-router-backend")
+        if found.status != 200 or served != by:
+            raise Failure(f"status {found.status} by {served}, not by {by}: {found.body[:160]!r}")
         return found
 
     def _back(self, stream: bool) -> float:
         """Seconds until the first tier answers again."""
         begun = time.monotonic()
-        while time.monotonic() - begun < 10 * self._cooldown:
+        while (waited := time.monotonic() - begun) < 10 * self._cooldown:
             if self._chain.ask(TEXT, stream=stream).headers.get("x-router-backend") == "vllm":
-                return time.monotonic() - begun
+                return waited
             time.sleep(0.03)
         raise Failure("the first tier is up, but gets no requests")
 
     def _one_probe(self) -> None:
-        """While it is cooling, then half-open, a crowd arrives at once: one of them may try it, the others must not wait for it."""
+        """While it is cooling, then half-open, a crowd arrives at once: one of them may try it, the
+        others must not wait for it."""
         self._sampler.meter.row("half-open: one probe", 4)
         where, most = self._chain, 0
         for _ in range(1 if self._quick else 3):
-            where.reset()
             where.recovered()
             where.fault("vllm", "hang")
             self._answered(True, by="ollama")
             where.reset()
-            where.simulator("vllm").configure("primary", ttft_nonstream_ms=700)
+            where.configure("vllm", ttft_nonstream_ms=700)
             time.sleep(self._cooldown + 0.1)
-            crowd = [
-                threading.Thread(target=where.ask, args=(TEXT,), daemon=True)
-                for _ in range(AT_ONCE)
-            ]
-            for one in crowd:
-                one.start()
-            for one in crowd:
-                one.join(30)
-            most = max(most, where.simulator("vllm").stats("primary")["max_running"])
+            with ThreadPoolExecutor(AT_ONCE) as crowd:
+                list(crowd.map(where.ask, [TEXT] * AT_ONCE))
+            most = max(most, where.simulators["vllm"].stats("primary")["max_running"])
         where.reset()
-        self.promises.check(
-            f"probes at a time when {AT_ONCE} requests come to a half-open tier",
-            "1",
-            str(most),
-            most == 1,
-        )
+        said = f"probes at a time when {AT_ONCE} requests come to a half-open tier"
+        self.promises.count(said, most, 1)
 
-    # NFR67 ----------------------------------------------------------------------------------------------------------
+    # NFR67 ----------------------------------------------------------------------------------------
 
     def _classification(self) -> None:
         """A document is filed by the second tier: its JSON comes through unchanged."""
-        wanted = 4 if self._quick else 20
+        wanted, valid, where = 4 if self._quick else 20, 0, self._chain
         self._sampler.meter.row("classification on the second tier", 0.2 * wanted)
-        where = self._chain
         where.recovered()
         where.fault("vllm", "refuse")
-        valid = 0
         for i in range(wanted):
             answer = {
                 "title": f"Invoice {i} – Müller & Söhne",
@@ -297,89 +235,59 @@ class _Failover:
                 "correspondent": "Müller",
                 "confidence": 0.9,
             }
-            told = json.dumps(
-                {
-                    "ollama": {"text": json.dumps(answer, ensure_ascii=False)},
-                    "primary": {"text": "not JSON"},
-                }
+            text = json.dumps(answer, ensure_ascii=False)
+            told = json.dumps({"ollama": {"text": text}, "primary": {"text": "not JSON"}})
+            asked = f"Classify this document. [[sim {told}]]"
+            found = where.ask(asked, response_format={"type": "json_object"})
+            valid += (
+                found.headers.get("x-router-backend") == "ollama"
+                and json.loads(found.text or "null") == answer
             )
-            found = where.ask(
-                f"Classify this document. [[sim {told}]]", response_format={"type": "json_object"}
-            )
-            try:
-                valid += (
-                    found.headers.get("x-router-backend") == "ollama"
-                    and json.loads(found.text) == answer
-                )
-            except ValueError:
-                continue
         where.reset()
-        self.promises.check(
-            "NFR67 classification JSON valid on the second tier",
-            f"{wanted} of {wanted}",
-            f"{valid} of {wanted}",
-            valid == wanted,
+        self.promises.count(
+            "NFR67 classification JSON valid on the second tier", valid, wanted, wanted
         )
 
-    # NFR68 ----------------------------------------------------------------------------------------------------------
+    # NFR68 ----------------------------------------------------------------------------------------
 
     def _cloud(self) -> None:
         """Who is asked when: the cloud only when both local tiers have failed or cool."""
         self._sampler.meter.row("the cloud last", 6)
         where, n = self._chain, 4 if self._quick else 10
-        where.recovered()
         early: dict[str, int] = {}
-        phases: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+        served = 0
+        for phase, down in (
             ("all up", ()),
-            ("the first down", (("vllm", "refuse"),)),
-            ("the second down", (("ollama", "refuse"),)),
-        )
-        for phase, faults in phases:
-            where.reset()
+            ("the first down", ("vllm",)),
+            ("the second down", ("ollama",)),
+            ("both down", ("vllm", "ollama")),
+            ("all up again", ()),
+        ):
             where.recovered()
-            where.reset()
-            for tier, fault in faults:
-                where.fault(tier, fault)
+            for tier in down:
+                where.fault(tier, "refuse")
             answers = [where.ask(TEXT) for _ in range(n)]
+            if len(down) == 2:
+                served = sum(a.headers.get("x-router-backend") == "cloud" for a in answers)
+                continue
             early[phase] = where.seen("cloud")
             if any(answer.status != 200 for answer in answers):
                 raise Failure(f"a request failed while {phase}")
-        for tier in ("vllm", "ollama"):
-            where.fault(tier, "refuse")
-        served = sum(where.ask(TEXT).headers.get("x-router-backend") == "cloud" for _ in range(n))
-        where.reset()
-        where.recovered()
-        where.reset()
-        for _ in range(n):
-            where.ask(TEXT)
-        early["all up again"] = where.seen("cloud")
-        spent = sum(early.values())
         said = ", ".join(f"{phase}: {count}" for phase, count in early.items())
-        self.promises.check(
-            "NFR68 calls of the cloud while a local tier is up", "0", said, spent == 0, calls=early
-        )
-        self.promises.check(
-            "NFR68 answered by the cloud when both are down",
-            f"{n} of {n}",
-            f"{served} of {n}",
-            served == n,
-        )
+        what = "NFR68 calls of the cloud while a local tier is up"
+        self.promises.check(what, "0", said, not any(early.values()), calls=early)
+        self.promises.count("NFR68 answered by the cloud when both are down", served, n, n)
 
-    # NFR69 ----------------------------------------------------------------------------------------------------------
+    # NFR69 ----------------------------------------------------------------------------------------
 
     def _readiness(self) -> None:
         self._sampler.meter.row("readiness", 1)
         with Connection(self._chain.endpoint, timeout=10) as connection:
-            samples = [
-                connection.get("/health/readiness").seconds
-                for _ in range(30 if self._quick else 300)
-            ]
+            looks = range(30 if self._quick else 300)
+            samples = [connection.get("/health/readiness").seconds for _ in looks]
         median, p95 = bootstrap(samples, (0.5, 0.95))
         self.promises.check(
-            "NFR69 /health/readiness, median", "2–3 ms (reference figure)", f"{_interval(median)}, p95 {ms(p95.value)}",
+            "NFR69 /health/readiness, median", "2–3 ms (reference figure)",
+            f"{interval(median, ' ms')}, p95 {ms(p95.value)}",
             median.value <= 0.003, interval_s=median, p95_s=p95,
         )  # fmt: skip
-
-
-def _interval(found: Interval | None) -> str:
-    return NOTHING if found is None else f"{ms(found.value)} [{ms(found.low)}, {ms(found.high)}] ms"

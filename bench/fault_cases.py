@@ -1,4 +1,5 @@
-"""The cases of `./Benchmark faults`: every fault of the simulator, what it is done to, and what the client must get."""
+"""The cases of `./Benchmark faults`: every fault of the simulator, what it is done to, and what the
+client must get."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,31 @@ WHOLE, ERROR, EITHER = "whole", "clean error", "whole or clean error"
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault of the simulator, switched on at one of the two tiers."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tier: str = "first"
+
+
+def status(number: int, **more: Any) -> Fault:
+    return Fault("error_status", {"status": number, **more})
+
+
+def refusal(code: str, message: str = "") -> Fault:
+    """A status of 400, and OpenAI's error with this code."""
+    said = message or f"Simulated: {code}"
+    error = {"message": said, "type": "invalid_request_error", "param": None, "code": code}
+    return status(400, body={"error": error})
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One fault of the first tier. `streamed` and `plain`: what the client must get.
 
-    `second`: the kind of the next tier (a vllm can continue a cut stream, an ollama cannot). `everywhere`: all tiers have it.
+    `second`: the kind of the next tier (a vllm can continue a cut stream, an ollama cannot).
+    `everywhere`: all tiers have it.
     """
 
     name: str
@@ -31,29 +53,12 @@ class Case:
     only: str = ""  # "stream" or "whole": in the other mode the fault has nothing to act on
 
 
-def _status(status: int, expected: str = WHOLE, name: str = "", **more: Any) -> Case:
-    quick = more.pop("quick", False)
-    untouched = expected == ERROR
+def _status(number: int, expected: str = WHOLE, name: str = "", **more: Any) -> Case:
+    quick, fault = more.pop("quick", False), status(number, **more)
     return Case(
-        name or f"status {status}",
-        "error_status",
-        {"status": status, **more},
-        expected,
-        expected,
-        second_untouched=untouched,
-        quick=quick,
-    )
-
-
-def _openai_error(code: str) -> dict[str, Any]:
-    return {
-        "error": {
-            "message": f"Simulated: {code}",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": code,
-        }
-    }
+        name or f"status {number}", fault.name, fault.params, expected, expected,
+        second_untouched=expected == ERROR, quick=quick,
+    )  # fmt: skip
 
 
 CASES: tuple[Case, ...] = (
@@ -66,8 +71,12 @@ CASES: tuple[Case, ...] = (
     Case("hang", "hang", quick=True),
     Case("hang in the headers", "hang_headers", {"interval_ms": 100}),
     _status(400, ERROR, quick=True),
-    _status(400, WHOLE, "400 context too long", body=_openai_error("context_length_exceeded")),
-    _status(400, ERROR, "400 content policy", body=_openai_error("content_policy_violation")),
+    _status(
+        400, WHOLE, "400 context too long", body=refusal("context_length_exceeded").params["body"]
+    ),
+    _status(
+        400, ERROR, "400 content policy", body=refusal("content_policy_violation").params["body"]
+    ),
     _status(401),
     _status(408),
     _status(422, ERROR),
@@ -111,7 +120,8 @@ CASES: tuple[Case, ...] = (
     Case("merged", "merged", only="stream"),
     Case("comments", "keepalive_comments", only="stream"),
     Case("finish with content", "finish_in_content_chunk", only="stream"),
-    # a second tier that cannot continue: what was begun ends with an honest error, unless the first can go on
+    # a second tier that cannot continue: what was begun ends with an honest error, unless the first
+    # can go on
     Case("refuse, then ollama", "refuse", second="ollama"),
     Case("stall, then ollama", "stall", {"after_chunks": MIDDLE}, streamed=ERROR, second="ollama"),
     Case("cut, then ollama", "cut", {"after_chunks": MIDDLE}, streamed=EITHER, second="ollama"),

@@ -1,13 +1,10 @@
 """The router with a stopwatch at its stages; `bench.profile` runs it in a real gunicorn worker.
 
-A stage is a function. Its own time excludes that of stages it calls, so the stages add up to the whole.
+A stage is a function. Its own time excludes that of stages it calls, so the stages add up to the
+whole.
 """
 
-import cProfile
 import importlib
-import io
-import os
-import pstats
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +13,8 @@ from typing import Any
 
 import orjson
 
-# stage -> functions, as module:name or module:Class.name, by the name under which they are looked up when called
+# stage -> functions, as module:name or module:Class.name, by the name under which they are looked
+# up when called
 STAGES: dict[str, tuple[str, ...]] = {
     "gunicorn: rest of its handler": (
         "gunicorn.workers.gthread:ThreadWorker.handle",
@@ -76,10 +74,12 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 HAND_OVER = "gunicorn: hand-over to a thread"
 _perf = time.perf_counter
+PATHS = ("/_bench/reset", "/_bench/report")
 
 
 class Stopwatch:
-    """Time and calls per stage. Mutable state: one table per thread, made under a lock; each is written by its thread alone."""
+    """Time and calls per stage. Mutable state: one table per thread, made under a lock; each is
+    written by its thread alone."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -96,9 +96,8 @@ class Stopwatch:
                 self._tables.append(local.table)
             return local.stack, local.table
 
-    def add(self, stage: str, seconds: float) -> None:
-        _stack, table = self._mine()
-        entry = table.setdefault(stage, [0.0, 0.0])
+    def add(self, stage: str, seconds: float, table: dict[str, list[float]] | None = None) -> None:
+        entry = (self._mine()[1] if table is None else table).setdefault(stage, [0.0, 0.0])
         entry[0] += seconds
         entry[1] += 1
 
@@ -112,15 +111,9 @@ class Stopwatch:
                 return function(*args, **kwargs)
             finally:
                 took = _perf() - start
-                own = took - stack.pop()
+                self.add(stage, took - stack.pop(), table)
                 if stack:
                     stack[-1] += took
-                entry = table.get(stage)
-                if entry is None:
-                    table[stage] = [own, 1.0]
-                else:
-                    entry[0] += own
-                    entry[1] += 1
 
         return timed
 
@@ -140,7 +133,6 @@ class Stopwatch:
 
 
 WATCH = Stopwatch()
-_profile = cProfile.Profile()
 
 
 def instrument(stages: dict[str, tuple[str, ...]]) -> list[str]:
@@ -176,17 +168,7 @@ def _watch_hand_over() -> None:
             WATCH.add(HAND_OVER, _perf() - since)
         return handle(self, conn)
 
-    def profiled(self: Any, conn: Any) -> Any:
-        _profile.enable()
-        try:
-            return handle(self, conn)
-        finally:
-            _profile.disable()
-
-    if os.environ.get("BENCH_FUNCTIONS"):
-        ThreadWorker.handle = profiled
-    else:
-        ThreadWorker.enqueue_req, ThreadWorker.handle = stamped, received
+    ThreadWorker.enqueue_req, ThreadWorker.handle = stamped, received
 
 
 class Instrumented:
@@ -201,43 +183,19 @@ class Instrumented:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path == "/_bench/reset":
+        if path not in PATHS:
+            found: Iterable[bytes] = self._app(environ, start_response)
+            return found
+        told = orjson.dumps({"stages": WATCH.totals(), "missing": self._missing})
+        if path == PATHS[0]:
             WATCH.reset()
-            _profile.disable()
-            _profile.clear()
-            return _answer(start_response, {})
-        if path == "/_bench/report":
-            return _answer(
-                start_response,
-                {"stages": WATCH.totals(), "missing": self._missing, "functions": _functions()},
-            )
-        found: Iterable[bytes] = self._app(environ, start_response)
-        return found
-
-
-def _answer(start_response: Callable[..., Any], payload: dict[str, Any]) -> list[bytes]:
-    body = orjson.dumps(payload)
-    start_response(
-        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    )
-    return [body]
-
-
-def _functions() -> list[tuple[str, int, float, float]]:
-    """What cProfile saw: (function, calls, own seconds, seconds with what it called), by own time."""
-    if not os.environ.get("BENCH_FUNCTIONS"):
-        return []
-    statistics: Any = pstats.Stats(_profile, stream=io.StringIO())
-    rows = []
-    for (file, line, name), (_primitive, calls, own, total, _callers) in statistics.stats.items():
-        where = f"{'/'.join(file.split('/')[-2:])}:{line}" if line else "built in"
-        rows.append((f"{name} ({where})", calls, own, total))
-    return sorted(rows, key=lambda row: -row[2])[:40]
+        head = [("Content-Type", "application/json"), ("Content-Length", str(len(told)))]
+        start_response("200 OK", head)
+        return [told]
 
 
 def create_app() -> Instrumented:
-    functions = bool(os.environ.get("BENCH_FUNCTIONS"))
-    missing = [] if functions else instrument(STAGES)
+    missing = instrument(STAGES)
     _watch_hand_over()
     from app import create_app as create
 

@@ -1,10 +1,14 @@
-"""What an answer is worth to a client: whole, an honest error, or one of the things that must not happen. Pure."""
+"""What an answer is worth to a client: whole, an honest error, or one of the things that must not
+happen."""
 
+from collections import Counter
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from bench.ask import Answer
+from bench.client import Answer
+from bench.fault_cases import EITHER, ERROR
+from bench.result import Promises, Result
 from simulator.testing import answer_numbers
 
 _HEAD = "simulated answer"  # each simulated answer says so once, before its numbered words
@@ -19,61 +23,45 @@ class Outcome(StrEnum):
     BROKEN = "broken off"  # neither an answer nor an error that a client could read
 
 
-UNBEARABLE = frozenset((Outcome.HUNG, Outcome.TRUNCATED, Outcome.DUPLICATED, Outcome.BROKEN))
+UNBEARABLE = (Outcome.HUNG, Outcome.TRUNCATED, Outcome.DUPLICATED, Outcome.BROKEN)
 
 
 def outcome_of(answer: Answer, words: int) -> Outcome:
     """Judge an answer that should have had so many numbered words."""
     if answer.late:
         return Outcome.HUNG
-    text = answer.text
-    if repeats(text):
+    numbers = answer_numbers(answer.text)
+    if any(b <= a for a, b in pairwise(numbers)) or answer.text.count(_HEAD) > 1:
         return Outcome.DUPLICATED
     if not answer.whole:
         return Outcome.BROKEN
     if answer.status != 200:
         return Outcome.ERROR if is_error(answer.payload()) else Outcome.BROKEN
-    complete = text_is_whole(text, words)
+    complete = numbers == list(range(1, words + 1))
     if not answer.streamed:
         payload = answer.payload()
-        if isinstance(payload, dict) and is_error(payload) and "choices" not in payload:
+        if is_error(payload) and "choices" not in payload:
             return Outcome.BROKEN  # an error under a status of 200
         return Outcome.WHOLE if complete and _finished(payload) else Outcome.TRUNCATED
     events = answer.events()
-    done = "[DONE]" in events
     if any(is_error(event) for event in events):
-        # Said to be over and broken at once: a client that looks at the end only takes it for complete.
-        return (
-            Outcome.ERROR
-            if not done and is_error(events[-1]) and text_is_prefix(text)
-            else Outcome.TRUNCATED
-        )
+        # Said to be over and broken at once: a client that looks at the end only takes it for
+        # complete.
+        # Nothing may be missing before it; the last word may be half a word.
+        counted = list(range(1, len(numbers) + 1))
+        honest = numbers == counted or numbers[:-1] == counted[:-1]
+        clean = "[DONE]" not in events and is_error(events[-1]) and honest
+        return Outcome.ERROR if clean else Outcome.TRUNCATED
     if any(isinstance(event, bytes) for event in events):
         return Outcome.BROKEN
-    finished = any(_finished(event) for event in events)
-    return (
-        Outcome.WHOLE
-        if complete and done and events[-1] == "[DONE]" and finished
-        else Outcome.TRUNCATED
-    )
+    ended = events[-1:] == ["[DONE]"] and any(_finished(event) for event in events)
+    return Outcome.WHOLE if complete and ended else Outcome.TRUNCATED
 
 
-def repeats(text: str) -> bool:
-    """Whether a word comes twice, or out of order, or the answer begins again in its middle."""
-    numbers = answer_numbers(text)
-    return any(b <= a for a, b in pairwise(numbers)) or text.count(_HEAD) > 1
-
-
-def text_is_whole(text: str, words: int) -> bool:
-    return answer_numbers(text) == list(range(1, words + 1))
-
-
-def text_is_prefix(text: str) -> bool:
-    """Whether nothing is missing as far as it goes; its last word may be half a word."""
-    numbers = answer_numbers(text)
-    return numbers == list(range(1, len(numbers) + 1)) or numbers[:-1] == list(
-        range(1, len(numbers))
-    )
+def as_promised(outcome: Outcome, promised: str) -> bool:
+    if promised == EITHER:
+        return outcome in (Outcome.WHOLE, Outcome.ERROR)
+    return outcome is (Outcome.ERROR if promised == ERROR else Outcome.WHOLE)
 
 
 def is_error(payload: Any) -> bool:
@@ -91,3 +79,23 @@ def _finished(payload: Any) -> bool:
     return bool(choices) and all(
         isinstance(choice, dict) and choice.get("finish_reason") for choice in choices or []
     )
+
+
+class Card:
+    """A scorecard as it grows: a row per case, and the promises that no case may break."""
+
+    def __init__(self, table: Result) -> None:
+        self.table = table
+        self.outcomes: Counter[Outcome] = Counter()
+        self.left_behind = 0
+
+    def explain(self, name: str, answer: Answer, wrong: str = "") -> None:
+        """A note about a row that is not as promised."""
+        end = answer.problem or answer.body[-160:].decode("utf-8", "replace").strip()
+        self.table.notes.append(f"{name}: {wrong or f'status {answer.status}, {end}'}")
+
+    def judge(self, promises: Promises) -> None:
+        for outcome in UNBEARABLE:
+            count = self.outcomes[outcome]
+            promises.check(str(outcome), "0", f"{count} of {self.outcomes.total()}", count == 0)
+        promises.count("slots in use afterwards", self.left_behind)

@@ -1,22 +1,19 @@
-"""Where a request's time goes inside the router: one request at a time, in a real gunicorn worker, µs per stage."""
+"""Where a request's time goes inside the router: one request at a time, in a real gunicorn worker,
+µs per stage."""
 
-import os
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.client import Connection, Endpoint
-from bench.instrument import HAND_OVER, STAGES, Stopwatch
+from bench.client import Connection
+from bench.instrument import HAND_OVER, PATHS, STAGES, Stopwatch
 from bench.prompts import body
-from bench.result import Result
+from bench.result import NOTHING, Result
 from bench.sampling import Sampler
 from bench.stand import Stand
 
 PROFILE = "fast"
-# BENCH_FUNCTIONS=1 in the environment: cProfile's table of functions instead of the stages.
-INSTRUMENTED: dict[str, Any] = {
-    "gunicorn_conf": Path(__file__).with_name("profiled_conf.py"),
-    "env": {"BENCH_FUNCTIONS": "1"} if os.environ.get("BENCH_FUNCTIONS") else {},
-}
+INSTRUMENTED: dict[str, Any] = {"gunicorn_conf": Path(__file__).with_name("profiled_conf.py")}
 REQUESTS, WARM_UP = 3000, 500
 WAITING = "upstream: wait for the backend"
 
@@ -27,94 +24,55 @@ def run(
     """Stages of the explicit route, not streaming."""
     wanted = samples or (100 if quick else REQUESTS)
     sampler.meter.start("profile", 20)
+    wire = stand.router.chat(body("Say something short about rivers.", stand.explicit_model))
+    reset, report = (stand.router.wire(path, None) for path in PATHS)
     with Connection(stand.router) as router:
-        wire = stand.router.wire(
-            "/v1/chat/completions",
-            body("Say something short about rivers.", f"{stand.virtual_model}/primary"),
-        )
         sampler.collect(
             lambda _i: router.checked(wire), min(WARM_UP, wanted), budget=5, name="warm-up"
         )
-        _get(router, stand.router, "/_bench/reset")
+        router.checked(reset)
         found = sampler.collect(
             lambda _i: router.checked(wire).seconds, wanted, budget=20, name="profile"
         )
-        report = _get(router, stand.router, "/_bench/report")
+        told = router.checked(report).json()
     n = max(1, len(found.values))
-    if report["functions"]:
-        return [_function_table(report["functions"], n)]
-    return [_stage_table(report, n, sum(found.values) / n)]
+    return [_table(told, n, sum(found.values) / n * 1e6)]
 
 
-def _get(connection: Connection, endpoint: Endpoint, path: str) -> Any:
-    return connection.checked(endpoint.wire(path, None)).json()
-
-
-def _stage_table(report: dict[str, Any], n: int, seen: float) -> Result:
-    result = Result(
-        "profile", "The router's time per request, by stage", ("stage", "µs", "calls", "share %")
-    )
+def _table(report: dict[str, Any], n: int, seen_us: float) -> Result:
+    columns = ("stage", "µs", "calls", "share %")
+    result = Result("profile", "The router's time per request, by stage", columns)
     cost = _own_cost()
     figures = {
         stage: (max(0.0, seconds - calls * cost) / n * 1e6, calls / n)
         for stage, (seconds, calls) in report["stages"].items()
         if calls
     }
-    inside = {
-        stage: us
-        for stage, (us, _) in figures.items()
-        if stage != WAITING and not stage.startswith("background")
-    }
-    total = sum(inside.values())
+    outside = {stage for stage in figures if stage == WAITING or stage.startswith("background")}
+    total = sum(us for stage, (us, _) in figures.items() if stage not in outside)
     for stage in (HAND_OVER, *STAGES):
         if stage in figures:
             us, calls = figures[stage]
-            share = f"{100 * us / total:.1f}" if stage in inside and total else "–"
+            share = NOTHING if stage in outside or not total else f"{100 * us / total:.1f}"
             result.add((stage, f"{us:.1f}", f"{calls:.2f}", share), us=us, calls=calls)
     result.add(("the router, added up", f"{total:.1f}", "", "100"), us=total)
-    result.add(
-        ("a whole request, as its client sees it", f"{seen * 1e6:.1f}", "", ""), us=seen * 1e6
-    )
-    result.notes.append(
-        "wall-clock time; a stage's own, without the stages it calls; 'background' runs in other threads, after the answer"
-    )
-    result.notes.append(
-        "not in any stage: the way through the kernel's sockets, waking up, and the simulator"
-    )
+    result.add(("a whole request, as its client sees it", f"{seen_us:.1f}", "", ""), us=seen_us)
+    result.notes += [
+        "wall-clock time; a stage's own, without the stages it calls; 'background' runs in other threads, after the answer",
+        "not in any stage: the way through the kernel's sockets, waking up, and the simulator",
+    ]
     if report["missing"]:
         result.notes.append("no longer there under these names: " + ", ".join(report["missing"]))
     return result
 
 
-def _function_table(functions: list[tuple[str, int, float, float]], n: int) -> Result:
-    result = Result(
-        "profile",
-        "cProfile: the functions that cost most by themselves",
-        ("function", "calls", "own µs", "with callees µs"),
-    )
-    for name, calls, own, total in functions:
-        result.add(
-            (name, f"{calls / n:.1f}", f"{own / n * 1e6:.1f}", f"{total / n * 1e6:.1f}"),
-            calls=calls / n, own_us=own / n * 1e6, total_us=total / n * 1e6,
-        )  # fmt: skip
-    result.notes.append(
-        "cProfile slows Python's own functions down by about two: compare, do not add up"
-    )
-    return result
-
-
 def _own_cost() -> float:
     """Seconds that the stopwatch itself adds to a stage's own time."""
-    import time
-
-    watch = Stopwatch()
+    watch, rounds = Stopwatch(), 20_000
     empty = watch.watch("empty", lambda: None)
-    rounds = 20_000
-    for _ in range(rounds):
-        empty()
-    inside = watch.totals()["empty"][0] / rounds
     start = time.perf_counter()
     for _ in range(rounds):
         empty()
     around = (time.perf_counter() - start) / rounds
+    inside = watch.totals()["empty"][0] / rounds
     return inside + (around - inside) / 2

@@ -1,10 +1,10 @@
 """What a benchmark found: rows for people and data for programs, from the same place."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,16 @@ from rich.table import Table
 from bench.stats import FEW, Interval, Summary
 
 NOTHING = "–"
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Samples(Generic[T]):
+    """What was measured, and what failed: failures are counted and are never samples."""
+
+    values: list[T] = field(default_factory=list)
+    failures: int = 0
+    first_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,8 @@ class Row:
 
 @dataclass(slots=True)
 class Result:
-    """One table. Rows are added as they are measured, so that an interrupted run keeps what it has."""
+    """One table. Rows are added as they are measured, so that an interrupted run keeps what it
+    has."""
 
     benchmark: str
     title: str
@@ -53,6 +64,30 @@ class Result:
         for promise in self.broken:
             console.print(f"  NOT KEPT: {promise}", style="bold red", highlight=False, markup=False)
         console.print()
+
+
+class Promises:
+    """A table of what was promised, what was measured, and whether it was kept; one that was not
+    makes the exit status 1."""
+
+    def __init__(self, benchmark: str, title: str) -> None:
+        self.result = Result(benchmark, title, ("promise", "target", "measured", "kept"))
+
+    def check(self, promise: str, target: str, measured: str, kept: bool, **data: Any) -> None:
+        cells = (promise, target, measured, "yes" if kept else "NO")
+        self.result.add(cells, kept=kept, target=target, measured=measured, **data)
+        if not kept:
+            self.result.broken.append(f"{promise}: {measured}, promised {target}")
+
+    def count(self, promise: str, found: int, wanted: int = 0, of: int | None = None) -> None:
+        """Promised is exactly so many."""
+        beyond = "" if of is None else f" of {of}"
+        target = f"{wanted}{beyond}" if wanted else "0"
+        self.check(promise, target, f"{found}{beyond}", found == wanted)
+
+    def note(self, what: str, measured: str, **data: Any) -> None:
+        """Measured, but nothing was promised."""
+        self.result.add((what, NOTHING, measured, ""), measured=measured, **data)
 
 
 def write_json(
@@ -86,28 +121,41 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def ms(seconds: float | None, digits: int | None = None) -> str:
+def ms(seconds: float | None, places: int | None = None) -> str:
     """Seconds as milliseconds with as many digits as they deserve."""
-    if seconds is None:
+    value = None if seconds is None else seconds * 1000
+    return number(value, digits(value or 0.0) if places is None else places)
+
+
+def digits(value: float) -> int:
+    """How many digits behind the point a figure deserves."""
+    return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+
+
+def spread(found: Summary | None, *parts: str, show: Callable[..., str] = ms) -> tuple[str, ...]:
+    """p50, p95 and p99 of seconds (of few samples the p50 alone), or the parts that are named, in
+    ms."""
+    names = parts or ("p50", "p95", "p99")
+    told = () if found is None else names[:1] if found.n < FEW and not parts else names
+    return tuple(show(getattr(found, name)) if name in told else NOTHING for name in names)
+
+
+def interval(
+    found: Interval | None, unit: str = "", *, scale: float = 1000.0, places: int | None = None
+) -> str:
+    """An estimate with its confidence interval: seconds, shown in ms."""
+    if found is None:
         return NOTHING
-    value = seconds * 1000
-    if digits is None:
-        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}"
+    value, low, high = (
+        ms(part * scale / 1000, places) for part in (found.value, found.low, found.high)
+    )
+    return f"{value} [{low}, {high}]{unit}"
 
 
-def spread(summary: Summary | None) -> tuple[str, str, str]:
-    """p50, p95 and p99 of seconds, in ms; of few samples the p50 alone."""
-    if summary is None:
-        return NOTHING, NOTHING, NOTHING
-    if summary.n < FEW:
-        return ms(summary.p50), NOTHING, NOTHING
-    return ms(summary.p50), ms(summary.p95), ms(summary.p99)
-
-
-def counted(n: int, failures: int) -> str:
+def counted(samples: Samples[Any]) -> str:
     """How many samples, and how many requests failed and gave none."""
-    return f"{n}" if not failures else f"{n} ({failures} failed)"
+    failed = f" ({samples.failures} failed)" if samples.failures else ""
+    return f"{len(samples.values)}{failed}"
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -1,35 +1,28 @@
-"""Runs the router as a process of its own, under gunicorn as in production, for tests and benchmarks."""
+"""Runs the router as a process of its own, under gunicorn as in production, for tests and
+benchmarks."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
 import yaml
 
+from simulator.processes import Startable, children, end, free_port, printed, spawn
+
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "config" / "router.yaml"
+SHIPPED = Path("config", "router.yaml")  # in the root
 # What a machine's own environment may hold and a test must not inherit.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 _START_LIMIT_S = 120.0  # a machine that does much else is slow, not broken
-_STOP_LIMIT_S = 8.0
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,17 +38,17 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-class RouterProcess:
-    """`with RouterProcess(folder, backends=sim.urls) as router: requests.get(router.url + "/health")`.
+class RouterProcess(Startable):
+    """`with RouterProcess(folder, backends=sim.urls) as router: requests.get(router.url +
+    "/health")`.
 
     Args:
         folder: where its configuration, its log and its output go.
         backends: URLs of `router`, `primary`, `xai` (and others that the configuration names).
         config: laid over `config/router.yaml`.
         env: environment variables on top of those that name the backends.
+        root: the checkout whose router it is; another one's runs in that one's own .venv.
     """
-
-    gunicorn_conf = ROOT / "gunicorn.conf.py"
 
     def __init__(
         self,
@@ -64,12 +57,14 @@ class RouterProcess:
         backends: Mapping[str, str],
         config: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        root: Path = ROOT,
     ) -> None:
+        self.root, self.gunicorn_conf = root, root / "gunicorn.conf.py"
         self.folder = folder
         self.log_dir = folder / "logs"
         self.output = folder / "output.txt"
         self.port = 0
-        self._config = merged(yaml.safe_load(SHIPPED.read_text(encoding="utf-8")), config or {})
+        self._config = merged(yaml.safe_load((root / SHIPPED).read_text("utf-8")), config or {})
         for name, url in backends.items():
             self._config["backends"].setdefault(name, {"kind": "openai"})["url"] = url
         self._env = dict(env or {})
@@ -79,9 +74,9 @@ class RouterProcess:
         self._http = requests.Session()
         self._http.trust_env = False
 
-    # Life -----------------------------------------------------------------------------------------------------------
+    # Life -----------------------------------------------------------------------------------------
 
-    def start(self) -> RouterProcess:
+    def start(self) -> Self:
         for last in (False, False, True):
             self._launch()
             try:
@@ -108,17 +103,11 @@ class RouterProcess:
             "PORT": str(self.port),
             **self._env,
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", str(self.gunicorn_conf)]
-        with self.output.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,
-            )
+        own = self.root == ROOT
+        python = sys.executable if own else self.root / ".venv" / "bin" / "python"
+        self.output.unlink(missing_ok=True)
+        command = [python, "-m", "gunicorn", "-c", self.gunicorn_conf]
+        self._process = spawn(command, self.output, cwd=self.root, env=environ)
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -142,41 +131,13 @@ class RouterProcess:
         self._http.close()
         if process is None:
             return None
-        workers = children(process.pid)
-        for number in () if quick else (signal.SIGTERM, signal.SIGQUIT):
-            if process.poll() is None:
-                process.send_signal(number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_STOP_LIMIT_S)
-        if process.poll() is None:
-            process.kill()
-        for pid in workers:
-            if _is_ours(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        return process.wait(_STOP_LIMIT_S)
+        return end(process, *(() if quick else (signal.SIGTERM, signal.SIGQUIT)))
 
-    def __enter__(self) -> RouterProcess:
-        return self if self._process is not None else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    # What it is -----------------------------------------------------------------------------------------------------
+    # What it is -----------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def workers(self) -> list[int]:
@@ -184,13 +145,9 @@ class RouterProcess:
 
     def printed(self) -> str:
         """What it wrote to stdout and stderr."""
-        return (
-            self.output.read_text(encoding="utf-8", errors="replace")
-            if self.output.exists()
-            else ""
-        )
+        return printed(self.output)
 
-    # What it says ---------------------------------------------------------------------------------------------------
+    # What it says ---------------------------------------------------------------------------------
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self._http.get(self.url + path, timeout=options.pop("timeout", 30), **options)
@@ -223,29 +180,3 @@ class RouterProcess:
         """The lines of app.log so far."""
         path = self.log_dir / "app.log"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def children(pid: int) -> list[int]:
-    """The processes whose parent is this one."""
-    try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether a worker whose master has gone still runs: its command line is gunicorn's with our configuration."""
-    try:
-        return str(ROOT / "gunicorn.conf.py").encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def die_with_parent() -> None:
-    """In the child: should the test run be killed, the router goes too (Linux)."""
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

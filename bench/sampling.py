@@ -1,8 +1,11 @@
-"""Taking samples until there are enough or the time is up, with progress; Ctrl-C keeps what was measured."""
+"""Taking samples until there are enough or the time is up, with progress; Ctrl-C keeps what was
+measured."""
 
+import gc
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from rich.console import Console
@@ -16,22 +19,15 @@ from rich.progress import (
 )
 
 from bench.client import Failure
+from bench.result import Samples
 
 T = TypeVar("T")
 _REFRESH_S = 0.5
 
 
-@dataclass(slots=True)
-class Samples(Generic[T]):
-    """What was measured, and what failed: failures are counted and are never samples."""
-
-    values: list[T] = field(default_factory=list)
-    failures: int = 0
-    first_failure: str = ""
-
-
 class Meter:
-    """Progress in expected seconds. Drawn by the measuring thread itself between samples: a thread of its own would be
+    """Progress in expected seconds. Drawn by the measuring thread itself between samples: a thread
+    of its own would be
     measured along with them."""
 
     def __init__(self, console: Console) -> None:
@@ -84,11 +80,20 @@ class Meter:
 
 
 class Sampler:
-    """Collects samples. After Ctrl-C `interrupted` is set, and every further collection comes back empty at once."""
+    """Collects samples. After Ctrl-C `interrupted` is set, and every further collection comes back
+    empty at once."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.interrupted = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """What stands in it ends at Ctrl-C, and `interrupted` is set."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
 
     def collect(
         self,
@@ -100,9 +105,11 @@ class Sampler:
         name: str = "",
         expected: float | None = None,
     ) -> Samples[T]:
-        """Call `measure(i)` until there are `wanted` samples, or `budget` seconds are over and `at_least` tries were made.
+        """Call `measure(i)` until there are `wanted` samples, or `budget` seconds are over and
+        `at_least` tries were made.
 
-        A `Failure` that it raises is counted and gives no sample; five of them without a sample in between end it.
+        A `Failure` that it raises is counted and gives no sample; five of them without a sample in
+        between end it.
         `expected` seconds are for the progress alone.
         """
         samples: Samples[T] = Samples()
@@ -111,7 +118,7 @@ class Sampler:
         if name:
             self.meter.row(name, expected or budget)
         begun, tries, in_a_row = time.perf_counter(), 0, 0
-        try:
+        with self.interruptible():
             while len(samples.values) < wanted and in_a_row < 5:
                 elapsed = time.perf_counter() - begun
                 # One more only if it will probably fit.
@@ -126,6 +133,28 @@ class Sampler:
                     samples.first_failure = samples.first_failure or str(failure)
                 tries += 1
                 self.meter.at(max(len(samples.values) / wanted, elapsed / budget))
-        except KeyboardInterrupt:
-            self.interrupted = True
         return samples
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Without Python's garbage collection, whose pauses would be ours and not the router's."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Pair(Generic[T]):
+    """One sample of each of two sides, in an order left to chance: what the machine does, it does
+    to both."""
+
+    def __init__(self, first: Callable[[int], T], second: Callable[[int], T]) -> None:
+        self._first, self._second, self._order = first, second, random.Random(7)
+
+    def take(self, i: int = 0) -> tuple[T, T]:
+        if self._order.random() < 0.5:
+            return self._first(i), self._second(i)
+        second = self._second(i)
+        return self._first(i), second

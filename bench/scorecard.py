@@ -1,22 +1,21 @@
-"""Two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming and not."""
+"""Two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming
+and not."""
 
 import argparse
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from bench.accounting import account
-from bench.ask import Answer
 from bench.chain import Chain, Tier, chain
-from bench.client import Failure
+from bench.client import Answer, Failure
 from bench.fault_cases import EITHER, ERROR, TOKENS
-from bench.faults import WORDS, as_promised
-from bench.outcome import UNBEARABLE, Outcome, outcome_of
-from bench.promises import Promises
-from bench.result import NOTHING, Result
+from bench.faults import WORDS
+from bench.outcome import Card, Outcome, as_promised, outcome_of
+from bench.result import NOTHING, Promises, Result
 from bench.sampling import Sampler
 from bench.scorecard_cases import (
     FIRST_CONTENT_S,
@@ -28,34 +27,24 @@ from bench.scorecard_cases import (
 )
 
 TEXT = "Tell me something about rivers."
-COLUMNS = (
-    "first tier",
-    "mode",
-    "outcome",
-    "promised",
-    "first content s",
-    "s",
-    "1st saw",
-    "2nd saw",
-    "ok",
-)
+COLUMNS = ("first tier", "mode", "outcome", "promised", "first content s", "s", "1st saw",
+    "2nd saw", "ok")  # fmt: skip
 _AT_ONCE = 8  # cases; they wait for the most part
 _STARTING = 2  # stands that start at once: that is work
-_FLAP_DOWN_S, _FLAP_UP_S = (
-    4.0,
-    6.0,
-)  # up for longer than between two probes, so that traffic returns
+_FLAP_DOWN_S, _FLAP_UP_S = 4.0, 6.0  # up for longer than between two probes: traffic returns
 _MARGIN_S = 30.0  # beyond what is promised, until a request is given up as hung
 _MANNERS = {"answer_short": TOKENS, "tps": 500, "prefill": "continue"}
 _MODEL = "simulated-model"  # of both tiers: the text that one has begun is the text that the other goes on with
 
 
 def tiers(scenario: Scenario) -> tuple[Tier, Tier]:
-    """Two local servers behind OpenAI's API that go on from an assistant's message. Every limit is the shipped one."""
+    """Two local servers behind OpenAI's API that go on from an assistant's message. Every limit is
+    the shipped one."""
     config = {"kind": "openai", "local": True, "api_key": "test-key", "continues": "prefill"}
     first, second = ({**_MANNERS, **own} for own in (scenario.first, scenario.second))
-    return Tier("first", "xai", _MODEL, config, first), Tier(
-        "second", "xai", _MODEL, config, second
+    return (
+        Tier("first", "xai", _MODEL, config, first),
+        Tier("second", "xai", _MODEL, config, second),
     )
 
 
@@ -70,10 +59,14 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
     @property
+    def worst(self) -> Answer:
+        order = list(Outcome)
+        return max(self.answers, key=lambda answer: order.index(outcome_of(answer, WORDS)))
+
+    @property
     def outcome(self) -> Outcome:
         """The worst of its answers'."""
-        order = list(Outcome)
-        return max((outcome_of(answer, WORDS) for answer in self.answers), key=order.index)
+        return outcome_of(self.worst, WORDS)
 
     @property
     def first_content(self) -> float | None:
@@ -86,26 +79,24 @@ class Found:
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
-    """The scorecard, and the promises drawn from it. Each case has a stand of its own, so that none waits for another."""
+    """The scorecard, and the promises drawn from it. Each case has a stand of its own, so that none
+    waits for another."""
     cases = [
         (scenario, stream)
         for scenario in SCENARIOS
         if scenario.quick or not args.quick
         for stream in (True, False)
     ]
-    table = Result("scorecard", "Two OpenAI backends, the limits as shipped", COLUMNS)
-    card = _Card(table)
+    card = _Card(Result("scorecard", "Two OpenAI backends, the limits as shipped", COLUMNS))
     stands = _Stands()
-    slowest = max(scenario.waits[0 if stream else 1] for scenario, stream in cases)
-    sampler.meter.start("scorecard", max(slowest + 15, 4.0 * len(cases) / _STARTING))
+    longest_first = sorted(cases, key=lambda case: -case[0].waits[not case[1]])
+    slowest, stream = longest_first[0]
+    expected = max(slowest.waits[not stream] + 15, 4.0 * len(cases) / _STARTING)
+    sampler.meter.start("scorecard", expected)
     found: dict[tuple[str, bool], Found | str] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        longest_first = sorted(cases, key=lambda case: -case[0].waits[0 if case[1] else 1])
-        jobs: dict[Future[Found], tuple[Scenario, bool]] = {
-            pool.submit(stands.run, scenario, stream): (scenario, stream)
-            for scenario, stream in longest_first
-        }
-        try:
+        jobs = {pool.submit(stands.run, *case): case for case in longest_first}
+        with sampler.interruptible():
             for done in as_completed(jobs):
                 scenario, stream = jobs[done]
                 sampler.meter.row(f"{len(found) + 1} of {len(cases)} cases", 0)
@@ -113,20 +104,17 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                     found[scenario.name, stream] = done.result()
                 except (Failure, OSError, RuntimeError, TimeoutError, ValueError) as error:
                     found[scenario.name, stream] = f"{type(error).__name__}: {error}"
-        except KeyboardInterrupt:
-            sampler.interrupted = True
+        if sampler.interrupted:
             pool.shutdown(wait=False, cancel_futures=True)
             stands.stop()
     for scenario, stream in cases:
         if (scenario.name, stream) in found:
             card.add(scenario, stream, found[scenario.name, stream])
-    table.notes.append(
-        "1st, 2nd saw: generation requests that reached the tier (one that is refused or reset on connecting does not)"
-    )
-    table.notes.append(
-        "first content: of several requests the latest; not streamed, it is there with all of the answer"
-    )
-    return [table, card.promises().result]
+    card.table.notes += [
+        "1st, 2nd saw: generation requests that reached the tier (one that is refused or reset on connecting does not)",
+        "first content: of several requests the latest; not streamed, it is there with all of the answer",
+    ]
+    return [card.table, card.promises().result]
 
 
 class _Stands:
@@ -148,6 +136,7 @@ class _Stands:
                     where = stack.enter_context(chain(tiers(scenario), {}))
             self._running.add(stack)
             try:
+                where.reset()
                 found = _CASES.get(scenario.special, _one)(where, scenario, stream, self._stopped)
                 found.left_behind = where.slots_in_use()
                 return found
@@ -168,7 +157,6 @@ def _limit(scenario: Scenario, stream: bool) -> float:
 
 def _one(where: Chain, scenario: Scenario, stream: bool, _stopped: threading.Event) -> Found:
     """One request while the faults last."""
-    where.reset()
     for fault in scenario.faults_of(stream):
         where.fault(fault.tier, fault.name, **fault.params)
     answer = where.ask(TEXT, limit=_limit(scenario, stream), stream=stream)
@@ -186,20 +174,7 @@ def _one(where: Chain, scenario: Scenario, stream: bool, _stopped: threading.Eve
 
 def _flapping(where: Chain, scenario: Scenario, stream: bool, stopped: threading.Event) -> Found:
     """Requests at a steady rate while the first tier is killed and started over and over."""
-    where.reset()
-    answers: list[Answer] = []
-    asking = [
-        threading.Thread(
-            target=lambda: answers.append(
-                where.ask(TEXT, limit=_limit(scenario, stream), stream=stream)
-            ),
-            daemon=True,
-        )
-        for _ in range(FLAP_REQUESTS)
-    ]
-    begun = time.monotonic()
     over = threading.Event()
-
     first_saw: list[int] = []  # it counts from zero each time it starts
 
     def flap() -> None:
@@ -209,26 +184,27 @@ def _flapping(where: Chain, scenario: Scenario, stream: bool, stopped: threading
             over.wait(_FLAP_DOWN_S)
             where.revive("first")
 
-    flapping = threading.Thread(target=flap, daemon=True)
-    flapping.start()
-    try:
-        for i, one in enumerate(asking):
-            due = begun + i * FLAP_S / FLAP_REQUESTS
-            if stopped.wait(max(0.0, due - time.monotonic())):
-                raise Failure("interrupted")
-            one.start()
-        for one in asking:
-            one.join()
-    finally:
-        over.set()
-        flapping.join()
+    begun, limit = time.monotonic(), _limit(scenario, stream)
+    with ThreadPoolExecutor(FLAP_REQUESTS + 1) as pool:
+        flapping = pool.submit(flap)
+        asked = []
+        try:
+            for i in range(FLAP_REQUESTS):
+                due = begun + i * FLAP_S / FLAP_REQUESTS
+                if stopped.wait(max(0.0, due - time.monotonic())):
+                    raise Failure("interrupted")
+                asked.append(pool.submit(where.ask, TEXT, limit=limit, stream=stream))
+            answers = [one.result() for one in asked]
+        finally:
+            over.set()
+            flapping.result()
     return Found(answers, sum(first_saw) + where.seen("first"), where.seen("second"))
 
 
 def _accounting(where: Chain, scenario: Scenario, stream: bool, _: threading.Event) -> Found:
-    where.reset()
     answers, seen, wrong = account(where, stream, _limit(scenario, stream))
-    # Some of its requests are refused on purpose; what each answer should be is not this case's question.
+    # Some of its requests are refused on purpose; what each answer should be is not this case's
+    # question.
     return Found(answers, seen["first"], seen["second"], wrong=wrong)
 
 
@@ -238,45 +214,39 @@ _CASES: dict[str, Callable[[Chain, Scenario, bool, threading.Event], Found]] = {
 }
 
 
-class _Card:
-    """The scorecard as it grows."""
-
+class _Card(Card):
     def __init__(self, table: Result) -> None:
-        self._table = table
-        self._kept: dict[tuple[bool, bool], list[bool]] = {}  # by (streamed, beyond the sixteen)
-        self._outcomes: list[Outcome] = []
+        super().__init__(table)
+        self._kept: dict[tuple[bool, bool], list[bool]] = {}  # by (beyond the sixteen, streamed)
         self._first: list[tuple[float, str]] = []
         self._silent: float | None = None
-        self._left_behind = 0
 
     def add(self, scenario: Scenario, stream: bool, found: Found | str) -> None:
         mode = "stream" if stream else "whole"
-        kept = self._kept.setdefault((stream, scenario.extra), [])
+        kept = self._kept.setdefault((scenario.extra, not stream), [])
         if isinstance(found, str):
             kept.append(False)
-            self._table.add(
-                (scenario.name, mode, "not run", *[NOTHING] * 5, "NO"), mode=mode, kept=False
-            )
-            self._table.notes.append(f"{scenario.name} ({mode}): {found[:300]}")
+            cells = (scenario.name, mode, "not run", *[NOTHING] * 5, "NO")
+            self.table.add(cells, mode=mode, kept=False)
+            self.table.notes.append(f"{scenario.name} ({mode}): {found[:300]}")
             return
+        agreeing = scenario.special == "accounting"
         wrong = [*found.wrong, *self._late(scenario, stream, found)]
-        promised = scenario.promised(stream)
-        if scenario.special == "accounting":
-            promised = EITHER
+        promised = EITHER if agreeing else scenario.promised(stream)
         good = as_promised(found.outcome, promised) and not wrong
         kept.append(good)
-        self._outcomes += [outcome_of(answer, WORDS) for answer in found.answers]
-        self._left_behind += found.left_behind
-        if stream and found.first_content is not None:
-            self._first.append((found.first_content, scenario.name))
+        self.outcomes.update(outcome_of(answer, WORDS) for answer in found.answers)
+        self.left_behind += found.left_behind
+        first = found.first_content
+        if stream and first is not None:
+            self._first.append((first, scenario.name))
         if not stream and scenario.waits[1] >= TOTAL_TIMEOUT_S:
             self._silent = found.seconds
         outcome = said(str(found.outcome)) if promised == ERROR else str(found.outcome)
-        if scenario.special == "accounting":
+        if agreeing:
             outcome, promised = "disagrees" if found.wrong else "agrees", "agrees"
         shown = f"{mode} (no effect)" if scenario.no_effect and not stream else mode
-        first = found.first_content
-        self._table.add(
+        self.table.add(
             (scenario.name, shown, outcome, said(promised),
              NOTHING if first is None else f"{first:.2f}", f"{found.seconds:.2f}",
              str(found.first_saw), str(found.second_saw), "yes" if good else "NO"),
@@ -285,50 +255,39 @@ class _Card:
             requests=len(found.answers), extra=scenario.extra, wrong=wrong, kept=good,
         )  # fmt: skip
         if not good:
-            worst = max(
-                found.answers, key=lambda answer: list(Outcome).index(outcome_of(answer, WORDS))
-            )
-            end = worst.problem or worst.body[-160:].decode("utf-8", "replace").strip()
-            self._table.notes.append(
-                f"{scenario.name} ({mode}): {'; '.join(wrong) or f'status {worst.status}, {end}'}"
-            )
+            self.explain(f"{scenario.name} ({mode})", found.worst, "; ".join(wrong))
 
     @staticmethod
     def _late(scenario: Scenario, stream: bool, found: Found) -> list[str]:
         if stream:
-            first = found.first_content
-            return (
-                [] if first is None or first <= FIRST_CONTENT_S else [f"text after {first:.1f} s"]
-            )
+            late = (found.first_content or 0.0) > FIRST_CONTENT_S
+            return [f"text after {found.first_content:.1f} s"] if late else []
         within = scenario.plain_within
         return [] if found.seconds <= within else [f"{found.seconds:.1f} s, promised {within:g} s"]
 
     def promises(self) -> Promises:
         found = Promises("scorecard", "What was promised")
-        for (stream, extra), kept in sorted(self._kept.items(), key=lambda item: item[0][1]):
-            mode = "streaming" if stream else "not streamed"
+        for (extra, plain), kept in sorted(self._kept.items()):
             what = "beyond the sixteen" if extra else "whole or rightly refused"
+            mode = "not streamed" if plain else "streaming"
             found.check(
-                f"{what}, {mode}", f"{len(kept)} of {len(kept)}", f"{sum(kept)} of {len(kept)}", all(kept)
+                f"{what}, {mode}", f"{len(kept)} of {len(kept)}", f"{sum(kept)} of {len(kept)}",
+                all(kept)
             )  # fmt: skip
-        for outcome in UNBEARABLE_IN_ORDER:
-            count = self._outcomes.count(outcome)
-            found.check(str(outcome), "0", f"{count} of {len(self._outcomes)} answers", count == 0)
+        self.judge(found)
         if self._first:
             longest, name = max(self._first)
             found.check(
-                "first content of a stream", f"≤ {FIRST_CONTENT_S:g} s", f"{longest:.1f} s at most ({name})",
+                "first content of a stream", f"≤ {FIRST_CONTENT_S:g} s",
+                f"{longest:.1f} s at most ({name})",
                 longest <= FIRST_CONTENT_S, seconds=longest,
             )  # fmt: skip
-        found.check("slots in use afterwards", "0", str(self._left_behind), self._left_behind == 0)
         if self._silent is not None:
             found.note(
-                "a silent backend costs a whole answer its total_timeout", f"{self._silent:.0f} s of {TOTAL_TIMEOUT_S:g} s"
+                "a silent backend costs a whole answer its total_timeout",
+                f"{self._silent:.0f} s of {TOTAL_TIMEOUT_S:g} s"
             )  # fmt: skip
         return found
-
-
-UNBEARABLE_IN_ORDER = tuple(outcome for outcome in Outcome if outcome in UNBEARABLE)
 
 
 def said(promised: str) -> str:

@@ -1,23 +1,15 @@
-"""The cases of `./Benchmark scorecard`: what goes wrong with two OpenAI backends, and what the client must get."""
+"""The cases of `./Benchmark scorecard`: what goes wrong with two OpenAI backends, and what the
+client must get."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.fault_cases import EITHER, ERROR, MIDDLE, TOKENS, WHOLE
+from bench.fault_cases import EITHER, ERROR, MIDDLE, TOKENS, WHOLE, Fault, refusal, status
 
 FIRST_CONTENT_S = 15.0  # within which a stream must show text, whatever its first backend does
 TOTAL_TIMEOUT_S = 300.0  # as shipped: what a silent backend costs an answer that is not streamed
 FLAP_S, FLAP_REQUESTS = 60.0, 20
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault of the simulator, switched on at one of the two tiers."""
-
-    name: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    tier: str = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +19,11 @@ class Scenario:
     Args:
         plain_faults: instead of `faults` where the answer is not streamed; None: the same.
         streamed, plain: what the client must get.
-        code: of the error that the client must get as a refusal; the second tier must not be asked then.
+        code: of the error that the client must get as a refusal; the second tier must not be asked
+        then.
         plain_within: seconds within which the answer must be there when it is not streamed.
-        waits: about how many seconds it takes, streamed and not, for the order in which the cases run.
+        waits: about how many seconds it takes, streamed and not, for the order in which the cases
+        run.
         first, second: settings of the two simulated backends.
         special: "flapping" or "accounting": more than one request.
         extra: beyond the sixteen.
@@ -56,15 +50,6 @@ class Scenario:
 
     def promised(self, stream: bool) -> str:
         return self.streamed if stream else self.plain
-
-
-def status(number: int, **more: Any) -> Fault:
-    return Fault("error_status", {"status": number, **more})
-
-
-def _refusal(code: str, message: str) -> Fault:
-    error = {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}
-    return status(400, body={"error": error})
 
 
 _CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
@@ -103,19 +88,20 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("no [DONE]", (Fault("no_done"),), no_effect=True),
     Scenario(
         "context length exceeded",
-        (_refusal("context_length_exceeded", "The prompt is longer than 8192 tokens."),),
+        (refusal("context_length_exceeded", "The prompt is longer than 8192 tokens."),),
         streamed=ERROR,
         plain=ERROR,
         code="context_length_exceeded",
     ),
     Scenario(
         "content filter",
-        (_refusal("content_filter", "The content filter has refused the prompt."),),
+        (refusal("content_filter", "The content filter has refused the prompt."),),
         streamed=ERROR,
         plain=ERROR,
         code="content_filter",
     ),
-    # The first tier breaks off, and is out of service when it is asked to continue; the second refuses to.
+    # The first tier breaks off, and is out of service when it is asked to continue; the second
+    # refuses to.
     Scenario(
         "fallback rejects the prefill",
         (_CUT, status(503, skip=1)),

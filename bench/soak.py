@@ -1,6 +1,8 @@
-"""`make soak`: thousands of requests with random faults and clients that leave at random moments; does anything leak?
+"""`make soak`: thousands of requests with random faults and clients that leave at random moments;
+does anything leak?
 
-Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and there must be exactly
+Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and
+there must be exactly
 one record for each request. Ends with status 1 on a violation.
 """
 
@@ -13,19 +15,19 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import http.client
 import json
 import random
-import socket
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bench.client import CHAT, EMBEDDINGS, Connection, Endpoint
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator, answer_numbers
 
@@ -37,17 +39,22 @@ SETTLE_S, OWN_THREADS = (
 )  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
 
 FAULTS: tuple[Any, ...] = (
-    "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers", "wrong_content_type", "oversized_header",
-    "dribble", "truncated_json", "cut", "cut_clean", "role_only_then_cut", "garbage_event", "error_event", "no_done",
+    "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers",
+    "wrong_content_type", "oversized_header",
+    "dribble", "truncated_json", "cut", "cut_clean", "role_only_then_cut", "garbage_event",
+    "error_event", "no_done",
     "no_finish_reason_with_done", "usage_missing", "crlf", "merged", "keepalive_comments", "stall",
     {"name": "slow_first_token", "ms": 300}, {"name": "stall", "ms": 200},
-    {"name": "error_status", "status": 400}, {"name": "error_status", "status": 401}, {"name": "error_status", "status": 429},
-    {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503, "retry_after": 1},
+    {"name": "error_status", "status": 400}, {"name": "error_status", "status": 401},
+    {"name": "error_status", "status": 429},
+    {"name": "error_status", "status": 500}, {"name": "error_status", "status": 503,
+    "retry_after": 1},
 )  # fmt: skip
 LEAVES = ("at once", "while waiting", "at the first byte", "in mid-stream", "in its own body")
 
 _SHORT = {"first_byte_timeout": 0.6, "idle_timeout": 0.5, "total_timeout": 3, "connect_timeout": 1}
-# Backends are broken on purpose all the time: with breakers as usual hardly a request would get through to them.
+# Backends are broken on purpose all the time: with breakers as usual hardly a request would get
+# through to them.
 _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
 
 
@@ -71,17 +78,13 @@ def configuration(concurrency: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request: where it goes, what it says, when its client leaves (None: it stays), whether it must succeed."""
+    """One request: where it goes, what it says, when its client leaves (None: it stays), whether it
+    must succeed."""
 
     path: str
     payload: dict[str, Any]
     leaves: str | None
     flawless: bool
-
-    def wire(self) -> bytes:
-        raw = json.dumps(self.payload).encode()
-        head = f"POST {self.path} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
-        return head.encode() + raw
 
 
 @dataclass
@@ -97,162 +100,115 @@ class Tally:
         with self.lock:
             self.sent += 1
             self.seen[what] += 1
-            if wrong is not None:
-                self.wrong.append(wrong)
+            self.wrong += [wrong] if wrong is not None else []
+
+
+# What steers each simulated backend: one of these values for each setting.
+_STEERING: dict[str, dict[str, tuple[Any, ...]]] = {
+    "router": {"label": ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH"), "ttft_ms": (0, 0, 20, 60)},
+    "primary": {"ttft_ms": (0, 0, 30, 90), "tokens": (5, 20, 200), "tps": (0, 0, 1000)},
+    "xai": {"ttft_ms": (0, 20), "search_ms": (0, 40), "tokens": (5, 60)},
+    "embedding": {"ttft_ms": (0, 20)},
+}
+_TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 
 def draw(rng: random.Random) -> Job:
     """A random request."""
     leaves = rng.choice(LEAVES) if rng.random() < 0.3 else None
-    faulty = rng.random() < 0.3
+    faulty, stream = rng.random() < 0.3, rng.random() < 0.5
     steering: dict[str, dict[str, Any]] = {
-        "router": {
-            "label": rng.choice(("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")),
-            "ttft_ms": rng.choice((0, 0, 20, 60)),
-        },
-        "primary": {
-            "ttft_ms": rng.choice((0, 0, 30, 90)),
-            "tokens": rng.choice((5, 20, 200)),
-            "tps": rng.choice((0, 0, 1000)),
-        },
-        "xai": {
-            "ttft_ms": rng.choice((0, 20)),
-            "search_ms": rng.choice((0, 40)),
-            "tokens": rng.choice((5, 60)),
-        },
-        "embedding": {"ttft_ms": rng.choice((0, 20))},
+        role: {name: rng.choice(values) for name, values in settings.items()}
+        for role, settings in _STEERING.items()
     }
     if faulty:
         steering[rng.choice(("router", "primary", "xai"))]["fault"] = rng.choice(FAULTS)
-    stream = rng.random() < 0.5
     text = f"Question {rng.random()} [[sim {json.dumps(steering)}]]"
     chat: dict[str, Any] = {"messages": [{"role": "user", "content": text}], "stream": stream}
-    kind = rng.random()
-    path, payload = "/v1/chat/completions", chat
-    if kind < 0.1:
-        payload = {**chat, "metadata": {"task": "title_generation"}}
-    elif kind < 0.2:
-        payload = {
-            **chat,
-            "model": rng.choice(
-                ("ai-router/primary", "ai-router/xai", "ai-router/enrich", CLOUD_MODEL)
-            ),
-        }
-    elif kind < 0.25:
-        path, payload = "/v1/completions", {"prompt": text, "stream": stream}
-    elif kind < 0.3:
-        path, payload = "/v1/embeddings", {"input": ["one", text], "sim": steering["embedding"]}
-    elif kind < 0.35:
-        path = "/primary/v1/chat/completions"
-    elif kind < 0.4:
-        payload = rng.choice(
-            (
-                {"messages": "no list"},
-                {**chat, "model": "gpt-17"},
-                {**chat, "max_tokens": "many"},
-                {},
-            )
-        )
-    elif kind < 0.45:
-        payload = {
-            **chat,
-            "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
-            "n": rng.choice((1, 2)),
-        }
+    models = ("ai-router/primary", "ai-router/xai", "ai-router/enrich", CLOUD_MODEL)
+    malformed: tuple[dict[str, Any], ...] = (
+        {"messages": "no list"}, {**chat, "model": "gpt-17"}, {**chat, "max_tokens": "many"}, {},
+    )  # fmt: skip
+    vectors = {"input": ["one", text], "sim": steering["embedding"]}
+    # Twentieths of all requests: (how many, path, body).
+    kinds: tuple[tuple[int, str, dict[str, Any]], ...] = (
+        (2, CHAT, {**chat, "metadata": {"task": "title_generation"}}),
+        (2, CHAT, {**chat, "model": rng.choice(models)}),
+        (1, "/v1/completions", {"prompt": text, "stream": stream}),
+        (1, EMBEDDINGS, vectors),
+        (1, f"/primary{CHAT}", chat),
+        (1, CHAT, rng.choice(malformed)),
+        (1, CHAT, {**chat, "tools": [_TOOL], "n": rng.choice((1, 2))}),
+        (11, CHAT, chat),
+    )
+    ((_, path, payload),) = rng.choices(kinds, [share for share, _, _ in kinds])
     return Job(path, payload, leaves, not faulty)
 
 
 class Client:
     """One client in a thread of its own, on a connection that it keeps while it can."""
 
-    def __init__(self, port: int, seed: int, tally: Tally) -> None:
-        self._port, self._rng, self._tally = port, random.Random(seed), tally
-        self._sock: socket.socket | None = None
+    def __init__(self, endpoint: Endpoint, seed: int, tally: Tally) -> None:
+        self._rng, self._tally = random.Random(seed), tally
+        self._connection = Connection(endpoint, timeout=30)
 
     def run(self, jobs: int) -> None:
-        for _ in range(jobs):
-            job = draw(self._rng)
-            try:
-                self._perform(job)
-            except Exception as error:
-                self._tally.note("failed", f"{job.path}: {type(error).__name__}: {error}")
-                self._hang_up()
-        self._hang_up()
+        with self._connection:
+            for _ in range(jobs):
+                job = draw(self._rng)
+                try:
+                    self._perform(job)
+                except Exception as error:
+                    self._tally.note("failed", f"{job.path}: {type(error).__name__}: {error}")
+                    self._connection.close()
 
     def _perform(self, job: Job) -> None:
-        sock, wire = self._connection(), job.wire()
-        if job.leaves == "in its own body":
-            end = wire.index(b"\r\n\r\n") + 4
+        wire = self._connection.endpoint.wire(job.path, job.payload)
+        if job.leaves is not None:
+            self._leave(job.leaves, wire)
+            self._tally.note(f"left {job.leaves}")
+            self._connection.close()
+            return
+        answer = self._connection.ask(wire)
+        if answer.whole:
+            self._tally.note(str(answer.status), _objection(job, answer.status, answer.body))
+        else:
+            # A pass-through that breaks off is cut; anything else ends in good order.
+            allowed = job.path.startswith("/primary/") and not job.flawless
+            self._tally.note("cut", None if allowed else f"{job.path}: {answer.said()}")
+        if self._rng.random() < 0.2:
+            self._connection.close()
+
+    def _leave(self, when: str, wire: bytes) -> None:
+        sock, end = self._connection.open(), wire.index(b"\r\n\r\n") + 4
+        if when == "in its own body":
             sock.sendall(wire[: self._rng.randint(end, max(end, len(wire) - 1))])
-            self._leave(job)
             return
         sock.sendall(wire)
-        if job.leaves in ("at once", "while waiting"):
-            time.sleep(self._rng.random() * 0.1 * (job.leaves == "while waiting"))
-            self._leave(job)
-            return
-        if job.leaves is not None:
-            sock.recv(1 if job.leaves == "at the first byte" else 65_536)
-            self._leave(job)
-            return
-        response = http.client.HTTPResponse(sock, method="POST")
-        try:
-            response.begin()
-            data = response.read()
-        except http.client.HTTPException as error:
-            # A pass-through that breaks off is cut; anything else ends in good order.
-            wrong = (
-                None
-                if job.path.startswith("/primary/") and not job.flawless
-                else f"{job.path}: {type(error).__name__}"
-            )
-            self._tally.note("cut", wrong)
-            self._hang_up()
-            return
-        self._tally.note(str(response.status), _objection(job, response.status, data))
-        if response.will_close or self._rng.random() < 0.2:
-            self._hang_up()
-
-    def _connection(self) -> socket.socket:
-        if self._sock is None:
-            self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=30)
-        return self._sock
-
-    def _leave(self, job: Job) -> None:
-        self._tally.note(f"left {job.leaves}")
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            sock.close()
+        if when == "while waiting":
+            time.sleep(self._rng.random() * 0.1)
+        elif when != "at once":
+            sock.recv(1 if when == "at the first byte" else 65_536)
 
 
 def _objection(job: Job, status: int, data: bytes) -> str | None:
-    """What is wrong with an answer, if anything: whatever the backends do, some things may not happen."""
+    """What is wrong with an answer, if anything: whatever the backends do, some things may not
+    happen."""
     if b'"internal_error"' in data:
         return f"{job.path}: {status} {data[-300:]!r}"
     if not job.flawless or status != 200 or job.path == "/v1/embeddings":
         return None
     if job.payload.get("stream"):
-        return (
-            None
-            if b"data: [DONE]" in data
-            else f"{job.path}: a stream without its end: {data[-300:]!r}"
-        )
+        cut = b"data: [DONE]" not in data
+        return f"{job.path}: a stream without its end: {data[-300:]!r}" if cut else None
     choice = json.loads(data)["choices"][0]
-    numbers = answer_numbers(
-        (choice.get("message") or {}).get("content") or choice.get("text") or ""
-    )
-    return (
-        None
-        if numbers == list(range(1, len(numbers) + 1))
-        else f"{job.path}: an answer with gaps: {data[:300]!r}"
-    )
+    text = (choice.get("message") or {}).get("content") or choice.get("text") or ""
+    numbers = answer_numbers(text)
+    whole = numbers == list(range(1, len(numbers) + 1))
+    return None if whole else f"{job.path}: an answer with gaps: {data[:300]!r}"
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A worker process as /proc tells it."""
 
     fds: int
@@ -262,16 +218,10 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Process:
         folder = Path(f"/proc/{pid}")
-        status = dict(
-            line.split(":", 1)
-            for line in (folder / "status").read_text().splitlines()
-            if ":" in line
-        )
-        return cls(
-            len(list((folder / "fd").iterdir())),
-            int(status["Threads"]),
-            int(status["VmRSS"].split()[0]) / 1024,
-        )
+        lines = (folder / "status").read_text().splitlines()
+        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        rss_mb = int(told["VmRSS"].split()[0]) / 1024
+        return cls(len(list((folder / "fd").iterdir())), int(told["Threads"]), rss_mb)
 
     def __str__(self) -> str:
         return f"{self.fds} descriptors, {self.threads} threads, {self.rss_mb:.1f} MB"
@@ -279,19 +229,11 @@ class Process:
 
 def load(port: int, requests: int, concurrency: int, seed: int, tally: Tally) -> None:
     """Send that many requests from that many clients."""
-    shares = [
-        requests // concurrency + (number < requests % concurrency) for number in range(concurrency)
-    ]
-    clients = [
-        threading.Thread(
-            target=Client(port, seed * 10_000 + number, tally).run, args=(share,), daemon=True
-        )
-        for number, share in enumerate(shares)
-    ]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
+    endpoint = Endpoint("127.0.0.1", port)
+    with ThreadPoolExecutor(concurrency) as pool:
+        for number in range(concurrency):
+            share = requests // concurrency + (number < requests % concurrency)
+            pool.submit(Client(endpoint, seed * 10_000 + number, tally).run, share)
 
 
 def settled(router: RouterProcess, simulator: Simulator, records: float) -> list[str]:
@@ -333,7 +275,8 @@ def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
             violations += settled(router, simulator, tally.sent)
             after = Process.of(worker)
             violations += [f"wrong answer: {text}" for text in tally.wrong[:10]]
-            # Idle connections to the backends are kept: at most as many as there were clients at once.
+            # Idle connections to the backends are kept: at most as many as there were clients at
+            # once.
             if after.fds > before.fds + concurrency:
                 violations.append(f"descriptors grew from {before.fds} to {after.fds}")
             if after.threads > concurrency + 32 + OWN_THREADS:
@@ -362,13 +305,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--requests", type=int, default=10_000, metavar="N")
-    parser.add_argument(
-        "--concurrency", type=int, default=32, metavar="N", help="clients at a time (default 32)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="the same seed draws the same requests"
-    )
+    for name, default, about in (
+        ("--requests", 10_000, "how many in all (default 10,000)"),
+        ("--concurrency", 32, "clients at a time (default 32)"),
+        ("--seed", 1, "the same seed draws the same requests"),
+    ):
+        parser.add_argument(name, type=int, default=default, metavar="N", help=about)
     args = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started is stopped
     try:

@@ -1,4 +1,5 @@
-"""What is measured: the embedded simulator with a router of our own before it, or a router that already runs."""
+"""What is measured: the embedded simulator with a router of our own before it, or a router that
+already runs."""
 
 import os
 import secrets
@@ -13,18 +14,19 @@ from typing import Any
 import orjson
 
 from bench.client import Connection, Endpoint, Failure
-from bench.environment import children
-from bench.router_process import RouterProcess
+from bench.router_process import ROOT, RouterProcess, merged
+from simulator.processes import family
 from simulator.testing import Simulator
 
 ROLES = ("router", "primary", "xai")
 XAI_MODEL = "grok-4"  # as the simulator calls it
 SLOTS = {"fast": 4096, "homelab": 32}
-_SESSION_WAIT_S = 3.0
+_SESSION_WAIT_S = 5.0
 
 
 class Unavailable(Exception):
-    """A benchmark that cannot be run here; the message is one sentence that says what is missing."""
+    """A benchmark that cannot be run here; the message is one sentence that says what is
+    missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Options:
 
 @dataclass(slots=True)
 class Stand:
-    """A router to measure. `direct` is the primary itself, reached without the router; None where that is not known."""
+    """A router to measure. `direct` is the primary itself, reached without the router; None where
+    that is not known."""
 
     router: Endpoint
     direct: Endpoint | None
@@ -51,15 +54,25 @@ class Stand:
     log_dir: Path | None
     router_pid: int | None = None
     simulator_pid: int | None = None
-    folder: Path | None = None
 
     @property
     def embedded(self) -> bool:
         return self.router_pid is not None
 
     @property
+    def explicit_model(self) -> str:
+        """The name that asks for the primary itself."""
+        return f"{self.virtual_model}/primary"
+
+    def targets(self) -> dict[str, tuple[Endpoint, str]]:
+        """Where the same request goes, with the model's name there: directly first where that says
+        something."""
+        direct = {"direct": (self.direct, self.primary_model)} if self.direct else {}
+        return {**(direct if self.embedded else {}), "routed": (self.router, self.explicit_model)}
+
+    @property
     def router_pids(self) -> list[int]:
-        return [] if self.router_pid is None else [self.router_pid, *children(self.router_pid)]
+        return [] if self.router_pid is None else family(self.router_pid)
 
     def need_direct(self) -> Endpoint:
         if self.direct is None:
@@ -69,16 +82,40 @@ class Stand:
         return self.direct
 
     def session(self, id8: str) -> Mapping[str, Any] | None:
-        """The session file of a request, which is written shortly after its answer; None when it cannot be read."""
-        if self.log_dir is None or not id8.isalnum():
-            return None
-        until = time.monotonic() + _SESSION_WAIT_S
-        while time.monotonic() < until:
-            for path in (self.log_dir / "sessions").glob(f"*_{id8}.json"):
-                found: Mapping[str, Any] = orjson.loads(path.read_bytes())
-                return found
-            time.sleep(0.005)
-        return None
+        return None if self.log_dir is None else session(self.log_dir, id8)
+
+
+def session(log_dir: Path, id8: str) -> Mapping[str, Any] | None:
+    """The session file of a request, which is written shortly after its answer; None when it cannot
+    be read."""
+    until = time.monotonic() + _SESSION_WAIT_S
+    while id8.isalnum() and time.monotonic() < until:
+        for path in (log_dir / "sessions").glob(f"*_{id8}.json"):
+            found: Mapping[str, Any] = orjson.loads(path.read_bytes())
+            return found
+        time.sleep(0.005)
+    return None
+
+
+def router_before(
+    simulator: Simulator,
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    key: str = "",
+    env: Mapping[str, str] | None = None,
+    slots: int | None = None,
+    root: Path = ROOT,
+) -> RouterProcess:
+    """A router before all the simulator's roles, not started yet.
+
+    Args:
+        slots: of every backend; None: as shipped.
+    """
+    urls = {role: simulator.url(role) for role in simulator.roles}
+    wide = {"backends": {role: {"slots": slots} for role in urls}} if slots else {}
+    environ = {"XAI_MODEL": XAI_MODEL, **({"API_KEY": key} if key else {}), **(env or {})}
+    return RouterProcess(folder, backends=urls, config=merged(wide, config), env=environ, root=root)
 
 
 @contextmanager
@@ -86,71 +123,91 @@ def stand(
     options: Options,
     default_profile: str,
     *,
+    roles: tuple[str, ...] = ROLES,
+    manners: Mapping[str, Mapping[str, Any]] | None = None,
+    config: Mapping[str, Any] | None = None,
     gunicorn_conf: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Stand]:
     """The stand for one benchmark; whatever was started for it is stopped at the end.
 
+    Args:
+        manners: the simulator's settings by role.
+        config: the router's, instead of room for any number of requests at once.
+
     Raises:
         Unavailable: the router that was named does not answer.
     """
     if options.url:
-        yield _running(options)
+        yield running(options)
         return
     profile = options.profile or default_profile
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="ai-router-bench-", dir=scratch())
-            )
-        )
-        simulator = stack.enter_context(Simulator(profile=profile, roles=ROLES))
+        folder = scratch_folder(stack, "bench")
+        simulator = stack.enter_context(Simulator(profile=profile, roles=roles))
+        for role, settings in (manners or {}).items():
+            simulator.configure(role, **settings)
         key = options.api_key or secrets.token_hex(16)
-        slots = SLOTS[profile]
-        config = {
-            "backends": {name: {"slots": slots} for name in ROLES},
-            "queue": {"length": 4096, "wait": 30},
-            "server": {"workers": options.workers},
-        }
-        process = RouterProcess(
-            folder,
-            backends={role: simulator.url(role) for role in ROLES},
-            config=config,
-            env={"API_KEY": key, "XAI_MODEL": XAI_MODEL, **(env or {})},
-        )
-        if gunicorn_conf is not None:
-            process.gunicorn_conf = gunicorn_conf
+        workers = {"server": {"workers": options.workers}}
+        wide = {"queue": {"length": 4096, "wait": 30}} if config is None else config
+        process = router_before(
+            simulator, folder, merged(workers, wide), key=key, env=env,
+            slots=SLOTS[profile] if config is None else None,
+        )  # fmt: skip
+        process.gunicorn_conf = gunicorn_conf or process.gunicorn_conf
         router = stack.enter_context(process)
-        endpoint = Endpoint.of(router.url, key)
         direct = Endpoint.of(simulator.url("primary"))
         yield Stand(
-            endpoint, direct, profile, "ai-router", _first_model(direct), router.log_dir, router.pid, simulator.pid, folder
+            Endpoint.of(router.url, key), direct, profile, "ai-router", first_model(direct),
+            router.log_dir, router.pid, simulator.pid
         )  # fmt: skip
 
 
 def scratch() -> str | None:
-    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making thousands of files and deleting them
+    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making thousands of
+    files and deleting them
     again slows a disk's file system down for minutes, and the next run would measure that."""
     return None if os.environ.get("TMPDIR") or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
 
 
-def _running(options: Options) -> Stand:
-    assert options.url is not None
+def scratch_folder(stack: ExitStack, name: str) -> Path:
+    """A folder there for as long as `stack` is open."""
+    made = tempfile.TemporaryDirectory(
+        prefix=f"ai-router-{name}-", dir=scratch(), ignore_cleanup_errors=True
+    )
+    return Path(stack.enter_context(made))
+
+
+def running(options: Options, what: str = "measured", passing: bool = True) -> Stand:
+    """A router that runs already.
+
+    Args:
+        passing: the primary's model may be asked for through the router where no direct address is
+        known.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
     url = options.direct or os.environ.get("PRIMARY_URL")
     try:
-        router = Endpoint.of(options.url, options.api_key)
+        router = Endpoint.of(options.url or "", options.api_key)
         direct = Endpoint.of(url) if url else None
-        primary = _first_model(direct or router.below("/primary"))
-        virtual = _first_model(router)
+        backend = direct or (router.below("/primary") if passing else None)
+        primary = first_model(backend) if backend else ""
+        virtual = first_model(router)
     except (Failure, ValueError) as error:
-        raise Unavailable(f"The router at {options.url} cannot be measured: {error}.") from None
+        raise Unavailable(f"The router at {options.url} cannot be {what}: {error}.") from None
     return Stand(router, direct, "configured", virtual, primary, options.log_dir)
 
 
-def _first_model(endpoint: Endpoint) -> str:
-    with Connection(endpoint, timeout=10) as connection:
-        reply = connection.checked(endpoint.wire("/v1/models", None))
-    data = reply.json().get("data")
+def first_model(endpoint: Endpoint, timeout: float = 10.0) -> str:
+    """The name of the first model at /v1/models.
+
+    Raises:
+        Failure: there is none.
+    """
+    with Connection(endpoint, timeout) as connection:
+        data = connection.checked(endpoint.wire("/v1/models", None)).json().get("data")
     if not data:
         raise Failure("no model at /v1/models")
     return str(data[0]["id"])

@@ -1,25 +1,35 @@
-"""Percentiles and bootstrap intervals. Linear and inclusive: never beyond the largest value that was measured."""
+"""Percentiles and bootstrap intervals. Linear and inclusive: never beyond the largest value that
+was measured."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 QUANTILES = (0.5, 0.95, 0.99)
 FEW = 20  # of fewer values, a p95 or p99 would be the largest by another name: only the median is told
 
 
-def percentile(ordered: Sequence[float], q: float) -> float:
-    """The quantile `q` (0..1) of values in ascending order, linear between the two nearest.
+def percentile(values: Sequence[float], q: float) -> float:
+    """The quantile `q` (0..1), linear between the two nearest values.
 
     Raises:
         ValueError: there are no values.
     """
-    if not ordered:
+    if not values:
         raise ValueError("no values")
-    position = q * (len(ordered) - 1)
-    low = int(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+    return float(np.quantile(values, q))
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def lateness(times: list[float], interval: float) -> list[float]:
+    """How much later than a steady beat each came; the most punctual one sets the beat."""
+    offsets = [at - i * interval for i, at in enumerate(times)]
+    return [offset - min(offsets) for offset in offsets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +49,8 @@ def summarise(values: Sequence[float]) -> Summary | None:
     """None when there are no values."""
     if not values:
         return None
-    ordered = sorted(values)
-    p50, p95, p99 = (percentile(ordered, q) for q in QUANTILES)
-    return Summary(
-        len(ordered), sum(ordered) / len(ordered), p50, p95, p99, ordered[0], ordered[-1]
-    )
+    quantiles = np.quantile(values, (*QUANTILES, 0, 1)).tolist()
+    return Summary(len(values), float(np.mean(values)), *quantiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +69,24 @@ def bootstrap(
     level: float = 0.95,
     rounds: int = 1000,
     seed: int = 1,
+    less: Sequence[float] = (0.0,),
 ) -> list[Interval]:
-    """Percentile-bootstrap intervals of these quantiles, all from the same resamples; the same values give the same interval."""
-    source = random.Random(seed)
-    n = len(values)
-    found: list[list[float]] = [[] for _ in quantiles]
-    for _ in range(rounds):
-        sample = sorted(source.choices(values, k=n))
-        for column, q in zip(found, quantiles, strict=True):
-            column.append(percentile(sample, q))
-    ordered = sorted(values)
+    """Percentile-bootstrap intervals of these quantiles, or of how much higher they are than those
+    of `less`.
+
+    All are from the same resamples, and the same values give the same interval.
+    """
+    source = np.random.default_rng(seed)
+
+    def resampled(of: Sequence[float]) -> np.ndarray:
+        n = len(of)
+        return np.array([np.quantile(source.choice(of, n), quantiles) for _ in range(rounds)])
+
+    def middle(of: Sequence[float]) -> np.ndarray:
+        return np.asarray(np.quantile(of, quantiles))
+
+    found = resampled(values) - (resampled(less) if len(less) > 1 else less[0])
     tail = (1 - level) / 2
-    intervals = []
-    for column, q in zip(found, quantiles, strict=True):
-        column.sort()
-        intervals.append(
-            Interval(percentile(ordered, q), percentile(column, tail), percentile(column, 1 - tail))
-        )
-    return intervals
+    low, high = np.quantile(found, (tail, 1 - tail), axis=0)
+    columns = zip(middle(values) - middle(less), low, high, strict=True)
+    return [Interval(*map(float, column)) for column in columns]

@@ -37,24 +37,10 @@ _LIMITS = (
 )
 
 
-def write(
-    out: Path,
-    *,
-    prompts: Sequence[Prompt],
-    p: Floats,
-    decided: Bools,
-    truth: Truth,
-    model: Model,
-    recipe: Recipe,
-) -> str:
-    """Write card.json and card.md; returns the table that is also printed.
-
-    Args:
-        p, decided: per prompt, from models, calibrations and thresholds fitted without its origin.
-    """
-    card = contents(
-        out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
-    )
+def write(out: Path, **measured: Any) -> str:
+    """Write card.json and card.md; returns the table that is also printed. Arguments as of
+    `contents`."""
+    card = contents(out, **measured)
     (out / "card.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
     text = markdown(card)
     (out / "card.md").write_text(text, "utf-8")
@@ -71,6 +57,12 @@ def contents(
     model: Model,
     recipe: Recipe,
 ) -> dict[str, Any]:
+    """The card as data.
+
+    Args:
+        p, decided: per prompt, from models, calibrations and thresholds that were made without its
+        origin.
+    """
     predicted = p.argmax(1)
     by_origin = {
         name: figures(p[rows], decided[rows], truth.at(rows))

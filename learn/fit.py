@@ -1,4 +1,5 @@
-"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic regression for calibration."""
+"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic
+regression for calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from airouter.routing.text_features import Encoded, Spec
-from airouter.routing.text_model import DENSE_LIMIT, softmax
+from airouter.routing.text_model import DENSE_LIMIT, Model, rows_of, softmax
 from learn.network import Training, train_network
 
 F32 = NDArray[np.float32]
@@ -19,7 +20,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`: prompts an n-gram must come in."""
+    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`:
+    prompts an n-gram must come in."""
 
     spec: Spec = field(default_factory=Spec)
     training: Training = field(default_factory=Training)
@@ -30,27 +32,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All prompts. `grams`: CSR (n, 2^bits); `dense`: (n, D); `hashes`: per prompt, for the map of what was seen."""
+    """All prompts. `grams`: CSR (n, 2^bits); `dense`: (n, D); `hashes`: per prompt, for the map of
+    what was seen."""
 
     grams: Any
     dense: F32
     hashes: list[NDArray[np.uint64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """As in `Model`; `kept` (R,): buckets with a row in `table` (R, H), which is quantised already."""
-
-    kept: NDArray[np.int32]
-    table: NDArray[np.int8]
-    table_scale: F32
-    dense: F32
-    mean: F32
-    scale: F32
-    bias: F32
-    out: F32
-    out_bias: F32
-    seen: NDArray[np.uint8]
 
 
 def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
@@ -62,31 +49,28 @@ def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
     return Matrix(grams, np.stack([one.dense for one in encoded]), [one.grams for one in encoded])
 
 
-def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Fitted:
-    """Weights from the prompts in `rows`. `targets`: (n, 4), rows sum to 1."""
+def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
+    """Weights from the prompts in `rows`, without a calibration and thresholds. `targets`: (n, 4),
+    rows sum to 1."""
     x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
     network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
     table, table_scale = quantised(network.embed[: len(kept)])
     dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
-    return Fitted(
-        kept.astype(np.int32),
-        table,
-        table_scale,
-        dense,
-        mean,
-        scale,
-        network.bias,
-        network.out,
-        network.out_bias,
-        seen,
-    )
+    padded = np.concatenate((np.zeros((1, table.shape[1]), np.int8), table))
+    return Model(
+        recipe.spec, rows_of(kept.astype(np.int32), recipe.spec.bits), padded, table_scale, dense,
+        mean, scale,
+        network.bias, network.out, network.out_bias, np.zeros((16, 4), np.float32), seen, {}, {},
+        "",
+    )  # fmt: skip
 
 
 def inputs(
     matrix: Matrix, rows: Rows, dense_weight: float, least: int
 ) -> tuple[Any, NDArray[np.int64], F32, F32]:
-    """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted on `rows` alone."""
+    """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted
+    on `rows` alone."""
     dense, mean, scale = standardised(matrix.dense, rows)
     kept = np.flatnonzero(
         np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
@@ -98,19 +82,19 @@ def inputs(
 
 
 def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
-    """int8 and the scale per column: at most half a step of error each, which averages out over the n-grams of a text."""
+    """int8 and the scale per column: at most half a step of error each, which averages out over the
+    n-grams of a text."""
     scale = (np.abs(table).max(0) / 127 + 1e-12).astype(np.float32)
     return np.round(table / scale).astype(np.int8), scale
 
 
-def scores_of(fitted: Fitted, matrix: Matrix, rows: Rows) -> F32:
+def scores_of(model: Model, matrix: Matrix, rows: Rows) -> F32:
     """(len(rows), 4), as `Model.scores`."""
-    dense = np.clip((matrix.dense[rows] - fitted.mean) * fitted.scale, -DENSE_LIMIT, DENSE_LIMIT)
-    summed = matrix.grams[rows][:, fitted.kept] @ (
-        fitted.table.astype(np.float32) * fitted.table_scale
-    )
-    hidden = np.maximum(summed + dense @ fitted.dense + fitted.bias, 0)
-    return np.asarray(hidden @ fitted.out + fitted.out_bias, np.float32)
+    dense = np.clip((matrix.dense[rows] - model.mean) * model.scale, -DENSE_LIMIT, DENSE_LIMIT)
+    table = model.table[1:].astype(np.float32) * model.table_scale
+    summed = matrix.grams[rows][:, np.flatnonzero(model.row_of)] @ table
+    hidden = np.maximum(summed + dense @ model.dense + model.bias, 0)
+    return np.asarray(hidden @ model.out + model.out_bias, np.float32)
 
 
 def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:

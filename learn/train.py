@@ -1,7 +1,9 @@
-"""Train, measure and write the learned model: `python -m learn.train` (or `make train`). Deterministic.
+"""Train, measure and write the learned model: `python -m learn.train` (or `make train`).
+Deterministic.
 
 1. For each origin: train without it, score it, note how much of it is unseen.
-2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and thresholds that were
+2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and
+thresholds that were
    made without it.
 3. Train on everything; write weights and card to `data/model/`.
 """
@@ -18,7 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +28,10 @@ from numpy.typing import NDArray
 
 from airouter.routing.dense_features import leans
 from airouter.routing.text_features import encode
-from airouter.routing.text_model import (
-    Model,
-    calibration_rows,
-    rows_of,
-    save_model,
-    softmax,
-    unseen,
-)
+from airouter.routing.text_model import calibration_rows, save_model, softmax, unseen
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
-from learn.fit import Fitted, Matrix, Recipe, fit, matrix_of, multinomial, scores_of
+from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of
 from learn.measure import Bools, Floats, Truth
 from learn.recipes import CHOSEN
 from learn.thresholds import Budgets, choose
@@ -51,7 +46,8 @@ _CALIBRATION_C = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's origin; lengths (n,)."""
+    """Scores (n, 4) and strangeness (n,), each row from a model that was trained without the row's
+    origin; lengths (n,)."""
 
     scores: NDArray[np.float32]
     strange: NDArray[np.float32]
@@ -119,7 +115,8 @@ def decides(p: Floats, open_: Bools, thresholds: dict[str, float]) -> Bools:
 
 
 def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tuple[Floats, Bools]:
-    """Probabilities and decisions per prompt, with calibration and thresholds made without its origin."""
+    """Probabilities and decisions per prompt, with calibration and thresholds made without its
+    origin."""
     p, decided = np.zeros(scored.scores.shape), np.zeros(len(open_), np.bool_)
     for name in np.unique(truth.origin):
         inside, outside = np.flatnonzero(truth.origin == name), np.flatnonzero(truth.origin != name)
@@ -130,21 +127,6 @@ def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tupl
         p[inside] = calibrated(scored, calibration, inside)
         decided[inside] = decides(p[inside], open_[inside], thresholds)
     return p, decided
-
-
-def build(
-    fitted: Fitted,
-    calibration: NDArray[np.float32],
-    thresholds: dict[str, float],
-    recipe: Recipe,
-    version: str,
-) -> Model:
-    table = np.concatenate((np.zeros((1, fitted.table.shape[1]), np.int8), fitted.table))
-    return Model(
-        recipe.spec, rows_of(fitted.kept, recipe.spec.bits), table, fitted.table_scale, fitted.dense, fitted.mean, fitted.scale,
-        fitted.bias, fitted.out, fitted.out_bias, calibration, fitted.seen,
-        thresholds, {"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS}, version,
-    )  # fmt: skip
 
 
 def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
@@ -170,8 +152,12 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     calibration = calibrate(scored, truth, everything)
     thresholds = choose(calibrated(scored, calibration, everything), open_, truth, budgets)
     print("training on everything", flush=True)
-    model = build(
-        fit(matrix, targets_of(truth), everything, recipe), calibration, thresholds, recipe, version
+    model = replace(
+        fit(matrix, targets_of(truth), everything, recipe),
+        calibration=calibration,
+        thresholds=thresholds,
+        limits={"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS},
+        version=version,
     )
     save_model(model, out)
     written = card.write(

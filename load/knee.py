@@ -1,12 +1,14 @@
-"""The knee: the highest load inside the service levels, and what size of a machine it takes. Pure."""
+"""The knee: the highest load inside the service levels, and what size of a machine it takes.
+Pure."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bench.slo import RouterSlo
 from bench.stats import percentile
-from load.verdict import LOCAL, OWN_PACE, Stretch, routes, shares
+from load.verdict import LOCAL, Stretch, routes, shares, totals
 
 _HOLDING = (
     "primary",
@@ -16,7 +18,8 @@ _HOLDING = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One load. Rates are answers per second; `local` counts those of the primary backend, its p95 leaves ENRICH out."""
+    """One load. Rates are answers per second; `local` counts those of the primary backend, its p95
+    leaves ENRICH out."""
 
     load: float
     per_s: float
@@ -34,43 +37,31 @@ class Step:
 def steps(found: Sequence[Stretch], slo: RouterSlo) -> list[Step]:
     """The holds and steps of a run, by their load."""
     result = []
-    for stretch in sorted(
-        (s for s in found if s.phase.name in ("hold", "step")), key=lambda s: s.phase.load
-    ):
+    for stretch in (s for s in found if s.phase.name in ("hold", "step")):
         lines = [*routes(stretch, slo), *shares(stretch, slo)]
         breach = next((f"{line.slo} {line.measured}" for line in lines if line.kept is False), "")
-        everything, local = _totals(stretch), _totals(stretch, *_HOLDING)
-        if not everything:
-            breach = breach or "nothing was answered"
+        served = stretch.served()
+        whose = (totals(served), totals(stretch.served(*_HOLDING)))
+        p95, local_p95 = (percentile(times, 0.95) if times else 0.0 for times in whose)
         busy = [look.in_use for look in stretch.looks if look.in_use is not None]
-        result.append(
-            Step(
-                stretch.phase.load,
-                len(stretch.served()) / stretch.seconds,
-                percentile(everything, 0.95) if everything else 0.0,
-                len(stretch.served(*LOCAL)) / stretch.seconds,
-                percentile(local, 0.95) if local else 0.0,
-                sum(busy) / len(busy) if busy else None,
-                breach,
-            )
-        )
-    return result
+        per_s, local = len(served) / stretch.seconds, len(stretch.served(*LOCAL)) / stretch.seconds
+        mean = sum(busy) / len(busy) if busy else None
+        breach = breach or ("" if whose[0] else "nothing was answered")
+        result.append(Step(stretch.phase.load, per_s, p95, local, local_p95, mean, breach))
+    return sorted(result, key=lambda step: step.load)
 
 
 def knee(found: Sequence[Step]) -> Step | None:
     """The last step before the first breach; None when already the lowest load is outside."""
-    best = None
-    for step in sorted(found, key=lambda s: s.load):
-        if not step.kept:
-            break
-        best = step
-    return best
+    inside = list(takewhile(lambda step: step.kept, sorted(found, key=lambda s: s.load)))
+    return inside[-1] if inside else None
 
 
 def sizing(
     step: Step, slots: int | None = None, queue: int | None = None, threads: int | None = None
 ) -> list[str]:
-    """What this load takes: concurrency = requests per second × p95, as sentences with the figures in them."""
+    """What this load takes: concurrency = requests per second × p95, as sentences with the figures
+    in them."""
     local = step.local_per_s * step.local_p95
     everything = step.per_s * step.p95
     needed = max(1, math.ceil(everything)) + (queue or 0)
@@ -85,7 +76,3 @@ def sizing(
 
 def _beside(configured: int | None) -> str:
     return f" (configured: {configured})" if configured else ""
-
-
-def _totals(stretch: Stretch, *chosen: str) -> list[float]:
-    return sorted(s.total for s in stretch.served(*chosen) if s.user not in OWN_PACE)

@@ -1,4 +1,5 @@
-"""What Locust loads: the users, the shape where one was chosen, and the file that each process writes its samples to."""
+"""What Locust loads: the users, the shape where one was chosen, and the file that each process
+writes its samples to."""
 
 import os
 from typing import Any
@@ -7,28 +8,9 @@ from locust import events
 
 from load.samples import Writer
 from load.shapes import PlannedShape
-from load.users import (
-    SETUP,
-    BatchJob,
-    ChatUser,
-    FrontendUser,
-    Impatient,
-    Indexer,
-    NewsReader,
-    Researcher,
-    SlowReader,
-)
+from load.users import SETUP, USERS
 
-__all__ = [
-    "BatchJob",
-    "ChatUser",
-    "FrontendUser",
-    "Impatient",
-    "Indexer",
-    "NewsReader",
-    "Researcher",
-    "SlowReader",
-]
+globals().update({user.__name__: user for user in USERS})  # where Locust looks for them
 
 if SETUP.phases:
 

@@ -1,15 +1,16 @@
-"""Beside the load, now and then: what the router adds to a small request, and how busy its primary is."""
+"""Beside the load, now and then: what the router adds to a small request, and how busy its primary
+is."""
 
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
-from bench.client import CHAT, Connection, Failure
+from bench.client import Connection, Failure
 from bench.prompts import body
-from load.stand import Target
+from bench.stand import Stand
 
 _PAUSE_S = 0.2
 _LIMIT_S = 10.0
@@ -26,55 +27,39 @@ class Look:
     waiting: int | None
 
 
-@dataclass(slots=True)
 class Probe:
     """`with Probe(target) as probe: ...`, then `probe.looks`."""
 
-    target: Target
-    looks: list[Look] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    def __init__(self, target: Stand) -> None:
+        self.looks: list[Look] = []
+        self._target = target
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
 
     def __enter__(self) -> "Probe":
-        self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(_LIMIT_S + 1)
+        self._thread.join(_LIMIT_S + 1)
 
     def _run(self) -> None:
-        target = self.target
-        with ExitStack() as stack:
-            router = stack.enter_context(Connection(target.endpoint, timeout=_LIMIT_S))
-            direct = (
-                stack.enter_context(Connection(target.direct, timeout=_LIMIT_S))
-                if target.direct
-                else None
-            )
-            routed_wire = target.endpoint.wire(
-                CHAT, body(_TINY, f"{target.virtual_model}/primary", max_tokens=1)
-            )
+        target, model = self._target, self._target.explicit_model
+        with Connection(target.router, timeout=_LIMIT_S) as router, ExitStack() as stack:
+            routed = target.router.chat(body(_TINY, model, max_tokens=1))
+            if target.direct is not None:
+                direct = stack.enter_context(Connection(target.direct, timeout=_LIMIT_S))
+                wire = target.direct.chat(body(_TINY, target.primary_model, max_tokens=1))
             while not self._stop.wait(_PAUSE_S):
                 at, added = time.monotonic(), None
-                in_use = waiting = None
-                try:
-                    if direct is not None and target.direct is not None:
-                        wire = target.direct.wire(
-                            CHAT, body(_TINY, target.primary_model or "", max_tokens=1)
-                        )
+                backend: Mapping[str, Any] = {}
+                # A router that is too busy for this is judged by what its users see.
+                with suppress(Failure, ValueError, TypeError, AttributeError):
+                    if target.direct is not None:
                         straight = direct.checked(wire).seconds
-                        added = router.checked(routed_wire).seconds - straight
-                    backend = _primary(router.get("/stats").json())
-                    in_use, waiting = backend.get("in_use"), backend.get("waiting")
-                except (Failure, ValueError, TypeError):
-                    pass  # a router that is too busy for this is judged by what its users see
-                self.looks.append(Look(at, added, in_use, waiting))
-
-
-def _primary(stats: Any) -> Mapping[str, Any]:
-    backends = stats.get("backends", {}) if isinstance(stats, dict) else {}
-    found: Mapping[str, Any] = backends.get("primary") or next(iter(backends.values()), {})
-    return found
+                        added = router.checked(routed).seconds - straight
+                    backends = router.get("/stats").json().get("backends", {})
+                    backend = backends.get("primary") or next(iter(backends.values()), {})
+                look = Look(at, added, backend.get("in_use"), backend.get("waiting"))
+                self.looks.append(look)

@@ -1,10 +1,12 @@
-"""What is printed after a run, and kept beside it as JSON: traffic by user, the verdict, the knee."""
+"""What is printed after a run, and kept beside it as JSON: traffic by user, the verdict, the
+knee."""
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
-from bench.result import NOTHING, Result, ms, number
-from bench.stats import percentile
+from bench.result import NOTHING, Result, ms, number, spread
+from bench.stats import summarise
 from load.knee import Step, knee, sizing
 from load.samples import Outcome, Sample
 from load.verdict import Line, Stretch
@@ -61,18 +63,14 @@ def traffic(stretch: Stretch) -> Result:
 def _traffic_row(name: str, samples: Sequence[Sample]) -> tuple[str, ...]:
     counts = Counter(s.outcome for s in samples)
     served = [s for s in samples if s.outcome is Outcome.OK]
-    first = sorted(s.ttft for s in served if s.ttft is not None)
-    total = sorted(s.total for s in served)
-    rates = sorted(s.rate for s in served if s.rate is not None)
-    gaps = sorted(s.gap for s in served if s.gap is not None)
-    return (
-        name, str(len(samples)), *(str(counts[outcome] or NOTHING) for outcome in Outcome), _at(first, 0.5), _at(first, 0.95),
-        _at(total, 0.5), _at(total, 0.95), number(percentile(rates, 0.5), 0) if rates else NOTHING, _at(gaps, 0.95),
-    )  # fmt: skip
-
-
-def _at(ordered: Sequence[float], q: float) -> str:
-    return ms(percentile(ordered, q)) if ordered else NOTHING
+    first, total, rates, gaps = (
+        summarise([value for s in served if (value := getattr(s, part)) is not None])
+        for part in ("ttft", "total", "rate", "gap")
+    )
+    times = (*spread(first, "p50", "p95"), *spread(total, "p50", "p95"))
+    rate = spread(rates, "p50", show=partial(number, digits=0))
+    outcomes = (str(counts[outcome] or NOTHING) for outcome in Outcome)
+    return (name, str(len(samples)), *outcomes, *times, *rate, *spread(gaps, "p95"))
 
 
 def verdict(title: str, lines: Sequence[Line]) -> Result:
@@ -97,7 +95,8 @@ def knee_table(
     for step in steps:
         result.add(
             (
-                f"{step.load:g}×", number(step.per_s), ms(step.p95), number(step.local_per_s), ms(step.local_p95), number(step.busy),
+                f"{step.load:g}×", number(step.per_s), ms(step.p95), number(step.local_per_s),
+                ms(step.local_p95), number(step.busy),
                 "yes" if step.kept else step.breach,
             ),
             load=step.load, per_s=step.per_s, p95_s=step.p95, kept=step.kept,

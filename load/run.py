@@ -1,26 +1,29 @@
 """One run: Locust sends, a probe looks on, and what was kept of it is judged."""
 
 import os
+import shutil
 import time
+from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
 from rich.console import Console
 
 from bench.environment import environment
-from bench.result import Result, write_json
+from bench.result import write_json
 from bench.slo import RouterSlo
+from bench.stand import Stand
 from load import report
 from load.knee import steps
 from load.plan import Phase, plan
 from load.probe import Probe
-from load.processes import headless, web_interface
+from load.processes import locust
 from load.samples import read
 from load.setup import PHASES_FILE, Setup
-from load.stand import QUEUE, SLOTS, Target
+from load.stand import QUEUE, SLOTS
 from load.verdict import judge, stretches
 
 _SLACK_S = 75.0  # start-up, the last answers, the reports
@@ -28,97 +31,64 @@ _THREADS = 320  # the router's default
 _KEPT_RUNS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    shape: str
-    seconds: float | None
-    users: float
-    period: float
-    distributed: int
-    out: Path
-
-
-def headless_run(target: Target, slo: RouterSlo, options: Options, console: Console) -> int:
-    """The exit status: 0 when all service levels were kept, 1 when not, 2 when there is nothing to judge, 130 when interrupted."""
-    phases = plan(options.shape, options.seconds)
-    folder = _folder(options.out, options.shape)
+def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Console) -> int:
+    """The exit status: 0 when all service levels were kept, 1 when not, 2 when there is nothing to
+    judge, 130 when interrupted."""
+    phases = plan(args.shape, args.seconds)
+    folder = _folder(args.out, args.shape)
     seconds = sum(phase.seconds for phase in phases)
-    console.print(
-        f"{options.shape}: {seconds:.0f} s; 1× is {options.users:.0f} users with a turn every {options.period:g} s; "
-        f"{'embedded simulator' if target.embedded else target.url}; kept in {_shown(folder)}",
-        highlight=False,
+    what = "embedded simulator" if target.embedded else target.router.url
+    say = partial(console.print, highlight=False, markup=False)
+    say(
+        f"{args.shape}: {seconds:.0f} s; 1× is {args.users:.0f} users with a turn every {args.period:g} s; "
+        f"{what}; kept in {_shown(folder)}"
     )
     interrupted, over = 0.0, False
-    with (
-        headless(
-            folder, _environ(target, options, folder, phases), options.distributed
-        ) as generator,
-        Probe(target) as probe,
-    ):
+    environ = _environ(target, args, folder, phases)
+    with locust(folder, environ, args.distributed) as generator, Probe(target) as probe:
         try:
             over = generator.wait(seconds + _SLACK_S)
         except KeyboardInterrupt:
             interrupted = time.monotonic()
-        printed = generator.printed
     if not over and not interrupted:
-        console.print("load: Locust did not end in time; it was stopped.", highlight=False)
-    found = stretches(
-        phases,
-        _marks(folder, interrupted),
-        read(sorted(folder.glob("samples-*.jsonl"))),
-        probe.looks,
-    )
+        say("load: Locust did not end in time; it was stopped.")
+    samples = read(sorted(folder.glob("samples-*.jsonl")))
+    found = stretches(phases, _marks(folder, interrupted), samples, probe.looks)
     if not found and interrupted:
-        console.print("load: interrupted before anything was measured.", highlight=False)
+        say("load: interrupted before anything was measured.")
         return 130
     if not found:
-        console.print(
-            f"load: no phase was measured. Locust said:\n{printed()[-2000:]}",
-            highlight=False,
-            markup=False,
-        )
+        say(f"load: no phase was measured. Locust said:\n{generator.printed()[-2000:]}")
         return 2
-    tables = judge(found, slo)
     results = [report.traffic(stretch) for stretch in found if stretch.phase.name != "step"]
-    results += [report.verdict(title, lines) for title, lines in tables]
+    results += [report.verdict(title, lines) for title, lines in judge(found, slo)]
     if any(stretch.phase.name == "step" for stretch in found):
         known = (SLOTS, QUEUE, _THREADS) if target.embedded else (None, None, None)
         results.append(report.knee_table(steps(found, slo), *known))
     for result in results:
         result.print(console)
-    about = environment() | {
-        "shape": options.shape,
-        "users": options.users,
-        "period": options.period,
-        "slo": slo.name,
-    }
+    asked = {name: getattr(args, name) for name in ("shape", "users", "period")}
+    about = environment() | asked | {"slo": slo.name}
     write_json(folder / "verdict.json", results, about, complete=over)
     if interrupted:
-        console.print("Interrupted: the tables hold what was measured until then.")
+        say("Interrupted: the tables hold what was measured until then.")
         return 130
-    return _close(results, console)
-
-
-def _close(results: list[Result], console: Console) -> int:
-    broken = [promise for result in results for promise in result.broken]
+    broken = sum(len(result.broken) for result in results)
+    text = "Verdict: every service level that could be judged was kept."
     if broken:
-        text = f"Verdict: {len(broken)} service level{'s' if len(broken) > 1 else ''} not kept."
-    else:
-        text = "Verdict: every service level that could be judged was kept."
-    console.print(text, style="bold red" if broken else "bold green", highlight=False)
+        text = f"Verdict: {broken} service level{'s' if broken > 1 else ''} not kept."
+    say(text, style="bold red" if broken else "bold green")
     return 1 if broken else 0
 
 
-def interface(target: Target, options: Options, port: int, console: Console) -> int:
+def interface(target: Stand, args: Namespace, console: Console) -> int:
     """Until Ctrl-C."""
-    folder = _folder(options.out, "ui")
-    console.print(
-        f"Locust: http://127.0.0.1:{port} (1× is {options.users:.0f} users; Ctrl-C ends it)",
-        highlight=False,
-    )
-    with web_interface(folder, _environ(target, options, folder, []), port) as generator:
+    folder, port = _folder(args.out, "ui"), args.ui_port
+    said = f"Locust: http://127.0.0.1:{port} (1× is {args.users:.0f} users; Ctrl-C ends it)"
+    console.print(said, highlight=False)
+    with locust(folder, _environ(target, args, folder, []), ui_port=port) as generator:
         try:
-            generator.first.wait()
+            generator.started[0].wait()
         except KeyboardInterrupt:
             return 0
         console.print(generator.printed()[-2000:], highlight=False, markup=False)
@@ -126,15 +96,16 @@ def interface(target: Target, options: Options, port: int, console: Console) -> 
 
 
 def _environ(
-    target: Target, options: Options, folder: Path, phases: list[Phase]
+    target: Stand, args: Namespace, folder: Path, phases: list[Phase]
 ) -> Mapping[str, str]:
     setup = Setup(
-        target.url, folder, target.virtual_model, target.embedding_model, options.users, options.period, phases=tuple(phases)
+        target.router.url, folder, target.virtual_model, args.embedding_model, args.users,
+        args.period, phases=tuple(phases)
     )  # fmt: skip
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")
     }
-    return inherited | setup.environ(target.api_key)
+    return inherited | setup.environ(target.router.api_key)
 
 
 def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
@@ -148,21 +119,14 @@ def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
 def _folder(out: Path, shape: str) -> Path:
     """A new one for this run; of older ones the last few stay."""
     out.mkdir(parents=True, exist_ok=True)
-    older = sorted(
-        path for path in out.iterdir() if path.is_dir() and (path / PHASES_FILE).exists()
-    )
+    older = sorted(path.parent for path in out.glob(f"*/{PHASES_FILE}"))
     for path in older[: max(0, len(older) - _KEPT_RUNS + 1)]:
-        for file in path.iterdir():
-            file.unlink()
-        path.rmdir()
-    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
-    folder = out / f"{stamp}-{shape}-{os.getpid()}"
+        shutil.rmtree(path)
+    folder = out / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{shape}-{os.getpid()}"
     folder.mkdir()
     return folder
 
 
-def _shown(folder: Path) -> str:
-    try:
-        return str(folder.relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
+def _shown(folder: Path) -> Path:
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -1,16 +1,19 @@
-"""The users. Each takes its turns at a pace of its own whether or not the router is quick, as people and cron jobs do."""
+"""The users. Each takes its turns at a pace of its own whether or not the router is quick, as
+people and cron jobs do."""
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gevent
 from locust import User, task
 
-from bench.client import CHAT
-from bench.prompts import complex_
+from bench.client import CHAT, EMBEDDINGS, Answer
+from bench.prompts import body, complex_
+from bench.stats import gaps
 from load import texts
-from load.client import EMBEDDINGS, Answer, Client
+from load.client import Client
 from load.samples import Outcome, Sample
 from load.setup import Setup
 
@@ -33,7 +36,8 @@ class RouterUser(User):
         self._due = 0.0
 
     def on_start(self) -> None:
-        # Spread over one period: the rate is right from the first second, and nobody marches in step.
+        # Spread over one period: the rate is right from the first second, and nobody marches in
+        # step.
         gevent.sleep(self.chance.uniform(0, SETUP.period))
         self._due = time.monotonic()
 
@@ -61,89 +65,54 @@ class RouterUser(User):
         path: str = CHAT,
         **options: Any,
     ) -> Answer:
-        """One request, recorded; `route` is the one meant, which counts where the answer does not name one."""
+        """One request, recorded; `route` is the one meant, which counts where the answer does not
+        name one."""
         at = time.monotonic()
-        answer = (client or self.client).ask(body, path=path, **options)
+        answer = (client or self.client).request(body, path=path, **options)
         if path == CHAT:
             route = answer.headers.get("x-router-route", route)
-        self._record(Sample(at, self.label, route, *_judged(answer)))
+        self._record(judged(answer, at, self.label, route))
         return answer
 
-    def say(self, text: str, route: str, **options: Any) -> Answer:
-        """One question by itself, streamed."""
-        return self.ask(
-            texts.chat([{"role": "user", "content": text}], SETUP.virtual_model, stream=True),
-            route,
-            **options,
-        )
+    def say(self, text: str, route: str, *, stream: bool = True, **options: Any) -> Answer:
+        """One question by itself."""
+        return self.ask(body(text, SETUP.virtual_model, stream=stream), route, **options)
 
     def _record(self, sample: Sample) -> None:
-        fire = self.environment.events.request.fire
+        said = f"{sample.outcome}: status {sample.status}" if sample.status else sample.problem[:80]
         bad = sample.outcome in (Outcome.FAILED, Outcome.REFUSED)
-        error = (
-            RuntimeError(
-                f"{sample.outcome}: status {sample.status}"
-                if sample.status
-                else sample.problem[:80]
-            )
-            if bad
-            else None
-        )
-        common: dict[str, Any] = {
-            "name": f"{sample.user} → {sample.route}",
-            "response_length": sample.tokens,
-        }
-        fire(
-            request_type="total ms",
-            response_time=sample.total * 1000,
-            exception=error,
-            context={"sample": sample},
-            **common,
-        )
-        # Locust knows one figure per request: these are rows of their own, each in the unit that its type names.
-        for kind, value in (("TTFT ms", sample.ttft), ("gap ms", sample.gap)):
+        # Locust knows one figure per request: these are rows of their own, each in the unit that
+        # its type names.
+        rows = {"total ms": sample.total, "TTFT ms": sample.ttft, "gap ms": sample.gap,
+            "tokens/s": sample.rate}  # fmt: skip
+        for kind, value in rows.items():
             if value is not None:
-                fire(
+                whole = kind == "total ms"
+                self.environment.events.request.fire(
                     request_type=kind,
-                    response_time=value * 1000,
-                    exception=None,
-                    context={},
-                    **common,
+                    response_time=value if kind == "tokens/s" else value * 1000,
+                    exception=RuntimeError(said) if whole and bad else None,
+                    context={"sample": sample} if whole else {},
+                    name=f"{sample.user} → {sample.route}",
+                    response_length=sample.tokens,
                 )
-        if sample.rate is not None:
-            fire(
-                request_type="tokens/s",
-                response_time=sample.rate,
-                exception=None,
-                context={},
-                **common,
-            )
 
 
-def _judged(
-    answer: Answer,
-) -> tuple[Outcome, int, float, float | None, int, float | None, float | None, str]:
-    if answer.aborted:
-        outcome = Outcome.ABORTED
-    elif answer.late:
-        outcome = Outcome.GAVE_UP
-    elif not answer.problem:
-        outcome = Outcome.OK
-    elif answer.status in (429, 503) and "retry-after" in answer.headers:
-        outcome = Outcome.REFUSED
-    else:
-        outcome = Outcome.FAILED
-    gap = answer.gap if answer.tokens > 2 else None
-    return (
-        outcome,
-        answer.status,
-        answer.seconds,
-        answer.first,
-        answer.tokens,
-        answer.rate,
-        gap,
+def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
+    """What a request has come to."""
+    outcome = Outcome.OK
+    if answer.aborted or answer.late:
+        outcome = Outcome.ABORTED if answer.aborted else Outcome.GAVE_UP
+    elif answer.problem:
+        told = answer.status in (429, 503) and "retry-after" in answer.headers
+        outcome = Outcome.REFUSED if told else Outcome.FAILED
+    times = answer.chunks
+    silence = max(gaps(times)) if len(times) > 2 else None
+    return Sample(
+        at, user, route, outcome, answer.status, answer.seconds, times[0] if times else None,
+        len(times), answer.tokens_per_s, silence,
         answer.problem,
-    )
+    )  # fmt: skip
 
 
 class ChatUser(RouterUser):
@@ -175,7 +144,8 @@ class ChatUser(RouterUser):
 
 
 class FrontendUser(ChatUser):
-    """A chat whose frontend asks for a title, tags and follow-up questions after each answer, all at once."""
+    """A chat whose frontend asks for a title, tags and follow-up questions after each answer, all
+    at once."""
 
     weight = 4
     label = "frontend"
@@ -198,76 +168,44 @@ class FrontendUser(ChatUser):
         gevent.joinall([gevent.spawn(self._housekeep, client, text) for client, text in tasks])
 
     def _housekeep(self, client: Client, text: str) -> None:
-        self.ask(
-            texts.chat([{"role": "user", "content": text}], SETUP.virtual_model),
-            "meta",
-            client=client,
-        )
+        self.say(text, "meta", stream=False, client=client)
 
 
-class Researcher(RouterUser):
-    weight = 2
-    label = "researcher"
-
-    def turn(self) -> None:
-        self.say(complex_(texts.number(self.chance)), "xai")
-
-
-class NewsReader(RouterUser):
-    weight = 2
-    label = "news"
-
-    def turn(self) -> None:
-        self.say(texts.news(self.chance), "enrich")
-
-
-class Indexer(RouterUser):
+def _index(user: RouterUser) -> None:
     """Fills an index: eight texts per request."""
-
-    weight = 3 if SETUP.embedding_model else 0
-    label = "indexer"
-
-    def turn(self) -> None:
-        body = {"model": SETUP.embedding_model, "input": texts.documents(self.chance)}
-        self.ask(body, "embeddings", path=EMBEDDINGS)
+    vectors = {"model": SETUP.embedding_model, "input": texts.documents(user.chance)}
+    user.ask(vectors, "embeddings", path=EMBEDDINGS)
 
 
-class BatchJob(RouterUser):
-    """Nobody waits for it: it gives way to those for whom somebody does."""
-
-    weight = 3
-    label = "batch"
-
-    def turn(self) -> None:
-        message = {"role": "user", "content": texts.moderate(self.chance)}
-        self.ask(
-            texts.chat([message], SETUP.virtual_model),
-            "primary",
-            headers={"X-Router-Priority": "batch"},
-        )
-
-
-class SlowReader(RouterUser):
-    """Takes its answer in small pieces with pauses; how long that lasts is its own doing."""
-
-    weight = 1
-    label = "slow reader"
-
-    def turn(self) -> None:
-        self.say(texts.moderate(self.chance), "primary", pause=0.03)
-
-
-class Impatient(RouterUser):
+def _impatient(user: RouterUser) -> None:
     """Hangs up after a moment and asks the same again, twice at most."""
-
-    weight = 1
-    label = "impatient"
-
-    def turn(self) -> None:
-        question = texts.moderate(self.chance)
-        for _ in range(3):
-            if not self.say(question, "primary", limit=SETUP.impatience).late:
-                break
+    question = texts.moderate(user.chance)
+    for _ in range(3):
+        if not user.say(question, "primary", limit=SETUP.impatience).late:
+            break
 
 
-USERS = (ChatUser, FrontendUser, Researcher, NewsReader, Indexer, BatchJob, SlowReader, Impatient)
+_BATCH = {"X-Router-Priority": "batch"}
+# The others: (label, weight, a turn). A slow reader takes its answer in small pieces with pauses,
+# and how long that lasts is
+# its own doing; a batch job gives way to those for whom a person waits.
+_OTHERS: tuple[tuple[str, int, Callable[[RouterUser], Any]], ...] = (
+    ("researcher", 2, lambda user: user.say(complex_(texts.number(user.chance)), "xai")),
+    ("news", 2, lambda user: user.say(texts.news(user.chance), "enrich")),
+    ("indexer", 3 if SETUP.embedding_model else 0, _index),
+    (
+        "batch", 3,
+        lambda user: user.say(texts.moderate(user.chance), "primary", stream=False, headers=_BATCH),
+    ),
+    ("slow reader", 1, lambda user: user.say(texts.moderate(user.chance), "primary", pause=0.03)),
+    ("impatient", 1, _impatient),
+)  # fmt: skip
+USERS = (
+    ChatUser,
+    FrontendUser,
+    *(
+        type(f"{label.title().replace(' ', '')}User", (RouterUser,), {"label": label,
+        "weight": weight, "turn": turn})
+        for label, weight, turn in _OTHERS
+    ),
+)  # fmt: skip

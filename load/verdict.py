@@ -1,4 +1,5 @@
-"""Samples against service levels, phase by phase. Pure: what ramps and settles is left out, too few samples are not judged."""
+"""Samples against service levels, phase by phase. Pure: what ramps and settles is left out, too few
+samples are not judged."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
@@ -22,7 +23,8 @@ _UNASKED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One service level: what it allows, what was measured from `n` samples. `kept` is None where they are too few."""
+    """One service level: what it allows, what was measured from `n` samples. `kept` is None where
+    they are too few."""
 
     slo: str
     limit: str
@@ -58,7 +60,8 @@ def stretches(
     samples: Iterable[Sample],
     looks: Iterable[Look] = (),
 ) -> list[Stretch]:
-    """The counted phases that took place whole; `marks` says when each began, and with the index after the last, when all ended."""
+    """The counted phases that took place whole; `marks` says when each began, and with the index
+    after the last, when all ended."""
     began = dict(marks)
     found = []
     everything, seen = list(samples), list(looks)
@@ -66,86 +69,54 @@ def stretches(
         if not phase.counted or i not in began or i + 1 not in began:
             continue
         start, end = began[i], began[i + 1]
-        found.append(
-            Stretch(
-                phase, start, end, [s for s in everything if start <= s.at < end], [look for look in seen if start <= look.at < end]
-            )
-        )  # fmt: skip
+        sent = [sample for sample in everything if start <= sample.at < end]
+        looked = [look for look in seen if start <= look.at < end]
+        found.append(Stretch(phase, start, end, sent, looked))
     return found
 
 
 def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line]]]:
-    """A title and its lines for every stretch with promises of its own. Nothing measured is a promise not kept."""
+    """A title and its lines for every stretch with promises of its own. Nothing measured is a
+    promise not kept."""
     tables: list[tuple[str, list[Line]]] = []
     calm = next((stretch for stretch in found if stretch.phase.name == "hold"), None)
     if calm is not None:
         lines = rated(calm, slo)
         if slo.drift is not None and calm.seconds >= 60:
-            lines.append(_drift(calm, slo))
+            lines.append(_drift(calm, slo.drift, slo.at_least))
         tables.append((f"at {calm.phase.load:g}×, {calm.seconds:.0f} s", lines))
     for stretch in found:
-        load = stretch.phase.load
-        if stretch.phase.name == "level" and load in slo.levels:
-            tables.append(
-                (
-                    f"at {load:g}×, {stretch.seconds:.0f} s",
-                    against(slo.levels[load], stretch, calm, slo.at_least),
-                )
-            )
-        if stretch.phase.name == "recovery":
-            tables.append(
-                (
-                    f"back at 1×, {stretch.seconds:.0f} s",
-                    against(slo.recovery, stretch, calm, slo.at_least),
-                )
-            )
+        load, level = stretch.phase.load, None
+        if stretch.phase.name == "level":
+            where, level = f"at {load:g}×", slo.levels.get(load)
+        elif stretch.phase.name == "recovery":
+            where, level = "back at 1×", slo.recovery
+        if level is not None:
+            lines = against(level, stretch, calm, slo.at_least)
+            tables.append((f"{where}, {stretch.seconds:.0f} s", lines))
     if not any(stretch.served() for stretch in found):
         tables.append(("the run", [Line("requests answered", "> 0", "0", 0, False)]))
     return tables
 
 
-def breaches(tables: Iterable[tuple[str, list[Line]]]) -> list[str]:
-    return [
-        f"{title}: {line.slo} {line.measured}, allowed {line.limit}"
-        for title, lines in tables
-        for line in lines
-        if line.kept is False
-    ]
-
-
-# One stretch ---------------------------------------------------------------------------------------------------------
+# One stretch --------------------------------------------------------------------------------------
 
 
 def rated(stretch: Stretch, slo: RouterSlo) -> list[Line]:
     """All that is promised at the rated load."""
-    lines = routes(stretch, slo)
+    lines, least = routes(stretch, slo), slo.at_least
     streams = [s for s in stretch.served() if s.user not in OWN_PACE and s.ttft is not None]
-    least = slo.at_least
-    lines += _times(
-        "longest silence in a stream",
-        slo.streams.gap_ms,
-        [s.gap for s in streams if s.gap is not None],
-        least,
-    )
-    if slo.streams.tokens_per_s is not None:
-        rates = sorted(s.rate for s in streams if s.rate is not None)
+    silences = [s.gap for s in streams if s.gap is not None]
+    lines += _times("longest silence in a stream", slo.streams.gap_ms, silences, least)
+    if (wanted := slo.streams.tokens_per_s) is not None:
+        rates = [s.rate for s in streams if s.rate is not None]
         value = percentile(rates, 0.5) if rates else 0.0
-        kept = value >= slo.streams.tokens_per_s if len(rates) >= least else None
-        lines.append(
-            Line(
-                "tokens/s of a stream, p50",
-                f"≥ {slo.streams.tokens_per_s:g}",
-                f"{value:.0f}",
-                len(rates),
-                kept,
-            )
-        )
-    lines += shares(stretch, slo)
-    lines.append(_availability(stretch, slo))
+        kept = value >= wanted if len(rates) >= least else None
+        what = "tokens/s of a stream, p50"
+        lines.append(Line(what, f"≥ {wanted:g}", f"{value:.0f}", len(rates), kept))
+    lines += [*shares(stretch, slo), _availability(stretch, slo)]
     added = [look.added for look in stretch.looks if look.added is not None]
-    if added:
-        lines += _times("added by the router", slo.added_ms, added, least)
-    return lines
+    return lines + (_times("added by the router", slo.added_ms, added, least) if added else [])
 
 
 def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
@@ -153,61 +124,31 @@ def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
     lines: list[Line] = []
     for route, wanted in slo.routes.items():
         served = [s for s in stretch.served(route) if s.user not in OWN_PACE]
-        lines += _times(
-            f"{route}: first content",
-            wanted.ttft_ms,
-            [s.ttft for s in served if s.ttft is not None],
-            slo.at_least,
-        )
-        lines += _times(
-            f"{route}: whole answer", wanted.total_ms, [s.total for s in served], slo.at_least
-        )
+        first = [s.ttft for s in served if s.ttft is not None]
+        lines += _times(f"{route}: first content", wanted.ttft_ms, first, slo.at_least)
+        lines += _times(f"{route}: whole answer", wanted.total_ms, totals(served), slo.at_least)
     return lines
 
 
 def shares(stretch: Stretch, slo: RouterSlo) -> list[Line]:
     """Failed and refused requests."""
-    return [
-        _share("failed", (0.0, slo.failed_share), stretch, Outcome.FAILED, slo.at_least),
-        _share(
-            "refused (429, 503)", (0.0, slo.refused_share), stretch, Outcome.REFUSED, slo.at_least
-        ),
-    ]
+    asked = (
+        ("failed", slo.failed_share, Outcome.FAILED),
+        ("refused (429, 503)", slo.refused_share, Outcome.REFUSED),
+    )
+    return [_share(name, (0.0, most), stretch, of, slo.at_least) for name, most, of in asked]
 
 
 def against(level: LevelSlo, stretch: Stretch, calm: Stretch | None, least: int) -> list[Line]:
     """What is promised at a multiple of the rated load, or afterwards."""
     lines: list[Line] = []
     if level.p95_growth is not None:
-        before = _totals(calm) if calm is not None else []
-        now = _totals(stretch)
-        n = min(len(before), len(now))
-        growth = percentile(now, 0.95) / percentile(before, 0.95) if n else 0.0
-        shown = (
-            f"{ms(percentile(before, 0.95))} → {ms(percentile(now, 0.95))} ms: × {growth:.2f}"
-            if n
-            else NOTHING
-        )
-        lines.append(
-            Line(
-                "primary: p95 against 1×",
-                f"≤ × {level.p95_growth:g}",
-                shown,
-                n,
-                growth <= level.p95_growth if n >= least else None,
-            )
-        )
+        before = totals(calm.served("primary")) if calm is not None else []
+        now = totals(stretch.served("primary"))
+        lines.append(_growth("primary: p95 against 1×", level.p95_growth, before, now, least))
     if level.refused_share is not None:
-        lines.append(
-            _share(
-                "refused, of those for the primary",
-                level.refused_share,
-                stretch,
-                Outcome.REFUSED,
-                least,
-                LOCAL,
-            )
-        )
+        what = "refused, of those for the primary"
+        lines.append(_share(what, level.refused_share, stretch, Outcome.REFUSED, least, LOCAL))
     told = [s.total for s in stretch.samples if s.outcome is Outcome.REFUSED]
     lines += _times("refused: told so", level.told_ms, told, 1)
     if level.failed_share is not None:
@@ -215,22 +156,27 @@ def against(level: LevelSlo, stretch: Stretch, calm: Stretch | None, least: int)
     return lines
 
 
-def _totals(stretch: Stretch) -> list[float]:
-    return sorted(s.total for s in stretch.served("primary") if s.user not in OWN_PACE)
+def totals(samples: Iterable[Sample]) -> list[float]:
+    """Seconds of the whole answers, but for those whose clients set the pace."""
+    return [s.total for s in samples if s.user not in OWN_PACE]
+
+
+def _growth(name: str, most: float, before: list[float], now: list[float], least: int) -> Line:
+    n = min(len(before), len(now))
+    old, new = (percentile(times, 0.95) if n else 0.0 for times in (before, now))
+    growth = new / old if n else 0.0
+    shown = f"{ms(old)} → {ms(new)} ms: × {growth:.2f}" if n else NOTHING
+    return Line(name, f"≤ × {most:g}", shown, n, growth <= most if n >= least else None)
 
 
 def _times(name: str, limits: Percentiles, values: Sequence[float], least: int) -> list[Line]:
-    ordered = sorted(values)
     lines = []
     for title, limit in limits.limits().items():
-        if not ordered:
-            lines.append(Line(f"{name}, {title}", f"≤ {limit:,g} ms", NOTHING, 0, None))
-            continue
-        value = percentile(ordered, int(title[1:]) / 100)
-        kept = value * 1000 <= limit if len(ordered) >= least else None
-        lines.append(
-            Line(f"{name}, {title}", f"≤ {limit:,g} ms", f"{ms(value)} ms", len(ordered), kept)
-        )
+        value, kept = percentile(values, int(title[1:]) / 100) if values else None, None
+        if value is not None and len(values) >= least:
+            kept = value * 1000 <= limit
+        shown = NOTHING if value is None else f"{ms(value)} ms"
+        lines.append(Line(f"{name}, {title}", f"≤ {limit:,g} ms", shown, len(values), kept))
     return lines
 
 
@@ -242,11 +188,8 @@ def _share(
     least: int,
     chosen: Set[str] | None = None,
 ) -> Line:
-    asked = [
-        s
-        for s in stretch.samples
-        if s.outcome not in _UNASKED and (chosen is None or s.route in chosen)
-    ]
+    counted = [s for s in stretch.samples if s.outcome not in _UNASKED]
+    asked = [s for s in counted if chosen is None or s.route in chosen]
     low, high = allowed
     limit = f"≤ {100 * high:g} %" if not low else f"{100 * low:g} … {100 * high:g} %"
     if not asked:
@@ -254,40 +197,30 @@ def _share(
     count = sum(s.outcome is outcome for s in asked)
     share = count / len(asked)
     kept: bool | None = low <= share <= high
-    if (
-        len(asked) < least
-    ):  # too few, unless the level would be missed even if all the missing ones were well
+    # Too few, unless the level would be missed even if all the missing ones were well.
+    if len(asked) < least:
         kept = False if count / least > high else None
     return Line(name, limit, f"{100 * share:.2f} % ({count})", len(asked), kept)
 
 
 def _availability(stretch: Stretch, slo: RouterSlo) -> Line:
-    """Seconds in which at least half of what ended had not failed, of those in which anything ended."""
+    """Seconds in which at least half of what ended had not failed, of those in which anything
+    ended."""
     ended: dict[int, list[bool]] = defaultdict(list)
     for sample in stretch.samples:
         if sample.outcome not in _UNASKED:
             ended[int(sample.at + sample.total)].append(sample.outcome is not Outcome.FAILED)
+    limit = f"≥ {100 * slo.availability:g} %"
     if not ended:
-        return Line("available", f"≥ {100 * slo.availability:g} %", NOTHING, 0, None)
-    good = sum(2 * sum(second) >= len(second) for second in ended.values())
-    share = good / len(ended)
-    return Line(
-        "available",
-        f"≥ {100 * slo.availability:g} %",
-        f"{100 * share:.1f} % of {len(ended)} s",
-        len(ended),
-        share >= slo.availability,
-    )
+        return Line("available", limit, NOTHING, 0, None)
+    share = sum(2 * sum(second) >= len(second) for second in ended.values()) / len(ended)
+    shown = f"{100 * share:.1f} % of {len(ended)} s"
+    return Line("available", limit, shown, len(ended), share >= slo.availability)
 
 
-def _drift(stretch: Stretch, slo: RouterSlo) -> Line:
+def _drift(stretch: Stretch, most: float, least: int) -> Line:
     quarter = stretch.seconds / 4
-    served = [s for s in stretch.served("primary") if s.user not in OWN_PACE]
-    first = sorted(s.total for s in served if s.at < stretch.start + quarter)
-    last = sorted(s.total for s in served if s.at >= stretch.end - quarter)
-    n = min(len(first), len(last))
-    growth = percentile(last, 0.95) / percentile(first, 0.95) if n else 0.0
-    kept = growth <= (slo.drift or 0.0) if n >= slo.at_least else None
-    return Line(
-        "primary: p95, last quarter against first", f"≤ × {slo.drift:g}", f"× {growth:.2f}", n, kept
-    )
+    served = stretch.served("primary")
+    first = totals(s for s in served if s.at < stretch.start + quarter)
+    last = totals(s for s in served if s.at >= stretch.end - quarter)
+    return _growth("primary: p95, last quarter against first", most, first, last, least)

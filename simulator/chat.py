@@ -48,9 +48,7 @@ async def _complete(
             ex.wire.headers_sent = True
             head = b""
     slots = ex.role.slots
-    if not slots.try_acquire():
-        ex.phase = "queued"
-        await slots.acquire()
+    await ex.take_slot()
     try:
         ex.phase = "streaming" if ex.wire.headers_sent else "before_headers"
         # Planned only now, so that a request that waited benefits from prefixes cached meanwhile.

@@ -63,9 +63,7 @@ async def embeddings(ex: Exchange) -> Sent:
     if encoding not in ("float", "base64"):
         raise bad_request("encoding_format must be float or base64", "encoding_format")
     slots = ex.role.slots
-    if not slots.try_acquire():
-        ex.phase = "queued"
-        await slots.acquire()
+    await ex.take_slot()
     try:
         ex.phase = "before_headers"
         tokens = sum(count_tokens(text) for text in texts)

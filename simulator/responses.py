@@ -29,9 +29,7 @@ async def responses(ex: Exchange, prompt: Prompt) -> Sent:
         for tool in tools
     )
     slots = ex.role.slots
-    if not slots.try_acquire():
-        ex.phase = "queued"
-        await slots.acquire()
+    await ex.take_slot()
     try:
         ex.phase = "before_headers"
         profile = ex.role.profile

@@ -105,6 +105,12 @@ class Exchange:
         self.sim: dict[str, Any] = {}
         self.faults: Faults = {}
 
+    async def take_slot(self) -> None:
+        """Wait for one of the role's slots; the caller gives it back."""
+        if not self.role.slots.try_acquire():
+            self.phase = "queued"
+            await self.role.slots.acquire()
+
     def generated(self, tokens: int) -> None:
         self.tokens += tokens
         self.role.stats.tokens_generated += tokens

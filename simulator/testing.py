@@ -6,15 +6,17 @@ import contextlib
 import json
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
+
+from simulator.processes import Startable, end
 
 _START_LIMIT_S = 60.0  # generous, because the machine may be busy
 _STOP_LIMIT_S = 5.0
@@ -28,7 +30,7 @@ def answer_numbers(text: str) -> list[int]:
     return [int(match[1]) for word in words if (match := _NUMBERED.match(word))]
 
 
-class Simulator:
+class Simulator(Startable):
     """`with Simulator(roles=("primary",)) as sim: requests.get(sim.url("primary") + "/health")`."""
 
     def __init__(
@@ -59,7 +61,7 @@ class Simulator:
         self._http = requests.Session()
         self._http.trust_env = False
 
-    def start(self) -> Simulator:
+    def start(self) -> Self:
         root = Path(__file__).resolve().parent.parent
         self._process = subprocess.Popen(self._command, cwd=root, stdout=subprocess.PIPE, text=True)
         try:
@@ -79,22 +81,6 @@ class Simulator:
         if not line:
             raise RuntimeError(f"the simulator ended with status {process.wait(_STOP_LIMIT_S)}")
         return line
-
-    def __enter__(self) -> Simulator:
-        return self if self._process is not None else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -153,30 +139,21 @@ class Simulator:
 
     def stop(self) -> int | None:
         """Stop gracefully; returns the exit status."""
-        if self._process is None:
-            return None
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        return self._ended()
+        return self._end(signal.SIGTERM)
 
     def kill(self) -> int | None:
         """Kill the process, like a crash."""
-        if self._process is None:
-            return None
-        self._process.kill()
-        return self._ended()
+        return self._end()
 
-    def _ended(self) -> int | None:
-        assert self._process is not None
-        status = self._process.wait(_STOP_LIMIT_S)
-        if self._process.stdout is not None:
+    def _end(self, *numbers: int) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        status = end(process, *numbers, limit=_STOP_LIMIT_S)
+        if process.stdout is not None:
             with contextlib.suppress(OSError):
-                self._process.stdout.close()
+                process.stdout.close()
         self._http.close()
-        self._process = None
         return status
 
     def _control(

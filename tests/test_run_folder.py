@@ -13,7 +13,7 @@ import requests
 from harness import eventually
 
 from airouter.load_settings import ROOT
-from bench.router_process import free_port
+from simulator.processes import free_port
 
 HOLD = """
 import os, sys, time

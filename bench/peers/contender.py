@@ -1,4 +1,5 @@
-"""A gateway in the comparison: how it is started, where it listens, which processes it is, how it is stopped."""
+"""A gateway in the comparison: how it is started, where it listens, which processes it is, how it
+is stopped."""
 
 import contextlib
 import os
@@ -10,25 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.client import Connection, Endpoint, Failure
-from bench.environment import children
 from bench.peers.install import NotInstalled, last_line
 from bench.prompts import body
-from bench.router_process import die_with_parent
-
-_STOP_LIMIT_S = 8.0
+from simulator.processes import children, end, family, spawn
 
 
 class Contender(ABC):
-    """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids` are known."""
+    """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids`
+    are known."""
 
     name: str
     start_limit = 30.0
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
-        self.model = ""
-        self.version = ""
-        self.settings = ""
+        self.model = self.version = self.settings = ""
         self.endpoint: Endpoint | None = None
         self.cores: frozenset[int] | None = None  # where it may run; None: anywhere
 
@@ -36,12 +33,18 @@ class Contender(ABC):
     def key(self) -> str:
         return self.name if self.workers == 1 else f"{self.name} ×{self.workers}"
 
+    def chat(self, text: str, *, close: bool = False, stream: bool = False) -> bytes:
+        """A request as it wants it."""
+        assert self.endpoint is not None
+        return self.endpoint.chat(body(text, self.model, stream=stream), close=close)
+
     def start(self, folder: Path) -> float:
         """Start it and wait for its first answer.
 
         Raises:
             NotInstalled: it does not come up.
         """
+        folder.mkdir(parents=True, exist_ok=True)
         with _on(self.cores):
             begun = time.perf_counter()
             self.endpoint = self._launch(folder)
@@ -51,7 +54,7 @@ class Contender(ABC):
                     raise NotInstalled(f"{self.key}: it ended at once: {ended}")
                 try:
                     with Connection(self.endpoint, timeout=self.start_limit - waited) as connection:
-                        connection.chat(body("Hello.", self.model))
+                        connection.checked(self.chat("Hello."))
                     return time.perf_counter() - begun
                 except Failure as failure:
                     problem = str(failure)
@@ -63,18 +66,18 @@ class Contender(ABC):
     def _launch(self, folder: Path) -> Endpoint:
         """Start its processes; they need not listen yet."""
 
-    @abstractmethod
     def _ended(self) -> str | None:
         """Why it is no longer running; None while it is."""
+        return None
 
-    @abstractmethod
     def stop(self) -> None:
         """End what `start` has started; harmless when nothing runs."""
+        return
 
     @property
-    @abstractmethod
     def pids(self) -> list[int]:
         """All its processes."""
+        return []
 
     @property
     def worker_pids(self) -> list[int]:
@@ -83,40 +86,25 @@ class Contender(ABC):
 
 
 class Program(Contender):
-    """A contender that is a program of somebody else."""
+    """A contender that is a program of another project."""
 
     def __init__(self, workers: int = 1) -> None:
         super().__init__(workers)
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: Path | None = None
+        self._log = Path()
 
     def run(self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> None:
-        """Start the program with an environment of its own: nothing of ours gets in but PATH, its home is `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Start the program with an environment of its own: nothing of ours gets in but PATH, its
+        home is `folder`."""
         self._log = folder / "output.txt"
-        environ = {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            **env,
-        }
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [str(word) for word in command],
-                cwd=folder,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,
-            )
+        self._log.unlink(missing_ok=True)
+        path = os.environ.get("PATH", "/usr/bin:/bin")
+        environ = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **env}
+        self._process = spawn(command, self._log, cwd=folder, env=environ)
 
     def _ended(self) -> str | None:
-        if self._process is None or self._process.poll() is None:
-            return None
-        return (
-            last_line(self._log) if self._log is not None else f"status {self._process.returncode}"
-        )
+        running = self._process is None or self._process.poll() is None
+        return None if running else last_line(self._log)
 
     @property
     def pids(self) -> list[int]:
@@ -124,37 +112,8 @@ class Program(Contender):
 
     def stop(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        known = {pid: _born(pid) for pid in family(process.pid)}
-        if process.poll() is None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_LIMIT_S)
-        for (
-            pid,
-            born,
-        ) in (
-            known.items()
-        ):  # workers that did not follow; never a stranger who got the number since
-            if born is not None and _born(pid) == born:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        process.wait(_STOP_LIMIT_S)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    return [pid, *(below for child in children(pid) for below in family(child))]
-
-
-def _born(pid: int) -> str | None:
-    """When a process was started, in the kernel's ticks; None when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]
+        if process is not None:
+            end(process, signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -1,20 +1,26 @@
-"""Gets the peers: each into a folder of its own below a scratch folder, once; what is there already is used again."""
+"""Gets the peers: each into a folder of its own below a scratch folder, once; what is there already
+is used again."""
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
+from simulator.processes import end, printed, spawn
+
 Say = Callable[[str], None]
 DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
-# Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP server, which a plain
+# Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
+# server, which a plain
 # `npm install` gets: its issue 1389. This is the newest that streams.
 NODE_SERVER = "1.14.1"
 _SAY_EVERY_S = 15.0
@@ -35,11 +41,12 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a peer gets into its folder: commands with their limits in seconds, run one after the other in that folder."""
+    """How a peer gets into its folder: commands with their limits in seconds, run one after the
+    other in that folder."""
 
     about: str
     commands: tuple[tuple[Sequence[str], float], ...]
-    files: Mapping[str, str]  # written before the commands run
+    files: Mapping[str, str] = field(default_factory=dict)  # written before the commands run
 
 
 def install(name: str, scratch: Path, say: Say) -> Installed:
@@ -49,13 +56,12 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
         NotInstalled: it cannot be had.
     """
     folder = scratch.expanduser().absolute() / name
-    if name == "nginx" and (
-        system := shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    ):
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    if name == "nginx" and (system := shutil.which("nginx", path=path)):
         return Installed(Path(system), _nginx_version(Path(system)))
     done = folder / "installed"
     if not done.exists():
-        _run(name, _plan(name, folder), folder, say)
+        carry_out(name, _plan(name, folder), folder, say)
         done.touch()
     found = _found(name, folder)
     if not found.program.exists():
@@ -64,31 +70,37 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
     return found
 
 
+def prepare(root: Path, say: Say) -> None:
+    """Have a checkout of ai-router make its .venv, or bring it up to date.
+
+    Raises:
+        NotInstalled: it is none, or that fails.
+    """
+    if not all((root / name).exists() for name in ("gunicorn.conf.py", "scripts/venv.sh")):
+        raise NotInstalled(f"against: {root} is no checkout of ai-router")
+    with tempfile.TemporaryDirectory(prefix="ai-router-against-") as folder:
+        log = Path(folder, "install.log")
+        _one("against", ("sh", "scripts/venv.sh"), 600, root, log, say)
+
+
 def _plan(name: str, folder: Path) -> _Plan:
     if name == "litellm":
-        pip = (
-            str(folder / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-        )
+        pip = (folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check",
+            "--no-input")  # fmt: skip
         return _Plan(
             "pip install 'litellm[proxy]' into an environment of its own, about 2 minutes",
-            (((sys.executable, "-m", "venv", str(folder)), 60), ((*pip, "litellm[proxy]"), 600)),
-            {},
+            (
+                ((sys.executable, "-m", "venv", str(folder)), 60),
+                ((*map(str, pip), "litellm[proxy]"), 600),
+            ),
         )
     if name == "portkey":
-        node, npm = shutil.which("node"), shutil.which("npm")
-        if node is None or npm is None:
+        npm = shutil.which("npm")
+        if npm is None or shutil.which("node") is None:
             raise NotInstalled("portkey: needs Node.js with npm, which is not installed")
-        wanted = {"@portkey-ai/gateway": "*", "@hono/node-server": NODE_SERVER}
-        package = {
-            "private": True,
-            "dependencies": wanted,
-            "overrides": {"@hono/node-server": NODE_SERVER},
-        }
+        server = {"@hono/node-server": NODE_SERVER}
+        wanted = {"@portkey-ai/gateway": "*", **server}
+        package = {"private": True, "dependencies": wanted, "overrides": server}
         options = ("--no-audit", "--no-fund", "--no-progress", "--ignore-scripts")
         return _Plan(
             "npm install @portkey-ai/gateway, some seconds",
@@ -100,28 +112,23 @@ def _plan(name: str, folder: Path) -> _Plan:
     return _Plan(
         "Debian's package, unpacked, some seconds",
         ((("apt-get", "download", "nginx"), 60), (("sh", "-c", "dpkg -x nginx_*.deb ."), 30)),
-        {},
     )
 
 
 def _found(name: str, folder: Path) -> Installed:
+    version = "unknown"
     if name == "litellm":
-        versions = [
-            path.name.split("-")[1]
-            for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info")
-        ]
-        return Installed(
-            folder / "bin" / "litellm", versions[0].removesuffix(".dist") if versions else "unknown"
-        )
+        for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info"):
+            version = path.name.split("-")[1].removesuffix(".dist")
+        return Installed(folder / "bin" / "litellm", version)
     if name == "portkey":
         package = folder / "node_modules" / "@portkey-ai" / "gateway"
-        try:
-            version = str(orjson.loads((package / "package.json").read_bytes())["version"])
-        except (OSError, ValueError, KeyError):
-            version = "unknown"
+        if (package / "package.json").exists():
+            told = orjson.loads((package / "package.json").read_bytes())
+            version = str(told.get("version", version))
         return Installed(package / "build" / "start-server.js", version)
     program = folder / "usr" / "sbin" / "nginx"
-    return Installed(program, _nginx_version(program) if program.exists() else "unknown")
+    return Installed(program, _nginx_version(program) if program.exists() else version)
 
 
 def _nginx_version(program: Path) -> str:
@@ -134,7 +141,12 @@ def _nginx_version(program: Path) -> str:
     return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
 
 
-def _run(name: str, plan: _Plan, folder: Path, say: Say) -> None:
+def carry_out(name: str, plan: _Plan, folder: Path, say: Say) -> None:
+    """Write a plan's files and run its commands.
+
+    Raises:
+        NotInstalled: one of them fails.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in plan.files.items():
@@ -142,9 +154,8 @@ def _run(name: str, plan: _Plan, folder: Path, say: Say) -> None:
     except OSError as error:
         raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
     say(f"{name}: {plan.about}")
-    log = folder / "install.log"
     for command, limit in plan.commands:
-        _one(name, command, limit, folder, log, say)
+        _one(name, command, limit, folder, folder / "install.log", say)
 
 
 def _one(
@@ -152,47 +163,29 @@ def _one(
 ) -> None:
     """One command with its limit; a line every 15 s while it runs, and it does not outlive us."""
     begun = said = time.monotonic()
-    with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        except OSError as error:
-            raise NotInstalled(
-                f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})"
-            ) from None
-        try:
-            while process.poll() is None:
-                now = time.monotonic()
-                if now - begun > limit:
-                    raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s")
-                if now - said > _SAY_EVERY_S:
-                    said = now
-                    say(f"{name}: still installing, {now - begun:.0f} s")
-                time.sleep(0.1)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(5)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait(5)
-    if process.returncode:
+    log.unlink(missing_ok=True)
+    try:
+        process = spawn(command, log, cwd=folder)
+    except OSError as error:
         raise NotInstalled(
-            f"{name}: the installation ended with status {process.returncode}: {last_line(log)}"
-        )
+            f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})"
+        ) from None
+    try:
+        while process.poll() is None:
+            now = time.monotonic()
+            if now - begun > limit:
+                raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s")
+            if now - said > _SAY_EVERY_S:
+                said = now
+                say(f"{name}: still installing, {now - begun:.0f} s")
+            time.sleep(0.1)
+    finally:
+        status = end(process, signal.SIGTERM, limit=5)
+    if status:
+        raise NotInstalled(f"{name}: the installation ended with status {status}: {last_line(log)}")
 
 
 def last_line(log: Path) -> str:
     """What a program said last, without addresses, at most 200 characters."""
-    lines = [
-        line.strip()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
+    lines = [line.strip() for line in printed(log).splitlines() if line.strip()]
     return _ADDRESS.sub("…", lines[-1])[:200] if lines else "it said nothing"

@@ -1,17 +1,16 @@
 """A client that leaves: how soon does the backend get to know, and stop working for nobody?"""
 
-import socket
 import time
 from contextlib import suppress
-from statistics import median
 
-from bench.client import CHAT
+from bench.client import Connection
 from bench.peers.contender import Contender
 from bench.peers.findings import Findings
-from bench.prompts import body
+from bench.stats import percentile
 from simulator.testing import Simulator
 
-# (measure, streaming): it leaves while chunks flow, in a silent gap, while it waits for a whole answer.
+# (measure, streaming): it leaves while chunks flow, in a silent gap, while it waits for a whole
+# answer.
 CASES = (("gone_flowing", True), ("gone_silent", True), ("gone_whole", False))
 NOTICE_S = 2.0  # not seen by then: it counts as not seen
 _TPS, _TOKENS = 50.0, 200  # an answer of 4 s
@@ -22,60 +21,56 @@ _SOME_CHUNKS = 4
 def measure(
     findings: Findings, contender: Contender, text: str, simulator: Simulator, times: int
 ) -> None:
-    """Median of `times` disconnects of each kind, from the socket closed to the backend's connection lost."""
+    """Median of `times` disconnects of each kind, from the socket closed to the backend's
+    connection lost."""
     for name, stream in CASES:
         simulator.reset("primary")
-        simulator.configure(
-            "primary", tps=_TPS, answer_short=[_TOKENS, _TOKENS], answer_long=[_TOKENS, _TOKENS]
-        )
+        tokens = [_TOKENS, _TOKENS]
+        simulator.configure("primary", tps=_TPS, answer_short=tokens, answer_long=tokens)
         if name == "gone_silent":
             simulator.fault("primary", "stall", after_chunks=_SOME_CHUNKS, ms=_GAP_MS)
         seen: list[float] = []
-        missed = 0
-        problem = ""
-        for _ in range(times):
+        missed, problem = 0, ""
+        while len(seen) + missed < times and missed < 2 and not problem:
             try:
-                took = _once(contender, text, simulator, stream, silent=name == "gone_silent")
+                took = _once(
+                    contender, text, simulator, stream, name == "gone_silent" or not stream
+                )
             except OSError as error:
                 problem = str(error) or type(error).__name__
                 break
             if took is None:
                 missed += 1
                 _settle(simulator)
-                if missed == 2:
-                    break
             else:
                 seen.append(took)
         if seen and not missed:
-            findings.set(name, contender.key, median(seen))
+            findings.set(name, contender.key, percentile(seen, 0.5))
         else:
             unseen = f"not seen by the backend within {NOTICE_S:g} s, {missed} times of {len(seen) + missed}"
-            findings.cannot(name, contender.key, problem or unseen)
+            findings.cannot([name], contender.key, problem or unseen)
     simulator.reset("primary")
 
 
 def _once(
     contender: Contender, text: str, simulator: Simulator, stream: bool, silent: bool
 ) -> float | None:
-    """Seconds from the client's close to the backend's loss of its connection; None when it was not seen."""
-    endpoint = contender.endpoint
-    assert endpoint is not None
+    """Seconds from the client's close to the backend's loss of its connection; None when it was not
+    seen."""
+    assert contender.endpoint is not None
     before = simulator.stats("primary")
-    extra = {"stream": True} if stream else {}
-    with socket.create_connection((endpoint.host, endpoint.port), timeout=10) as sock:
-        sock.sendall(endpoint.wire(CHAT, body(text, contender.model, **extra)))
-        if stream:
-            received = b""
-            while received.count(b'"content"') < _SOME_CHUNKS:
-                data = sock.recv(65_536)
-                if not data:
-                    raise OSError(f"it closed the connection: {received[:120].decode('latin-1')}")
-                received += data
-        else:
+    with Connection(contender.endpoint, timeout=10) as connection:
+        sock = connection.open()
+        sock.sendall(contender.chat(text, stream=stream))
+        received = b""
+        while stream and received.count(b'"content"') < _SOME_CHUNKS:
+            if not (data := sock.recv(65_536)):
+                raise OSError(f"it closed the connection: {received[:120].decode('latin-1')}")
+            received += data
+        if not stream:
             with suppress(TimeoutError):
                 simulator.wait_for("primary", 5.0, started=before["started"] + 1)
-        if silent or not stream:
-            time.sleep(0.15)
+        time.sleep(0.15 if silent else 0)
         left = time.time()  # the simulator's abort counters are in this clock
     try:
         after = simulator.wait_for("primary", NOTICE_S, aborted=before["aborted"] + 1)

@@ -2,33 +2,30 @@
 
 import time
 from collections.abc import Sequence
-from itertools import chain
 
-from bench.client import CHAT
+from bench.crowd import drive, receive
 from bench.environment import pss_mb
-from bench.load_client import drive
 from bench.peers.contender import Contender
 from bench.peers.findings import Findings
-from bench.prompts import body
 from bench.sampling import Sampler
-from bench.stats import percentile, summarise
-from bench.stream_client import receive
+from bench.stats import lateness, percentile
 from bench.streams import Peak
 from simulator.testing import Simulator
 
 AT_ONCE = 64
 STREAM_TPS = 20.0
+STREAMED = ("relay_p99", "steady_p99", "stream_first_p99")
 _PATIENCE_S = 25.0  # for the slowest of the streams, beyond the time that they take by themselves
 
 
 def warm(contender: Contender, text: str, limit_s: float = 20.0) -> None:
     """Every worker has served: a first request makes some of them load what they put off."""
     assert contender.endpoint is not None
-    wire = contender.endpoint.wire(CHAT, body(text, contender.model))
+    wire, users = contender.chat(text), 8 * contender.workers
     until, steady = time.monotonic() + limit_s, 0
     while time.monotonic() < until and steady < 2:
-        load = drive(contender.endpoint, wire, 8 * contender.workers, 0.5, 0.0)
-        steady = steady + 1 if len(load.latencies) >= 4 * contender.workers else 0
+        load = drive(contender.endpoint, wire, users, 0.5, 0.0)
+        steady = steady + 1 if len(load.latencies) >= users / 2 else 0
 
 
 def throughput(
@@ -36,21 +33,15 @@ def throughput(
 ) -> None:
     """Requests per second with 64 users, each of whom asks again as soon as the answer is there."""
     assert contender.endpoint is not None
-    load = drive(
-        contender.endpoint,
-        contender.endpoint.wire(CHAT, body(text, contender.model)),
-        AT_ONCE,
-        seconds,
-        warm_up,
-    )
     key = contender.key
+    load = drive(contender.endpoint, contender.chat(text), AT_ONCE, seconds, warm_up)
     if not load.latencies:
-        findings.cannot(
-            "requests_per_s", key, f"no request was answered: {load.first_failure[:160]}"
-        )
+        reason = f"no request was answered: {load.first_failure[:160]}"
+        findings.cannot(["requests_per_s"], key, reason)
         return
     findings.once("requests_per_s", key, len(load.latencies) / load.seconds)
-    findings.once("loaded_p99", key, percentile(sorted(load.latencies), 0.99))
+    findings.once("loaded_p50", key, percentile(load.latencies, 0.5))
+    findings.once("loaded_p99", key, percentile(load.latencies, 0.99))
     if load.failures:
         findings.notes.append(
             f"{key}, {AT_ONCE} at a time: {load.failures} failed, the first: {load.first_failure[:120]}"
@@ -65,76 +56,58 @@ def streams(
     count: int,
     chunks: int,
 ) -> None:
-    """Streams at 20 chunks a second: are all complete, how late do chunks come, how long takes the first one, how much memory."""
+    """Streams at 20 chunks a second: are all complete, how late do chunks come, how long takes the
+    first one, how much memory."""
     assert contender.endpoint is not None
-    key = contender.key
-    simulator.configure(
-        "primary", tps=STREAM_TPS, answer_short=[chunks, chunks], answer_long=[chunks, chunks]
-    )
-    wire = contender.endpoint.wire(CHAT, body(text, contender.model, stream=True), close=True)
-    peak = Peak({str(pid): [pid] for pid in contender.worker_pids} | {"all": contender.pids})
+    key, tokens = contender.key, [chunks, chunks]
+    simulator.configure("primary", tps=STREAM_TPS, answer_short=tokens, answer_long=tokens)
+    wire = contender.chat(text, close=True, stream=True)
+    pids = {str(pid): [pid] for pid in contender.worker_pids} | {"all": contender.pids}
     try:
-        with peak:
+        with Peak(pids) as peak:
             found = receive(contender.endpoint, wire, count, chunks / STREAM_TPS + _PATIENCE_S)
     finally:
         simulator.reset("primary")
-    complete = [stream for stream in found if stream.complete(chunks)]
-    findings.once("complete", key, len(complete) / len(found))
-    for stream in found:
-        if not stream.complete(chunks):
-            what = (
-                stream.error
-                or f"{len(stream.arrivals)} chunks, {'with' if stream.done else 'without'} [DONE]"
-            )
-            left = len(found) - len(complete)
-            findings.notes.append(
-                f"{key}, the first of {left} streams that are not complete: status {stream.status}, {what}"
-            )
-            break
+    broken = [stream for stream in found if not stream.complete(chunks)]
+    findings.once("complete", key, 1 - len(broken) / len(found))
+    for stream in broken[:1]:
+        findings.notes.append(
+            f"{key}, the first of {len(broken)} streams that are not complete: {stream.said()}"
+        )
     if memory := [value for name, value in peak.mb.items() if name != "all"]:
-        findings.set(
-            "pss_loaded",
-            key,
-            max(findings.value("pss_loaded", key) or 0.0, sum(memory) / len(memory)),
-        )
-        findings.set(
-            "pss_all_loaded", key, max(findings.value("pss_all_loaded", key) or 0.0, peak.mb["all"])
-        )
-    lateness = [stream.lateness(1 / STREAM_TPS) for stream in complete]
-    late = sorted(chain.from_iterable(lateness))
-    first = summarise([stream.arrivals[0] for stream in found if stream.arrivals])
-    if not late or first is None:
-        findings.cannot("relay_p99", key, "no stream was complete")
-        findings.cannot("steady_p99", key, "no stream was complete")
-        findings.cannot("stream_first_p99", key, "no stream was complete")
+        findings.raise_to("pss_loaded", key, sum(memory) / len(memory))
+        findings.raise_to("pss_all_loaded", key, peak.mb["all"])
+    complete = [stream.chunks for stream in found if stream not in broken]
+    if not complete:
+        findings.cannot(STREAMED, key, "no stream was complete")
         return
-    findings.once("relay_p99", key, percentile(late, 0.99))
     # All streams begin at once, and while they do, chunks are late: the same without that rush.
-    begun = max(stream.arrivals[0] for stream in complete)
-    steady = [
-        value
-        for stream, values in zip(complete, lateness, strict=True)
-        for at, value in zip(stream.arrivals, values, strict=True)
-        if at > begun
+    begun = max(times[0] for times in complete)
+    beats = [
+        (at, late)
+        for times in complete
+        for at, late in zip(times, lateness(times, 1 / STREAM_TPS), strict=True)
     ]
-    if steady:
-        findings.once("steady_p99", key, percentile(sorted(steady), 0.99))
+    findings.once("relay_p99", key, percentile([late for _, late in beats], 0.99))
+    findings.once("stream_first_p99", key, percentile([times[0] for times in complete], 0.99))
+    if steady := [late for at, late in beats if at > begun]:
+        findings.once("steady_p99", key, percentile(steady, 0.99))
     else:
-        findings.cannot("steady_p99", key, "some streams had ended before the last one began")
-    findings.once("stream_first_p99", key, first.p99)
+        findings.cannot(["steady_p99"], key, "some streams had ended before the last one began")
 
 
 def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
-    """What a contender adds to the figures of the streams: its own less those of the backend itself, round by round."""
-    for measure in ("relay_p99", "steady_p99", "stream_first_p99"):
-        base = findings.rounds.get(measure, {}).get("direct", [])
-        for contender in contenders:
-            own = findings.rounds.get(measure, {}).get(contender.key, [])
-            found = summarise([mine - theirs for mine, theirs in zip(own, base, strict=False)])
-            if found is not None and contender.key != "direct":
-                findings.set(f"added_{measure}", contender.key, max(0.0, found.p50))
-            elif (reason := findings.reason(measure, contender.key)) is not None:
-                findings.cannot(f"added_{measure}", contender.key, reason)
+    """What a contender adds to the figures of the streams: its own less those of the backend
+    itself, round by round."""
+    for measure in STREAMED:
+        base = findings.rounds[measure].get("direct", [])
+        for key in (one.key for one in contenders if one.key != "direct"):
+            own = findings.rounds[measure].get(key, [])
+            added = [mine - theirs for mine, theirs in zip(own, base, strict=False)]
+            if added:
+                findings.set(f"added_{measure}", key, max(0.0, percentile(added, 0.5)))
+            elif (reason := findings.reason(measure, key)) is not None:
+                findings.cannot([f"added_{measure}"], key, reason)
 
 
 def idle_memory(findings: Findings, contender: Contender) -> None:
@@ -147,10 +120,6 @@ def idle_memory(findings: Findings, contender: Contender) -> None:
 
 def rotated(contenders: Sequence[Contender], turn: int, sampler: Sampler) -> list[Contender]:
     """Those that run, in the order of this round; none after an interrupt."""
-    running = (
-        []
-        if sampler.interrupted
-        else [contender for contender in contenders if contender.endpoint is not None]
-    )
+    running = [one for one in contenders if one.endpoint is not None and not sampler.interrupted]
     start = turn % len(running) if running else 0
     return running[start:] + running[:start]

@@ -1,15 +1,15 @@
-"""One request at a time: what each contender adds to the backend's own time, in pairs, in short blocks that take turns."""
+"""One request at a time: what each contender adds to the backend's own time, in pairs, in short
+blocks that take turns."""
 
-import gc
 import random
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
-from bench.client import CHAT, Connection, Failure
+from bench.client import Connection, Failure
 from bench.peers.contender import Contender
 from bench.peers.findings import Findings
-from bench.prompts import body
-from bench.sampling import Sampler
+from bench.sampling import Pair, Sampler, without_collector
 from bench.stats import percentile
 
 DIRECT = "direct"
@@ -21,20 +21,19 @@ _FAILURES = 5  # in a row, and a contender is out
 class _Line:
     """A contender's connection and what is sent on it."""
 
-    def __init__(self, key: str, connection: Connection, wire: bytes) -> None:
-        self.key, self.connection, self.wire = key, connection, wire
-        self.failures = 0
-        self.problem = ""
+    def __init__(self, key: str, connection: Connection, wire: bytes, stream: bool) -> None:
+        self.key, self.connection, self.wire, self.stream = key, connection, wire, stream
+        self.failures, self.problem = 0, ""
 
-    def once(self, stream: bool) -> float | None:
+    def once(self, _i: int) -> float | None:
         try:
-            reply = self.connection.checked(self.wire)
-            seconds = reply.first_content if stream else reply.seconds
-            if seconds is None:
-                raise Failure("a stream without content")
+            seconds = (
+                self.connection.first_content(self.wire)
+                if self.stream
+                else self.connection.checked(self.wire).seconds
+            )
         except Failure as failure:
-            self.failures += 1
-            self.problem = str(failure)[:160]
+            self.failures, self.problem = self.failures + 1, str(failure)[:160]
             return None
         self.failures = 0
         return seconds
@@ -51,69 +50,62 @@ def measure(
 ) -> None:
     """Blocks for `seconds`, one contender after the other, in an order of its own each time.
 
-    Adds to the samples `whole` (or `first`) everybody's own times, and to `added_whole` (`added_first`) the differences within
-    the pairs.
+    Adds to the samples `whole` (or `first`) everybody's own times, and to `added_whole`
+    (`added_first`) the differences
+    within the pairs; p50 and p99 of this call's own times are figures of a round.
     """
     kind = "first" if stream else "whole"
-    extra = {"stream": True} if stream else {}
-    lines: list[_Line] = []
-    for contender in contenders:
-        if contender.endpoint is not None and findings.reason(kind, contender.key) is None:
-            wire = contender.endpoint.wire(CHAT, body(text, contender.model, **extra))
-            lines.append(_Line(contender.key, Connection(contender.endpoint, timeout=20), wire))
-    others = [line for line in lines if line.key != DIRECT]
-    direct = next((line for line in lines if line.key == DIRECT), None)
-    block = min(BLOCK_S, seconds / max(1, len(others)))
-    begun, order = time.perf_counter(), random.Random(7)
-    try:
-        while (
-            direct is not None
-            and others
-            and (spent := time.perf_counter() - begun) < seconds
-            and not sampler.interrupted
-        ):
-            sampler.meter.at(spent / seconds)
-            order.shuffle(others)
-            for line in others:
-                _block(findings, kind, direct, line, block, order)
-            for line in [line for line in others if line.failures >= _FAILURES]:
-                findings.cannot(kind, line.key, f"it failed: {line.problem}")
-                others.remove(line)
-    except KeyboardInterrupt:
-        sampler.interrupted = True
-    finally:
-        for line in lines:
-            line.connection.close()
-    for contender in contenders:
-        if pooled := sorted(findings.pooled(f"added_{kind}", contender.key)):
-            findings.set(f"added_{kind}_p50", contender.key, percentile(pooled, 0.5))
-            findings.set(f"added_{kind}_p99", contender.key, percentile(pooled, 0.99))
-        elif (reason := findings.reason(kind, contender.key)) is not None:
-            findings.cannot(f"added_{kind}_p50", contender.key, reason)
-            findings.cannot(f"added_{kind}_p99", contender.key, reason)
+    with ExitStack() as stack:
+        lines = {
+            one.key: _Line(
+                one.key, stack.enter_context(Connection(one.endpoint, timeout=20)), one.chat(text,
+                stream=stream), stream
+            )
+            for one in contenders
+            if one.endpoint is not None and findings.reason(kind, one.key) is None
+        }  # fmt: skip
+        direct, others = lines.pop(DIRECT, None), list(lines.values())
+        before = {line.key: len(findings.samples[kind][line.key]) for line in others}
+        block = min(BLOCK_S, seconds / max(1, len(others)))
+        begun, order = time.perf_counter(), random.Random(7)
+        with sampler.interruptible():
+            while (
+                direct and others and (spent := time.perf_counter() - begun) < seconds and not sampler.interrupted
+            ):  # fmt: skip
+                sampler.meter.at(spent / seconds)
+                order.shuffle(others)
+                for line in others:
+                    _block(findings, kind, direct, line, block)
+                for line in [line for line in others if line.failures >= _FAILURES]:
+                    findings.cannot([kind], line.key, f"it failed: {line.problem}")
+                    others.remove(line)
+    for line in others:
+        if own := findings.samples[kind][line.key][before[line.key] :]:
+            findings.once(f"{kind}_p50", line.key, percentile(own, 0.5))
+            findings.once(f"{kind}_p99", line.key, percentile(own, 0.99))
+    for one in contenders:
+        added = (f"added_{kind}_p50", f"added_{kind}_p99")
+        if pooled := findings.samples[f"added_{kind}"][one.key]:
+            for measure, q in zip(added, (0.5, 0.99), strict=True):
+                findings.set(measure, one.key, percentile(pooled, q))
+        elif (reason := findings.reason(kind, one.key)) is not None:
+            findings.cannot(added, one.key, reason)
 
 
-def _block(
-    findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float, order: random.Random
-) -> None:
-    """Pairs of a direct request and one through the contender; which comes first is left to chance."""
-    stream = kind == "first"
+def _block(findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float) -> None:
+    """Pairs of a direct request and one through the contender; which comes first is left to
+    chance."""
+    both = Pair(direct.once, line.once)
     pairs: list[tuple[float, float]] = []
     begun, number = time.perf_counter(), 0
-    gc.disable()  # the collector's pauses would be ours
-    try:
+    with without_collector():
         while line.failures < _FAILURES and (
             number <= _SETTLING or time.perf_counter() - begun < seconds
         ):
-            if order.random() < 0.5:
-                own, base = line.once(stream), direct.once(stream)
-            else:
-                base, own = direct.once(stream), line.once(stream)
+            base, own = both.take()
             number += 1
             if number > _SETTLING and own is not None and base is not None:
                 pairs.append((base, own))
-    finally:
-        gc.enable()
     findings.collect(kind, DIRECT, [base for base, _ in pairs])
     findings.collect(kind, line.key, [own for _, own in pairs])
     findings.collect(f"added_{kind}", line.key, [own - base for base, own in pairs])

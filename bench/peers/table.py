@@ -1,13 +1,15 @@
-"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of ai-router."""
+"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of
+ai-router."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.peers.contender import Contender
-from bench.peers.findings import QUANTILES, Findings
-from bench.result import NOTHING, Result
-from bench.stats import percentile
+from bench.peers.findings import Findings
+from bench.result import NOTHING, Result, digits, interval, number
+from bench.stats import bootstrap, percentile
 
+QUANTILES = tuple(q / 100 for q in (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99))
 US, THEM = "ai-router", ("LiteLLM", "Portkey")
 NOT_AVAILABLE = "n/a"
 ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about workers
@@ -15,7 +17,8 @@ ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A line of the table. `scale` makes the unit in the title of what was measured; `workers`: which of a gateway's runs."""
+    """A line of the table. `scale` makes the unit in the title of what was measured; `workers`:
+    which of a gateway's runs."""
 
     key: str
     title: str
@@ -93,7 +96,8 @@ GOALS = (
 
 
 def key_for(measure: Measure, name: str) -> str:
-    """Under which key a contender's figure stands: its run with that many workers, or its only one."""
+    """Under which key a contender's figure stands: its run with that many workers, or its only
+    one."""
     return name if measure.workers == 1 or name in ONE_PROCESS else f"{name} ×{measure.workers}"
 
 
@@ -126,15 +130,15 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
             cells.append(cell)
         for name in ratios:
             found = None if measure.key == "complete" else ratio(findings, measure, name)
-            cells.append(
-                NOTHING if found is None else f"{found:.2f}" if found < 10 else f"{found:.1f}"
-            )
-        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers, contenders=findings.details(measure.key),
+            cells.append(number(found, 2 if found and found < 10 else 1))
+        result.add((measure.title, *cells), measure=measure.key, workers=measure.workers,
+            contenders=findings.details(measure.key),
                    own=findings.details(measure.key.removeprefix("added_")))  # fmt: skip
+    grids: dict[str, dict[str, float]] = {}
     for key in names:
-        if pooled := sorted(findings.pooled("added_whole", key)):
-            grid = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}
-            result.rows[0].data.setdefault("quantiles_s", {})[key] = grid  # type: ignore[attr-defined]
+        if pooled := findings.samples["added_whole"][key]:
+            grids[key] = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}
+    result.rows[0] = replace(result.rows[0], data={**result.rows[0].data, "quantiles_s": grids})
     result.notes += [
         f"{NOT_AVAILABLE}: {reason} ({', '.join(titles)})" for reason, titles in reasons.items()
     ]
@@ -155,16 +159,11 @@ def _goals(findings: Findings, names: list[str]) -> Result:
             else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
         )
         stretch = NOTHING if goal.stretch is None else f"{sign} {goal.stretch:g}"
-        shown = (
-            NOTHING
-            if measured is None
-            else f"{measured:.3g}"
-            if measured < 1000
-            else f"{measured:,.0f}"
-        )
+        shown = f"{measured:.3g}" if measured and measured < 1000 else number(measured, 0)
         result.add(
             (what, f"{sign} {goal.must:g}", stretch, shown, verdict(goal, measured)),
-            must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against, verdict=verdict(goal, measured),
+            must=goal.must, stretch=goal.stretch, measured=measured, against=goal.against,
+            verdict=verdict(goal, measured),
         )  # fmt: skip
     return result
 
@@ -193,12 +192,7 @@ def figure(value: float | None, measure: Measure) -> str:
     if value is None:
         return NOTHING
     scaled = value * measure.scale
-    digits = measure.digits
-    if digits is None:
-        digits = (
-            0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2 if abs(scaled) >= 1 else 3
-        )
-    return f"{scaled:,.{digits}f}"
+    return number(scaled, digits(scaled) if measure.digits is None else measure.digits)
 
 
 def ratio(findings: Findings, measure: Measure, against: str) -> float | None:
@@ -226,3 +220,53 @@ def verdict(goal: Goal, measured: float | None) -> str:
     if goal.stretch is not None and reached(goal.stretch):
         return "stretch"
     return "yes" if reached(goal.must) else "NO"
+
+
+# Of this checkout and another one: (measure, workers, title, more is better, the ratio's upper
+# bound may be so high).
+PAIRED = (
+    ("whole_p50", 1, "whole answer, 1 at a time, p50", False, 1.05),
+    ("whole_p99", 1, "whole answer, 1 at a time, p99", False, 1.25),
+    ("first_p50", 1, "first content of a stream, p50", False, 1.05),
+    ("first_p99", 1, "first content of a stream, p99", False, 1.25),
+    ("requests_per_s", 1, "requests/s, 64 at a time, 1 worker", True, 1.05),
+    ("requests_per_s", 2, "requests/s, 64 at a time, 2 workers", True, 1.05),
+    ("loaded_p50", 1, "64 at a time, 1 worker, p50", False, 1.05),
+    ("loaded_p99", 1, "64 at a time, 1 worker, p99", False, 1.25),
+)
+_ENOUGH = 5  # rounds, below which nothing is promised
+
+
+def against(findings: Findings, rounds: int, other: str = "against") -> Result:
+    """This checkout beside another one, round by round. Above 1 this one is slower, whatever the
+    measure."""
+    columns = ("", "rounds", "this", "other", "ratio [95 % interval]", "upper bound", "kept")
+    result = Result("peers", f"This checkout and another one, {rounds} rounds in turn", columns)
+    for measure, workers, title, more, limit in PAIRED:
+        suffix = "" if workers == 1 else f" ×{workers}"
+        keys = (US + suffix, other + suffix)
+        mine, theirs = (findings.rounds[measure].get(key, []) for key in keys)
+        ratios = [b / a if more else a / b for a, b in zip(mine, theirs, strict=False)]
+        if not ratios:
+            reason = next(filter(None, (findings.reason(measure, key) for key in keys)), "")
+            result.add((title, "0", *[NOTHING] * 3, f"≤ {limit:g}", reason or NOTHING))
+            continue
+        (found,) = bootstrap(ratios, (0.5,))
+        scale = 1.0 if more else 1000.0
+        figures = (scale * percentile(values, 0.5) for values in (mine, theirs))
+        kept = found.high <= limit if len(ratios) >= _ENOUGH else None
+        said = {None: "too few rounds", True: "yes", False: "NO"}[kept]
+        if kept is False:
+            result.broken.append(
+                f"{title}: up to {found.high:.3f} of the other's, allowed {limit:g}"
+            )
+        shown = interval(found, scale=1.0, places=3)
+        result.add(
+            (title, str(len(ratios)), *(number(value, digits(value)) for value in figures), shown,
+            f"≤ {limit:g}", said),
+            measure=measure, workers=workers, ratios=ratios, ratio=found, limit=limit, kept=kept,
+        )  # fmt: skip
+    result.notes.append(
+        "ratio: the median of the rounds' ratios, with its bootstrap interval over the rounds; above 1 this one is slower"
+    )
+    return result

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.report.before import Change
 from bench.report.figures import base_title, figures_of
-from bench.report.svg import draw, short
+from bench.report.pictures import draw, short
 from bench.report.verdict import VERDICTS, verdict, without_few
 from bench.stats import FEW
 
@@ -33,30 +33,10 @@ th:first-child, td:first-child { text-align: left; min-width: 8rem; }
 .figures { display: grid; gap: 0 2rem; align-items: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 figure { margin: .8rem 0 1.4rem; max-width: 480px; } figcaption { font-weight: 600; }
-.figure { width: 100%; display: block; } .figure text { fill: var(--ink); font-size: 14px; }
-.figure .tick { fill: var(--dim); font-size: 12px; } .grid { stroke: var(--line); }
-.bar { fill: var(--bar); } .ours { fill: var(--ours); }
-.thin { stroke: var(--bar); stroke-width: 1.5; }
-.reference { fill: none; stroke: var(--ours); stroke-dasharray: 4 2; }
-.series { fill: none; stroke-width: 2; } .key { margin-right: 1rem; font-weight: 600; }
-""" + "".join(
-    f".s{i} {{ stroke: var(--c{i}); }} .n{i} {{ color: var(--c{i}); }}\n" for i in range(6)
-)
+.figure { width: 100%; display: block; } .key { margin-right: 1rem; font-weight: 600; }
+""" + "".join(f".n{i} {{ color: var(--c{i}); }}\n" for i in range(6))
 
-ORDER = (
-    "peers",
-    "routing",
-    "overhead",
-    "throughput",
-    "streams",
-    "profile",
-    "history",
-    "failover",
-    "faults",
-    "operations",
-    "overload",
-)
-HEADINGS = {
+HEADINGS = {  # in their order
     "peers": "Beside other gateways",
     "routing": "Routes and models",
     "overhead": "What the router adds",
@@ -74,17 +54,11 @@ Document = Mapping[str, Any]
 
 def page(runs: Sequence[tuple[str, Document]], compared: Sequence[Change]) -> str:
     """The latest result of each benchmark; `runs`: (file name, document), the latest last."""
-    latest: dict[str, tuple[str, Sequence[Mapping[str, Any]]]] = {}
-    for name, document in runs:
-        own: dict[str, list[Mapping[str, Any]]] = {}
-        for table in document.get("results", ()):
-            own.setdefault(str(table.get("benchmark", "")), []).append(table)
-        latest |= {benchmark: (name, tables) for benchmark, tables in own.items()}
-    known = [name for name in ORDER if name in latest]
-    shown = {
-        name: latest[name][1]
-        for name in (*known, *(other for other in latest if other not in ORDER))
-    }
+    latest: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for _, document in runs:
+        latest |= by_benchmark(document)
+    order = [name for name in HEADINGS if name in latest]
+    shown = {name: latest[name] for name in (*order, *(set(latest) - set(order)))}
     sections = [
         (name, HEADINGS.get(name, name), "\n".join(_table(table, name) for table in tables))
         for name, tables in shown.items()
@@ -105,15 +79,25 @@ def page(runs: Sequence[tuple[str, Document]], compared: Sequence[Change]) -> st
     )
 
 
+def by_benchmark(document: Document) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a run."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in document.get("results", ()):
+        found.setdefault(str(table.get("benchmark", "")), []).append(table)
+    return found
+
+
 def _head(runs: Sequence[tuple[str, Document]]) -> str:
     about = runs[-1][1].get("environment", {}) if runs else {}
     facts = [str(about.get(name, "")) for name in ("date", "cpu", "gpu")]
     facts.insert(2, f"{about.get('cores', '?')} cores")
-    warnings = ""
-    if any(not document.get("complete", True) for _, document in runs):
-        warnings += '<p class="broken">A run was interrupted: its tables hold what was measured until then.</p>'
-    if any(document.get("environment", {}).get("quick") for _, document in runs):
-        warnings += '<p class="broken">A quick run is among these: it shows that it works, not how well.</p>'
+    interrupted = any(not document.get("complete", True) for _, document in runs)
+    quick = any(document.get("environment", {}).get("quick") for _, document in runs)
+    said = {
+        "A run was interrupted: its tables hold what was measured until then.": interrupted,
+        "A quick run is among these: it shows that it works, not how well.": quick,
+    }
+    warnings = "".join(f'<p class="broken">{text}</p>' for text, true in said.items() if true)
     return f'<h1>ai-router: benchmark</h1><p class="note">{escape(" · ".join(fact for fact in facts if fact))}</p>{warnings}'
 
 
@@ -124,14 +108,10 @@ def _contents(sections: Sequence[tuple[str, str, str]]) -> str:
     return f'<nav aria-label="Contents"><h2>Contents</h2><ul>{items}</ul></nav>'
 
 
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
-
-
 def _table(table: Mapping[str, Any], benchmark: str) -> str:
     title = base_title(table)
     # What the section is called need not be said again.
-    doubled = _same(title, HEADINGS.get(benchmark, benchmark))
+    doubled = title.casefold() == HEADINGS.get(benchmark, benchmark).casefold()
     parts = [] if doubled else [f"<h3>{escape(str(table.get('title', '')))}</h3>"]
     figures = [draw(figure, title) for figure in figures_of(table)]
     parts += ['<div class="figures">', *figures, "</div>"] if figures else []

@@ -1,19 +1,22 @@
-"""The command, and where results are kept: `logs/bench/<stamp>-<benchmark>.json` with the page beside it."""
+"""The command, and where results are kept: `logs/bench/<stamp>-<benchmark>.json` with the page
+beside it."""
 
 import argparse
 import json
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from bench.options import Options
 from bench.report.before import Change, changes
 from bench.report.figures import Figure, figures_of
-from bench.report.page import page
-from bench.report.png import NoPictures, save
+from bench.report.page import by_benchmark, page
+from bench.report.pictures import NoPictures, save
 from bench.router_process import ROOT
 
 STORE = ROOT / "logs" / "bench"
@@ -21,29 +24,21 @@ KEPT = ("all", "peers")  # these are kept without being asked to
 _SECRETS = ("--api-key",)
 
 
-def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    about = "results as one HTML page with pictures, and as PNG files"
-    command = commands.add_parser(
-        "report",
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}. The page needs no network.",
-    )
-    command.add_argument(
-        "results",
-        nargs="*",
-        type=Path,
-        metavar="RESULT.json",
-        help="oldest first (default: the newest in logs/bench)",
-    )
-    command.add_argument(
-        "--html",
-        type=Path,
-        metavar="OUT",
-        help="where the page goes (default: beside the last result)",
-    )
-    command.add_argument(
-        "--png", type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
-    )
+ABOUT = "results as one HTML page with pictures, and as PNG files"
+DESCRIPTION = f"{ABOUT[0].upper()}{ABOUT[1:]}. The page needs no network."
+ARGUMENTS: Options = {
+    "results": dict(
+        nargs="*", type=Path, metavar="RESULT.json",
+        help="oldest first (default: the newest in logs/bench)"
+    ),
+    "--html": dict(
+        type=Path, metavar="OUT", help="where the page goes (default: beside the last result)"
+    ),
+    "--png": dict(
+        type=Path, metavar="DIR", help="write the pictures there as well, e.g. docs/img"
+    ),
+    "--markdown": dict(type=Path, metavar="OUT", help="write the tables as Markdown, to be kept"),
+}  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -63,6 +58,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_text(page(runs, _compared(runs)), encoding="utf-8")
     console.print(str(html), highlight=False, markup=False)
+    if args.markdown is not None:
+        args.markdown.write_text("\n".join(markdown(runs)), encoding="utf-8")
     if args.png is not None:
         try:
             for path in save(_figures(runs), args.png):
@@ -71,6 +68,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.print(str(why), highlight=False, markup=False)
             return 1
     return 0
+
+
+def markdown(runs: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Lines: what was run where, and its tables without the samples."""
+    for name, document in runs:
+        about = document["environment"]
+        where = f"{about.get('cores')} cores, {about.get('cpu')}, Python {about.get('python')}"
+        yield f"# {name.removesuffix('.json')}\n"
+        command = re.sub(r" --json[ =]\S+", "", str(about.get("command")))
+        yield f"`{command}`, {about.get('date')}, {where}\n"
+        for table in document["results"]:
+            yield f"## {table['title']}\n"
+            head = table["columns"]
+            for row in (head, ["---"] * len(head), *table.get("cells", ())):
+                cells = (str(cell).replace("|", "\\|") for cell in row)
+                yield f"| {' | '.join(cells)} |"
+            yield "".join(f"\n- {note}" for note in (*table["notes"], *table["broken"])) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -102,13 +116,19 @@ def place(benchmark: str, store: Path = STORE) -> Path:
 
 
 def write_page(result: Path, console: Console) -> None:
-    """The page beside a result that was just written, with the newest of the other kinds and the last of its own in it."""
+    """The page beside a result that was just written, with the newest of the other kinds and the
+    last of its own in it."""
     kind = result.stem.rpartition("-")[2]
     own = sorted(path for path in result.parent.glob(f"*-{kind}.json") if path.name < result.name)[
         -1:
     ]
     others = [path for path in newest(result.parent) if not path.name.endswith(f"-{kind}.json")]
-    run(argparse.Namespace(results=[*sorted(own + others), result], html=None, png=None), console)
+    run(
+        argparse.Namespace(
+            results=[*sorted(own + others), result], html=None, png=None, markdown=None
+        ),
+        console,
+    )
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -127,10 +147,7 @@ def _compared(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Change]:
     found: list[Change] = []
     seen: dict[str, list[dict[str, Any]]] = {}
     for _, document in runs:
-        own: dict[str, list[dict[str, Any]]] = {}
-        for table in document["results"]:
-            own.setdefault(str(table.get("benchmark", "")), []).append(table)
-        for benchmark, tables in own.items():
+        for benchmark, tables in by_benchmark(document).items():
             if benchmark in seen:
                 found = [change for change in found if change.benchmark != benchmark] + changes(
                     seen[benchmark], tables
@@ -141,9 +158,5 @@ def _compared(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Change]:
 
 def _figures(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[Figure]:
     """Every picture of the page, the latest of each."""
-    found: dict[str, Figure] = {}
-    for _, document in runs:
-        for table in document["results"]:
-            for figure in figures_of(table):
-                found[figure.title] = figure
-    return list(found.values())
+    tables = (table for _, document in runs for table in document["results"])
+    return list({one.title: one for table in tables for one in figures_of(table)}.values())

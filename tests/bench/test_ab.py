@@ -3,8 +3,7 @@
 import pytest
 
 from bench.ab import COLUMNS, _add, sides
-from bench.result import Result
-from bench.sampling import Samples
+from bench.result import Result, Samples
 from bench.stand import Unavailable
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.baseline import difference, markdown
+from bench.baseline import markdown
 from bench.calibrate import floor_per_s, nearest, threshold_ms
 from bench.due import reasons, share_above
 from bench.measured import Record, load, save
 from bench.router_process import ROOT
 from bench.slo import CalibrationRule, SloError, endpoint_profile
+from bench.stats import bootstrap
 
 RULE = CalibrationRule()
 
@@ -85,9 +86,9 @@ def test_five_percent_above_is_still_allowed() -> None:
 
 
 def test_a_difference_by_chance_is_none_and_a_real_one_is() -> None:
-    same = difference(around(0.1, 50), around(0.1, 50, seed=4), 0.5)
+    (same,) = bootstrap(around(0.1, 50, seed=4), (0.5,), less=around(0.1, 50))
     assert same.low <= 0 <= same.high
-    slower = difference(around(0.1, 50), around(0.12, 50, seed=2), 0.5)
+    (slower,) = bootstrap(around(0.12, 50, seed=2), (0.5,), less=around(0.1, 50))
     assert 0 < slower.low < slower.value < slower.high
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from bench.ask import Answer
+from bench.client import Answer
 from bench.fault_cases import CASES, EITHER, ERROR, UNTESTED, WHOLE
-from bench.faults import as_promised
-from bench.open_loop import Reply
-from bench.outcome import Outcome, outcome_of
+from bench.outcome import Outcome, as_promised, outcome_of
 from bench.overload import sorted_out
-from bench.promises import Promises
+from bench.result import Promises
 from simulator.text import answer_tokens
 
 WORDS = 12
@@ -148,6 +146,6 @@ def test_a_broken_promise_is_remembered_and_a_note_is_none() -> None:
 
 
 def test_under_overload_only_429_and_503_count_as_told() -> None:
-    replies = [Reply(0, 0, status) for status in (200, 429, 503, 500, 0)]
+    replies = [Answer(status) for status in (200, 429, 503, 500, 0)]
     served, refused, lost = sorted_out(replies)
     assert [len(served), len(refused), len(lost)] == [1, 2, 2]

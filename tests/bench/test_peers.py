@@ -12,15 +12,16 @@ from rich.console import Console
 
 from bench.client import Endpoint
 from bench.peers import install as installing
-from bench.peers.contender import Contender, Program, family
+from bench.peers.contender import Contender, Program
 from bench.peers.findings import Findings
-from bench.peers.gateways import MODEL, Direct
+from bench.peers.gateways import MODEL, Against, Direct
 from bench.peers.install import NotInstalled, install
 from bench.peers.run import NAMES, Plan, _names, compare
-from bench.peers.table import GOALS, MEASURES, figure, own, ratio, tables, verdict
+from bench.peers.table import GOALS, MEASURES, PAIRED, against, figure, own, ratio, tables, verdict
 from bench.result import Result
-from bench.router_process import free_port
+from bench.router_process import ROOT
 from bench.sampling import Meter, Sampler
+from simulator.processes import family, free_port
 from simulator.testing import Simulator
 
 RELAY = """
@@ -220,6 +221,65 @@ def test_the_goals_are_a_table() -> None:
 )
 def test_digits(value: float | None, shown: str) -> None:
     assert figure(value, MEASURES[0]) == shown
+
+
+# Another checkout -------------------------------------------------------------------------------------------------------
+
+
+def rounds_of(slower: float, rounds: int = 10) -> Findings:
+    """Rounds on a machine whose speed changes; this checkout is so many times slower than the other one."""
+    found = Findings()
+    for i in range(rounds):
+        speed = 1 + i % 3
+        for measure, workers, _title, more, _limit in PAIRED:
+            for name, factor in (("ai-router", slower), ("against", 1.0)):
+                key = name if workers == 1 else f"{name} ×{workers}"
+                value = 1000 * speed / factor if more else 0.001 / speed * factor
+                found.once(measure, key, value * (1 + 0.001 * (i % 2)))
+    return found
+
+
+def test_a_ratio_is_that_of_the_rounds_whatever_the_machine_did() -> None:
+    for slower, kept in ((1.0, True), (1.02, True), (1.5, False)):
+        table = against(rounds_of(slower), 10)
+        assert [row.data["kept"] for row in table.rows] == [kept] * len(PAIRED)
+        for row in table.rows:
+            assert row.data["ratio"].low <= row.data["ratio"].value <= row.data["ratio"].high
+            assert row.data["ratio"].value == pytest.approx(slower, rel=1e-6)
+
+
+def test_few_rounds_are_not_judged() -> None:
+    table = against(rounds_of(1.5, rounds=4), 4)
+    assert {row.cells[-1] for row in table.rows} == {"too few rounds"}
+    nothing = against(Findings(), 0)
+    assert {row.cells[1] for row in nothing.rows} == {"0"}
+
+
+def test_what_is_no_checkout_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NotInstalled, match="is no checkout of ai-router"):
+        installing.prepare(tmp_path, lambda _line: None)
+
+
+def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
+    """The same code from another path, with a Python of its own."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in ROOT.iterdir():
+        if path.name not in (".venv", ".git", "logs"):
+            (other / path.name).symlink_to(path)
+    (other / ".venv" / "bin").mkdir(parents=True)
+    python = other / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\ntouch "{other}/used"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    with Simulator() as simulator:
+        contender = Against(simulator, 1, 10, other)
+        try:
+            assert contender.start(tmp_path / "run") > 0
+            assert contender.key == "against"
+            assert contender.pids
+        finally:
+            contender.stop()
+    assert (other / "used").exists()
 
 
 # Installing -------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from harness import until_logged
 
 from bench.client import Endpoint
-from bench.open_loop import offer
+from bench.crowd import offer
 from simulator.client import MODELS
 from simulator.testing import Simulator
 
@@ -34,6 +34,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
     commands = {
         name: [name, "--quick", "--json", str(folder / f"{name}.json")] for name in NAMES
     } | {INTERRUPTED: ["faults"]}
+    own = {name: tmp_path_factory.mktemp(name) for name in commands}  # their routers log there
     processes = {
         name: subprocess.Popen(
             [ROOT / "Benchmark", *words],
@@ -41,15 +42,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
             stderr=subprocess.STDOUT,
             text=True,
             cwd=folder,
-            env={
-                **os.environ,
-                "TMPDIR": str(tmp_path_factory.mktemp(name)),
-            },  # its router logs there
+            env={**os.environ, "TMPDIR": str(own[name])},
         )
         for name, words in commands.items()
     }
-    (its_own,) = tmp_path_factory.getbasetemp().glob(f"{INTERRUPTED}*")
-    until_logged(its_own, 3)
+    until_logged(own[INTERRUPTED], 3)
     processes[INTERRUPTED].send_signal(signal.SIGINT)
     yield processes
     for process in processes.values():

@@ -1,5 +1,6 @@
 """The page and its pictures, from small results."""
 
+import io
 import json
 import re
 from argparse import Namespace
@@ -15,8 +16,7 @@ from bench.report import run as report
 from bench.report.before import changes
 from bench.report.figures import Bars, Lines, Span, Spans, figures_of
 from bench.report.page import HEADINGS, page
-from bench.report.png import slug
-from bench.report.svg import draw, is_wide, short, ticks
+from bench.report.pictures import draw, drawing, is_wide, short, slug
 from bench.result import Result, spread, write_json
 from bench.stats import summarise
 
@@ -66,9 +66,9 @@ def written(path: Path, found: list[Result], **more: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def html(tmp_path: Path) -> str:
-    path = written(tmp_path / "r.json", results())
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = written(tmp_path_factory.mktemp("page") / "r.json", results())
     return page([(path.name, report.read(path))], [])
 
 
@@ -124,7 +124,7 @@ def test_before_and_now(tmp_path: Path) -> None:
     found = {change.what: change.percent for change in changes(before, now)}
     assert found["Requests per second: routed, 64, requests/s"] == 50
     assert found["1. Latency per route: MODERATE <b>, total p50 ms"] == 0
-    args = Namespace(results=paths, html=None, png=None)
+    args = Namespace(results=paths, html=None, png=None, markdown=None)
     assert report.run(args, Console(quiet=True)) == 0
     assert "+50.0 %" in (tmp_path / "2-all.html").read_text()
 
@@ -135,10 +135,15 @@ def test_pictures_as_files(tmp_path: Path) -> None:
         results=[written(tmp_path / "r.json", results())],
         html=tmp_path / "o.html",
         png=tmp_path / "img",
+        markdown=tmp_path / "o.md",
     )
     assert report.run(args, Console(quiet=True)) == 0
     files = list((tmp_path / "img").glob("*.png"))
     assert len(files) >= 6
+    summary = (tmp_path / "o.md").read_text()
+    assert "| at a time | requests/s |" in summary
+    assert "| routed, 64 | 1 |" in summary
+    assert "- a note & more" in summary
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
@@ -146,7 +151,8 @@ def test_nothing_to_report_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     assert (
         report.run(
-            Namespace(results=[tmp_path / "x.json"], html=None, png=None), Console(quiet=True)
+            Namespace(results=[tmp_path / "x.json"], html=None, png=None, markdown=None),
+            Console(quiet=True),
         )
         == 1
     )
@@ -181,8 +187,6 @@ def test_scales() -> None:
     assert is_wide([1, 100])
     assert not is_wide([1, 10])
     assert not is_wide([0, 100])
-    assert ticks(0, 10, False) == [0, 2, 4, 6, 8, 10]
-    assert ticks(0.5, 200, True) == [1, 10, 100]
 
 
 @pytest.mark.parametrize(
@@ -241,20 +245,26 @@ def test_no_heading_is_there_twice(html: str) -> None:
     assert len(re.findall(rf"<h\d[^>]*>{HEADINGS['history']}<", alone)) == 1
 
 
-def test_a_title_however_long_is_not_cut(html: str) -> None:
+CURVES = Lines("t", "at a time", "requests/s", {"a": [(16.0, 1000.0), (256.0, 2000.0)]}, log_x=True)
+SPANS = Spans("t", "ms", [Span("a route", 100.0, 900.0, 1500.0, 2000.0, (1181.0, 1426.0))])
+
+
+def test_a_title_however_long_is_not_cut() -> None:
     """Titles are HTML, which wraps: nothing of a picture reaches beyond its frame."""
     title = "A title of a picture that is much longer than the picture is wide " * 3
     drawn = draw(Bars(title, "ms", [("a", 1.0)]))
     assert f"<figcaption>{title}</figcaption>" in drawn
     assert f">{title}</text>" not in drawn
-    for drawing in re.findall(r"<svg.*?</svg>", html, re.S):
-        width = int(re.findall(r'viewBox="0 0 (\d+)', drawing)[0])
-        texts = re.findall(r'<text class="(\w+)" x="([\d.]+)"[^>]*anchor="(\w+)">([^<]*)<', drawing)
-        for kind, x, anchor, text in texts:
-            wide = len(text) * (6.5 if kind == "tick" else 7.6)
-            left = {"start": 0, "middle": wide / 2, "end": wide}[anchor]
-            assert float(x) - left >= 0, text
-            assert float(x) - left + wide <= width, text
+    name = "a name of a bar that is as long as the longest of them are: 62 characters"
+    for figure in (Bars("t", "ms", [(name, 1.0), ("b", 123_456.0)]), CURVES, SPANS):
+        made = drawing(figure, io.BytesIO(), format="svg")
+        frame = made.bbox.padded(1)
+        (axes,) = made.axes
+        for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label):
+            if text.get_text():
+                box = text.get_window_extent()
+                assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, text
+                assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, text
 
 
 def test_few_samples_have_no_tail() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench.accounting import contradictions
-from bench.ask import Answer
+from bench.client import Answer
 from bench.fault_cases import EITHER, ERROR, WHOLE
 from bench.outcome import Outcome
 from bench.result import Result

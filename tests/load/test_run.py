@@ -47,7 +47,7 @@ def test_a_short_run_ends_with_a_verdict(
     assert done.stdout.splitlines()[-1].startswith(
         "Verdict: every service level that could be judged was kept."
     )
-    assert seconds < 20
+    assert seconds < 120
 
 
 def test_a_run_leaves_its_files(

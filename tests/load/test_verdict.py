@@ -8,7 +8,7 @@ from bench.slo import LevelSlo, Percentiles, RouterSlo
 from load.plan import Phase
 from load.probe import Look
 from load.samples import Outcome, Sample
-from load.verdict import Line, Stretch, against, breaches, judge, rated, stretches
+from load.verdict import Line, Stretch, against, judge, rated, stretches
 
 HOLD = Phase("hold", 1.0, 10, True)
 
@@ -44,6 +44,10 @@ def stretch(*samples: Sample, looks: list[Look] | None = None, phase: Phase = HO
 
 def line(lines: list[Line], start: str) -> Line:
     return next(each for each in lines if each.slo.startswith(start))
+
+
+def breaches(tables: list[tuple[str, list[Line]]]) -> list[Line]:
+    return [each for _, lines in tables for each in lines if each.kept is False]
 
 
 def test_all_well() -> None:
