@@ -124,7 +124,7 @@ def test_one_limit_for_all_however_they_trickle(server: Simulator) -> None:
 def test_the_context_window_is_read_once(
     server: Simulator, kind: str, configured: dict[str, int], window: int | None
 ) -> None:
-    """From the list of models, once it is up; a configured one is believed, and a list that says
+    """From the list of models, once it is up; a configured one is kept, and a list that says
     nothing is an answer."""
     role = "primary" if kind == "vllm" else "ollama"
     server.configure("primary", max_model_len=2048)

@@ -1,4 +1,4 @@
-"""GET /health and its fellows: what is up, told in time."""
+"""GET /health and related endpoints report the state of backends in bounded time."""
 
 from __future__ import annotations
 
