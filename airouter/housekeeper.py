@@ -109,7 +109,9 @@ class Housekeeper:
             self._note(backend, health)
             if health.healthy and backend.unread and backend.model_known:
                 continue  # probe again at once, to read its list of models
-            slow = settings.idle_factor if idle or not backend.settings.local else 1
+            # One that is down is waited for, however long ago the last request came.
+            rare = not backend.settings.local or (idle and name not in self._down)
+            slow = settings.idle_factor if rare else 1
             self._due[name] = now + settings.interval * slow * random.uniform(
                 1 - _JITTER, 1 + _JITTER
             )

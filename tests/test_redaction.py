@@ -16,7 +16,7 @@ from airouter.redaction import Stream, masked, masked_text, protect
 from airouter.settings import Settings
 
 KEY = "xai-SECRET-1234567890"
-ODD = 'Sl/ash"quo+te&ä-%20-0123456789'
+ODD = 'Sl/ash"quo+te&a-%20-0123456789'
 OTHER = ("router-Key-0123456789", "admin-Key-0123456789")
 
 

@@ -40,7 +40,7 @@ def can_continue(request: ChatRequest, state: StreamState, text: str) -> bool:
         return False
     if request.messages[-1].get("role") == "assistant":
         return False  # the client already continues something
-    if "<think>" in text:
+    if any(mark in text for mark in _THOUGHT):  # a template may itself open the thought
         return False  # chat templates leave reasoning out of an answer that is given back
     # A backend that says [DONE] without a finish_reason did not break off: there may be nothing to
     # go on with. Behind an error event [DONE] means nothing: vLLM sends it there as well.
