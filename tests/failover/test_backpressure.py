@@ -194,4 +194,4 @@ def test_the_caps_are_divided_among_the_workers(make_chain, sim: Simulator) -> N
     """With two worker processes each has half of the slots, and the start says so."""
     router = make_chain("primary", backends={"primary": {"slots": 6}}, env={"WORKERS": "2"})
     assert backend(router)["slots"] == 3
-    assert "2 workers; each backend's slots and queue are divided among them" in router.printed()
+    assert "2 workers; slots and queue of each backend are divided among them" in router.printed()

@@ -234,7 +234,7 @@ def test_what_a_backend_does_becomes_the_right_status(
     [
         ('{"error": {"message": "not in your region"}}', 502, "not in your region"),
         ('{"error": {"message": "flagged", "code": "content_policy_violation"}}', 403, "flagged"),
-        ('{"error": {"message": "the API key ...cd is disabled"}}', 502, "this is not about"),
+        ('{"error": {"message": "the API key ...cd is disabled"}}', 502, "your own key is not"),
     ],
 )
 def test_the_reason_of_a_403_is_told_unless_it_speaks_of_the_key(
