@@ -5,7 +5,7 @@ from functools import partial
 
 from bench.client import Connection
 from bench.prompts import body
-from bench.result import Result, counted, interval, spread
+from bench.result import Result, counted, intervals, spread
 from bench.sampling import Pair, Sampler, without_collector
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
@@ -68,8 +68,8 @@ def _measure(
     for name, values in zip(("direct", "routed"), zip(*found.values, strict=True), strict=True):
         summary = summarise(values)
         result.add((f"{what}: {name}", n, *spread(summary)), summary_s=summary)
-    p50, p95, p99 = bootstrap([routed - direct for direct, routed in found.values])
+    added = p50, p95, p99 = bootstrap([routed - direct for direct, routed in found.values])
     result.add(
-        (f"{what}: added", n, *map(interval, (p50, p95, p99))),
+        (f"{what}: added", n, *intervals(added, len(found.values))),
         n=len(found.values), failures=found.failures, p50_s=p50, p95_s=p95, p99_s=p99,
     )  # fmt: skip

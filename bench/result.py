@@ -140,6 +140,11 @@ def spread(found: Summary | None, *parts: str, show: Callable[..., str] = ms) ->
     return tuple(show(getattr(found, name)) if name in told else NOTHING for name in names)
 
 
+def intervals(found: Sequence[Interval], n: int) -> tuple[str, ...]:
+    """Estimates of p50, p95 and p99 from `n` samples, in ms; of few samples the p50 alone."""
+    return tuple(interval(one if n >= FEW or not i else None) for i, one in enumerate(found))
+
+
 def interval(
     found: Interval | None, unit: str = "", *, scale: float = 1000.0, places: int | None = None
 ) -> str:

@@ -25,7 +25,7 @@ from bench.reference import (
     SPEED,
     RouteRow,
 )
-from bench.result import NOTHING, Result, Samples, counted, interval, ms, number, spread
+from bench.result import NOTHING, Result, Samples, counted, intervals, ms, number, spread
 from bench.sampling import Sampler
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
@@ -242,10 +242,13 @@ class _Routing:
                 n=len(samples.values), failures=samples.failures, seconds=found,
             )  # fmt: skip
         for leg in ("explicit", "decided"):
-            p50, p95, p99 = bootstrap([value[leg] - value["direct"] for value in samples.values])
+            added = [value[leg] - value["direct"] for value in samples.values]
+            quantiles = p50, p95, p99 = bootstrap(added)
             reference = published.get("added", NOTHING) if leg == "decided" else NOTHING
-            shown = (interval(p50), ms(p95.value), ms(p99.value), reference)
-            result.add((f"added: {label[leg]}", n, *shown), p50_s=p50, p95_s=p95, p99_s=p99)
+            result.add(
+                (f"added: {label[leg]}", n, *intervals(quantiles, len(added)), reference),
+                p50_s=p50, p95_s=p95, p99_s=p99,
+            )  # fmt: skip
         return result
 
 

@@ -46,6 +46,7 @@ HEADINGS = {  # in their order
     "history": "A history that grows",
     "failover": "A tier that dies",
     "faults": "Faults of a backend",
+    "scorecard": "Sixteen faults, default limits",
     "operations": "Reload and stop",
     "overload": "More than it can serve",
 }

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench.__main__ import ALL
 from bench.report import run as report
 from bench.report.before import changes
 from bench.report.figures import Bars, Lines, Span, Spans, figures_of
 from bench.report.page import HEADINGS, page
 from bench.report.pictures import draw, drawing, is_wide, short, slug
-from bench.result import Result, spread, write_json
-from bench.stats import summarise
+from bench.result import Result, intervals, spread, write_json
+from bench.stats import bootstrap, summarise
 
 ENVIRONMENT = {
     "date": "2026-01-01",
@@ -271,6 +272,13 @@ def test_few_samples_have_no_tail() -> None:
     """Below 20 there is neither a p95 nor a p99: not in a table, not in a picture, not in a comparison."""
     assert spread(summarise([0.001] * 19))[1:] == ("–", "–")
     assert spread(summarise([0.001] * 20))[1:] == ("1.00", "1.00")
+    one = "1.00 [1.00, 1.00]"
+    assert intervals(bootstrap([0.001] * 19), 19) == (one, "–", "–")
+    assert intervals(bootstrap([0.001] * 20), 20) == (one, one, one)
+
+
+def test_every_benchmark_of_all_has_a_heading_of_its_own():
+    assert {*ALL, "peers"} <= set(HEADINGS)
     columns, cells = ["", "p50 ms", "p95 ms", "their p99 ms"], ["a", "1", "77", "88"]
     documents = {}
     for n in (19, 20):
