@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from harness import eventually
 
-from bench.router_process import children, die_with_parent, free_port
+from simulator.processes import children, die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = ROOT / ".venv-real-vllm" / "bin" / "python"
