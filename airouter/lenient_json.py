@@ -5,6 +5,7 @@ surrogates, and some servers send a byte order mark. Clients accept all of this,
 """
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -43,7 +44,12 @@ def integer(digits: str) -> int | float:
     """As orjson reads it, so that it can be written again: an integer of more than 64 bits is a
     float."""
     number = int(digits)
-    return number if -(2**63) <= number < 2**64 else float(number)
+    if -(2**63) <= number < 2**64:
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def without_bom(raw: bytes) -> bytes:

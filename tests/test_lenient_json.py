@@ -21,6 +21,12 @@ def test_what_python_and_javascript_write() -> None:
     assert (value["b"], value["c"], value["d"]) == (-math.inf, "x\ny", "\ufffd")
 
 
+def test_a_number_beyond_all_measure_is_infinite() -> None:
+    """It spoils nothing beside it."""
+    value = loads(b'{"a": NaN, "b": ' + b"9" * 400 + b', "c": -' + b"9" * 400 + b"}")
+    assert (value["b"], value["c"]) == (math.inf, -math.inf)
+
+
 def test_what_is_read_can_be_written_again() -> None:
     """Half an emoji becomes U+FFFD, in keys as well; a pair of halves becomes the emoji."""
     value = loads(b'{"\\ud83d": ["a\\ud83d", "\\ud83d\\ude00"], "n": NaN}')

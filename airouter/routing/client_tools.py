@@ -88,7 +88,9 @@ def tools_of(payload: dict[str, Any]) -> tuple[str, ...]:
     if payload.get("tool_choice") == "none":
         return ()
     found: list[str] = []
-    for entry in [*(payload.get("tools") or ()), *(payload.get("functions") or ())][:_MOST]:
+    lists = [payload.get(name) for name in ("tools", "functions")]
+    entries = [entry for each in lists if isinstance(each, list) for entry in each[:_MOST]]
+    for entry in entries[:_MOST]:
         if isinstance(entry, dict):
             found += _described(entry)
     return tuple(found)

@@ -42,7 +42,7 @@ def test_each_listed_model_can_be_looked_up_and_asked(
 
 def test_an_unknown_model_is_404(router: RouterProcess) -> None:
     """Looking up a model that is not listed is OpenAI's error for it."""
-    for name in ("gpt-17", "ai-router/nowhere", "ai-router/", "../../etc/passwd", "%00"):
+    for name in ("gpt-17", "ai-router/nowhere", "../../etc/passwd", "%00"):
         answer = router.get(f"/v1/models/{name}")
         assert answer.status_code == 404
         assert error_of(answer)["type"] == "invalid_request_error"
