@@ -69,7 +69,7 @@ def masked(data: bytes) -> bytes:
 
 
 def masked_plain(data: bytes) -> bytes:
-    """`masked()` without base64, at a third of the cost, for the chunks of an answer."""
+    """`masked()` without base64, at a third of the cost, for the events of a stream."""
     return _replaced(data, _known.plain)
 
 
