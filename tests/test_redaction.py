@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
 
 from airouter import redaction
-from airouter.redaction import Stream, masked, masked_text, protect
+from airouter.redaction import Stream, masked, masked_plain, masked_text, protect
 from airouter.settings import Settings
 
 KEY = "xai-SECRET-1234567890"
@@ -112,3 +112,42 @@ def test_without_keys_nothing_is_held_back(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(redaction, "_known", redaction._Known())
     stream = Stream()
     assert (stream.feed(KEY.encode()), stream.flush()) == (KEY.encode(), b"")
+
+
+ODD_KEY = "xai-SEC/RET+12345\"6'78é"
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "JSON": lambda c: f"\\u{ord(c):04x}",
+    "JSON, capitals": lambda c: f"\\u{ord(c):04X}",
+    "JSON within JSON": lambda c: f"\\\\u{ord(c):04x}",
+    "percent": lambda c: "".join(f"%{byte:02X}" for byte in c.encode()),
+    "percent, small": lambda c: "".join(f"%{byte:02x}" for byte in c.encode()),
+    "HTML": lambda c: f"&#{ord(c)};",
+    "HTML, hexadecimal": lambda c: f"&#x{ord(c):X};",
+    "backslashes": lambda c: c if c.isalnum() else "\\\\\\" + c,
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_key_is_found_however_its_characters_are_escaped(
+    escape: Callable[[str], str], every: int
+) -> None:
+    protect([ODD_KEY])
+    written = "".join(c if i % every else escape(c) for i, c in enumerate(ODD_KEY))
+    if every > 1:
+        written = written.replace("é", escape("é"))
+    raw = f'{{"error": "bad key {written} (%41)"}}'.encode()
+    size = len(written.encode())
+    expected = raw.replace(written.encode(), b"*" * size)
+    assert masked(raw) == masked_plain(raw) == expected
+    for cut in range(len(raw)):
+        stream = Stream()
+        assert stream.feed(raw[:cut]) + stream.feed(raw[cut:]) + stream.flush() == expected
+
+
+def test_escapes_of_other_text_are_left_alone() -> None:
+    protect([ODD_KEY])
+    text = rb'{"a": "\u0078\u0061 %78%61 &#120; \\\\u0078", "b": "xai-SEC%2FRET"}'
+    assert masked(text) is text
+    stream = Stream()
+    assert b"".join(stream.feed(text[i : i + 1]) for i in range(len(text))) + stream.flush() == text

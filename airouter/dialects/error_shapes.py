@@ -40,5 +40,5 @@ def _kinds(payload: dict[str, Any]) -> list[Any]:
 def _failed(kind: Any) -> bool:
     """Whether a type, a status or a code names a failure."""
     if isinstance(kind, str):
-        return "error" in kind.lower() or (kind.isdigit() and int(kind[:4]) >= 400)
+        return "error" in kind.lower() or (kind.isdecimal() and int(kind[:4]) >= 400)
     return kind is False or (isinstance(kind, int) and kind >= 400)

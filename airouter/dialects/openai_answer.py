@@ -237,10 +237,13 @@ class Answer:
         reader = SseReader(keep_usage=True, choices=self._choices, rewrite=add)
         try:
             reader.feed(without_bom(bytes(self._raw)).lstrip())
+            reader.flush()
         except ValueError as error:
             self.broken = str(error)
             return
-        reader.flush()
+        except RecursionError:
+            self.broken = "an event that is nested too deeply"
+            return
         state = reader.state
         if state.error is not None and not state.complete:
             payload: dict[str, Any] = {"error": state.error}
@@ -292,7 +295,7 @@ def _status_in(error: dict[str, Any]) -> int:
     """The HTTP status that an error inside a 200 names, else 502."""
     for name in ("code", "status", "status_code"):
         code = error.get(name)
-        if isinstance(code, str) and code.isdigit():
+        if isinstance(code, str) and len(code) == 3 and code.isdecimal():
             code = int(code)
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code

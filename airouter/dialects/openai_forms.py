@@ -88,7 +88,7 @@ class Assembler:
         for key, value in choice.items():
             if key in ("finish_reason", "stop_reason"):
                 whole[key] = value or whole.get(key)
-            elif key not in ("delta", "index"):
+            elif key not in ("delta", "index") and (key != "message" or isinstance(value, dict)):
                 whole[key] = _joined(whole.get(key), value, key)
 
     def payload(self) -> dict[str, Any]:
@@ -102,8 +102,31 @@ class Assembler:
             for call in calls if isinstance(calls, list) else []:
                 if isinstance(call, dict):
                     call.pop("index", None)
-        whole = {**self._shared, "object": kind, "choices": choices}
+        whole: dict[str, Any] = _settled({**self._shared, "object": kind, "choices": choices})
         return whole if self._usage is None else {**whole, "usage": self._usage}
+
+
+class _Text:
+    """A text that comes in thousands of pieces: joined once, at the end."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self._pieces = pieces
+
+    def add(self, piece: str) -> "_Text":
+        self._pieces.append(piece)
+        return self
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
+def _settled(value: Any) -> Any:
+    """The same with every text joined."""
+    if isinstance(value, _Text):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _settled(item) for key, item in value.items()}
+    return [_settled(item) for item in value] if isinstance(value, list) else value
 
 
 def _joined(before: Any, value: Any, name: str) -> Any:
@@ -111,8 +134,10 @@ def _joined(before: Any, value: Any, name: str) -> Any:
     field; what names or describes the rest comes once, or is repeated."""
     if value is None or before is None:
         return before if value is None else value
-    if isinstance(before, str) and isinstance(value, str):
-        return (value or before) if name in _NAMES else before + value
+    if isinstance(value, str) and isinstance(before, str | _Text):
+        if name in _NAMES:
+            return value or before
+        return _Text([before, value]) if isinstance(before, str) else before.add(value)
     if isinstance(before, dict) and isinstance(value, dict):
         return {**before, **{key: _joined(before.get(key), value[key], key) for key in value}}
     if isinstance(before, list) and isinstance(value, list):
@@ -122,7 +147,7 @@ def _joined(before: Any, value: Any, name: str) -> Any:
 
 def _joined_lists(before: list[Any], value: list[Any]) -> list[Any]:
     """Entries that continue an earlier one are joined with it; others are appended."""
-    joined = list(before)
+    joined = before  # it is the assembler's own
     for entry in value:
         at = _continues(joined, entry) if isinstance(entry, dict) else None
         if at is None:
@@ -144,4 +169,6 @@ def _continues(entries: list[Any], piece: dict[str, Any]) -> int | None:
             return next(found, None)
     last = entries[-1] if entries else None
     called = isinstance(last, dict) and "function" in last and "function" in piece
-    return len(entries) - 1 if called and not (piece["function"] or {}).get("name") else None
+    function = piece.get("function")
+    named = isinstance(function, dict) and function.get("name")
+    return len(entries) - 1 if called and not named else None

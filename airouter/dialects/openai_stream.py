@@ -18,11 +18,10 @@ from airouter.redaction import masked_json
 
 _MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000
-_BOUNDARIES = (
-    b"\n\n",
-    b"\n\r\n",
-    b"\r\r",
-)  # an empty line, by whatever line ends the server writes
+# An empty line, by whatever line ends the server writes.
+_BOUNDARY = re.compile(rb"\n\r?\n|\r\r")
+_LONGEST = 3  # bytes of a boundary
+_HEAD = 1000  # bytes of an event that tell whether it is a comment
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
 _CHUNK = re.compile(rb'\{\s*"')
 _NAMED_ERROR = re.compile(rb"^event:[ ]*error[ ]*$", re.MULTILINE)
@@ -104,7 +103,7 @@ class SseReader:
         self._keep_usage = keep_usage
         self._keep_text = keep_text
         self._stop_at_gap = stop_at_gap
-        self._tail = b""
+        self._tail = bytearray()  # the event that is not whole yet, or all that is held back
 
     def feed(self, data: bytes) -> bytes:
         """Bytes in, whole events out (b"" while none is whole).
@@ -112,12 +111,18 @@ class SseReader:
         Raises:
             ValueError: an event longer than 16 MB.
         """
-        if self._tail:
-            data = self._tail + data
+        tail = self._tail
+        if tail:
+            # A long event is not looked through again for each of its pieces.
+            goes_on = data and _BOUNDARY.search(tail[1 - _LONGEST :] + data) is None
+            tail += data
+            if self.held or goes_on:
+                return self._bounded(b"")
+            data = bytes(tail)
         # The usual case, and the one to be fast in: events none of which is to be dropped.
         kept: list[bytes] | None = None
-        start = 0
-        while not self.held and (stop := _next_boundary(data, start)) > 0:
+        start, plain = 0, b"\r" not in data  # JSON escapes it, so nearly always
+        while not self.held and (stop := _next_boundary(data, start, plain)) > 0:
             event = data[start:stop]
             passed = self._look(event)
             if kept is None and passed is not event:
@@ -125,12 +130,15 @@ class SseReader:
             if kept is not None:
                 kept.append(passed)
             start = stop
-        self._tail = data[start:]
+        tail[:] = data[start:]
+        if kept is not None:
+            return self._bounded(b"".join(kept))
+        return self._bounded(data[:start] if tail else data)
+
+    def _bounded(self, passed: bytes) -> bytes:
         if len(self._tail) > _MAX_EVENT:
             raise ValueError("an event of more than 16 MB")
-        if kept is not None:
-            return b"".join(kept)
-        return data[:start] if self._tail else data
+        return passed
 
     @property
     def held(self) -> bool:
@@ -140,7 +148,7 @@ class SseReader:
     @property
     def mid_event(self) -> bool:
         """Whether a part of an event other than a comment has come."""
-        return bool(self._tail) and not self._tail.lstrip().startswith(b":")
+        return bool(self._tail) and not self._tail[:_HEAD].lstrip().startswith(b":")
 
     def pass_gap(self) -> bytes:
         """Go on behind a gap: the whole events that were held back."""
@@ -151,7 +159,8 @@ class SseReader:
         """The last event of a stream that ended without a last blank line, if it is readable."""
         if self.held:
             return b""
-        rest, self._tail = self._tail, b""
+        rest = bytes(self._tail)
+        self._tail.clear()
         if not rest.strip():
             return b""
         event = rest.rstrip(b"\r\n") + b"\n\n"
@@ -167,7 +176,7 @@ class SseReader:
             state.done = True
             return b""
         try:
-            chunk = loads(payload, EVENT_ELEMENTS)
+            chunk = loads(payload, EVENT_ELEMENTS) if payload else None
         except ValueError:
             chunk = None
         error = _error_in(chunk, payload, event)
@@ -293,13 +302,17 @@ def _lines(event: bytes) -> bytes:
     return event.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _next_boundary(data: bytes, start: int) -> int:
-    """Index just behind the first event boundary at or after `start`, -1 if there is none."""
-    if b"\r" not in data:  # JSON escapes it, so nearly always
+def _next_boundary(data: bytes, start: int, plain: bool) -> int:
+    """Index just behind the first event boundary at or after `start`, -1 if there is none.
+
+    Args:
+        plain: there is no carriage return in the data.
+    """
+    if plain:
         end = data.find(b"\n\n", start)
         return end + 2 if end >= 0 else -1
-    found = ((data.find(mark, start), len(mark)) for mark in _BOUNDARIES)
-    return min((at + length for at, length in found if at >= 0), default=-1)
+    found = _BOUNDARY.search(data, start)
+    return found.end() if found else -1
 
 
 def error_event(body: dict[str, Any]) -> bytes:

@@ -16,9 +16,15 @@ _MOST = 2000  # characters of a reason
 _DEEP = 6  # levels of an error within an error
 _TEXT = ("message", "msg", "detail", "error", "errors", "reason", "text", "title", "description")
 _SAID = ("object", "detail", "error", "errors")  # told by the message
-_MARKUP = re.compile(
-    r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE
+# Beginning and end of the parts of a page that are not its text.
+_HIDDEN = tuple(
+    (re.compile(opening + r".*?" + closing, re.DOTALL | re.I), re.compile(closing, re.I))
+    for opening, closing in (
+        ("<!--", "-->"),
+        *((rf"<{name}\b", rf"</{name}\s*>") for name in ("script", "style", "head")),
+    )
 )
+_TAG = re.compile(r"<[^<>]*>")
 # How backends say that prompt and answer do not fit their window: OpenAI, vLLM, SGLang, llama.cpp,
 # Ollama, LM Studio, TGI, xAI, Anthropic, Gemini, Mistral, Groq, TabbyAPI.
 _CONTEXT = re.compile(
@@ -124,5 +130,13 @@ def _plain(body: bytes, inner: Any) -> str:
         return ""
     text = body[: 20 * _MOST].decode("utf-8", "replace")
     if "<" in text:
-        text = _MARKUP.sub(" ", text)
+        text = _without_markup(text)
     return " ".join(text.replace("\0", "").split())
+
+
+def _without_markup(page: str) -> str:
+    for part, closing in _HIDDEN:
+        # Behind the last end none is looked for: thousands of beginnings would each search the rest.
+        last = max((found.end() for found in closing.finditer(page)), default=0)
+        page = part.sub(" ", page[:last]) + page[last:]
+    return _TAG.sub(" ", page)

@@ -16,7 +16,8 @@ _SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
 # The semicolon is what NFKC makes of the Greek question mark.
 _QUESTION = re.compile(r"[?？؟;՞]")
 _QUOTED = re.compile(r"[\"“”«»„「」『』]")
-_ROLES = re.compile(r"(?im)^\s*[*#<\[]{0,3}\s*(user|assistant|human|ai|bot)\b.{0,4}:")
+# Blank lines belong to no line's beginning: with them, many in a row would take their number's cube.
+_ROLES = re.compile(r"(?im)^[^\S\n]*(?:[*#<\[]{1,3}\s*)?(user|assistant|human|ai|bot)\b.{0,4}:")
 # (first, last) code point of blocks that tell scripts apart; what is in none of them is the last share.
 _SCRIPTS = (
     (0x41, 0x24F), (0x370, 0x3FF), (0x400, 0x52F), (0x590, 0x5FF), (0x600, 0x77F), (0x900, 0x97F), (0x980, 0x9FF),

@@ -86,6 +86,9 @@ _AGENTS = re.compile(
     r"|coding agent running in"
 )
 _AGENTS_LOOKED_AT = 1500  # characters of a system text
+_LONGEST = (
+    4_000_000  # characters of a text whose blocks are looked for: no model's window holds more
+)
 _AGENTS_CHARS = 4000  # a system text this long instructs an agent
 
 
@@ -128,7 +131,7 @@ def _human_of(text: str, result: bool) -> tuple[str, bool, bool]:
     Args:
         result: the message's part before this one was a tool's result, which this one goes on with.
     """
-    own = _without_blocks(text) if "<" in text else text
+    own = _without_blocks(text) if len(text) <= _LONGEST and "<" in text else text
     begins = own.lstrip()
     if result or _RESULT.match(begins):
         return _spoken(own), True, True

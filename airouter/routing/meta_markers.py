@@ -27,6 +27,7 @@ _RETRIEVAL_IN = 400  # characters at the beginning that tell a retrieval templat
 _AFTER_TRANSCRIPT = 60
 _BESIDE = 400  # characters of instruction beside a transcript
 _HEADING = "### task:"
+_OUTPUT = "#### output:"
 _UNMARKED = "compaction"  # the task whose template does not mark where its chat ends
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
 _TURN = re.compile(
@@ -151,7 +152,9 @@ class MetaMarkers:
         """
         _, closed, rest = ask.rpartition(_CLOSE)
         rest = rest.strip()
-        return bool(closed and rest and _OPEN in ask) and not rest.startswith(self.closings)
+        # A text to be completed may itself hold the closing tag; the template's end follows it.
+        ours = rest.startswith(self.closings) or rest.endswith(_OUTPUT)
+        return bool(closed and rest and _OPEN in ask) and not ours
 
 
 def load_markers(path: Path = PATH) -> MetaMarkers:

@@ -19,7 +19,7 @@ import httptools
 from airouter.clock import Clock
 from airouter.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
 from airouter.types import HttpRequest, Limits
-from airouter.upstream.inflate import Decode, decoder_for
+from airouter.upstream.inflate import Decode, TooDense, decoder_for
 from airouter.upstream.pool import Addresses, Lookup, Origin, open_socket
 
 _RECV = 65_536
@@ -437,11 +437,11 @@ class Call:
         if self._decode is not None:
             try:
                 data = self._decode(data)
-            except zlib.error:
+            except zlib.error as error:
+                dense = isinstance(error, TooDense)
+                what = "unpacks to far more than it weighs" if dense else "is damaged"
                 self._fail(
-                    UpstreamBroken(
-                        f"The backend {self.name!r} sent a compressed body that is damaged."
-                    )
+                    UpstreamBroken(f"The backend {self.name!r} sent a compressed body that {what}.")
                 )
                 return
         if self.first_body_at is None:

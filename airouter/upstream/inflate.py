@@ -12,8 +12,26 @@ Decode = Callable[[bytes], bytes]
 _ZIPPED = ("gzip", "x-gzip", "deflate")
 _NONE = ("", "identity", "none", "utf-8", "utf8", "8bit", "binary", "chunked")
 _MOST = 2  # one upon another
+_DENSEST = 200  # times its size that a body may unpack to: text has 3 to 50, a bomb 1,000
+_FREE = 4_000_000  # bytes that any body may unpack to
 _GZIP = b"\x1f\x8b"
 _TEXT = b'{["deir: \t\r\n<\xef'  # how JSON, an event stream or a page begins; no zlib head does
+
+
+class TooDense(zlib.error):
+    """A small body that would become a huge one."""
+
+
+class _Allowance:
+    """The bytes that may still come out of a body, whatever is packed in it how often."""
+
+    def __init__(self) -> None:
+        self.left = _FREE
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise TooDense("it unpacks to more than it may")
 
 
 def decoder_for(encoding: str) -> Decode | None:
@@ -24,15 +42,17 @@ def decoder_for(encoding: str) -> Decode | None:
 
     Returns:
         None for an encoding that is not understood. The function raises zlib.error for bytes
-        that are not what the encoding says.
+        that are not what the encoding says, and TooDense for those of a bomb.
     """
     names = [name.strip() for name in encoding.lower().split(",")]
     zipped = [name for name in names if name not in _NONE]
     if len(zipped) > _MOST or not set(zipped) <= set(_ZIPPED):
         return None
-    layers = [_Inflater(name == "deflate") for name in reversed(zipped)]
+    allowance = _Allowance()
+    layers = [_Inflater(name == "deflate", allowance) for name in reversed(zipped)]
 
     def decode(data: bytes) -> bytes:
+        allowance.left += _DENSEST * len(data)
         for layer in layers:
             data = layer(data)
         return data
@@ -41,7 +61,8 @@ def decoder_for(encoding: str) -> Decode | None:
 
 
 class _Inflater:
-    def __init__(self, deflate: bool) -> None:
+    def __init__(self, deflate: bool, allowance: _Allowance) -> None:
+        self._allowance = allowance
         self._deflate = deflate
         self._head = b""  # until it is long enough to tell what comes
         self._known = self._plain = False
@@ -59,7 +80,8 @@ class _Inflater:
             return data
         unpacked = []
         while data:
-            unpacked.append(self._unpack.decompress(data))
+            unpacked.append(self._unpack.decompress(data, self._allowance.left + 1))
+            self._allowance.spend(len(unpacked[-1]))
             data = self._unpack.unused_data
             if self._unpack.eof:
                 if self._deflate or not data.startswith(_GZIP):
@@ -79,7 +101,7 @@ class _Inflater:
 
 def _unpacks(unpack: "zlib._Decompress", data: bytes) -> bool:
     try:
-        unpack.decompress(data)
+        unpack.decompress(data, _FREE)
     except zlib.error:
         return False
     return True

@@ -54,8 +54,9 @@ class Edge:
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal mask
-            mask = masked_plain if status.startswith("2") else masked
             values = "\n".join([value for _, value in headers])
+            stream = status.startswith("2") and "text/event-stream" in values
+            mask = masked_plain if stream else masked
             if masked_text(values) is not values:
                 headers = [(name, masked_text(value)) for name, value in headers]
             return start_response(status, headers, *error)

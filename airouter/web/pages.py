@@ -35,9 +35,11 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if host and not _is_ours(host, server.host, server.allowed_hosts):
         # Programs may use any name without a dot, which no public web page has, and any name at all
-        # if the router is reachable from other machines. Browsers may not (DNS rebinding).
-        browser = origin is not None or site is not None
-        named = _is_dotless(host) or not (listens_on_loopback(server) or server.allowed_hosts)
+        # if the router is reachable from other machines. Browsers may not (DNS rebinding). With a
+        # plain GET to a plain http address they send neither of the two headers.
+        dotless = _is_dotless(host)
+        browser = origin is not None or site is not None or (not dotless and _is_browser(environ))
+        named = dotless or not (listens_on_loopback(server) or server.allowed_hosts)
         if browser or not named:
             raise Unauthorized(
                 f"The host name {_shown(host)} is not allowed; add it to server.allowed_hosts "
@@ -59,6 +61,11 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
         status=403,
         code="forbidden_origin",
     )
+
+
+def _is_browser(environ: Mapping[str, Any]) -> bool:
+    """Whether `User-Agent` names a browser."""
+    return str(environ.get("HTTP_USER_AGENT", "")).startswith("Mozilla/")
 
 
 def addressed_here(environ: Mapping[str, Any], server: Server) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -384,3 +385,32 @@ def test_what_only_keeps_a_connection_alive_is_no_progress(beat: bytes) -> None:
     assert answer.feed(events({"content": "a"}, finish=None, done=False)) is True
     assert answer.feed(beat) is False
     assert answer.feed(events({"content": "b"}, finish=None, done=False)) is True
+
+
+def test_a_stream_of_many_pieces_for_a_whole_answer_costs_what_it_weighs() -> None:
+    body, started = events(*[{"content": "x" * 40}] * 60_000), time.monotonic()
+    answer, problem, _ = read(body, stream=False)
+    assert problem is None
+    assert json.loads(answer.raw)["choices"][0]["message"]["content"] == "x" * 2_400_000
+    assert time.monotonic() - started < 15  # the text was copied for each piece
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": [{"index": 0, "message": "text", "delta": {"content": "a"}}]},
+        {"choices": [{"index": 0, "delta": {"a": 1}}], "n": 1},
+    ],
+)
+def test_odd_pieces_for_a_whole_answer_break_nothing(event: dict[str, Any]) -> None:
+    odd = b"data: " + orjson.dumps(event) + b"\n\n"
+    answer, problem, _ = read(odd * 2 + events({"content": "b"}), stream=False)
+    assert problem is None
+    assert json.loads(answer.raw)["choices"][0]["message"]["content"].endswith("b")
+
+
+def test_deeply_nested_pieces_for_a_whole_answer_are_refused() -> None:
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+    odd = b'data: {"choices":[{"index":0,"delta":{"x":' + deep + b"}}]}\n\n"
+    _, problem, _ = read(odd * 2 + events({"content": "b"}), stream=False)
+    assert isinstance(problem, UpstreamBroken)

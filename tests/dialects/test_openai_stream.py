@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -225,6 +226,37 @@ def test_an_event_without_end_is_refused() -> None:
     assert reader.feed(b"x" * 10_000_000) == b""
     with pytest.raises(ValueError, match="16 MB"):
         reader.feed(b"x" * 10_000_000)
+
+
+@pytest.mark.parametrize("boundary", [b"\n\n", b"\n\r\n", b"\r\r"])
+def test_a_boundary_is_found_wherever_the_bytes_are_split(boundary: bytes) -> None:
+    whole = delta("a" * 40) + boundary + delta("b") + boundary
+    for first in range(1, len(whole)):
+        for second in range(first, min(first + 3, len(whole))):
+            reader = SseReader(keep_usage=False)
+            pieces = (whole[:first], whole[first:second], whole[second:])
+            assert b"".join(map(reader.feed, pieces)) == whole
+            assert reader.state.events == 2
+
+
+@pytest.mark.parametrize(
+    "many", [b": hi\n\n", b"data:\n\n", b": hi\r\n\r\n", b": hi\r\r", b"data: 1\n\n"]
+)
+def test_many_small_events_cost_what_they_weigh(many: bytes) -> None:
+    reader, started = SseReader(keep_usage=False), time.monotonic()
+    reader.feed(many * 100_000)
+    assert time.monotonic() - started < 15  # each was looked for in all the rest
+    assert not reader.mid_event
+
+
+def test_an_event_in_small_pieces_costs_what_it_weighs() -> None:
+    reader, started = SseReader(keep_usage=False), time.monotonic()
+    reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"')
+    for _ in range(15_000):
+        assert reader.feed(b"x" * 1000) == b""
+    assert reader.feed(b'"}}]}\n\n').endswith(b"\n\n")
+    assert reader.state.started
+    assert time.monotonic() - started < 10  # it was joined and searched anew for each piece
 
 
 def test_the_last_event_may_lack_its_blank_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -143,3 +144,23 @@ def test_the_routers_key_is_masked_wherever_it_is_quoted() -> None:
         "x" * 1995 + " sk-very-secret-123",
     ):
         assert "sk-v" not in json.dumps(shaped(body))
+
+
+def _page(body: str) -> str:
+    error = UpstreamStatus("No reason.", upstream_status=502, body=body.encode(), headers={})
+    return str(openai_shaped(error)["error"]["message"])  # type: ignore[index]
+
+
+def test_a_page_says_what_is_visible_of_it() -> None:
+    assert _page("<head><title>x</title></head><h1>502<!-- a > b --> Bad</h1>") == "502 Bad"
+    assert _page("unexpected <script in line 1: expected <head> first") == (
+        "unexpected <script in line 1: expected first"
+    )
+
+
+@pytest.mark.parametrize("part", ["<!--", "<script>", "<head><style>", "</head", "<", "<style></"])
+def test_a_page_of_beginnings_without_ends_costs_little(part: str) -> None:
+    started = time.monotonic()
+    for _ in range(5):
+        _page(part * 20_000)
+    assert time.monotonic() - started < 5  # it took as many seconds for one

@@ -117,3 +117,12 @@ def test_a_hostile_text_takes_no_longer_than_a_harmless_one(text: str) -> None:
     started = time.monotonic()
     human_text(user(text))
     assert time.monotonic() - started < 5
+
+
+def test_a_text_that_no_window_holds_is_not_looked_through() -> None:
+    """Its blocks would cost seconds in which nothing else is served."""
+    block = "<system-reminder>\nx\n</system-reminder>\n"
+    fits = block * 1000 + "Why?"
+    assert human_text({"role": "user", "content": fits}) == ("Why?", True)
+    huge = block * 120_000 + "Why?"
+    assert human_text({"role": "user", "content": huge}) == (huge, False)

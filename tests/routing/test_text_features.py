@@ -134,3 +134,24 @@ def test_fast_enough() -> None:
         encode(ask, SPEC)
         times.append(time.perf_counter() - started)
     assert sorted(times)[25] < 0.005, "about 0.3 ms on an idle machine"
+
+
+@pytest.mark.parametrize("blank", ["\n", "\n ", "\n*", "###\n", "\r\n", "\n<\n\n"])
+def test_blank_lines_cost_little(blank: str) -> None:
+    started = time.monotonic()
+    for _ in range(20):
+        dense_of(features(f"Note: see below.{blank * 1200}user: hello"))
+    assert time.monotonic() - started < 5  # 1,200 blank lines took a minute
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("user: a\n\n\nASSISTANT: b", 2),
+        ("** \n\n ai: c", 1),
+        ("\n\n# Human 1: d", 1),
+        ("a user: e", 0),
+    ],
+)
+def test_names_of_speakers_are_counted_by_line(text: str, marks: int) -> None:
+    assert dense_of(features(text))[NAMES.index("role_marks")] == pytest.approx(marks / 6)

@@ -234,6 +234,18 @@ def test_an_open_router_is_not_rebound(host: str) -> None:
     assert refused({**OPEN, "allowed_hosts": ["evil.example"]}, **rebound) is None
 
 
+def test_a_browsers_plain_get_under_a_public_name_is_refused() -> None:
+    """It carries neither `Origin` nor `Sec-Fetch-Site`, only the browser's name."""
+    browser = {"HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"}
+    program = {"HTTP_USER_AGENT": "curl/8.5.0"}
+    assert refused(OPEN, HTTP_HOST="evil.example:8002", **browser) == "forbidden_host"
+    assert refused(OPEN, HTTP_HOST="evil.example:8002", **program) is None
+    for host in ("192.168.1.5:8002", "nas:8002", "nas.local:8002"):
+        assert refused(OPEN, HTTP_HOST=host, **browser) is None
+    listed = {**OPEN, "allowed_hosts": ["llm.example.com"]}
+    assert refused(listed, HTTP_HOST="llm.example.com", **browser) is None
+
+
 @pytest.mark.parametrize(
     ("origin", "site", "served"),
     [
