@@ -18,7 +18,7 @@ reload: ## reload the configuration of the running router
 test: ## run the tests in parallel (ARGS="-k name" is passed to pytest)
 	@sh scripts/test.sh $(ARGS)
 
-test-quick: ## run the quick tests, which start no process (under a minute)
+test-quick: ## run the quick tests, which start no process
 	@sh scripts/test-quick.sh $(ARGS)
 
 test-tools: ## test ./Benchmark and the load test end to end (minutes)

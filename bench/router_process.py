@@ -86,7 +86,7 @@ class RouterProcess(Startable):
                 self.stop()
                 if (
                     last or "ddress already in use" not in self.printed()
-                ):  # somebody else took the port meanwhile
+                ):  # another process took the port meanwhile
                     raise
         raise AssertionError
 

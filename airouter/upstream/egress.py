@@ -1,6 +1,6 @@
 """Checks on what is sent to backends, in the order in which they are made.
 
-Every call passes them, whoever makes it. A check gets the backend's name and settings (`local` is
+All calls pass them, probes and side calls included. A check gets the backend's name and settings (`local` is
 False for a third party) and the request as it would be sent; it returns the request, changed or
 not, or raises `EgressRefused`, and then the next backend of the chain is asked.
 """

@@ -228,7 +228,7 @@ def test_a_refusal_is_the_clients_to_read(
     error, theirs = error_of(response), alone.json()["error"]
     assert error["message"] == theirs["message"]
     assert error["param"] == theirs["param"]
-    assert error["code"] != "400"  # a number in a text tells nobody anything
+    assert error["code"] != "400"  # a number as text has lost its type
 
 
 def test_after_refusals_it_is_in_good_health(router: RouterProcess) -> None:

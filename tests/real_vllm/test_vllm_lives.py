@@ -91,7 +91,7 @@ def all_answered(held: list[Future[Any]]) -> None:
 def test_clients_of_a_vllm_that_still_loads_are_held(
     early_router: RouterProcess, spare: Engine
 ) -> None:
-    """It refuses connections until its model is loaded: nobody gets a 502 for that."""
+    """It refuses connections until its model is loaded: clients wait instead of getting a 502."""
     with clients(early_router, chat(), chat(stream=True)) as held:
         time.sleep(2)  # before it is even started
         assert not any(future.done() for future in held)
