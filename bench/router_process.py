@@ -177,6 +177,8 @@ class RouterProcess(Startable):
         return total
 
     def log(self) -> list[str]:
-        """The lines of app.log so far."""
+        """The lines of app.log so far, without one that is still being written."""
         path = self.log_dir / "app.log"
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        if not path.exists():
+            return []
+        return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]

@@ -102,7 +102,9 @@ def test_a_line_cannot_be_forged(router: RouterProcess, sim: Simulator) -> None:
             >= router.metric("airouter_requests_total")
         )
     )
-    assert all(re.match(PREFIX.replace("WARNING", "WARNING|ERROR"), line) for line in router.log())
+    # Other tests that share this router may have made gunicorn write a line of its own.
+    any_line = PREFIX.replace("WARNING", "WARNING|ERROR").replace("ai_router", r"[\w.]+")
+    assert [line for line in router.log() if not re.match(any_line, line)] == []
     assert not any(
         line.partition(" - ai_router - ")[2].startswith("INFO - REQUEST session=forged00")
         for line in router.log()
