@@ -5,30 +5,30 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
-from airouter import redaction
-from airouter.canaries import prove
-from airouter.clock import Clock
-from airouter.control import Control
-from airouter.exchange.exchange import Exchange
-from airouter.execution.executor import Executor
-from airouter.load_settings import load_settings
-from airouter.prompts import load_prompts
-from airouter.routing.assemble import build_tiers, prompt_names
-from airouter.routing.cascade import Cascade
-from airouter.routing.memory import ConversationMemory
-from airouter.runtime import Runtime, State
-from airouter.settings import Server, Settings
+from airouter.api import admin, auth, inference, models, passthrough, render_errors, status
+from airouter.api.fast_path import Express
+from airouter.api.middleware import Edge
+from airouter.classify.assemble import build_tiers, prompt_names
+from airouter.classify.cascade import Cascade
+from airouter.domain import redaction
+from airouter.domain.clock import Clock
+from airouter.domain.types import Decision, Features
+from airouter.flow.exchange import Exchange
+from airouter.proxy.pipeline import Executor
+from airouter.proxy.tool_memory import ConversationMemory
+from airouter.runtime.canaries import prove
+from airouter.runtime.control import Control
+from airouter.runtime.state import Runtime, State
+from airouter.settings.load import load_settings
+from airouter.settings.prompts import load_prompts
+from airouter.settings.schema import Server, Settings
 from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import AppLog, Log, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.stats import Stats
-from airouter.types import Decision, Features
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
-from airouter.web import admin, auth, inference, models, passthrough, render_errors, status
-from airouter.web.edge import Edge
-from airouter.web.express import Express
 from providers import KINDS
 from session_logger import SessionLogger
 

@@ -8,12 +8,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from airouter import control, run_folder
+from airouter.api.refused_by_parser import FIELD_SIZE
 from airouter.cli.summary import shown_url
-from airouter.descriptors import affordable_threads, raise_limit
-from airouter.errors import ConfigError
-from airouter.load_settings import check_address, load_settings
-from airouter.web.refused_by_parser import FIELD_SIZE
+from airouter.domain.errors import ConfigError
+from airouter.runtime import control, run_folder
+from airouter.server.descriptors import affordable_threads, raise_limit
+from airouter.settings.load import check_address, load_settings
 
 # Until gunicorn takes its signals itself: a Ctrl-C ends the start without a traceback.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -48,7 +48,7 @@ wsgi_app = "app:create_app()"
 bind = (
     f"[{_server.host}]:{_server.port}" if ":" in _server.host else f"{_server.host}:{_server.port}"
 )
-worker_class = "airouter.web.worker.Worker"
+worker_class = "airouter.server.worker.Worker"
 workers = _server.workers
 threads = affordable_threads(_server.threads, _descriptors)
 if threads < _server.threads:

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from airouter.errors import ConfigError
-from airouter.ports import Provider
-from airouter.types import HttpRequest
+from airouter.domain.errors import ConfigError
+from airouter.domain.ports import Provider
+from airouter.domain.types import HttpRequest
 
 
 class OpenAICompatible:

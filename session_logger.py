@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
-from airouter.clock import Clock, ms
-from airouter.redaction import masked
+from airouter.domain.clock import Clock, ms
+from airouter.domain.redaction import masked
+from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.background import Background
 from airouter.telemetry.logs import Log
 from airouter.telemetry.session_document import document
-from airouter.types import ExchangeRecord
 
 STAMP = "%Y-%m-%d_%H-%M-%S"
 CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000

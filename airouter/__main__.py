@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from airouter import __version__, evaluate
+from airouter import __version__
 from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
 from airouter.cli.run import run
-from airouter.errors import ConfigError
-from airouter.load_settings import ROOT, load_settings
+from airouter.domain.errors import ConfigError
+from airouter.evaluation import evaluate
+from airouter.settings.load import ROOT, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from airouter.clock import Clock
+from airouter.classify.learned.text_model import FILE, Model
+from airouter.domain.clock import Clock
 from airouter.evaluation.measures import curve
-from airouter.routing.text_model import FILE, Model
 from learn.data import CLASSES, Prompt, origins_of
 from learn.fit import Recipe
 from learn.measure import Bools, Floats, Truth, figures, right

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from airouter.routing.text_features import Spec, encode
-from airouter.routing.text_model import softmax
+from airouter.classify.learned.text_features import Spec, encode
+from airouter.classify.learned.text_model import softmax
 from learn.data import read_prompts
 from learn.fit import Recipe, inputs, matrix_of, multinomial
 from learn.measure import Floats, Truth, right

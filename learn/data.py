@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airouter.errors import RouterError
-from airouter.request import parse_request
-from airouter.routing.features import features_of
-from airouter.types import Features
+from airouter.classify.features import features_of
+from airouter.dialects.openai_request import parse_request
+from airouter.domain.errors import RouterError
+from airouter.domain.types import Features
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ROOT / "data" / "prompts"

@@ -10,8 +10,8 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from airouter.routing.text_features import Encoded, Spec
-from airouter.routing.text_model import DENSE_LIMIT, Model, rows_of, softmax
+from airouter.classify.learned.text_features import Encoded, Spec
+from airouter.classify.learned.text_model import DENSE_LIMIT, Model, rows_of, softmax
 from learn.network import Training, train_network
 
 F32 = NDArray[np.float32]

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from airouter.errors import ConfigError
-from airouter.routing.text_model import load_model
+from airouter.classify.learned.text_model import load_model
+from airouter.domain.errors import ConfigError
 
 HARMFUL_BUDGET = 0.02  # upper 95 % bound, share of what is covered
 CLOUD_BUDGET = 0.03

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airouter.routing.text_model import softmax
+from airouter.classify.learned.text_model import softmax
 
 F32 = NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """The recipe that is trained, and the ones it was chosen over (leave-one-origin-out; `python -m learn.compare` repeats it)."""
 
-from airouter.routing.text_features import Spec
+from airouter.classify.learned.text_features import Spec
 from learn.fit import Recipe
 from learn.network import Training
 

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airouter.routing.dense_features import leans
-from airouter.routing.text_features import encode
-from airouter.routing.text_model import calibration_rows, save_model, softmax, unseen
+from airouter.classify.learned.dense_features import leans
+from airouter.classify.learned.text_features import encode
+from airouter.classify.learned.text_model import calibration_rows, save_model, softmax, unseen
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
 from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of

@@ -14,8 +14,8 @@ sys.path.insert(0, str(ROOT))
 
 from pydantic_core import PydanticUndefined  # noqa: E402
 
-from airouter.load_settings import ENVIRONMENT, SECRETS  # noqa: E402
-from airouter.settings import Settings, describe  # noqa: E402
+from airouter.settings.load import ENVIRONMENT, SECRETS  # noqa: E402
+from airouter.settings.schema import Settings, describe  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from airouter.clock import Clock
-from airouter.types import ExchangeRecord, Step, Verdict
+from airouter.domain.clock import Clock
+from airouter.domain.types import ExchangeRecord, Step, Verdict
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import requests
 from harness import content, eventually, is_whole
 
-from airouter.clock import Clock
+from airouter.domain.clock import Clock
 from bench.router_process import RouterProcess, merged
 
 T = TypeVar("T")

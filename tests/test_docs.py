@@ -16,9 +16,11 @@ from flask import Flask
 from records import record
 
 from airouter.__main__ import _parser as commands
-from airouter.load_settings import ENVIRONMENT, ROOT, SECRETS
-from airouter.routing.assemble import BUILDERS
-from airouter.settings import (
+from airouter.api.status import ENDPOINTS
+from airouter.classify.assemble import BUILDERS
+from airouter.domain.types import ROUTES, ExchangeRecord, Step, Verdict
+from airouter.settings.load import ENVIRONMENT, ROOT, SECRETS
+from airouter.settings.schema import (
     BackendSettings,
     Logging,
     ProbeSettings,
@@ -27,8 +29,6 @@ from airouter.settings import (
     describe,
 )
 from airouter.telemetry.lines import request_line, slow_line
-from airouter.types import ROUTES, ExchangeRecord, Step, Verdict
-from airouter.web.status import ENDPOINTS
 from app import create_app
 from bench.__main__ import parser as benchmarks
 from scripts.write_config_docs import changes
@@ -135,7 +135,7 @@ def test_every_environment_variable_is_explained() -> None:
         if name.startswith(("HTTP_", "REMOTE_", "REQUEST_", "PATH_", "CONTENT_"))
     }  # of WSGI
     looked_up |= set(
-        re.findall(r"VARIABLE = \"([A-Z_]+)\"", read(ROOT / "airouter" / "control.py"))
+        re.findall(r"VARIABLE = \"([A-Z_]+)\"", read(ROOT / "airouter" / "runtime" / "control.py"))
     )
     assert {"ROUTER_CONFIG", "AIROUTER_CONTROL"} <= looked_up
     assert set(ENVIRONMENT) | looked_up | {f"{name}_FILE" for name in SECRETS} <= documented
@@ -374,7 +374,7 @@ def test_every_folder_is_in_the_readme() -> None:
     assert [
         folder
         for folder in explained
-        if not (ROOT / folder).exists() and not (ROOT / "airouter" / "routing" / folder).exists()
+        if not (ROOT / folder).exists() and not (ROOT / "airouter" / "classify" / folder).exists()
     ] == []
 
 

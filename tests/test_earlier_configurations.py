@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airouter.load_settings import ENVIRONMENT, load_settings
+from airouter.settings.load import ENVIRONMENT, load_settings
 
 FOLDER = Path(__file__).parent / "earlier_configurations"
 FILES = sorted(FOLDER.glob("*/*.yaml"))

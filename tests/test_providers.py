@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from airouter.errors import ConfigError
-from airouter.settings import BackendSettings
+from airouter.domain.errors import ConfigError
+from airouter.settings.schema import BackendSettings
 from providers import KINDS
 
 

@@ -6,8 +6,8 @@ import sys
 from airouter.cli.embedded import nothing_configured, placeholders
 from airouter.cli.launch import Check
 from airouter.cli.summary import base_url, summary
-from airouter.errors import ConfigError
-from airouter.load_settings import load_settings, misspelt
+from airouter.domain.errors import ConfigError
+from airouter.settings.load import load_settings, misspelt
 
 
 def check_config(check: Check) -> int:

@@ -12,9 +12,9 @@ from types import TracebackType
 
 import yaml
 
-from airouter.cli.lifeline import end_with_parent
-from airouter.errors import ConfigError
-from airouter.load_settings import ROOT
+from airouter.cli.parent_death import end_with_parent
+from airouter.domain.errors import ConfigError
+from airouter.settings.load import ROOT
 
 _START_LIMIT = 20.0
 _STOP_LIMIT = 5.0

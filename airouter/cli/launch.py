@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from airouter.cli.ask import ask
+from airouter.cli.router_client import ask
 from airouter.cli.summary import base_url
-from airouter.errors import ConfigError
-from airouter.load_settings import load_settings
-from airouter.settings import Server, Settings
+from airouter.domain.errors import ConfigError
+from airouter.settings.load import load_settings
+from airouter.settings.schema import Server, Settings
 
 Check = Callable[[Settings], None]
 # Environment variable set by `run`, which reports unreachable backends itself.

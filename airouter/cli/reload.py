@@ -2,11 +2,11 @@
 
 import os
 
-from airouter.cli.ask import ask
 from airouter.cli.embedded import nothing_configured, placeholders
+from airouter.cli.router_client import ask
 from airouter.cli.summary import base_url
-from airouter.errors import ConfigError
-from airouter.load_settings import load_settings
+from airouter.domain.errors import ConfigError
+from airouter.settings.load import load_settings
 
 _LIMIT = 30.0
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from airouter.cli.ask import ask
 from airouter.cli.embedded import EmbeddedSimulator, environment, nothing_configured, placeholders
 from airouter.cli.launch import COMMAND, INTRODUCED, Check, try_address
-from airouter.cli.lifeline import end_with_parent
+from airouter.cli.parent_death import end_with_parent
+from airouter.cli.router_client import ask
 from airouter.cli.summary import base_url, shown_url, state, table
-from airouter.clock import Clock
-from airouter.load_settings import ROOT, load_settings
-from airouter.settings import Settings
+from airouter.domain.clock import Clock
+from airouter.settings.load import ROOT, load_settings
+from airouter.settings.schema import Settings
 from airouter.telemetry.console import HEADING
 
 _START_LIMIT = 60.0

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from airouter.settings import BackendSettings, Settings
-from airouter.types import ROUTE_OF_LABEL, ROUTES
+from airouter.domain.types import ROUTE_OF_LABEL, ROUTES
+from airouter.settings.schema import BackendSettings, Settings
 
 
 def summary(settings: Settings) -> str:

@@ -1,1 +1,1 @@
-"""What a wire format means."""
+"""What a wire format means. Pure: bytes and state in, requests and verdicts out."""

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from airouter.dialects.error_shapes import error_in
+from airouter.dialects.lenient_json import loads, without_bom
 from airouter.dialects.openai_forms import Assembler, as_events
 from airouter.dialects.openai_stream import Rewrite, SseReader, StreamState, is_reason
-from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
-from airouter.lenient_json import loads, without_bom
-from airouter.redaction import masked
-from airouter.types import Endpoint
+from airouter.domain.errors import RouterError, UpstreamBroken, UpstreamStatus
+from airouter.domain.redaction import masked
+from airouter.domain.types import Endpoint
 
 _MAX_ANSWER = 256 * 1024 * 1024
 _TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, to continue a cut answer

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from airouter.bounded_json import EVENT_ELEMENTS
+from airouter.dialects.bounded_json import EVENT_ELEMENTS
 from airouter.dialects.error_shapes import error_in
-from airouter.lenient_json import loads
-from airouter.redaction import masked_json
+from airouter.dialects.lenient_json import loads
+from airouter.domain.redaction import masked_json
 
 _MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000

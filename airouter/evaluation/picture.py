@@ -4,7 +4,7 @@ on demand."""
 from pathlib import Path
 from typing import Any
 
-from airouter.errors import ConfigError
+from airouter.domain.errors import ConfigError
 from airouter.evaluation.report import CLASSES
 
 

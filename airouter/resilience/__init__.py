@@ -1,1 +1,1 @@
-"""What keeps a backend and its callers from hurting each other."""
+"""Limiter, queue, circuit breaker, pause and retry budget of a backend."""

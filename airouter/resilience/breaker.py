@@ -8,7 +8,7 @@ import math
 import threading
 from typing import Literal
 
-from airouter.clock import Clock
+from airouter.domain.clock import Clock
 
 State = Literal["closed", "cooling", "open", "half_open"]
 Failure = Literal["connect", "silent", "other"]

@@ -1,6 +1,6 @@
 """How a failed call counts against the backend that was asked. Pure."""
 
-from airouter.errors import (
+from airouter.domain.errors import (
     ConnectFailed,
     RouterError,
     UpstreamError,

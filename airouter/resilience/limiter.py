@@ -6,8 +6,8 @@ import socket
 import threading
 from collections import deque
 
-from airouter.clock import Clock
-from airouter.errors import Busy
+from airouter.domain.clock import Clock
+from airouter.domain.errors import Busy
 
 PRIORITIES = ("interactive", "meta", "batch")
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from airouter.clock import Clock
+from airouter.domain.clock import Clock
 
 
 class Pause:

@@ -2,8 +2,8 @@
 
 import os
 
+from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.background import Background
-from airouter.types import ExchangeRecord
 
 WAITING = 10_000  # queued lines; if the terminal blocks, further lines are dropped
 LINGER = 0.05  # seconds to wait for more lines before writing

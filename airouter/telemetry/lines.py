@@ -4,8 +4,8 @@ and new fields are appended."""
 import re
 from collections.abc import Mapping
 
+from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.logs import Log
-from airouter.types import ExchangeRecord
 
 SLOW_MS: Mapping[str, float] = {"primary": 5_000, "meta": 5_000, "xai": 30_000, "enrich": 60_000}
 SLOW_DEFAULT_MS = 10_000.0

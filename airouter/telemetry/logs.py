@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 
 from pythonjsonlogger.json import JsonFormatter
 
-from airouter.clock import Clock
-from airouter.redaction import masked
+from airouter.domain.clock import Clock
+from airouter.domain.redaction import masked
 from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"

@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from airouter.types import ExchangeRecord
+from airouter.domain.types import ExchangeRecord
 
 STAGE_BUCKETS = (
     0.001,

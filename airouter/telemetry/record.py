@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from airouter.types import Decision, ExchangeRecord, Features, Plan, Step, Verdict
+from airouter.domain.types import Decision, ExchangeRecord, Features, Plan, Step, Verdict
 
 _QUERY_KEPT = 500
 

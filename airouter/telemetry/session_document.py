@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from airouter.types import ExchangeRecord, Step, Verdict
+from airouter.domain.types import ExchangeRecord, Step, Verdict
 
 Content = Literal["full", "off"]
 MAX_QUERY, MAX_RESPONSE = 500, 2_000  # characters

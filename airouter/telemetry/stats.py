@@ -4,7 +4,7 @@ import threading
 from collections import Counter, deque
 from typing import Any
 
-from airouter.types import ExchangeRecord
+from airouter.domain.types import ExchangeRecord
 
 _KEPT = 1000
 

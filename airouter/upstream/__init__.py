@@ -1,1 +1,1 @@
-"""Talking to backends: sockets, calls that can be cancelled, server-sent events."""
+"""Backends, and the only way to call one."""

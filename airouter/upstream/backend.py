@@ -5,17 +5,17 @@ from typing import Any, Literal
 
 import orjson
 
-from airouter import bounded_json
-from airouter.clock import Clock
-from airouter.errors import UpstreamBroken
-from airouter.ports import Provider
+from airouter.dialects import bounded_json
+from airouter.domain.clock import Clock
+from airouter.domain.errors import UpstreamBroken
+from airouter.domain.ports import Provider
+from airouter.domain.types import HttpRequest
 from airouter.resilience.breaker import Breaker
 from airouter.resilience.limiter import Limiter
 from airouter.resilience.pause import Pause
-from airouter.settings import BackendSettings
-from airouter.types import HttpRequest
+from airouter.settings.schema import BackendSettings
 from airouter.upstream.egress import CHECKS, Check
-from airouter.upstream.pool import Origin
+from airouter.upstream.transport.pool import Origin
 
 
 class Backend:

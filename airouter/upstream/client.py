@@ -1,9 +1,9 @@
 """The only place that opens a call to a backend: requests, side calls, recovery, pass-through and
 probes all go through `open_call()`, and so do the checks on what is sent."""
 
-from airouter.types import HttpRequest, Limits
+from airouter.domain.types import HttpRequest, Limits
 from airouter.upstream.backend import Backend
-from airouter.upstream.call import Call
+from airouter.upstream.transport.call import Call
 
 
 def open_call(backend: Backend, request: HttpRequest, limits: Limits | None = None) -> Call:

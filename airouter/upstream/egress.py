@@ -7,9 +7,9 @@ not, or raises `EgressRefused`, and then the next backend of the chain is asked.
 
 from collections.abc import Callable
 
-from airouter.errors import NoBackend
-from airouter.settings import BackendSettings
-from airouter.types import HttpRequest
+from airouter.domain.errors import NoBackend
+from airouter.domain.types import HttpRequest
+from airouter.settings.schema import BackendSettings
 
 Check = Callable[[str, BackendSettings, HttpRequest], HttpRequest]
 

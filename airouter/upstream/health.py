@@ -5,13 +5,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airouter.clock import Clock
-from airouter.errors import ConnectFailed, UpstreamTimeout
-from airouter.types import HttpRequest, Limits
+from airouter.domain.clock import Clock
+from airouter.domain.errors import ConnectFailed, UpstreamTimeout
+from airouter.domain.types import HttpRequest, Limits
+from airouter.flow.poller import Poller
 from airouter.upstream.backend import Backend
-from airouter.upstream.call import Call
 from airouter.upstream.client import open_call
-from airouter.upstream.poller import Poller
+from airouter.upstream.transport.call import Call
 
 _MAX_BODY = 16_000_000  # bytes of an answer to a probe; a list of models has thousands
 

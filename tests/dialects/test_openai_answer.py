@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from airouter.dialects.openai_answer import Answer
+from airouter.dialects.openai_errors import openai_shaped
 from airouter.dialects.openai_stream import SseReader
-from airouter.errors import RouterError, UpstreamBroken, UpstreamStatus
-from airouter.execution.refusal import openai_shaped
+from airouter.domain.errors import RouterError, UpstreamBroken, UpstreamStatus
 
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 

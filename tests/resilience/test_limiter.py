@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from airouter.clock import Clock
-from airouter.errors import Busy
+from airouter.domain.clock import Clock
+from airouter.domain.errors import Busy
 from airouter.resilience.limiter import PRIORITIES, Limiter, Slot, Ticket
 
 CAP, QUEUE = 3, 4

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airouter.clock import Clock
+from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
 

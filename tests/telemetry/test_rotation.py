@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airouter.clock import Clock
+from airouter.domain.clock import Clock
 from airouter.telemetry.logs import AppLog, RotatingFile
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")

@@ -7,8 +7,8 @@ import os
 import pytest
 from records import record, step
 
+from airouter.domain.types import Verdict
 from airouter.telemetry.session_document import CHUNK, document
-from airouter.types import Verdict
 
 
 def read(data):

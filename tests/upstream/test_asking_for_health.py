@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from harness import REFUSED
 
-from airouter.clock import Clock
-from airouter.settings import BackendSettings
+from airouter.domain.clock import Clock
+from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend, model_names, window_of
 from airouter.upstream.health import HealthChecker, ask_all
 from providers import KINDS

@@ -8,9 +8,9 @@ import time
 import pytest
 from wire_server import CLOCK, HALF, OK, Peer, WireServer, answering, begin, origin_of, run
 
-from airouter.errors import ConnectFailed, UpstreamBroken
-from airouter.types import HttpRequest, Limits
-from airouter.upstream.pool import Origin
+from airouter.domain.errors import ConnectFailed, UpstreamBroken
+from airouter.domain.types import HttpRequest, Limits
+from airouter.upstream.transport.pool import Origin
 
 
 @pytest.mark.parametrize(

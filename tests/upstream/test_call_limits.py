@@ -7,8 +7,8 @@ import time
 import pytest
 from wire_server import Peer, WireServer, begin, origin_of, run
 
-from airouter.errors import UpstreamTimeout
-from airouter.types import Limits
+from airouter.domain.errors import UpstreamTimeout
+from airouter.domain.types import Limits
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from wire_server import (
     run,
 )
 
-from airouter.errors import UpstreamBroken
-from airouter.settings import BackendSettings
+from airouter.domain.errors import UpstreamBroken
+from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
 from airouter.upstream.health import HealthChecker, ask_all
-from airouter.upstream.inflate import decoder_for
+from airouter.upstream.transport.inflate import decoder_for
 from providers import KINDS
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\n"

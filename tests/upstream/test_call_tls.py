@@ -8,9 +8,9 @@ from pathlib import Path
 
 from wire_server import CLOCK, HALF, Peer, WireServer, begin, origin_of, own_certificate, run
 
-from airouter.errors import ConnectFailed, UpstreamTimeout
-from airouter.types import HttpRequest, Limits
-from airouter.upstream.pool import Origin
+from airouter.domain.errors import ConnectFailed, UpstreamTimeout
+from airouter.domain.types import HttpRequest, Limits
+from airouter.upstream.transport.pool import Origin
 
 
 def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from airouter.upstream.inflate import TooDense, decoder_for
+from airouter.upstream.transport.inflate import TooDense, decoder_for
 
 TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n' * 20_000
 

@@ -12,12 +12,12 @@ import pytest
 from harness import eventually
 from wire_server import CLOCK, GET, OK, Peer, WireServer, origin_of, run
 
-from airouter.clock import Clock
-from airouter.errors import UpstreamTimeout
-from airouter.types import Limits
-from airouter.upstream.call import Call
-from airouter.upstream.poller import Poller
-from airouter.upstream.pool import Lookup, Origin
+from airouter.domain.clock import Clock
+from airouter.domain.errors import UpstreamTimeout
+from airouter.domain.types import Limits
+from airouter.flow.poller import Poller
+from airouter.upstream.transport.call import Call
+from airouter.upstream.transport.pool import Lookup, Origin
 
 
 class Movable(Clock):

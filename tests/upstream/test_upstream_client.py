@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from resilience_harness import FakeClock
 
-from airouter.clock import Clock
-from airouter.settings import BackendSettings
-from airouter.types import HttpRequest
+from airouter.domain.clock import Clock
+from airouter.domain.types import HttpRequest
+from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
 from airouter.upstream.egress import Check, EgressRefused

@@ -15,11 +15,11 @@ from types import TracebackType
 
 import pytest
 
-from airouter.clock import Clock
-from airouter.types import HttpRequest, Limits
-from airouter.upstream.call import Call
-from airouter.upstream.poller import Poller
-from airouter.upstream.pool import Origin
+from airouter.domain.clock import Clock
+from airouter.domain.types import HttpRequest, Limits
+from airouter.flow.poller import Poller
+from airouter.upstream.transport.call import Call
+from airouter.upstream.transport.pool import Origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"

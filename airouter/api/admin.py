@@ -1,0 +1,135 @@
+"""/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
+only."""
+
+import hmac
+import ipaddress
+import os
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from airouter.api.body import read_body
+from airouter.api.pages import addressed_here
+from airouter.dialects.openai_request import parse_json
+from airouter.domain.errors import BadRequest, RouterError, Unauthorized
+from airouter.runtime.state import Runtime
+from airouter.settings.schema import Server
+from airouter.upstream.backend import Backend
+
+# HTTP_ORIGIN: browsers add it to a POST that a web page has triggered.
+_SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+    @bp.before_request
+    def check() -> None:
+        key = runtime.state.settings.server.admin_key
+        if key is None:
+            if not _on_this_machine(runtime.state.settings.server):
+                raise Unauthorized(
+                    "/admin accepts requests from this machine only, at the router's own address "
+                    "and port; set ADMIN_KEY to allow access from elsewhere.",
+                    status=403,
+                    code="forbidden",
+                )
+            return
+        scheme, _, sent = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            sent.strip().encode("latin-1", "replace"), key.encode()
+        ):
+            raise Unauthorized(
+                "Missing or wrong admin key: send 'Authorization: Bearer <the router's ADMIN_KEY>'."
+            )
+
+    @bp.post("/drain")
+    def drain() -> Response:
+        """`{"draining": true}` (the default) takes this server out of rotation, false puts it
+        back."""
+        on = _payload(runtime).get("draining", True)
+        if not isinstance(on, bool):
+            raise BadRequest(
+                "'draining' must be true or false.", param="draining", code="invalid_type"
+            )
+        runtime.drain(on)
+        return jsonify({"draining": on})
+
+    @bp.post("/reload")
+    def reload() -> Response:
+        try:
+            runtime.reload()
+        except RouterError as error:
+            raise BadRequest(
+                f"Nothing was changed: {error.message}", code="invalid_configuration"
+            ) from None
+        return jsonify({"reloaded": True})
+
+    @bp.post("/events")
+    def events() -> Response:
+        """Announce an event, e.g. `{"event": "model.swap.initiated", "backend": "primary",
+        "expected_s": 45}`."""
+        event = _payload(runtime)
+        runtime.announce(event)
+        return jsonify({"event": event["event"], "accepted": True})
+
+    @bp.get("/status")
+    def status() -> Response:
+        """State of the answering worker (`pid`); each worker has its own breakers and slots."""
+        state = runtime.state
+        return jsonify(
+            {
+                "draining": runtime.draining,
+                "generation": runtime.generation,
+                "pid": os.getpid(),
+                "workers": state.settings.server.workers,
+                "backends": {name: backend_status(b) for name, b in state.backends.items()},
+            }
+        )
+
+    return bp
+
+
+def backend_status(backend: Backend) -> dict[str, Any]:
+    """One backend's state, for operators."""
+    breaker, limiter = backend.breaker, backend.limiter
+    return {
+        "kind": backend.settings.kind,
+        "local": backend.settings.local,
+        "url": backend.url,
+        "model": backend.model,
+        "out": backend.out,
+        "breaker": breaker.state,
+        "cause": breaker.cause,
+        "fails": breaker.fails,
+        "retry_after_s": breaker.retry_after() if breaker.state in ("cooling", "open") else None,
+        "pause": backend.pause.reason,
+        "pause_left_s": round(backend.pause.seconds_left(), 1),
+        "slots": limiter.slots,
+        "in_use": limiter.in_use,
+        "waiting": limiter.waiting,
+    }
+
+
+def _payload(runtime: Runtime) -> dict[str, Any]:
+    raw = read_body(request.environ, runtime.state.settings.server, runtime.clock)
+    if not raw.strip():
+        return {}
+    # No Content-Type required: `curl -d` sends another one.
+    return parse_json(raw, "", most_elements=runtime.state.settings.server.max_json_elements)
+
+
+def _on_this_machine(server: Server) -> bool:
+    """Whether a local program sent the request itself, not a proxy for a client elsewhere nor a
+    browser for a web page."""
+    environ = request.environ
+    if any(
+        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ
+    ) or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        return False
+    if not addressed_here(environ, server):  # a TCP proxy adds no header, but uses another port
+        return False
+    try:
+        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False

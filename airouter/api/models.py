@@ -1,0 +1,58 @@
+"""GET /v1/models and /v1/models/{id}: the virtual model, the routes that can serve requests, then
+the backends' own models."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from flask import Blueprint, Response, jsonify
+
+from airouter.domain.errors import NotFound
+from airouter.domain.types import ROUTES
+from airouter.runtime.state import Runtime, State
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    bp = Blueprint("models", __name__)
+
+    @bp.get("/v1/models")
+    def index() -> Response:
+        return jsonify({"object": "list", "data": _models(runtime.state)})
+
+    @bp.get("/v1/models/<path:name>")
+    def one(name: str) -> Response:
+        for model in _models(runtime.state):
+            if model["id"] in (name, unquote(name)):  # some clients encode the name twice
+                return jsonify(model)
+        raise NotFound(
+            f"The model {name[:80]!r} does not exist; GET /v1/models lists the available models.",
+            param="model",
+            code="model_not_found",
+        )
+
+    return bp
+
+
+def _models(state: State) -> list[dict[str, Any]]:
+    settings = state.settings
+    virtual = settings.virtual_model
+    names = [(virtual, "ai-router")]
+    names += [(f"{virtual}/{route}", "ai-router") for route in ROUTES if _can_answer(state, route)]
+    seen = {name for name, _ in names}
+    for backend in state.backends.values():
+        if backend.model and backend.model not in seen and settings.usable(backend.name):
+            seen.add(backend.model)
+            names.append((backend.model, backend.name))
+    return [
+        {"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names
+    ]
+
+
+def _can_answer(state: State, route: str) -> bool:
+    """Whether a request that forces this route would be served. META falls back to the primary's
+    backends; the other routes need their own."""
+    settings = state.settings
+    if route == "enrich":
+        search = state.backends.get(settings.enrichment.backend)
+        if search is None or not search.provider.searches:
+            return False
+    return bool(settings.serving(route))

@@ -1,0 +1,136 @@
+"""Renders all errors in OpenAI's format. The text of an exception never reaches a client."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from airouter.api.instead import instead_of
+from airouter.api.middleware import EXCHANGE
+from airouter.dialects.openai_errors import openai_shaped, reason_of
+from airouter.domain.errors import (
+    BadRequest,
+    ClientGone,
+    NotFound,
+    RouterError,
+    TooLarge,
+    UpstreamStatus,
+)
+from airouter.flow.exchange import Exchange
+from airouter.proxy.response_headers import printable
+from airouter.proxy.retry_policy import refuses_content, retry_after
+
+# Status codes of a backend that are passed on to the client. 401 and 403 concern the router's key,
+# not the client's request.
+_PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, lambda error: answer_to(error, request.environ))
+
+
+def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
+    """The HTTP response for an exception raised before the response started."""
+    exchange: Exchange | None = environ.get(EXCHANGE)
+    if isinstance(error, ClientGone):
+        if exchange is not None:
+            exchange.gone()
+        return Response(b"", 499)  # for the access log; the client is gone
+    if not isinstance(error, RouterError):
+        logging.getLogger(__name__).error(
+            "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
+        )
+        error = RouterError("Internal error in the router; see its log for details.")
+    return render(error, exchange)
+
+
+def render(error: RouterError, exchange: Exchange | None) -> Response:
+    """The HTTP response for an error."""
+    status, body, headers = error.status, orjson.dumps(error.body()), dict(error.headers)
+    if isinstance(error, UpstreamStatus):
+        status, body, passed = _upstream(error)
+        headers |= passed
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if exchange is not None:
+        headers["X-Router-Session"] = exchange.id8
+        record = exchange.record
+        if record.wanted and record.route != "none":
+            headers["X-Router-Route"] = record.route
+        if record.attempts:
+            headers["X-Router-Attempts"] = printable(", ".join(record.attempts))
+        exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.settle(
+            "client_error" if status in (400, 404, 413, 422) else "upstream_error",
+            status,
+            error.message,
+        )
+    return Response(body, status, headers, content_type="application/json")
+
+
+def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers for a backend's own error; the body is converted to OpenAI's format
+    if necessary."""
+    wait = retry_after(error.upstream_headers)
+    headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
+    shaped = openai_shaped(error)
+    if error.upstream_status not in _PASSED_ON and not refuses_content(error):
+        said = _said_to_us(error, reason_of(shaped))
+        refused = RouterError(
+            f"{error.message}{said} The router's key for this backend is wrong, missing or not allowed "
+            "to do this; your own key is not the problem.",
+            status=502,
+            code="upstream_refused_key",
+        )
+        return 502, orjson.dumps(refused.body()), headers
+    return error.upstream_status, orjson.dumps(shaped), headers
+
+
+def _said_to_us(error: UpstreamStatus, reason: str) -> str:
+    """The reason of a 403, which need not be the key: a region, a model, an account. Not one that
+    speaks of keys: providers quote the ends of the router's there."""
+    if error.upstream_status != 403 or reason == error.message or "key" in reason.lower():
+        return ""
+    return f" It says: {reason.rstrip('.')}."
+
+
+def _exchange() -> Exchange | None:
+    return request.environ.get(EXCHANGE)
+
+
+def _http_exception(error: HTTPException) -> Response:
+    if error.code == 404:
+        return render(
+            NotFound(
+                f"The path {request.path[:100]!r} does not exist. {instead_of(request.path)}",
+                code="unknown_url",
+            ),
+            _exchange(),
+        )
+    if error.code == 413:
+        return render(TooLarge("The request body is too large."), _exchange())
+    if error.code == 405:
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        response = render(
+            BadRequest(
+                f"The method {request.method} is not allowed for this path; use {allowed}.",
+                status=405,
+                code="method_not_allowed",
+            ),
+            _exchange(),
+        )
+        response.headers["Allow"] = allowed
+        return response
+    if error.code is not None and 300 <= error.code < 400:
+        return Response(b"", error.code, error.get_headers())
+    return render(
+        BadRequest(
+            "The request is malformed.",
+            status=error.code if error.code and error.code < 500 else 400,
+        ),
+        _exchange(),
+    )

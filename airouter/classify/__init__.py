@@ -1,0 +1,1 @@
+"""Decides which route a request takes: a cascade of tiers."""

@@ -1,0 +1,114 @@
+"""From the configured names to the tiers of the cascade. A new tier: its file in tiers/, its line in `BUILDERS`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from airouter.classify.cascade import CallingTier, InstantTier
+from airouter.classify.learned.text_model import load_model
+from airouter.classify.tiers.cache import LIFETIMES, CacheTier
+from airouter.classify.tiers.learned import LearnedTier
+from airouter.classify.tiers.one_token import OneTokenTier
+from airouter.classify.tiers.reasoning import ReasoningTier
+from airouter.classify.tiers.rules import RulesTier
+from airouter.domain.clock import Clock
+from airouter.domain.errors import ConfigError
+from airouter.settings.schema import CascadeSettings, Settings
+from airouter.telemetry.logs import Log
+from airouter.upstream.backend import Backend
+
+Tier = InstantTier | CallingTier
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What tiers are made of."""
+
+    settings: CascadeSettings
+    backends: Mapping[str, Backend]
+    prompts: Mapping[str, str]
+    log: Log
+    clock: Clock
+
+
+def _rules(_parts: Parts) -> Tier | None:
+    return RulesTier()
+
+
+def _cache(parts: Parts) -> Tier | None:
+    spec = parts.settings.cache
+    lifetimes = {label: spec.enrich_s if label == "ENRICH" else spec.local_s for label in LIFETIMES}
+    return CacheTier(parts.clock, spec.size, lifetimes)
+
+
+def _learned(parts: Parts) -> Tier | None:
+    return LearnedTier(load_model(parts.settings.learned.model), parts.clock)
+
+
+def _one_token(parts: Parts) -> Tier | None:
+    spec = parts.settings.one_token
+    backend = parts.backends.get(spec.backend)
+    return (
+        OneTokenTier(backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log)
+        if backend
+        else None
+    )
+
+
+def _reasoning(parts: Parts) -> Tier | None:
+    spec = parts.settings.reasoning
+    backend = parts.backends.get(spec.backend)
+    if backend is None:
+        parts.log.warning(
+            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides "
+            "goes to the primary",
+            spec.backend,
+        )
+        return None
+    return ReasoningTier(backend, spec, parts.prompts[spec.prompt], parts.clock)
+
+
+BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
+    "rules": _rules,
+    "cache": _cache,
+    "learned": _learned,
+    "one_token": _one_token,
+    "reasoning": _reasoning,
+}
+
+
+def build_tiers(
+    settings: CascadeSettings,
+    backends: Mapping[str, Backend],
+    prompts: Mapping[str, str],
+    log: Log,
+    clock: Clock,
+) -> list[Tier]:
+    """The cascade in the configured order; a tier whose backend does not exist is left out.
+
+    Raises:
+        ConfigError: a name that is no tier.
+    """
+    parts = Parts(settings, backends, prompts, log, clock)
+    tiers = []
+    for name in settings.tiers:
+        if name not in BUILDERS:
+            raise ConfigError(
+                f"cascade.tiers (or CASCADE_TIERS): there is no tier {name!r}; "
+                f"the tiers are {', '.join(BUILDERS)}."
+            )
+        tier = BUILDERS[name](parts)
+        if tier is not None:
+            tiers.append(tier)
+    return tiers
+
+
+def prompt_names(settings: Settings) -> set[str]:
+    """The prompts that the configuration needs."""
+    cascade = settings.cascade
+    names = {"enrich/context", "enrich/query"}
+    names |= {
+        spec.prompt
+        for name, spec in (("reasoning", cascade.reasoning), ("one_token", cascade.one_token))
+        if name in cascade.tiers
+    }
+    return names | {spec.system_prompt for spec in settings.backends.values() if spec.system_prompt}

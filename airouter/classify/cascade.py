@@ -1,0 +1,204 @@
+"""The ordered list of tiers; the first that does not abstain decides.
+
+An instant tier votes in microseconds. A calling tier asks a backend: it is a generator, so that whatever else the
+exchange has under way (a speculative answer) goes on while it waits. Equal asks at the same time are classified once.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from airouter.classify.patience import PatienceMeter
+from airouter.classify.single_flight import Seat, SingleFlight
+from airouter.classify.tiers.cache import CacheTier, key_of, worth_keeping
+from airouter.domain.clock import Clock
+from airouter.domain.errors import PatienceOver
+from airouter.domain.types import Decision, Features, Verdict
+from airouter.flow.exchange import Exchange, Keepalive, Patience
+
+# When nothing decides, the primary answers: an error of the router never sends a prompt to the cloud.
+FALLBACK_LABEL = "MODERATE"
+
+
+class InstantTier(Protocol):
+    name: str
+    instant: bool
+
+    def vote(self, features: Features) -> Verdict: ...
+
+
+class CallingTier(Protocol):
+    name: str
+    instant: bool
+
+    def ask(
+        self, exchange: Exchange, features: Features
+    ) -> Generator[Keepalive, None, Verdict]: ...
+
+
+class Cascade:
+    """The tiers in the order of the configuration.
+
+    Args:
+        fallback_min_p: how probable the best guess must be to decide when the last tier could not be asked.
+        patience: seconds that a finished answer waits for a calling tier; None: as the latest
+            classifications suggest.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[InstantTier | CallingTier],
+        clock: Clock,
+        fallback_min_p: float = 1.0,
+        patience: float | None = None,
+    ) -> None:
+        self.tiers = tuple(tiers)
+        self.fallback_min_p = fallback_min_p
+        self.clock = clock
+        self.cache = next((tier for tier in tiers if isinstance(tier, CacheTier)), None)
+        self.flights = SingleFlight()
+        self.patience = PatienceMeter(patience)
+
+    def deliberate(self, features: Features) -> "Deliberation":
+        """Run the instant tiers; calling ones, if still needed, are run by `Deliberation.run()`."""
+        return Deliberation(self, features)
+
+
+class Deliberation:
+    """One request's way through the tiers: `decision` is set at once, or after `run()`."""
+
+    def __init__(self, cascade: Cascade, features: Features) -> None:
+        self.decision: Decision | None = None
+        self._cascade = cascade
+        self._features = features
+        self._started = cascade.clock.monotonic()
+        self._verdicts: list[Verdict] = []
+        self._asking: tuple[str, float] | None = None  # the calling tier under way, since when
+        self._rest = list(cascade.tiers)
+        while self._rest and self._rest[0].instant and self.decision is None:
+            self._weigh(self._rest.pop(0).vote(features))  # type: ignore[union-attr]
+        if self.decision is None and not self._rest:
+            self._fall_back()
+
+    @property
+    def p_primary(self) -> float | None:
+        """How probable the primary route is, as far as a tier has said."""
+        return next(
+            (v.p_primary for v in reversed(self._verdicts) if v.p_primary is not None), None
+        )
+
+    def run(
+        self, exchange: Exchange, finished: Callable[[], bool] | None = None
+    ) -> Generator[Keepalive, None, Decision]:
+        """Ask the remaining tiers, or wait for the same question to be answered for another
+        request.
+
+        Args:
+            finished: whether an answer is there that only waits for the decision. From
+                `Cascade.patience` on it is not held any longer: the call under way is given up and
+                the decision falls back (tier `patience`).
+        """
+        seat: Seat | None = None
+        patience = self._cascade.patience.seconds
+        if finished is not None:
+            exchange.patience = Patience(self._started + patience, finished)
+        try:
+            try:
+                seat = yield from self._board(exchange)
+                yield from self._ask(exchange)
+            except PatienceOver:
+                self._give_up(exchange, patience)
+            exchange.patience = None
+            if self.decision is None:
+                self._fall_back()
+            assert self.decision is not None
+            if seat is not None and seat.leads:
+                self._share(seat, self.decision)
+            return self.decision
+        finally:
+            if seat is not None:
+                seat.leave()
+                exchange.drop(seat.leave)
+
+    def _ask(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+        """Ask the remaining tiers until one decides."""
+        while self.decision is None and self._rest:
+            tier = self._rest.pop(0)
+            if tier.instant:
+                self._weigh(tier.vote(self._features))  # type: ignore[union-attr]
+                continue
+            exchange.check_patience()
+            self._asking = tier.name, self._cascade.clock.monotonic()
+            verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
+            self._asking = None
+            self._weigh(verdict)
+            if self.decision is not None:
+                self._cascade.patience.took(tier.name, self.decision.ms / 1000)
+
+    def _give_up(self, exchange: Exchange, patience: float) -> None:
+        """Decide without the classifier: it takes longer than a finished answer is held."""
+        if self._asking is not None:
+            name, since = self._asking
+            ms = (self._cascade.clock.monotonic() - since) * 1000
+            why = "given up: a finished answer waited longer than cascade.patience"
+            self._verdicts.append(Verdict(name, None, ms=ms, reason=why, finish_reason="patience"))
+        exchange.record.notes.append(
+            "decided without the classifier: it took longer than cascade.patience "
+            f"({patience:.3g} s)"
+        )
+        self._fall_back("patience")
+
+    def _board(self, exchange: Exchange) -> Generator[Keepalive, None, Seat | None]:
+        """A leader's seat; or, after another led and decided, a follower's with `decision` set."""
+        key = key_of(self._features) if self._cascade.cache is not None else None
+        while key is not None:
+            seat = self._cascade.flights.board(key)
+            exchange.hold(seat.leave)
+            if seat.leads:
+                return seat
+            try:
+                while not seat.landed:
+                    yield from exchange.pause(wake=seat.wake)
+            except (
+                PatienceOver
+            ):  # the exchange goes on; anything else closes it, and with it the seat
+                seat.leave()
+                exchange.drop(seat.leave)
+                raise
+            if seat.decision is not None:
+                shared = seat.decision
+                self._verdicts += [
+                    replace(v, reason="decided for an equal request at the same time")
+                    for v in shared.verdicts
+                    if v.label
+                ]
+                self._decide(shared.label, shared.tier, shared.p, shared.threshold)
+                return seat
+            seat.leave()
+            exchange.drop(seat.leave)
+        return None
+
+    def _share(self, seat: Seat, decision: Decision) -> None:
+        keep = worth_keeping(decision)
+        if keep and self._cascade.cache is not None:
+            self._cascade.cache.learn(self._features, decision)
+        seat.land(decision if keep else None)
+
+    def _weigh(self, verdict: Verdict) -> None:
+        self._verdicts.append(verdict)
+        if verdict.label is not None:
+            self._decide(verdict.label, verdict.tier, verdict.p, verdict.threshold)
+
+    def _fall_back(self, tier: str = "fallback") -> None:
+        """The best guess so far if it is probable enough, else the primary."""
+        guesses = [v for v in self._verdicts if v.guess is not None and v.p is not None]
+        best = max(guesses, key=lambda v: v.p or 0.0, default=None)
+        least = self._cascade.fallback_min_p
+        if best is not None and best.guess is not None and (best.p or 0.0) >= least:
+            self._decide(best.guess, tier, best.p, least)
+        else:
+            self._decide(FALLBACK_LABEL, tier, None, None)
+
+    def _decide(self, label: str, tier: str, p: float | None, threshold: float | None) -> None:
+        elapsed = (self._cascade.clock.monotonic() - self._started) * 1000
+        self.decision = Decision(label, tier, p, threshold, elapsed, tuple(self._verdicts))

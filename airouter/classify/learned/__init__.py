@@ -1,0 +1,1 @@
+"""The learned tier's model and its features."""

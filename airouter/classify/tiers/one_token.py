@@ -1,0 +1,338 @@
+"""Tier 4: the router model names the label in a single, constrained token; its log-probabilities say how sure it is.
+
+Needs a server that can constrain an answer to a choice (vLLM). `structured_outputs.choice` since 0.12, `guided_choice`
+before. Whether it can is shown by a canary: one such request in the background, after each start of
+the server. The first constrained request after a start also loads the server's grammar library,
+which takes seconds: no client waits for that.
+"""
+
+import math
+import re
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import orjson
+
+from airouter.classify.tiers.reasoning import middle_out
+from airouter.dialects import lenient_json
+from airouter.domain.clock import Clock
+from airouter.domain.errors import DeadlineExceeded, RouterError
+from airouter.domain.types import Features, HttpRequest, Verdict, immutable
+from airouter.flow.exchange import Exchange, Keepalive
+from airouter.settings.schema import OneTokenTier as TierSettings
+from airouter.telemetry.logs import Log
+from airouter.upstream.admission import enter
+from airouter.upstream.backend import Backend
+from airouter.upstream.fetch import fetch, fetch_model
+from airouter.upstream.guarded import guarded, refusal
+
+NAME = "one_token"
+LABELS = ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")
+_TURN_CHARS = 300
+_STRUCTURED_SINCE = (0, 12)
+_NO_LABEL = "it does not answer with a label and log-probabilities"
+
+
+# Statuses of a canary that tell that the server does not take such a request.
+_UNSUITABLE = frozenset({400, 404, 405, 415, 422, 501})
+CANARY_LIMIT = 30.0  # seconds; the grammar library takes 4 to 7 on two CPU cores
+_RETRY_OFF = 300.0  # seconds until a server that cannot be constrained is tried again
+_RETRY = 5.0  # seconds until the next canary after one without an answer; doubles up to _RETRY_OFF
+_CANARY_ASK = "Query: Hello"
+
+
+@immutable
+class _Known:
+    """What the canaries have shown of the server.
+
+    `life` tells which start of the server and which of its models it holds for; `way` how the
+    server takes its choice ("" until a canary has passed), `off` why it cannot be used, `retry_at`
+    when the next canary is due, `wait` the seconds until the one after that.
+    """
+
+    life: tuple[int, str | None] | None = None
+    way: str = ""
+    off: str = ""
+    retry_at: float = 0.0
+    wait: float = _RETRY
+
+
+class OneTokenTier:
+    """Asks one backend; abstains, never raises, when it is unsure or cannot be asked.
+
+    Only the canary decides whether the tier is on: an ask that the server refuses (too long for its
+    window, say) abstains, and that is all. A backend that is not local may cost money and gets no
+    canary: there the first ask shows whether the server can be constrained.
+
+    Mutable state: what is known of the server, replaced as a whole.
+    """
+
+    name = NAME
+    instant = False
+
+    def __init__(
+        self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock, log: Log
+    ) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._rubric = rubric
+        self._clock = clock
+        self._log = log
+        self._known = _Known()
+
+    def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]:
+        hindrance = self._hindrance()
+        if hindrance is not None:
+            return Verdict(NAME, None, reason=hindrance)
+        started = self._clock.monotonic()
+        try:
+            shares = yield from guarded(
+                exchange, self._backend, self._shares(exchange, features), silence_counts=False
+            )
+        except DeadlineExceeded:
+            raise
+        except RouterError as error:
+            return Verdict(
+                NAME, None, ms=self._since(started), reason=f"{error.code}: {error.message}"
+            )
+        if shares is None:
+            return Verdict(
+                NAME,
+                None,
+                ms=self._since(started),
+                reason="the answer was no label with log-probabilities",
+            )
+        return self._verdict(shares, self._since(started))
+
+    def _verdict(self, shares: Mapping[str, float], ms: float) -> Verdict:
+        """SIMPLE and MODERATE share a route: what counts is how sure the route is."""
+        local = shares["SIMPLE"] + shares["MODERATE"]
+        routes = {
+            "COMPLEX": shares["COMPLEX"],
+            "ENRICH": shares["ENRICH"],
+            ("SIMPLE" if shares["SIMPLE"] > shares["MODERATE"] else "MODERATE"): local,
+        }
+        label = max(routes, key=lambda name: routes[name])
+        p, threshold = routes[label], self._settings.min_p
+        raw = orjson.dumps({name: round(share, 4) for name, share in shares.items()}).decode()
+        sure = p >= threshold
+        return Verdict(
+            NAME, label if sure else None, p=p, threshold=threshold, ms=ms, raw=raw,
+            reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label, p_primary=local,
+        )  # fmt: skip
+
+    def _since(self, started: float) -> float:
+        return (self._clock.monotonic() - started) * 1000
+
+    def _shares(
+        self, exchange: Exchange, features: Features
+    ) -> Generator[Keepalive, None, dict[str, float] | None]:
+        """The labels' probabilities, renormalised over the labels; None when the answer has none."""
+        backend, timeout = self._backend, self._settings.timeout
+        with (yield from enter(exchange, backend, "interactive", timeout)) as admission:
+            model = admission.model
+            way = self._known.way or (yield from self._find_way(exchange))
+            status, raw = yield from self._send(
+                exchange, model, self._prompt(features), way, timeout
+            )
+        if status != 200:
+            raise refusal(backend, status, raw)
+        shares = read_shares(raw)
+        if not self._sends_canaries and not self._known.way:  # this answer is the first to tell
+            life = self._life(model)
+            if shares is None:
+                self._switch_off(life, _NO_LABEL)
+            else:
+                self._known = _Known(life, way)
+        return shares
+
+    # What is known of the server ------------------------------------------------------------------
+
+    def _life(self, model: str | None) -> tuple[int, str | None]:
+        return self._backend.restarts, model
+
+    @property
+    def _sends_canaries(self) -> bool:
+        return self._backend.provider.constrains and self._backend.settings.local
+
+    def _hindrance(self) -> str | None:
+        """Why the server is not asked now, or None."""
+        backend, known = self._backend, self._known
+        if not backend.provider.constrains:
+            return "the server cannot constrain an answer to a choice"
+        if not self._sends_canaries:
+            off = known.off and self._clock.monotonic() < known.retry_at
+            return known.off if off else None
+        if known.off:
+            return known.off
+        if known.way and known.life == self._life(backend.model):
+            return None
+        return "warming up: no canary has passed since the server came up"
+
+    def canary_due(self) -> bool:
+        """Whether `canary()` should be run now. Cheap; the housekeeper asks twice a second."""
+        backend, known = self._backend, self._known
+        if not self._sends_canaries or backend.out or backend.pause.reason is not None:
+            return False
+        # One that cools or is open is known to be down. After that, half-open, waiting for a
+        # request to try it first would be waiting for ever where this tier is the only one to ask
+        # it.
+        if backend.breaker.state in ("cooling", "open"):
+            return False
+        if backend.limiter.in_use >= backend.limiter.slots:
+            return False
+        if known.life != self._life(backend.model):
+            return True
+        return not known.way and self._clock.monotonic() >= known.retry_at
+
+    def canary(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+        """One constrained request that shows whether the tier can be used. Raises nothing but
+        `ClientGone`.
+
+        The breaker is neither asked nor told: a canary is slow by nature, and its failure no
+        client's. So it also never takes the one request that may try a half-open backend.
+        """
+        backend, before, started = self._backend, self._known, self._clock.monotonic()
+        slot = backend.limiter.try_acquire()
+        if slot is None:
+            return
+        exchange.hold(slot.release)
+        restarts = backend.restarts
+        life = restarts, backend.model
+        wait = min(_RETRY_OFF, before.wait * 2) if before.life == life else _RETRY
+        # Whatever goes wrong from here on, the next one is not due at once.
+        self._try_later(life, wait)
+        try:
+            model = yield from fetch_model(exchange, backend)
+            life = restarts, model
+            self._try_later(life, wait)
+            way = yield from self._find_way(exchange)
+            status, raw = yield from self._send(exchange, model, _CANARY_ASK, way, CANARY_LIMIT)
+        except RouterError:
+            self._try_later(life, wait)
+            return
+        finally:
+            slot.release()
+            exchange.drop(slot.release)
+        ms = self._since(started)
+        if status == 200 and read_shares(raw) is not None:
+            self._known = _Known(life, way)
+            self._log.info(
+                "The one-token tier is on: backend %s answered its canary in %dms",
+                backend.name,
+                round(ms),
+            )
+        elif status == 200:
+            self._switch_off(life, _NO_LABEL)
+        elif status in _UNSUITABLE:
+            if status == 404:
+                backend.relearn()  # it may serve another model by now
+            self._switch_off(life, f"it answered with status {status}")
+        else:
+            self._try_later(life, wait)
+
+    def _try_later(self, life: tuple[int, str | None], wait: float) -> None:
+        """No canary has passed in this life; nothing else has changed."""
+        self._known = _Known(life, "", self._known.off, self._clock.monotonic() + wait, wait)
+
+    def _switch_off(self, life: tuple[int, str | None], why: str) -> None:
+        was_off = self._known.off
+        off = f"the server cannot constrain an answer to a choice: {why}"
+        self._known = _Known(life, "", off, self._clock.monotonic() + _RETRY_OFF)
+        if not was_off:
+            self._log.warning(
+                "The one-token tier is off: backend %s cannot be constrained to a label, %s",
+                self._backend.name,
+                why,
+            )
+
+    # The request ----------------------------------------------------------------------------------
+
+    def _send(
+        self, exchange: Exchange, model: str, prompt: str, way: str, timeout: float
+    ) -> Generator[Keepalive, None, tuple[int, bytes]]:
+        backend = self._backend
+        body = self._body(model, prompt, way)
+        request = backend.provider.post("/v1/chat/completions", body, backend.headers)
+        return (yield from fetch(exchange, backend, request, timeout=timeout))
+
+    def _find_way(self, exchange: Exchange) -> Generator[Keepalive, None, str]:
+        status, body = yield from fetch(
+            exchange,
+            self._backend,
+            HttpRequest("GET", "/version", self._backend.headers),
+            timeout=self._settings.timeout,
+        )
+        found = re.search(rb'"version"\s*:\s*"v?(\d+)\.(\d+)', body) if status == 200 else None
+        version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
+        return "structured_outputs" if version >= _STRUCTURED_SINCE else "guided_choice"
+
+    def _prompt(self, features: Features) -> str:
+        turns = (
+            features.previous[-self._settings.context_turns :]
+            if self._settings.context_turns
+            else ()
+        )
+        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
+        lead = f"Conversation so far:\n{context}\n\n" if context else ""
+        return f"{lead}Query: {middle_out(features.ask, self._settings.max_chars)}"
+
+    def _body(self, model: str, prompt: str, way: str) -> dict[str, Any]:
+        """Static text first, so that the server's prefix cache keeps it. Without
+        `include_reasoning: false`, which makes vLLM drop log-probabilities as soon as a reasoning
+        or tool parser is enabled."""
+        choice: dict[str, Any] = (
+            {"structured_outputs": {"choice": list(LABELS)}}
+            if way == "structured_outputs"
+            else {"guided_choice": list(LABELS)}
+        )
+        return {
+            "model": model,
+            "messages": [
+                {"role": "system", "content": self._rubric},
+                {"role": "user", "content": prompt},
+            ],
+            "temperature": 0,
+            "max_tokens": 1,
+            "logprobs": True,
+            "top_logprobs": 20,
+            "chat_template_kwargs": {"enable_thinking": False},
+            **choice,
+        }
+
+
+def read_shares(raw: bytes) -> dict[str, float] | None:
+    """Probability per label out of a one-token answer. Log-probabilities are raw, before the constraint: tokens that begin
+    no label are left out and the rest is renormalised. None when the token given is no beginning of
+    a label.
+
+    The message is not looked at: a reasoning parser may have taken its one token for reasoning.
+    """
+    try:
+        # Leniently: servers write log-probabilities of NaN and -Infinity, which are no JSON.
+        first = lenient_json.loads(raw)["choices"][0]
+        given = first["logprobs"]["content"][0]
+        tokens = [
+            (given["token"], given["logprob"]),
+            *((top["token"], top["logprob"]) for top in given.get("top_logprobs") or ()),
+        ]
+        chosen, shares = tokens[0][0], dict(tokens)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    if _label_of(chosen) is None:
+        return None
+    weights = dict.fromkeys(LABELS, 0.0)
+    for token, logprob in shares.items():
+        label = _label_of(token)
+        # The comparison also leaves NaN out; below -700 a probability is 0.
+        if label is not None and isinstance(logprob, int | float) and logprob > -700:
+            weights[label] += math.exp(min(0.0, logprob))
+    total = sum(weights.values())
+    return {label: weight / total for label, weight in weights.items()} if total > 0 else None
+
+
+def _label_of(token: Any) -> str | None:
+    """The one label that the token begins."""
+    start = token.strip().upper() if isinstance(token, str) else ""
+    fitting = [label for label in LABELS if start and label.startswith(start)]
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,142 @@
+"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain
+text, a page."""
+
+import re
+from typing import Any
+
+import orjson
+
+from airouter.dialects import lenient_json
+from airouter.dialects.bounded_json import EVENT_ELEMENTS
+from airouter.domain.errors import UpstreamStatus
+from airouter.domain.redaction import masked_json, masked_text
+
+CONTEXT_CODE = "context_length_exceeded"
+_MOST = 2000  # characters of a reason
+_DEEP = 6  # levels of an error within an error
+_TEXT = ("message", "msg", "detail", "error", "errors", "reason", "text", "title", "description")
+_SAID = ("object", "detail", "error", "errors")  # told by the message
+# Beginning and end of the parts of a page that are not its text.
+_HIDDEN = tuple(
+    (re.compile(opening + r".*?" + closing, re.DOTALL | re.I), re.compile(closing, re.I))
+    for opening, closing in (
+        ("<!--", "-->"),
+        *((rf"<{name}\b", rf"</{name}\s*>") for name in ("script", "style", "head")),
+    )
+)
+_TAG = re.compile(r"<[^<>]*>")
+# How backends say that prompt and answer do not fit their window: OpenAI, vLLM, SGLang, llama.cpp,
+# Ollama, LM Studio, TGI, xAI, Anthropic, Gemini, Mistral, Groq, TabbyAPI.
+_CONTEXT = re.compile(
+    rb"context_length_exceeded|exceed_context_size|context.?(length|window|size)"
+    rb"|model_max_prompt_tokens|maximum (model|prompt|input|sequence) length"
+    rb"|(prompt|input|request|conversation) is too long"
+    rb"|max_(seq|model|position|total)_?(len|length|tokens|embeddings)\b"
+    rb"|`?max_new_tokens`? must be <=|maximum number of tokens allowed"
+    rb"|too many (input |prompt )?tokens"
+    rb"|reduce the length of the (messages|input|prompt)|string_above_max_length"
+)
+_CONTEXT_STATUS = (400, 413, 422, 500, 502)  # the last two: of servers that know no better
+_LOOKED_AT = (
+    2000  # bytes; behind them some backends repeat the request, which may speak of anything
+)
+
+
+def context_exceeded(status: int, body: bytes) -> bool:
+    """Whether a backend refuses a request because it is longer than its context window."""
+    return status in _CONTEXT_STATUS and _CONTEXT.search(body[:_LOOKED_AT].lower()) is not None
+
+
+def openai_shaped(error: UpstreamStatus) -> dict[str, object]:
+    """`{"error": {message, type, param, code}}` out of whatever a backend sent. The code keeps
+    its JSON type."""
+    inner = masked_json(_inner(error.upstream_body))
+    message = masked_text(reason_of(inner) or _plain(error.upstream_body, inner))
+    kind = "invalid_request_error" if error.upstream_status < 500 else "upstream_error"
+    fields = inner if isinstance(inner, dict) else {}
+    code = fields.get("code")
+    if context_exceeded(error.upstream_status, error.upstream_body):
+        code = CONTEXT_CODE
+    type_ = fields.get("type")
+    return {
+        "error": {
+            **{k: v for k, v in fields.items() if k not in _SAID},
+            "message": message[:_MOST] if message else error.message,
+            "type": type_ if isinstance(type_, str) and type_ else kind,
+            "param": fields.get("param"),
+            "code": code,
+        }
+    }
+
+
+def reason_of(error: Any) -> str:
+    """What an error says, whatever its shape; "" when it says nothing."""
+    return _reason(error, _DEEP)
+
+
+def _inner(body: bytes) -> Any:
+    """The part of the answer that describes the error; a dict where there is one. None: it is
+    not JSON."""
+    try:
+        payload = lenient_json.loads(body, EVENT_ELEMENTS)
+        orjson.dumps(payload)  # some that can be read cannot be written
+    except (ValueError, TypeError):
+        return None
+    if isinstance(payload, list) and len(payload) == 1 and isinstance(payload[0], dict):
+        payload = payload[0]  # Gemini's
+    if not isinstance(payload, dict):
+        return payload
+    error = payload.get("error")
+    if isinstance(error, dict):
+        return error
+    if error is True:
+        return payload
+    if error:
+        # xAI's and Ollama's: the text is the error, and what else there is stands beside it.
+        return {"message": error, **{k: v for k, v in payload.items() if k != "message"}}
+    return payload
+
+
+def _reason(value: Any, depth: int) -> str:
+    """The first text within an error; of a list (FastAPI's details), all of them with where they
+    belong."""
+    if depth == 0:
+        return ""
+    if isinstance(value, str):
+        text = value.strip()
+        if text[:1] in ("{", "["):  # JSON within JSON
+            try:
+                return _reason(lenient_json.loads(text.encode()), depth - 1) or text
+            except ValueError:
+                return text
+        return text
+    if isinstance(value, dict):
+        for name in _TEXT:
+            text = _reason(value.get(name), depth - 1)
+            if text:
+                where = value.get("loc")
+                place = ".".join(map(str, where)) + ": " if isinstance(where, list) else ""
+                return place + text
+        return ""
+    if isinstance(value, list):
+        found = [_reason(item, depth - 1) for item in value[:20]]
+        return "; ".join(text for text in found if text)
+    return ""
+
+
+def _plain(body: bytes, inner: Any) -> str:
+    """Of an answer that is not JSON: its text, without markup."""
+    if inner is not None or not body.strip() or body.strip() == b"null":
+        return ""
+    text = body[: 20 * _MOST].decode("utf-8", "replace")
+    if "<" in text:
+        text = _without_markup(text)
+    return " ".join(text.replace("\0", "").split())
+
+
+def _without_markup(page: str) -> str:
+    for part, closing in _HIDDEN:
+        # Behind the last end none is looked for: thousands of beginnings would each search the rest.
+        last = max((found.end() for found in closing.finditer(page)), default=0)
+        page = part.sub(" ", page[:last]) + page[last:]
+    return _TAG.sub(" ", page)

@@ -1,0 +1,207 @@
+"""The router's exceptions. Each carries the client's HTTP status, the side at fault, and whether a
+backend may have received the request."""
+
+from typing import Any, Literal
+
+from airouter.domain.redaction import masked, masked_text
+
+Blame = Literal["client", "us", "upstream"]
+
+
+class RouterError(Exception):
+    """Ends an exchange with an OpenAI-shaped error body.
+
+    Args:
+        message: one sentence for the client that says what to do; never the text of another
+            exception.
+        retry_after: value of the `Retry-After` header, in whole seconds.
+    """
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+    blame: Blame = "us"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+        details: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        blame: Blame | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status or self.status
+        self.code = code or self.code
+        self.param = param
+        self.retry_after = retry_after
+        self.details = details
+        self.headers = headers or {}
+        self.blame = blame or self.blame
+
+    def body(self) -> dict[str, Any]:
+        """The error in OpenAI's format: `{"error": {message, type, param, code}}`."""
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        if self.details:
+            error.update(self.details)
+        return {"error": error}
+
+
+class BadRequest(RouterError):
+    """The client sent an invalid request."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+    blame: Blame = "client"
+
+
+class Unauthorized(RouterError):
+    status = 401
+    code = "invalid_api_key"
+    type = "invalid_request_error"
+    blame: Blame = "client"
+
+
+class NotFound(BadRequest):
+    status = 404
+    code = "not_found"
+
+
+class TooLarge(BadRequest):
+    status = 413
+    code = "request_too_large"
+
+
+class UnsupportedEncoding(BadRequest):
+    """The body's Content-Encoding is not supported."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+
+class RequestTimeout(BadRequest):
+    """The client did not send its body in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class ConfigError(RouterError):
+    """Invalid configuration; the message names the setting and the correction."""
+
+    code = "invalid_configuration"
+
+
+class NoBackend(RouterError):
+    """No backend is available for the request."""
+
+    status = 503
+    code = "no_backend"
+
+
+class Busy(RouterError):
+    """The request was not admitted: the queue is full, or the wait for a slot timed out."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+
+
+class DeadlineExceeded(RouterError):
+    """The exchange as a whole timed out; not counted against a backend's health."""
+
+    status = 504
+    code = "deadline_exceeded"
+    type = "timeout_error"
+
+
+class UpstreamError(RouterError):
+    """A backend failed. `sent`: whether it may have received the request."""
+
+    status = 502
+    code = "upstream_error"
+    type = "upstream_error"
+    blame: Blame = "upstream"
+    sent = True
+
+
+class ConnectFailed(UpstreamError):
+    """Connecting failed: the backend has not received the request.
+
+    `down`: whether the backend may be temporarily down; False for an untrusted certificate, which
+    a retry does not fix.
+    """
+
+    code = "upstream_unreachable"
+    sent = False
+
+    def __init__(self, message: str, *, down: bool = True) -> None:
+        super().__init__(message)
+        self.down = down
+
+
+class UpstreamTimeout(UpstreamError):
+    """A timeout expired. `phase`: connect, first_byte, idle or total; `received`: whether the
+    answer had started."""
+
+    status = 504
+    code = "upstream_timeout"
+    type = "timeout_error"
+
+    def __init__(self, message: str, *, phase: str, received: bool = True) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.received = received
+        self.sent = phase != "connect"
+
+
+class UpstreamBroken(UpstreamError):
+    """The connection broke, or the response was invalid.
+
+    `received`: whether any byte of the answer had arrived. `resent`: whether the request had
+    already been retried on a new connection, because the first attempt used a stale keep-alive
+    connection. `silent`: whether the backend had sent nothing for a while before it closed.
+    """
+
+    code = "upstream_broken"
+
+    def __init__(
+        self, message: str, *, received: bool = True, resent: bool = False, silent: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.received = received
+        self.resent = resent
+        self.silent = silent
+
+
+class UpstreamStatus(UpstreamError):
+    """The backend answered with an error status. Its answer may quote the request's headers, so the
+    router's keys are masked before it is read, cut or logged."""
+
+    def __init__(
+        self, message: str, *, upstream_status: int, body: bytes, headers: dict[str, str]
+    ) -> None:
+        super().__init__(message)
+        self.upstream_status = upstream_status
+        self.upstream_body = masked(body)
+        self.upstream_headers = {name: masked_text(value) for name, value in headers.items()}
+
+
+class PatienceOver(Exception):
+    """The decision took longer than `cascade.patience`, while a finished speculative answer waited.
+    Not counted as a failure of a backend."""
+
+
+class ClientGone(Exception):
+    """The client closed its connection. Not counted as a failure of a backend."""

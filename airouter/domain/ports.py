@@ -1,0 +1,40 @@
+"""Protocols of the parts that `app.py` injects."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from airouter.domain.types import ExchangeRecord, HttpRequest
+
+
+class Sink(Protocol):
+    """Receives the record of every finished exchange. Must not block and must not raise."""
+
+    def emit(self, record: ExchangeRecord) -> None: ...
+
+
+class Provider(Protocol):
+    """A kind of backend: how requests are built and answers are parsed. Stateless; see
+    `providers.py`."""
+
+    kind: str
+    health_path: str | None  # None: probe /v1/models
+    continues: bool  # can continue a cut answer (continue_final_message)
+    constrains: bool  # supports constrained decoding with log-probabilities
+    adds_usage: bool  # supports stream_options.include_usage
+
+    searches: bool  # can search the web
+
+    def headers(self, api_key: str | None) -> dict[str, str]: ...
+
+    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest: ...
+
+    def search(
+        self,
+        query: str,
+        model: str,
+        tools: Sequence[str],
+        max_output_tokens: int,
+        headers: Mapping[str, str],
+    ) -> HttpRequest: ...
+
+    def search_text(self, payload: Any) -> str: ...

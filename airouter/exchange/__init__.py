@@ -1,1 +1,0 @@
-"""One client request as the owner of everything taken for it, and the waiting that belongs to it."""

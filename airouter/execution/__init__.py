@@ -1,1 +1,0 @@
-"""Carrying a plan out: speculation, enrichment, attempts, relaying."""

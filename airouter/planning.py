@@ -1,0 +1,104 @@
+"""From a decision to a plan: which backends, in which order, with a web search or without. Pure."""
+
+from collections.abc import Callable
+
+from airouter.classify.client_tools import fetching_tool
+from airouter.domain.errors import BadRequest, NoBackend
+from airouter.domain.types import ROUTES, Decision, Features, Plan
+from airouter.settings.schema import Settings
+
+
+class Planner:
+    """Turns labels into plans for one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def plan(
+        self,
+        decision: Decision,
+        *,
+        needs: Callable[[str], bool] = lambda _name: True,
+        features: Features | None = None,
+    ) -> Plan:
+        """The plan for a decision.
+
+        Args:
+            needs: whether a backend, by its name, can serve this request at all.
+            features: of a request whose own tools may make a search needless.
+
+        COMPLEX and ENRICH without a usable cloud fall back to the primary and say so; a forced route that cannot be
+        served is an error instead, because somebody asked for it by name.
+
+        Raises:
+            NoBackend: nothing usable is left.
+        """
+        settings, route, reasons = self._settings, decision.route, []
+        enrich = route == "enrich"
+        if enrich and not settings.usable(settings.enrichment.backend):
+            if decision.forced:
+                raise NoBackend(
+                    "The route 'enrich' needs a search backend; "
+                    "set XAI_API_KEY, or choose another route."
+                )
+            enrich, route = False, "primary"
+            reasons.append("no search backend is configured: answered without search results")
+        if enrich and features is not None and not decision.forced:
+            own = self._why_not_searched(features)
+            if own:
+                enrich, route = False, "primary"
+                reasons.append(own)
+        if route == "xai" and not settings.serving("xai"):
+            if decision.forced:
+                raise NoBackend(
+                    "The route 'xai' has no usable backend; "
+                    "set XAI_API_KEY, or choose another route."
+                )
+            route = "primary"
+            reasons.append("no cloud is configured: answered by the primary")
+        backends = settings.serving(route)
+        if not backends:
+            raise NoBackend(
+                f"No backend of the route {route!r} has a URL (and, for a cloud, a key)."
+            )
+        able = tuple(name for name in backends if needs(name))
+        if not able:  # a local backend of another route rather than none
+            able = tuple(name for name in settings.local_backends() if needs(name))
+        if able and able != backends:
+            reasons.append("chosen because it supports images, or a context this long")
+        return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
+
+    def _why_not_searched(self, features: Features) -> str:
+        """Why a request with tools is answered without a search; empty to search."""
+        mode = self._settings.enrichment.with_tools
+        if not features.tools or mode == "always":
+            return ""
+        if mode == "never":
+            return "web search skipped: the request includes tools"
+        tool = fetching_tool(features.tools, features.ask)
+        return f"web search skipped: the client has its own tool for it, {tool}" if tool else ""
+
+    def for_backend(self, name: str, route: str) -> Plan:
+        """The plan for a request that names a backend's own model."""
+        return Plan(route, "FORCED", (name,), False, ("the request names this backend's model",))
+
+
+def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:
+    """The route that a request asks for by `ai-router/<route>` or the header X-Router-Route; None to decide.
+
+    Raises:
+        BadRequest: a route that does not exist.
+    """
+    wanted = header.strip().lower() if header else None
+    if wanted is None and model and model.startswith(f"{virtual_model}/"):
+        wanted = model[len(virtual_model) + 1 :].lower()
+    if wanted in (None, "", "auto"):
+        return None
+    if wanted not in ROUTES:
+        where = "header X-Router-Route" if header else "model"
+        raise BadRequest(
+            f"The route {wanted[:40]!r} in the {where} does not exist; use auto, {', '.join(ROUTES)}.",
+            param="model",
+            code="unknown_route",
+        )
+    return wanted

@@ -1,0 +1,1 @@
+"""Answers a request: decides, speculates, enriches, fails over, streams, recovers."""

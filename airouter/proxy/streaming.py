@@ -1,0 +1,112 @@
+"""Passes a committed stream on: whole events as they came, until the answer is complete or honestly
+said not to be."""
+
+from collections.abc import Generator
+from typing import Protocol
+
+from airouter.dialects.openai_errors import reason_of
+from airouter.dialects.openai_stream import error_event
+from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken
+from airouter.flow.exchange import INFINITY, Exchange, Keepalive
+from airouter.proxy.attempt import Attempt
+
+DONE = b"data: [DONE]\n\n"
+_USAGE_WAIT = 1.0  # seconds after the last finish_reason in which a usage chunk may still come
+_CLOSE_WAIT = 0.2  # seconds after [DONE] in which the response may end, so that its socket is kept
+
+
+class Recover(Protocol):
+    """How a stream that broke off is continued."""
+
+    def possible(self, broken: Attempt) -> bool:
+        """Whether it is worth giving up what `broken` may still send."""
+        ...
+
+    def __call__(
+        self, broken: Attempt, error: RouterError
+    ) -> Generator[Keepalive, None, Attempt | None]:
+        """The attempt that goes on where `broken` ended, or None."""
+        ...
+
+
+def relay(
+    exchange: Exchange, attempt: Attempt, recover: Recover
+) -> Generator[Keepalive | bytes, None, None]:
+    """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after
+    any other."""
+    continued = False
+    record = exchange.record
+    while True:
+        record.enter("inference_ms", attempt.began)
+        try:
+            yield from _pass_on(exchange, attempt, recover)
+            error = _why_incomplete(attempt)
+        except DeadlineExceeded as late:
+            error = late
+        state = attempt.state
+        record.leave()
+        record.inference_ms += attempt.inference_ms
+        record.usage = None if continued else attempt.usage  # of a part: not the answer's
+        if state.garbage:
+            record.notes.append(
+                f"{state.garbage} unreadable events of {attempt.backend.name} dropped"
+            )
+        attempt.record_step(error.message if error else None)
+        attempt.close()
+        if error is None:
+            attempt.backend.breaker.succeed()
+            exchange.settle("ok", 200)
+            yield DONE
+            return
+        out_of_time = isinstance(error, DeadlineExceeded)
+        successor = None if out_of_time else (yield from recover(attempt, error))
+        if successor is None:
+            exchange.settle("truncated", 200, f"{error.code}: {error.message}")
+            yield error_event(error.body())
+            return
+        attempt, continued = successor, True
+
+
+def _pass_on(
+    exchange: Exchange, attempt: Attempt, recover: Recover
+) -> Generator[Keepalive | bytes, None, None]:
+    state, ends_at, said = attempt.state, INFINITY, -1
+    while True:
+        data = attempt.drain()
+        if data:
+            yield data
+            exchange.heard()
+            continue
+        if attempt.answer.held_at_gap:
+            if recover.possible(attempt):
+                return
+            attempt.answer.pass_gap()  # what follows is the client's all the same
+            continue
+        if attempt.ended or state.error is not None:
+            return
+        if state.complete:
+            now = exchange.clock.monotonic()
+            if state.said != said:  # some servers give a reason with each piece
+                ends_at, said = INFINITY, state.said
+            ends_at = min(ends_at, now + (_CLOSE_WAIT if state.done else _USAGE_WAIT))
+            if now >= ends_at:
+                return
+        yield from exchange.pause(ends_at)
+
+
+def _why_incomplete(attempt: Attempt) -> RouterError | None:
+    state, call, name = attempt.state, attempt.call, repr(attempt.backend.name)
+    if state.gap:
+        return UpstreamBroken(f"The backend {name} sent an event that cannot be parsed.")
+    if state.error is not None:
+        message = reason_of(state.error)[:300].rstrip(".") or "no reason given"
+        return UpstreamBroken(
+            f"The backend {name} interrupted its stream with an error: {message}."
+        )
+    if state.complete:
+        return None
+    if call.error is not None:
+        return call.error
+    return attempt.problem() or UpstreamBroken(
+        f"The backend {name} ended its stream before the answer was complete."
+    )

@@ -1,0 +1,1 @@
+"""The gunicorn worker and the process's own folders and descriptors."""

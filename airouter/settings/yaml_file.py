@@ -1,0 +1,75 @@
+"""Reading the configuration file: YAML, with a sentence for what is wrong with it as such."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from airouter.domain.errors import ConfigError
+
+_warned: set[str] = set()
+
+
+class _Loader(yaml.SafeLoader):
+    """Warns of a name that a mapping has twice. YAML's own loader silently takes the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here and not where it is constructed: what `<<` brings in is no name of its own yet.
+        node = super().compose_mapping_node(anchor)
+        assert isinstance(node, yaml.MappingNode)
+        first: dict[str, int] = {}
+        for key, _value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in first:
+                _warn(
+                    f"{self.name}: {key.value!r} is set twice, in lines {first[key.value]} and "
+                    f"{line}; the later one is used."
+                )
+            first[key.value] = line
+        return node
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The file's mapping; an empty one for an empty file.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, is not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"The configuration file {path} does not exist; set ROUTER_CONFIG to an existing file."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The configuration file {path} is not text in UTF-8.") from None
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(f"The configuration file {path} cannot be read: {why}.") from None
+    try:
+        loader = _Loader(text)
+        loader.name = path.name
+        try:
+            data = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError(
+            f"{path}{line} is not valid YAML: {getattr(error, 'problem', 'syntax error')}."
+        ) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must be a mapping with sections such as backends: and routes:.")
+    return data
+
+
+def _warn(text: str) -> None:
+    if text not in _warned:
+        _warned.add(text)
+        print(f"ai-router: {text}", file=sys.stderr)

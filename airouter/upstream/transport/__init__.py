@@ -1,0 +1,1 @@
+"""One HTTP call, the connections behind it, and decompression."""

@@ -1,0 +1,549 @@
+"""One HTTP call to a backend as a non-blocking state machine, so that it can be cancelled at any moment by its owner.
+
+A call belongs to one thread. Nothing in it blocks: `Poller` says when its socket is ready and then calls `advance()`.
+Cancelling is `close()`: the socket is shut down at once, before or after headers, and the backend sees it at once.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import zlib
+from collections import deque
+from collections.abc import Callable
+from select import POLLIN, POLLOUT
+
+import httptools
+
+from airouter.domain.clock import Clock
+from airouter.domain.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
+from airouter.domain.types import HttpRequest, Limits
+from airouter.upstream.transport.inflate import Decode, TooDense, decoder_for
+from airouter.upstream.transport.pool import Addresses, Lookup, Origin, open_socket
+
+_RECV = 65_536
+_MAX_HEADER_BYTES = 256 * 1024
+_STALE_WITHIN = (
+    1.0  # seconds; a server that closes later than this after the request was sent has worked on it
+)
+_AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# HttpParserUpgrade is no HttpParserError: it comes with a 101, which no request of ours asks for.
+_NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+
+
+class Call:
+    """A request under way: `status` and `headers` once they came, body bytes through `take()`, `error` when it failed.
+
+    Phases: resolve → connect → handshake (https) → send → head → body → done. Times are monotonic
+    seconds.
+    """
+
+    def __init__(
+        self, origin: Origin, request: HttpRequest, limits: Limits, clock: Clock, name: str
+    ) -> None:
+        self.origin = origin
+        self.name = name  # of the backend, for messages
+        self.clock = clock
+        self.limits = limits
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.error: UpstreamError | None = None
+        self.complete = False  # the whole answer has been received
+        self.paused = False  # the owner's buffer is full: do not read
+        self.buffered = 0  # body bytes received and not yet taken
+        self.started = clock.monotonic()
+        self.sent_at: float | None = None
+        self.head_at: float | None = None
+        self.first_body_at: float | None = None
+        self.ended_at: float | None = None
+        self.shut_at: float | None = None  # when the socket was shut before the answer's end
+        self.on_progress: Callable[[], None] | None = None
+        self._request = request
+        self._body: deque[bytes] = deque()
+        self._sock: socket.socket | None = None
+        self._fd = -1
+        self._out = memoryview(_wire(origin, request))
+        self._parser = _parser_for(self)
+        self._header_bytes = 0
+        self._lookup: Lookup | None = None
+        self._addresses: Addresses = []
+        self._address_at = float("inf")  # when the next address is tried
+        self._reused = False
+        self._resent = False
+        self._handshake_wants = POLLOUT
+        self._total_at = self.started + limits.total
+        self._phase_at = self.started + limits.connect
+        self._phase = "connect"
+        self._had_length = False
+        self._contradictory = False  # it states its length in two ways
+        self._decode: Decode | None = None
+        self._switches = False  # it wants to speak another protocol
+        self._whole = False  # the answer's last byte has been parsed
+        self._reusable = False  # the connection, as far as the answer says
+        self._streaming_since: float | None = None
+
+    # What the poller asks -------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        return self.complete or self.error is not None or self.shut_at is not None
+
+    @property
+    def events(self) -> int:
+        if self._phase in ("connect", "send"):
+            return POLLOUT
+        if self._phase == "handshake":
+            return self._handshake_wants
+        return 0 if self.paused else POLLIN
+
+    def fileno(self) -> int:
+        return self._fd
+
+    @property
+    def expires(self) -> float:
+        """When the call fails for want of time. A paused call is the client's slowness, so only the total limit counts."""
+        if self.paused:
+            return self._total_at
+        return min(self._total_at, self._phase_at, self._address_at)
+
+    # What the owner does --------------------------------------------------------------------------------------------
+
+    def start(self) -> "Call":
+        """Begin; a failure is in `error`, never raised."""
+        self._guarded(self._start)
+        return self
+
+    def _start(self) -> None:
+        sock = self.origin.take()
+        if sock is not None:
+            self._reused = True
+            self._attach(sock)
+            self._begin_send()
+        else:
+            self._connect_anew()
+
+    def take(self) -> bytes:
+        """The body bytes received since the last call (b"" when none)."""
+        if not self._body:
+            return b""
+        if len(self._body) == 1:
+            data = self._body.popleft()
+        else:
+            data = b"".join(self._body)
+            self._body.clear()
+        self.buffered = 0
+        return data
+
+    def content_seen(self) -> None:
+        """Content has come, again or for the first time: the idle limit counts from now on.
+
+        What is content is for the owner to say: the comments of a server that only keeps its
+        connection alive are none.
+        """
+        now = self.clock.monotonic()
+        if self._streaming_since is None:
+            self._streaming_since = now
+            self._phase = "body"
+        self._phase_at = now + self.limits.idle
+
+    def shorten_first_byte(self, seconds: float) -> None:
+        """Wait no longer than this for the first content, counted from the request sent."""
+        limits = self.limits
+        if seconds >= limits.first_byte or self._streaming_since is not None:
+            return
+        self.limits = Limits(limits.connect, seconds, limits.idle, limits.total)
+        if self.sent_at is not None:
+            self._phase_at = min(self._phase_at, self.sent_at + seconds)
+
+    def extend_first_byte(self) -> None:
+        """A whole answer has no first byte before its last: only the total limit bounds the wait for it."""
+        self._phase_at = float("inf") if self.sent_at is not None else self._phase_at
+        self.limits = Limits(self.limits.connect, float("inf"), float("inf"), self.limits.total)
+
+    def resume(self) -> None:
+        """Read again after a pause; the pause does not count as the backend's silence."""
+        if self.paused:
+            self.paused = False
+            if self._streaming_since is not None:
+                self._phase_at = self.clock.monotonic() + self.limits.idle
+
+    def close(self) -> None:
+        """Give the call up, whatever its state: idempotent, never raises. A finished call's socket is already elsewhere."""
+        if self._lookup is not None:
+            self._drop_lookup()
+            self.shut_at = self.clock.monotonic()
+        sock, self._sock, self._fd = self._sock, None, -1
+        if sock is None:
+            return
+        # socket's own shutdown: SSLSocket's would drop its TLS state first.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        sock.close()
+        if not self.finished:
+            self.shut_at = self.clock.monotonic()
+
+    def expire(self, now: float) -> None:
+        """Fail if a limit has run out."""
+        if self.finished or now < self.expires:
+            return
+        if now < min(self._total_at, self._phase_at):
+            self._drop_socket()  # of an address that does not answer
+            self._guarded(self._try_next_address)
+            return
+        phase = "total" if now >= self._total_at else self._limit_name()
+        seconds = getattr(self.limits, phase)
+        self._fail(
+            UpstreamTimeout(
+                f"The backend {self.name!r} did not answer in time "
+                f"({phase.replace('_', ' ')} limit {seconds:g} s).",
+                phase=phase,
+                received=self.first_body_at is not None,
+            )
+        )
+
+    def advance(self) -> None:
+        """Do what can be done without waiting. Never raises: a poller advances the calls of several
+        backends, and a fault of one must not reach the others."""
+        if not self.finished:
+            self._guarded(self._advance)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            logging.getLogger(__name__).error(
+                "unexpected error in a call to backend %r", self.name, exc_info=error
+            )
+            self._fail(UpstreamBroken(f"The answer of the backend {self.name!r} cannot be parsed."))
+
+    def _advance(self) -> None:
+        try:
+            if self._phase == "resolve":
+                self._finish_resolve()
+            elif self._phase == "connect":
+                self._finish_connect()
+            if self._phase == "handshake":
+                self._shake_hands()
+            if self._phase == "send" and not self.finished:
+                self._send()
+            if self._phase in ("head", "body"):
+                self._receive()
+        except _AGAIN:
+            pass
+        except ssl.SSLCertVerificationError as error:
+            self._fail(
+                ConnectFailed(
+                    f"The certificate of the backend {self.name!r} is not trusted "
+                    f"({error.verify_message}); set its ca_file.",
+                    down=False,
+                )
+            )
+        except OSError as error:
+            self._broken(error)
+        except _NOT_HTTP as error:
+            upgrade = isinstance(error, httptools.HttpParserUpgrade) or self._switches
+            what = "a protocol switch (101)" if upgrade else "data that is not HTTP"
+            self._fail(UpstreamBroken(f"The backend {self.name!r} answered with {what}."))
+        if self.on_progress is not None:
+            self.on_progress()
+
+    # Connecting and sending -----------------------------------------------------------------------------------------
+
+    def _attach(self, sock: socket.socket) -> None:
+        self._sock, self._fd = sock, sock.fileno()
+
+    def _connect_anew(self) -> None:
+        self._reused = False
+        found = self.origin.addresses()
+        if isinstance(found, Lookup):
+            self._lookup, self._fd, self._phase = found, found.fileno(), "resolve"
+        else:
+            self._addresses = found
+            self._try_next_address()
+
+    def _finish_resolve(self) -> None:
+        lookup = self._lookup
+        if lookup is None or not lookup.done:
+            return
+        try:
+            self._addresses = lookup.result()
+        except OSError:
+            self._fail(
+                ConnectFailed(
+                    f"The host name {self.origin.host!r} of a backend cannot be resolved."
+                )
+            )
+            return
+        self._drop_lookup()
+        self._try_next_address()
+
+    def _drop_lookup(self) -> None:
+        lookup, self._lookup = self._lookup, None
+        if lookup is not None:
+            self._fd = -1
+            lookup.close()
+
+    def _try_next_address(self) -> None:
+        """Begin to connect. While there are more addresses, each has its share of the time only."""
+        self._phase = "connect"
+        while True:
+            try:
+                self._attach(open_socket(self._addresses.pop(0)))
+                break
+            except OSError as error:  # no route to its network, for instance
+                if not self._addresses:
+                    self._fail(self._unreachable(error))
+                    return
+        now, left = self.clock.monotonic(), len(self._addresses)
+        share = (self._phase_at - now) / (left + 1)
+        self._address_at = now + share if left else float("inf")
+
+    def _finish_connect(self) -> None:
+        assert self._sock is not None
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._drop_socket()
+            if self._addresses:
+                self._try_next_address()
+            else:
+                self._fail(self._unreachable(OSError(code, "")))
+            return
+        self._address_at = float("inf")
+        wrapped = self.origin.wrap(self._sock)
+        if wrapped is None:
+            self._begin_send()
+        else:
+            self._attach(wrapped)
+            self._phase = "handshake"
+
+    def _shake_hands(self) -> None:
+        assert isinstance(self._sock, ssl.SSLSocket)
+        try:
+            self._sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._handshake_wants = POLLIN
+            return
+        except ssl.SSLWantWriteError:
+            self._handshake_wants = POLLOUT
+            return
+        self._begin_send()
+
+    def _begin_send(self) -> None:
+        self._phase = "send"
+        self._phase_at = self.clock.monotonic() + self.limits.first_byte
+        try:
+            self._send()
+        except _AGAIN:  # first: they are OSErrors too
+            pass
+        except OSError as error:
+            self._broken(error)
+
+    def _send(self) -> None:
+        assert self._sock is not None
+        while self._out:
+            self._out = self._out[self._sock.send(self._out) :]
+        self.sent_at = self.clock.monotonic()
+        self._phase = "head"
+        self._phase_at = self.sent_at + self.limits.first_byte
+
+    # Receiving ------------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        assert self._sock is not None
+        tls = self.origin.tls
+        while True:
+            data = self._sock.recv(_RECV)
+            if not data:
+                self._end_of_stream()
+                return
+            if self.head_at is None:
+                self._header_bytes += len(data)
+                if self._header_bytes > _MAX_HEADER_BYTES:
+                    self._fail(
+                        UpstreamBroken(
+                            f"The backend {self.name!r} sent more than 256 kB of headers."
+                        )
+                    )
+                    return
+            self._parse(data)
+            # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
+            if self.finished or not tls:
+                return
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except _NOT_HTTP:
+            if self.error is not None:
+                return
+            if not self._whole:
+                raise
+            self._reusable = False  # bytes behind the answer that are not even HTTP
+        if self._whole:
+            self._finish(reusable=self._reusable)
+
+    def _end_of_stream(self) -> None:
+        if self.head_at is not None and not self._had_length:
+            self._finish(reusable=False)  # the end of the connection is the end of the answer
+        else:
+            self._broken(ConnectionResetError())
+
+    def on_message_begin(self) -> None:
+        # A second answer, which nothing has asked for: it would be taken for that of the next
+        # request.
+        self._reusable = self._reusable and not self._whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_at is None:  # later ones are trailers
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._whole:
+            return
+        status = self._parser.get_status_code()
+        # Final, unlike the others below 200; without `Upgrade` the parser itself accepts it.
+        if status == 101:
+            self._switches = True
+            raise httptools.HttpParserInvalidStatusError
+        if status < 200:  # 100 Continue, 103 Early Hints: the answer is still to come
+            self.headers.clear()
+            return
+        self.status = status
+        self.head_at = self.clock.monotonic()
+        transfer = self.headers.get("transfer-encoding")
+        length = "content-length" in self.headers
+        self._had_length = length if transfer is None else "chunked" in transfer.lower()
+        self._contradictory = length and transfer is not None
+        encoding = self.headers.get("content-encoding", "identity")
+        if encoding.strip().lower() not in ("", "identity"):
+            self._decode = decoder_for(encoding) or self._undecodable
+
+    def _undecodable(self, _data: bytes) -> bytes:
+        """The body of an error may be missing; that of an answer may not."""
+        if self.status < 400:
+            encoding = self.headers["content-encoding"][:40]
+            self._fail(
+                UpstreamBroken(
+                    f"The backend {self.name!r} sent a body compressed with {encoding!r}, "
+                    "although it was asked for an uncompressed one."
+                )
+            )
+        return b""
+
+    def on_body(self, data: bytes) -> None:
+        if self._whole or self.error is not None:
+            return
+        if self._decode is not None:
+            try:
+                data = self._decode(data)
+            except zlib.error as error:
+                dense = isinstance(error, TooDense)
+                what = "unpacks to far more than it weighs" if dense else "is damaged"
+                self._fail(
+                    UpstreamBroken(f"The backend {self.name!r} sent a compressed body that {what}.")
+                )
+                return
+        if self.first_body_at is None:
+            self.first_body_at = self.clock.monotonic()
+        self._body.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.head_at is not None and self.error is None and not self._whole:
+            keep = self._parser.should_keep_alive() and not self._contradictory
+            self._whole, self._reusable = True, keep
+
+    # Ends -----------------------------------------------------------------------------------------------------------
+
+    def _finish(self, *, reusable: bool) -> None:
+        self.complete = True
+        self.ended_at = self.clock.monotonic()
+        sock, self._sock, self._fd = self._sock, None, -1
+        if sock is not None:
+            # Decrypted bytes behind the answer: poll() does not see them.
+            surplus = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            if reusable and not surplus:
+                self.origin.give(sock)
+            else:
+                sock.close()
+
+    def _fail(self, error: UpstreamError) -> None:
+        self._drop_lookup()
+        self._drop_socket()
+        self.error = error
+        self.ended_at = self.clock.monotonic()
+
+    def _drop_socket(self) -> None:
+        sock, self._sock, self._fd = self._sock, None, -1
+        if sock is not None:
+            sock.close()
+
+    def _broken(self, error: OSError) -> None:
+        received = self._header_bytes > 0
+        if (
+            self._reused
+            and not received
+            and (self.sent_at is None or self.clock.monotonic() - self.sent_at < _STALE_WITHIN)
+        ):
+            # The server had closed the kept-alive connection just before it was used again: nothing was answered on it,
+            # so the request goes out once more on a new one.
+            self._drop_socket()
+            self._resent = True
+            self._out = memoryview(_wire(self.origin, self._request))
+            self._parser = _parser_for(self)
+            self._phase_at = self.clock.monotonic() + self.limits.connect
+            self._connect_anew()
+            return
+        if self._phase in ("resolve", "connect", "handshake"):
+            self._fail(self._unreachable(error))
+            return
+        when = "in the middle of its answer" if received else "before it answered"
+        self._fail(
+            UpstreamBroken(
+                f"The backend {self.name!r} closed the connection {when}.",
+                received=received,
+                resent=self._resent,
+                silent=not received and self._silent_for() >= _STALE_WITHIN,
+            )
+        )
+
+    def _silent_for(self) -> float:
+        """Seconds since the request was sent."""
+        return self.clock.monotonic() - self.sent_at if self.sent_at is not None else 0.0
+
+    def _unreachable(self, error: OSError) -> ConnectFailed:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        return ConnectFailed(
+            f"The backend {self.name!r} cannot be reached at {self.origin.authority} ({reason})."
+        )
+
+    def _limit_name(self) -> str:
+        if self._phase in ("resolve", "connect", "handshake"):
+            return "connect"
+        return "idle" if self._streaming_since is not None else "first_byte"
+
+
+def _parser_for(call: Call) -> httptools.HttpResponseParser:
+    """As lenient as the HTTP libraries of most clients, in what changes no meaning: lines without
+    CR, a length beside chunks (which count), blanks behind a chunk's size."""
+    parser = httptools.HttpResponseParser(call)
+    parser.set_dangerous_leniencies(
+        lenient_chunked_length=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser
+
+
+def _wire(origin: Origin, request: HttpRequest) -> bytes:
+    """The request as bytes. Header values come from configuration and this code, never from a client."""
+    lines = [
+        f"{request.method} {origin.base_path}{request.path} HTTP/1.1",
+        f"Host: {origin.authority}",
+        "Accept-Encoding: identity",
+    ]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if request.body or request.method not in ("GET", "HEAD"):
+        lines.append(f"Content-Length: {len(request.body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body

@@ -1,1 +1,0 @@
-"""HTTP surface: the exchange owner at the WSGI edge and one Blueprint per concern."""

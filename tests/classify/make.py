@@ -1,0 +1,18 @@
+"""Features of a conversation, for the tests of this folder."""
+
+from typing import Any
+
+from airouter.classify.features import features_of
+from airouter.dialects.openai_request import parse_request
+from airouter.domain.types import Features
+
+
+def features(*messages: str | tuple[str, str], **request: Any) -> Features:
+    """Strings are user turns; pairs are (role, text)."""
+    turns = [("user", message) if isinstance(message, str) else message for message in messages]
+    return features_of(
+        parse_request(
+            "chat",
+            {"messages": [{"role": role, "content": text} for role, text in turns], **request},
+        )
+    )

@@ -1,0 +1,229 @@
+"""What the decision cache remembers, what it refuses to, and ten equal asks at once."""
+
+import select
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from airouter.classify.single_flight import SingleFlight
+from airouter.classify.tiers.cache import CacheTier, key_of, normalised, worth_keeping
+from airouter.domain.types import Decision, Verdict
+from tests.classify.make import features
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+def decision(
+    label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False
+) -> Decision:
+    return Decision(
+        label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced
+    )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(clock: FakeClock) -> CacheTier:
+    return CacheTier(clock, size=3)  # type: ignore[arg-type]
+
+
+def test_remembers_a_decision(cache: CacheTier) -> None:
+    assert cache.vote(features("Why is the sky blue?")).label is None
+    assert cache.learn(features("Why is the sky blue?"), decision())
+    verdict = cache.vote(features("why is  the sky\nblue?"))
+    assert (verdict.label, verdict.p, verdict.tier) == ("MODERATE", 0.9, "cache")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Explain monads.", "explain monads"),
+        ("  explain\tmonads\n", "Explain Monads…"),
+        ("explain monads", "Current date: 2026-11-21\nexplain monads"),
+        ("explain monads", "Today's date is Saturday, 21 November 2026\n\nexplain monads"),
+        ("explain monads", "[2026-11-21 08:15:03] explain monads"),
+        ("ﬁne", "fine"),
+    ],
+)
+def test_noise_makes_no_other_key(one: str, other: str) -> None:
+    assert key_of(features(one)) == key_of(features(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (features("Is it raining"), features("Is it raining?")),
+        (features("explain monads"), features("explain nomads")),
+        (features("read this"), features("read this", tools=[{"type": "function"}])),
+        (features("and tomorrow?"), features("and tomorrow?", metadata={"task": "chat"})),
+        (
+            features("weather in Oslo", ("assistant", "Rain"), "and tomorrow?"),
+            features("2+2", ("assistant", "4"), "and tomorrow?"),
+        ),
+        (
+            features("the date of the treaty of 2020-01-02"),
+            features("the date of the treaty of 2021-01-02"),
+        ),
+    ],
+)
+def test_what_matters_makes_another_key(one: object, other: object) -> None:
+    assert key_of(one) != key_of(other)  # type: ignore[arg-type]
+
+
+def test_a_long_ask_stands_alone() -> None:
+    long = "Explain how a four-stroke engine works, step by step, for a curious ten-year-old."
+    assert key_of(features(long)) == key_of(features("hello", ("assistant", "hi"), long))
+
+
+def test_nothing_is_kept_of_an_empty_or_endless_ask(cache: CacheTier) -> None:
+    for ask in ("", "  \n", "x" * 20_001):
+        assert key_of(features(ask)) is None
+        assert not cache.learn(features(ask), decision())
+        assert cache.vote(features(ask)).label is None
+
+
+def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
+    assert normalised("What is the current date in Tokyo?") == "what is the current date in tokyo?"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        decision(tier="fallback"),
+        decision(tier="rules"),
+        decision(tier="learned"),
+        decision(finish="timeout"),
+        decision(finish="length"),
+        decision(finish="upstream_error"),
+        decision(forced=True),
+        decision(label="META"),
+        Decision("MODERATE", "reasoning", None, None, 1.0, ()),
+    ],
+)
+def test_never_filled_from_what_was_not_properly_decided(
+    cache: CacheTier, refused: Decision
+) -> None:
+    assert not cache.learn(features("some ask"), refused)
+    assert len(cache) == 0
+
+
+def test_worth_keeping_reads_the_verdict_that_decided() -> None:
+    verdicts = (
+        Verdict("one_token", None, finish_reason="timeout"),
+        Verdict("reasoning", "COMPLEX", finish_reason="label"),
+    )
+    assert worth_keeping(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
+
+
+def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: FakeClock) -> None:
+    cache.learn(features("weather in Oslo"), decision("ENRICH"))
+    cache.learn(features("prove Fermat"), decision("COMPLEX"))
+    clock.time = 599
+    assert cache.vote(features("weather in Oslo")).label == "ENRICH"
+    clock.time = 601
+    assert cache.vote(features("weather in Oslo")).label is None
+    assert cache.vote(features("prove Fermat")).label == "COMPLEX"
+    clock.time = 24 * 3600 + 1
+    assert cache.vote(features("prove Fermat")).label is None
+    assert len(cache) == 0
+
+
+def test_bounded_and_the_least_recently_used_goes_first(cache: CacheTier) -> None:
+    for ask in ("one", "two", "three"):
+        cache.learn(features(ask), decision())
+    cache.vote(features("one"))
+    cache.learn(features("four"), decision())
+    assert len(cache) == 3
+    assert cache.vote(features("two")).label is None
+    assert cache.vote(features("one")).label == "MODERATE"
+
+
+def test_many_threads() -> None:
+    cache = CacheTier(FakeClock(), size=50)  # type: ignore[arg-type]
+
+    def work(n: int) -> None:
+        for i in range(200):
+            ask = features(f"ask number {(n * 7 + i) % 90}")
+            if cache.vote(ask).label is None:
+                cache.learn(ask, decision())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(cache) <= 50
+
+
+def test_ten_equal_asks_are_one_flight() -> None:
+    flights = SingleFlight()
+    leader = flights.board(b"key")
+    followers = [flights.board(b"key") for _ in range(9)]
+    assert leader.leads
+    assert not any(seat.leads for seat in followers)
+    assert flights.board(b"other").leads
+    found: list[Decision | None] = []
+
+    def follow(index: int) -> None:
+        seat = followers[index]
+        assert seat.wake is not None
+        assert select.select([seat.wake], [], [], 5)[0]
+        assert seat.landed
+        found.append(seat.decision)
+        seat.leave()
+
+    threads = [threading.Thread(target=follow, args=(i,)) for i in range(9)]
+    for thread in threads:
+        thread.start()
+    leader.land(decision("COMPLEX"))
+    leader.leave()
+    for thread in threads:
+        thread.join(5)
+    assert [one and one.label for one in found] == ["COMPLEX"] * 9
+    assert flights.board(b"key").leads
+
+
+def test_a_leader_that_fails_wakes_the_others_with_nothing() -> None:
+    flights = SingleFlight()
+    leader, follower = flights.board(b"key"), flights.board(b"key")
+    leader.leave()
+    leader.leave()
+    assert follower.landed
+    assert follower.decision is None
+    assert follower.wake is not None
+    assert select.select([follower.wake], [], [], 0)[0]
+    follower.leave()
+    assert flights.board(b"key").leads
+
+
+def test_a_follower_that_leaves_disturbs_nobody() -> None:
+    flights = SingleFlight()
+    leader, gone, stays = (flights.board(b"key") for _ in range(3))
+    gone.leave()
+    gone.leave()
+    leader.land(decision())
+    leader.land(None)
+    assert stays.decision is not None
+    stays.leave()
+    leader.leave()
+
+
+def test_a_late_leader_does_not_land_on_the_next_flight() -> None:
+    flights = SingleFlight()
+    first = flights.board(b"key")
+    first.land(decision())
+    second, follower = flights.board(b"key"), flights.board(b"key")
+    first.leave()
+    assert not follower.landed
+    second.land(decision("ENRICH"))
+    assert follower.decision is not None
+    assert follower.decision.label == "ENRICH"
+    follower.leave()

@@ -1,0 +1,157 @@
+"""Text as numbers: the same for the same text, in every script, whatever its length."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airouter.classify.learned.dense_features import NAMES, dense_of
+from airouter.classify.learned.text_features import (
+    Spec,
+    char_grams,
+    code_points,
+    distinct_buckets,
+    encode,
+    fold,
+    word_hashes,
+)
+from tests.classify.make import features
+
+SPEC = Spec()
+
+
+def test_folding_makes_alike_what_is_alike() -> None:
+    assert fold("  ＨＥＬＬＯ\n\n World 1998 ", 100, 0) == " hello world 0000 "
+    assert fold("٣ أسئلة", 100, 0) == " 0 أسئلة "
+
+
+def test_a_long_text_keeps_head_and_tail() -> None:
+    folded = fold("head " + "x" * 9000 + " tail", 1500, 500)
+    assert len(folded) <= 2004
+    assert folded.startswith(" head")
+    assert folded.endswith("tail ")
+
+
+def test_words_are_runs_between_spaces_and_punctuation() -> None:
+    def words(text: str) -> list[int]:
+        return word_hashes(code_points(fold(text, 500, 0))).tolist()
+
+    assert len(words("what is the time?")) == 4
+    assert words("Time!")[0] == words("what is the time?")[3]
+    assert words("(time)") == words("«time»") == words("time、") == words("time")
+    assert words("emit") != words("time")
+    assert len(words("हिन्दी में लिखो")) == 3, "vowel signs do not end a word"
+    assert words("?!") == words("") == []
+    assert len(words("今天天气怎么样")) == 1, (
+        "scripts without spaces are carried by their characters"
+    )
+
+
+def test_character_grams_count() -> None:
+    codes = code_points(" abc ")
+    grams, fours = char_grams(codes, (2, 3))
+    assert len(grams) == 4 + 3
+    assert len(fours) == 0
+    grams, fours = char_grams(codes, (2, 3, 4))
+    assert len(grams) == 4 + 3 + 2
+    assert len(fours) == 2
+
+
+@given(st.text(max_size=300))
+def test_any_text_can_be_encoded(text: str) -> None:
+    one = encode(features(text or "x"), SPEC)
+    assert len(one.index) == len(one.value)
+    assert (one.index >= 0).all()
+    assert (one.index < 2**SPEC.bits).all()
+    assert np.isfinite(one.value).all()
+    assert np.isfinite(one.dense).all()
+    assert one.dense.shape == (len(NAMES),)
+
+
+def test_lone_surrogates_pass() -> None:
+    assert len(encode(features("bad \ud800 text"), SPEC).index)
+
+
+def test_each_block_has_its_weight() -> None:
+    one = encode(features("hello there"), SPEC)
+    whole = float((one.value**2).sum())
+    assert whole == pytest.approx(
+        SPEC.char_weight**2 + SPEC.word_weight**2 + SPEC.head_weight**2, rel=1e-3
+    )
+
+
+def test_the_conversation_around_it_counts() -> None:
+    alone = encode(features("and tomorrow?"), SPEC)
+    after = encode(features("weather in Oslo", ("assistant", "rain"), "and tomorrow?"), SPEC)
+    framed = encode(features(("system", "answer in French"), "and tomorrow?"), SPEC)
+    assert len(alone.index) < len(after.index)
+    assert len(alone.index) < len(framed.index)
+    names = dict(zip(NAMES, after.dense, strict=True))
+    assert names["leans"] == names["previous"] == 1
+
+
+def test_dense_features_see_shapes() -> None:
+    def seen(text: str) -> dict[str, float]:
+        return dict(zip(NAMES, dense_of(features(text)), strict=True))
+
+    assert seen("who won in 1998?")["year_old"] == 1
+    assert seen("who won in 2027?")["year_2025"] == 1
+    assert seen("call 19980 now")["year_old"] == 0
+    assert seen("```py\nx\n```")["fence"] == 1
+    assert seen("какая погода")["script_400"] > 0.8
+    assert seen("天気はどう？")["question"] == 1
+    assert seen(r"let $x\in\mathbb{R}$")["latex"] > 0
+
+
+def test_hashes_spread_over_the_table() -> None:
+    words = word_hashes(
+        code_points(
+            " "
+            + " ".join(
+                f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}"
+                for i in range(3000)
+            )
+            + " "
+        )
+    )
+    used, value = distinct_buckets([(words, 1.0), (words[:0], 0.5), (words[:3], 0.5)], 18)
+    used, after = used[:-3], used[-3:]
+    assert (np.diff(used) > 0).all()
+    assert len(used) > 2950
+    assert set(after) <= set(used)
+    assert value[0] == pytest.approx(1 / np.sqrt(len(used)))
+    assert value[-1] == pytest.approx(0.5 / np.sqrt(3))
+
+
+def test_fast_enough() -> None:
+    ask = features("How do I get the current value of my integral when the weather changes? " * 7)
+    encode(ask, SPEC)
+    times = []
+    for _ in range(50):
+        started = time.perf_counter()
+        encode(ask, SPEC)
+        times.append(time.perf_counter() - started)
+    assert sorted(times)[25] < 0.005, "about 0.3 ms on an idle machine"
+
+
+@pytest.mark.parametrize("blank", ["\n", "\n ", "\n*", "###\n", "\r\n", "\n<\n\n"])
+def test_blank_lines_cost_little(blank: str) -> None:
+    started = time.monotonic()
+    for _ in range(20):
+        dense_of(features(f"Note: see below.{blank * 1200}user: hello"))
+    assert time.monotonic() - started < 5  # 1,200 blank lines took a minute
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("user: a\n\n\nASSISTANT: b", 2),
+        ("** \n\n ai: c", 1),
+        ("\n\n# Human 1: d", 1),
+        ("a user: e", 0),
+    ],
+)
+def test_names_of_speakers_are_counted_by_line(text: str, marks: int) -> None:
+    assert dense_of(features(text))[NAMES.index("role_marks")] == pytest.approx(marks / 6)

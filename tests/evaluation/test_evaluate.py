@@ -1,0 +1,225 @@
+"""`evaluate`: the figures, the files it writes, and what it says when it cannot."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airouter.domain.errors import ConfigError, RouterError
+from airouter.domain.types import Decision, Features, Verdict
+from airouter.evaluation.evaluate import add_arguments, outcome, read, run
+from airouter.evaluation.measures import calibration_error, curve, percentile, upper_bound
+from airouter.evaluation.report import Outcome, figures, text
+
+PROMPTS = [
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": "Write a polite email to my landlord about the dripping kitchen tap.",
+            }
+        ],
+        "label": "PRIMARY",
+    },
+    {"messages": [{"role": "user", "content": "weather in Lisbon tomorrow"}], "label": "ENRICH"},
+    {
+        "messages": [{"role": "user", "content": "a deep analysis of this week's bond market"}],
+        "label": "ENRICH",
+        "also_ok": ["COMPLEX"],
+    },
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": "### Task:\nMake a concise title summarizing the chat history.\n"
+                "<chat_history>\nUSER: hi\nASSISTANT: hello\n</chat_history>",
+            }
+        ],
+        "label": "META",
+    },
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(map(json.dumps, PROMPTS)) + "\n\n")
+    return path
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_offline_writes_the_promised_figures(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(parsed(str(file), "--offline", "--json", str(tmp_path / "out" / "f.json"))) == 0
+    found = json.loads((tmp_path / "out" / "f.json").read_text())
+    assert found["n"] == 4
+    wanted = {
+        "n",
+        "coverage",
+        "accuracy_on_covered",
+        "harmful_on_covered",
+        "meta_recall",
+        "meta_false_rate",
+        "ece",
+        "decision_ms",
+    }
+    assert wanted <= set(found)
+    assert set(found["decision_ms"]) == {"p50", "p99"}
+    assert found["meta_recall"] == 1.0
+    assert "accuracy on covered" in capsys.readouterr().out
+
+
+def test_housekeeping_that_stays_local_is_right_and_not_recalled(tmp_path: Path) -> None:
+    """An instruction with a transcript that no rule knows goes to the primary, without a search."""
+    path = tmp_path / "one.jsonl"
+    text = "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": text}], "label": "META"}))
+    assert run(parsed(str(path), "--offline", "--json", str(tmp_path / "f.json"))) == 0
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert (found["coverage"], found["accuracy_on_covered"], found["meta_recall"]) == (1, 1, 0)
+    assert found["confusion"]["META"]["PRIMARY"] == 1
+
+
+def test_the_picture(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run(parsed(str(file), "--offline", "--png", str(tmp_path / "curve.png"))) == 0
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_with_the_configured_cascade(file: Path, tmp_path: Path) -> None:
+    def decide(features: Features) -> Decision:
+        label = "ENRICH" if "weather" in features.ask else "MODERATE"
+        verdict = Verdict("reasoning", label, p=0.9, ms=800.0)
+        return Decision(label, "reasoning", 0.9, None, 801.0, (verdict,))
+
+    assert run(parsed(str(file), "--json", str(tmp_path / "f.json")), decide) == 0
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["coverage"] == 0, "a model call covers nothing"
+    assert found["classes"]["PRIMARY"]["recall"] == 1
+    assert found["tiers"]["reasoning"]["p50_ms"] == 800
+
+
+def test_without_a_cascade_it_says_so(file: Path) -> None:
+    with pytest.raises(ConfigError, match="--offline"):
+        run(parsed(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "contains no prompts"),
+        ("{", ":1: each line"),
+        (json.dumps({"messages": [], "label": "PRIMARY"}), ":1: each line"),
+        (json.dumps({**PROMPTS[0], "label": "SIMPLE"}), "a label is one of"),
+    ],
+)
+def test_a_faulty_file_is_named(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        run(parsed(str(path), "--offline"))
+    assert said in caught.value.message
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        list(read(tmp_path / "none.jsonl"))
+
+
+def test_an_error_of_the_cascade_is_counted_not_raised() -> None:
+    def decide(features: Features) -> Decision:
+        raise RouterError("no", code="upstream_timeout")
+
+    one = outcome(PROMPTS[0], decide)
+    assert one.error == "upstream_timeout"
+    assert figures([one])["errors"] == {"upstream_timeout": 1}
+
+
+def made(
+    label: str,
+    decided: str | None,
+    *,
+    covered: bool = True,
+    p: float = 0.9,
+    also: tuple[str, ...] = (),
+) -> Outcome:
+    return Outcome(
+        label,
+        frozenset({label, *also}),
+        decided,
+        covered,
+        "learned",
+        p,
+        decided or "PRIMARY",
+        {"learned": 0.2},
+        0.2,
+    )
+
+
+def test_what_counts_as_harmful() -> None:
+    found = figures(
+        [
+            made("ENRICH", "PRIMARY"),
+            made("COMPLEX", "PRIMARY"),
+            made("ENRICH", "PRIMARY", also=("PRIMARY",)),
+            made("COMPLEX", "ENRICH"),
+            made("PRIMARY", "COMPLEX"),
+            made("META", "PRIMARY"),
+            made("PRIMARY", "META"),
+            made("COMPLEX", "PRIMARY", covered=False),
+        ]
+    )
+    assert found["harmful_on_covered"] == pytest.approx(2 / 7)
+    assert found["cloud_instead_of_local"] == pytest.approx(1 / 7)
+    assert found["meta_recall"] == 0
+    assert found["meta_false_rate"] == pytest.approx(1 / 7)
+    assert found["confusion"]["COMPLEX"]["PRIMARY"] == 2
+    assert "PRIMARY" in text(found)
+
+
+def test_nothing_covered_is_no_division() -> None:
+    found = figures([made("PRIMARY", None, covered=False)])
+    assert found["accuracy_on_covered"] is None
+    assert found["harmful_upper_95"] == 1.0
+    assert "-" in text(found)
+
+
+@pytest.mark.parametrize(
+    ("bad", "n", "bound"),
+    [
+        (0, 100, 0.0295),
+        (0, 300, 0.0099),
+        (3, 300, 0.0256),
+        (10, 1000, 0.0169),
+        (5, 5, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_the_exact_upper_bound(bad: int, n: int, bound: float) -> None:
+    assert upper_bound(bad, n) == pytest.approx(bound, abs=2e-4)
+
+
+def test_calibration_error() -> None:
+    p = np.full(1000, 0.8)
+    assert calibration_error(p, np.arange(1000) % 5 != 0) == pytest.approx(0.0, abs=0.02)
+    assert calibration_error(p, np.zeros(1000, bool)) == pytest.approx(0.8)
+    assert calibration_error(np.array([]), np.array([])) == 0
+
+
+def test_the_curve_goes_from_the_surest() -> None:
+    points = curve(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]))
+    assert points[0] == (0.25, 1.0)
+    assert points[-1] == (1.0, 0.75)
+
+
+def test_percentiles() -> None:
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile([], 0.99) == 0
