@@ -4,7 +4,7 @@ An instant tier votes in microseconds. A calling tier asks a backend: it is a ge
 exchange has under way (a speculative answer) goes on while it waits. Equal asks at the same time are classified once.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from airouter.classify.tiers.cache import CacheTier, key_of, worth_keeping
 from airouter.domain.clock import Clock
 from airouter.domain.errors import PatienceOver
 from airouter.domain.types import Decision, Features, Verdict
-from airouter.flow.exchange import Exchange, Keepalive, Patience
+from airouter.flow.exchange import Exchange, Patience
+from airouter.flow.waits import Waiting
 
 # When nothing decides, the primary answers: an error of the router never sends a prompt to the cloud.
 FALLBACK_LABEL = "MODERATE"
@@ -31,9 +32,7 @@ class CallingTier(Protocol):
     name: str
     instant: bool
 
-    def ask(
-        self, exchange: Exchange, features: Features
-    ) -> Generator[Keepalive, None, Verdict]: ...
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]: ...
 
 
 class Cascade:
@@ -89,7 +88,7 @@ class Deliberation:
 
     def run(
         self, exchange: Exchange, finished: Callable[[], bool] | None = None
-    ) -> Generator[Keepalive, None, Decision]:
+    ) -> Waiting[Decision]:
         """Ask the remaining tiers, or wait for the same question to be answered for another
         request.
 
@@ -120,7 +119,7 @@ class Deliberation:
                 seat.leave()
                 exchange.drop(seat.leave)
 
-    def _ask(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+    def _ask(self, exchange: Exchange) -> Waiting[None]:
         """Ask the remaining tiers until one decides."""
         while self.decision is None and self._rest:
             tier = self._rest.pop(0)
@@ -148,7 +147,7 @@ class Deliberation:
         )
         self._fall_back("patience")
 
-    def _board(self, exchange: Exchange) -> Generator[Keepalive, None, Seat | None]:
+    def _board(self, exchange: Exchange) -> Waiting[Seat | None]:
         """A leader's seat; or, after another led and decided, a follower's with `decision` set."""
         key = key_of(self._features) if self._cascade.cache is not None else None
         while key is not None:
@@ -158,7 +157,7 @@ class Deliberation:
                 return seat
             try:
                 while not seat.landed:
-                    yield from exchange.pause(wake=seat.wake)
+                    yield from exchange.wait(wake=seat.wake)
             except (
                 PatienceOver
             ):  # the exchange goes on; anything else closes it, and with it the seat

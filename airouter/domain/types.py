@@ -130,6 +130,22 @@ class Plan:
 
 
 @immutable
+class AttemptOutcome:
+    """One try of one backend, in the history of an exchange.
+
+    `result` is "ok", "continued" or an error's code; `then` what followed an error, if not the next
+    backend: "again" or "not continued".
+    """
+
+    backend: str
+    result: str
+    then: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.backend}: {self.result}" + (f", {self.then}" if self.then else "")
+
+
+@immutable
 class Step:
     """One call to a backend within an exchange. Durations are in ms; `response_content` has at most
     2,000 characters."""
@@ -187,5 +203,5 @@ class ExchangeRecord:
     abort_ms: float | None = None  # from the decision to closing the connection
     wasted_tokens: int = 0
     client_gone_ms: float | None = None  # from detecting the disconnect to freeing the backend
-    attempts: tuple[str, ...] = ()
+    attempts: tuple[AttemptOutcome, ...] = ()
     save: bool = True

@@ -6,12 +6,9 @@ refusal: it answers nobody until its time is over. After either, one request (th
 
 import math
 import threading
-from typing import Literal
 
 from airouter.domain.clock import Clock
-
-State = Literal["closed", "cooling", "open", "half_open"]
-Failure = Literal["connect", "silent", "other"]
+from airouter.domain.ports import BreakerState, Failure
 
 
 class Permit:
@@ -73,7 +70,7 @@ class Breaker:
         self._allowed_fails = allowed_fails
         self._cooldown = cooldown
         self._lock = threading.Lock()
-        self._state: State = "closed"
+        self._state: BreakerState = "closed"
         self._cause: Failure | None = None
         self._until = 0.0
         self._fails = 0
@@ -87,7 +84,7 @@ class Breaker:
         self.opened = 0  # times, for the metrics
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """As a caller would find it now."""
         with self._lock:
             return self._now()
@@ -159,7 +156,7 @@ class Breaker:
             if self._state in ("closed", "cooling") and self._probe is None:
                 self._worsen("cooling", "connect", self._cooldown)
 
-    def _now(self) -> State:
+    def _now(self) -> BreakerState:
         if self._state in ("cooling", "open") and (
             self._probe is not None or self._clock.monotonic() >= self._until
         ):
@@ -195,7 +192,7 @@ class Breaker:
             if permit is self._probe:
                 self._probe = None
 
-    def _worsen(self, state: State, cause: Failure, seconds: float) -> None:
+    def _worsen(self, state: BreakerState, cause: Failure, seconds: float) -> None:
         if state == "open" and self._state != "open":
             self.opened += 1
         self._state, self._cause = state, cause

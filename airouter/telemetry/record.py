@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from airouter.domain.types import Decision, ExchangeRecord, Features, Plan, Step, Verdict
+from airouter.domain.types import (
+    AttemptOutcome,
+    Decision,
+    ExchangeRecord,
+    Features,
+    Plan,
+    Step,
+    Verdict,
+)
 
 _QUERY_KEPT = 500
 
@@ -46,7 +54,7 @@ class RecordBuilder:
         self.client_messages: list[Any] = []
         self.steps: list[Step] = []
         self.notes: list[str] = []
-        self.attempts: list[str] = []
+        self.attempts: list[AttemptOutcome] = []
         self._stage: tuple[str, float] | None = None
 
     def enter(self, stage: str, at: float) -> None:
