@@ -13,6 +13,7 @@ import pytest
 from harness import ask, asked, body, eventually, steer
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_backend
 from resilience_harness import FakeClock, admin, backend
 
 from airouter.classify.tiers.one_token import LABELS, OneTokenTier, read_shares
@@ -21,7 +22,6 @@ from airouter.settings.schema import BackendSettings
 from airouter.settings.schema import OneTokenTier as TierSettings
 from airouter.upstream.backend import Backend
 from bench.router_process import RouterProcess, merged
-from providers import KINDS
 from simulator.testing import Simulator
 
 MakeRouter = Callable[..., RouterProcess]
@@ -283,7 +283,7 @@ def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Si
 
 def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
     spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
-    server = Backend("router", spec, KINDS["vllm"], clock, queue=4)
+    server = make_backend("router", spec, clock)
     return OneTokenTier(server, TierSettings(), "Label it.", clock, Silent()), server
 
 
