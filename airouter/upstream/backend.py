@@ -14,7 +14,8 @@ from airouter.domain.types import HttpRequest
 from airouter.resilience.pause import Pause
 from airouter.settings.schema import BackendSettings
 from airouter.telemetry.logs import SILENT, Log
-from airouter.upstream.egress import CHECKS, Check
+from airouter.upstream import egress
+from airouter.upstream.egress import Check
 from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Origin
 
@@ -26,6 +27,7 @@ class Backend:
 
     Args:
         limiter, breaker: of this backend; their implementation is chosen in `app.py`.
+        checks: on what is sent to it; None: those of `egress.py`.
         connect: makes its calls; another one than `Call` needs no socket.
     """
 
@@ -39,7 +41,7 @@ class Backend:
         limiter: Limiter,
         breaker: Breaker,
         log: Log = SILENT,
-        egress: tuple[Check, ...] = CHECKS,
+        checks: tuple[Check, ...] | None = None,
         connect: Callable[..., Call] = Call,
     ) -> None:
         assert settings.url is not None
@@ -48,7 +50,7 @@ class Backend:
         self.provider = provider
         self.clock = clock
         self.log = log
-        self.egress = egress  # the checks that every request to it passes
+        self.checks = egress.CHECKS if checks is None else checks  # every request passes them
         self.connect = connect  # makes a call, which is not started yet
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
         self.limiter = limiter

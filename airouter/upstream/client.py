@@ -357,7 +357,7 @@ def open_call(
     Raises:
         RouterError: a check does not let the request pass (see `egress.py`).
     """
-    for check in backend.egress:
+    for check in backend.checks:
         request = check(backend.name, backend.settings, request)
     return backend.connect(
         backend.origin,

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[2] / "airouter"
 
 def backend(*checks: Check, local: bool = True) -> Backend:
     settings = BackendSettings(url="http://127.0.0.1:9", model="m", local=local)
-    return make_backend("b", settings, FakeClock(), egress=checks)
+    return make_backend("b", settings, FakeClock(), checks=checks)
 
 
 def test_one_module_makes_calls() -> None:

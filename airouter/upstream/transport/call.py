@@ -197,9 +197,11 @@ class Call:
         sock, self._sock, self._fd = self._sock, None, -1
         if sock is None:
             return
-        # socket's own shutdown: SSLSocket's would drop its TLS state first.
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            if isinstance(sock, ssl.SSLSocket):  # its own shutdown would drop its TLS state first
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
         sock.close()
         if not self.finished:
             self.shut_at = self.clock.monotonic()
