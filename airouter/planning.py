@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from airouter.classify.client_tools import fetching_tool
 from airouter.domain.errors import BadRequest, NoBackend
-from airouter.domain.types import ROUTES, Decision, Features, Plan
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import Decision, Features, Plan
 from airouter.settings.schema import Settings
 
 
@@ -66,7 +67,7 @@ class Planner:
             able = tuple(name for name in settings.local_backends() if needs(name))
         if able and able != backends:
             reasons.append("chosen because it supports images, or a context this long")
-        return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
+        return Plan(route, able or backends, enrich, tuple(reasons))
 
     def _why_not_searched(self, features: Features) -> str:
         """Why a request with tools is answered without a search; empty to search."""
@@ -80,7 +81,7 @@ class Planner:
 
     def for_backend(self, name: str, route: str) -> Plan:
         """The plan for a request that names a backend's own model."""
-        return Plan(route, "FORCED", (name,), False, ("the request names this backend's model",))
+        return Plan(route, (name,), False, ("the request names this backend's model",))
 
 
 def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:

@@ -18,7 +18,8 @@ from records import record
 from airouter.__main__ import _parser as commands
 from airouter.api.status import ENDPOINTS
 from airouter.classify.assemble import BUILDERS
-from airouter.domain.types import ROUTES, ExchangeRecord, Step, Verdict
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import ExchangeRecord, Step, Verdict
 from airouter.settings.load import ENVIRONMENT, ROOT, SECRETS
 from airouter.settings.schema import (
     BackendSettings,

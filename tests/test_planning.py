@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from airouter.domain.errors import BadRequest, NoBackend
-from airouter.domain.types import ROUTE_OF_LABEL, Decision
+from airouter.domain.labels import ROUTE_OF_LABEL
+from airouter.domain.types import Decision
 from airouter.planning import Planner, forced_route
 from airouter.settings.schema import Settings
 
@@ -54,7 +55,7 @@ def test_every_label_has_its_plan(
 ) -> None:
     """Labels become routes, backends in the configured order, and a search where one belongs."""
     plan = Planner(settings()).plan(decision(label))
-    assert (plan.route, plan.label, plan.backends, plan.enrich) == (route, label, backends, enrich)
+    assert (plan.route, plan.backends, plan.enrich) == (route, backends, enrich)
     assert ROUTE_OF_LABEL[label] == route
 
 
@@ -62,12 +63,7 @@ def test_every_label_has_its_plan(
 def test_without_a_key_nothing_leaves_the_house(label: str) -> None:
     """A cloud without a key is not used: the primary's plan, and a reason for it."""
     plan = Planner(settings(cloud_key=None)).plan(decision(label))
-    assert (plan.route, plan.backends, plan.enrich, plan.label) == (
-        "primary",
-        ("primary", "second"),
-        False,
-        label,
-    )
+    assert (plan.route, plan.backends, plan.enrich) == ("primary", ("primary", "second"), False)
     assert plan.reasons
 
 

@@ -10,7 +10,8 @@ from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
 from airouter.domain.errors import BadRequest, NotFound
-from airouter.domain.types import ROUTES, Endpoint
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import Endpoint
 from airouter.flow.exchange import Exchange
 from airouter.planning import forced_route
 from airouter.proxy.pipeline import Executor, find_backend

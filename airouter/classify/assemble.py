@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from airouter.classify.cascade import CallingTier, InstantTier
 from airouter.classify.learned.text_model import load_model
-from airouter.classify.tiers.cache import LIFETIMES, CacheTier
+from airouter.classify.tiers.cache import CacheTier
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
+from airouter.domain.labels import CACHE_SECONDS
 from airouter.settings.schema import CascadeSettings, Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
@@ -36,8 +37,8 @@ def _rules(_parts: Parts) -> Tier | None:
 
 def _cache(parts: Parts) -> Tier | None:
     spec = parts.settings.cache
-    lifetimes = {label: spec.enrich_s if label == "ENRICH" else spec.local_s for label in LIFETIMES}
-    return CacheTier(parts.clock, spec.size, lifetimes)
+    ttl = {label: spec.enrich_s if label == "ENRICH" else spec.local_s for label in CACHE_SECONDS}
+    return CacheTier(parts.clock, spec.size, ttl)
 
 
 def _learned(parts: Parts) -> Tier | None:

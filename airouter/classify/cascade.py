@@ -13,11 +13,9 @@ from airouter.classify.single_flight import Seat, SingleFlight
 from airouter.classify.tiers.cache import CacheTier, key_of, worth_keeping
 from airouter.domain.clock import Clock
 from airouter.domain.errors import PatienceOver
+from airouter.domain.labels import DEFAULT_LABEL
 from airouter.domain.types import Decision, Features, Verdict
 from airouter.flow.exchange import Exchange, Keepalive, Patience
-
-# When nothing decides, the primary answers: an error of the router never sends a prompt to the cloud.
-FALLBACK_LABEL = "MODERATE"
 
 
 class InstantTier(Protocol):
@@ -197,7 +195,7 @@ class Deliberation:
         if best is not None and best.guess is not None and (best.p or 0.0) >= least:
             self._decide(best.guess, tier, best.p, least)
         else:
-            self._decide(FALLBACK_LABEL, tier, None, None)
+            self._decide(DEFAULT_LABEL, tier, None, None)
 
     def _decide(self, label: str, tier: str, p: float | None, threshold: float | None) -> None:
         elapsed = (self._cascade.clock.monotonic() - self._started) * 1000

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from airouter.domain.types import ROUTE_OF_LABEL, ROUTES
+from airouter.domain.labels import ROUTE_OF_LABEL, ROUTES
 from airouter.settings.schema import BackendSettings, Settings
 
 

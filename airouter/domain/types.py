@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar, dataclass_transform
 
+from airouter.domain.labels import ROUTE_OF_LABEL
+
 T = TypeVar("T")
 
 
@@ -17,16 +19,6 @@ def immutable(cls: type[T]) -> type[T]:
 
 
 Endpoint = Literal["chat", "completions", "embeddings"]
-
-ROUTES = ("primary", "xai", "enrich", "meta")
-ROUTE_OF_LABEL: Mapping[str, str] = {
-    "SIMPLE": "primary",
-    "MODERATE": "primary",
-    "PRIMARY": "primary",
-    "COMPLEX": "xai",
-    "ENRICH": "enrich",
-    "META": "meta",
-}
 
 
 @immutable
@@ -123,7 +115,6 @@ class Plan:
     """How to execute a decision: the backends to try, in order, and the reasons."""
 
     route: str
-    label: str
     backends: tuple[str, ...]
     enrich: bool = False
     reasons: tuple[str, ...] = ()

@@ -23,13 +23,13 @@ from airouter.classify.tiers.rules import RulesTier
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError, RouterError
+from airouter.domain.labels import CLASS_OF_LABEL, CLASSES
 from airouter.domain.types import Decision, Features, Verdict
 from airouter.evaluation.picture import draw
-from airouter.evaluation.report import CLASSES, Outcome, figures, text
+from airouter.evaluation.report import Outcome, figures, text
 from airouter.settings.load import ROOT
 
 INSTANT_TIERS = frozenset({"rules", "cache", "learned"})
-_CLASS_OF = {"SIMPLE": "PRIMARY", "MODERATE": "PRIMARY"}
 
 # Decides by the configured cascade; passed in by the composition root.
 Decider = Callable[[Features], Decision]
@@ -124,14 +124,14 @@ def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
         decision = decide(features)
     except RouterError as error:
         return Outcome(label, accepted, None, False, None, None, None, {}, 0.0, error.code)
-    decided = _CLASS_OF.get(decision.label, decision.label) or None
+    decided = CLASS_OF_LABEL.get(decision.label)
     judged = next(
         (v for v in reversed(decision.verdicts) if v.p is not None and (v.label or v.guess)), None
     )
     guess = judged and (judged.label or judged.guess)
     return Outcome(
         label, accepted, decided, decided is not None and decision.tier in INSTANT_TIERS, decision.tier if decided else None,
-        judged.p if judged else None, _CLASS_OF.get(guess, guess) if guess else None,
+        judged.p if judged else None, CLASS_OF_LABEL[guess] if guess else None,
         {verdict.tier: verdict.ms for verdict in decision.verdicts}, decision.ms,
     )  # fmt: skip
 

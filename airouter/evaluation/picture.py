@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from airouter.domain.errors import ConfigError
-from airouter.evaluation.report import CLASSES
+from airouter.domain.labels import CLASSES
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

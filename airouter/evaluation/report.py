@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from airouter.domain.labels import CLASSES
 from airouter.evaluation.measures import calibration_error, curve, percentile, upper_bound
 
-CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 _HARD = frozenset({"COMPLEX", "ENRICH"})
 
 

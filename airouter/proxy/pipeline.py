@@ -12,6 +12,7 @@ from airouter.classify.features import features_of
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock
 from airouter.domain.errors import NotFound
+from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
 from airouter.domain.types import Decision, Features, Plan, Verdict
 from airouter.flow.exchange import Exchange, Keepalive
 from airouter.planning import Planner
@@ -28,7 +29,6 @@ from airouter.upstream.backend import Backend
 from airouter.upstream.egress import EgressRefused
 
 _CHARS_PER_TOKEN = 3.5  # of English prose with today's tokenizers, on the safe side; only for choosing a long enough window
-LABEL_OF_ROUTE = {"primary": "MODERATE", "xai": "COMPLEX", "enrich": "ENRICH", "meta": "META"}
 
 
 class Executor:
@@ -95,7 +95,7 @@ class Executor:
         self._note_request(work)
         settled = self._settled(work)
         if settled is None:
-            decision = Decision("MODERATE", "explicit", None, None, 0.0, (), forced=True)
+            decision = Decision(DEFAULT_LABEL, "explicit", None, None, 0.0, (), forced=True)
             settled = decision, self.planner.plan(decision)
         decision, plan = settled
         self._note_decision(work, decision, replace(plan, enrich=False))
@@ -135,19 +135,17 @@ class Executor:
                 route, backend = recalled
                 reason = "a tool conversation stays where it began"
                 others = tuple(name for name in self.settings.serving(route) if name != backend)
-                plan = Plan(route, LABEL_OF_ROUTE[route], (backend, *others), False, (reason,))
+                plan = Plan(route, (backend, *others), False, (reason,))
             else:
                 plan = Plan(
                     "primary",
-                    "MODERATE",
                     self.settings.serving("primary"),
                     False,
                     ("a tool result is not classified",),
                 )
-            verdict = Verdict("conversation", plan.label, reason=plan.reasons[0])
-            return Decision(
-                plan.label, "conversation", None, None, 0.0, (verdict,), forced=True
-            ), plan
+            label = LABEL_OF_ROUTE[plan.route]
+            verdict = Verdict("conversation", label, reason=plan.reasons[0])
+            return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
 
     def _plan(self, decision: Decision, features: Features) -> Plan:

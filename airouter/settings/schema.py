@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from airouter.domain.clock import is_zone
-from airouter.domain.types import ROUTES, Limits
+from airouter.domain.labels import CACHE_SECONDS, ROUTES
+from airouter.domain.types import Limits
 
 # The path of a known endpoint (OpenAI's or Ollama's native API), stripped from a backend's URL.
 _ENDPOINT = re.compile(
@@ -401,9 +402,12 @@ class OneTokenTier(Section):
 class CacheTierSettings(Section):
     size: int = Field(10_000, ge=1, description="Maximum number of cached decisions.")
     local_s: Seconds = Field(
-        86_400, description="TTL of a cached PRIMARY or COMPLEX decision, in seconds."
+        CACHE_SECONDS["COMPLEX"],
+        description="TTL of a cached PRIMARY or COMPLEX decision, in seconds.",
     )
-    enrich_s: Seconds = Field(600, description="TTL of a cached ENRICH decision, in seconds.")
+    enrich_s: Seconds = Field(
+        CACHE_SECONDS["ENRICH"], description="TTL of a cached ENRICH decision, in seconds."
+    )
 
 
 class CascadeSettings(Section):

@@ -15,7 +15,7 @@ from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.domain.clock import Clock
-from airouter.domain.types import ROUTE_OF_LABEL
+from airouter.domain.labels import ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from tests.classify.make import features
 

@@ -10,7 +10,6 @@ import pytest
 
 from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import (
-    CLASSES,
     FILE,
     Model,
     calibration_rows,
@@ -21,7 +20,7 @@ from airouter.classify.learned.text_model import (
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
-from airouter.domain.types import ROUTE_OF_LABEL
+from airouter.domain.labels import CLASSES, ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from learn.gate import CLOUD_BUDGET, ECE_BUDGET, HARMFUL_BUDGET, compare, main
 from tests.classify.make import features

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resilience_harness import FakeClock, admin, backend
 
-from airouter.classify.tiers.one_token import LABELS, OneTokenTier, read_shares
+from airouter.classify.tiers.one_token import OneTokenTier, read_shares
+from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.runtime.canaries import send
 from airouter.settings.schema import BackendSettings
 from airouter.settings.schema import OneTokenTier as TierSettings
@@ -118,7 +119,7 @@ def test_an_odd_log_probability_costs_only_its_own_token(odd: Any) -> None:
 def test_any_answer_is_shares_or_none(payload: Any) -> None:
     """Nothing a server can answer breaks the reading of it."""
     shares = read_shares(json.dumps(payload).encode())
-    assert shares is None or set(shares) == set(LABELS)
+    assert shares is None or set(shares) == set(CLASSIFIER_LABELS)
 
 
 # Asking -------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from airouter.classify.learned.dense_features import NAMES
 from airouter.classify.learned.text_features import U64, Encoded, Spec
 from airouter.domain.errors import ConfigError
+from airouter.domain.labels import CLASSES
 
-CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 FILE = "weights.npz"
 FORMAT = 2
 DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut

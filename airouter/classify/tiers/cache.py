@@ -12,18 +12,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from airouter.domain.clock import Clock
+from airouter.domain.labels import CACHE_SECONDS
 from airouter.domain.types import Decision, Features, Verdict
 
 NAME = "cache"
-HOUR = 3600.0
-# Seconds a label is believed. What depends on the day is asked again soon; META is known by rules and not kept.
-LIFETIMES: Mapping[str, float] = {
-    "SIMPLE": 24 * HOUR,
-    "MODERATE": 24 * HOUR,
-    "PRIMARY": 24 * HOUR,
-    "COMPLEX": 24 * HOUR,
-    "ENRICH": HOUR / 6,
-}
 # Tiers whose decisions are worth remembering: those that cost a call. An instant tier is as fast as the cache.
 REMEMBERED_TIERS = frozenset({"one_token", "reasoning"})
 # Finish reasons of a verdict that ended properly; anything else (timeout, length, an error code) is not kept.
@@ -78,11 +70,11 @@ class CacheTier:
     instant = True
 
     def __init__(
-        self, clock: Clock, size: int = 10_000, lifetimes: Mapping[str, float] = LIFETIMES
+        self, clock: Clock, size: int = 10_000, ttl: Mapping[str, float] = CACHE_SECONDS
     ) -> None:
         self._clock = clock
         self._size = size
-        self._lifetimes = lifetimes
+        self._ttl = ttl
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, tuple[str, float | None, float]] = OrderedDict()
 
@@ -107,11 +99,11 @@ class CacheTier:
 
     def learn(self, features: Features, decision: Decision) -> bool:
         """Remember a decision; what a fallback, an error, a timeout or a forced route decided is not kept. True when kept."""
-        lifetime = self._lifetimes.get(decision.label)
-        key = key_of(features) if lifetime and worth_keeping(decision) else None
-        if key is None or lifetime is None:
+        ttl = self._ttl.get(decision.label)
+        key = key_of(features) if ttl and worth_keeping(decision) else None
+        if key is None or ttl is None:
             return False
-        ends = self._clock.monotonic() + lifetime
+        ends = self._clock.monotonic() + ttl
         with self._lock:
             self._entries[key] = (decision.label, decision.p, ends)
             self._entries.move_to_end(key)

@@ -13,13 +13,15 @@ import re
 
 from airouter.classify.learned.dense_features import leans
 from airouter.classify.learned.text_features import encode
-from airouter.classify.learned.text_model import CLASSES, Model
+from airouter.classify.learned.text_model import Model
 from airouter.domain.clock import Clock
+from airouter.domain.labels import CLASSES, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, Verdict
 
 NAME = "learned"
 _NAMES_A_LABEL = re.compile(
-    r"\b(?:SIMPLE|MODERATE|COMPLEX|ENRICH|PRIMARY|META)\b|(?i:\b(?:rout(?:e|er|ing)|classif(?:y|ier))\s*(?::|=|this|to\b|as\b))"
+    rf"\b(?:{'|'.join(ROUTE_OF_LABEL)})\b|"
+    r"(?i:\b(?:rout(?:e|er|ing)|classif(?:y|ier))\s*(?::|=|this|to\b|as\b))"
 )
 _LOOKED_AT = 4000  # characters, at either end, in which an order to the router is looked for
 # An ask that sounds like a textbook's and may be anything: its words do not say how hard it is.
@@ -144,7 +146,8 @@ def _may_be_hard(ask: str) -> bool:
 def _label(name: str, features: Features) -> str:
     """The class as a label of the cascade: PRIMARY has two, and META is left to the rules."""
     if name == "META":
-        return "MODERATE"
+        return DEFAULT_LABEL
     if name != "PRIMARY":
         return name
-    return "SIMPLE" if len(features.ask) < _SIMPLE_CHARS and not features.previous else "MODERATE"
+    simple = len(features.ask) < _SIMPLE_CHARS and not features.previous
+    return "SIMPLE" if simple else DEFAULT_LABEL

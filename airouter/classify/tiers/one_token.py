@@ -17,6 +17,7 @@ from airouter.classify.tiers.reasoning import middle_out
 from airouter.dialects import lenient_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
+from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, HttpRequest, Verdict, immutable
 from airouter.flow.exchange import Exchange, Keepalive
 from airouter.settings.schema import OneTokenTier as TierSettings
@@ -27,7 +28,6 @@ from airouter.upstream.fetch import fetch, fetch_model
 from airouter.upstream.guarded import guarded, refusal
 
 NAME = "one_token"
-LABELS = ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")
 _TURN_CHARS = 300
 _STRUCTURED_SINCE = (0, 12)
 _NO_LABEL = "it does not answer with a label and log-probabilities"
@@ -105,20 +105,20 @@ class OneTokenTier:
         return self._verdict(shares, self._since(started))
 
     def _verdict(self, shares: Mapping[str, float], ms: float) -> Verdict:
-        """SIMPLE and MODERATE share a route: what counts is how sure the route is."""
-        local = shares["SIMPLE"] + shares["MODERATE"]
-        routes = {
-            "COMPLEX": shares["COMPLEX"],
-            "ENRICH": shares["ENRICH"],
-            ("SIMPLE" if shares["SIMPLE"] > shares["MODERATE"] else "MODERATE"): local,
-        }
-        label = max(routes, key=lambda name: routes[name])
-        p, threshold = routes[label], self._settings.min_p
+        """The most probable route decides: SIMPLE and MODERATE share one, so their probabilities
+        are added."""
+        routes = dict.fromkeys(map(ROUTE_OF_LABEL.__getitem__, shares), 0.0)
+        for name, share in shares.items():
+            routes[ROUTE_OF_LABEL[name]] += share
+        route = max(routes, key=routes.__getitem__)
+        label = max((n for n in shares if ROUTE_OF_LABEL[n] == route), key=shares.__getitem__)
+        p, threshold = routes[route], self._settings.min_p
         raw = orjson.dumps({name: round(share, 4) for name, share in shares.items()}).decode()
         sure = p >= threshold
         return Verdict(
             NAME, label if sure else None, p=p, threshold=threshold, ms=ms, raw=raw,
-            reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label, p_primary=local,
+            reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label,
+            p_primary=routes[ROUTE_OF_LABEL[DEFAULT_LABEL]],
         )  # fmt: skip
 
     def _since(self, started: float) -> float:
@@ -282,9 +282,9 @@ class OneTokenTier:
         `include_reasoning: false`, which makes vLLM drop log-probabilities as soon as a reasoning
         or tool parser is enabled."""
         choice: dict[str, Any] = (
-            {"structured_outputs": {"choice": list(LABELS)}}
+            {"structured_outputs": {"choice": list(CLASSIFIER_LABELS)}}
             if way == "structured_outputs"
-            else {"guided_choice": list(LABELS)}
+            else {"guided_choice": list(CLASSIFIER_LABELS)}
         )
         return {
             "model": model,
@@ -321,7 +321,7 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
         return None
     if _label_of(chosen) is None:
         return None
-    weights = dict.fromkeys(LABELS, 0.0)
+    weights = dict.fromkeys(CLASSIFIER_LABELS, 0.0)
     for token, logprob in shares.items():
         label = _label_of(token)
         # The comparison also leaves NaN out; below -700 a probability is 0.
@@ -334,5 +334,5 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
 def _label_of(token: Any) -> str | None:
     """The one label that the token begins."""
     start = token.strip().upper() if isinstance(token, str) else ""
-    fitting = [label for label in LABELS if start and label.startswith(start)]
+    fitting = [label for label in CLASSIFIER_LABELS if start and label.startswith(start)]
     return fitting[0] if len(fitting) == 1 else None

@@ -10,6 +10,7 @@ from typing import Any
 from airouter.dialects.openai_stream import SseReader
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
+from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.domain.types import Features, Limits, Verdict
 from airouter.settings.schema import ReasoningTier as TierSettings
 from airouter.upstream.admission import enter
@@ -19,8 +20,9 @@ from airouter.upstream.fetch import opened
 from airouter.upstream.guarded import guarded, refusal
 
 NAME = "reasoning"
-_LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
-_CUT_LABEL = re.compile(r"\W*(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
+_NAMES = "|".join(CLASSIFIER_LABELS)
+_LABEL = re.compile(rf"\b({_NAMES})\b")
+_CUT_LABEL = re.compile(rf"\W*({_NAMES})\b")
 _THINK_END = "</think>"
 _TURN_CHARS = 400
 _TEXT_KEPT = 200_000
