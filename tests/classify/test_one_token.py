@@ -18,8 +18,8 @@ from resilience_harness import FakeClock, admin, backend
 from airouter.classify.tiers.one_token import OneTokenTier, read_shares
 from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.runtime.canaries import send
+from airouter.settings.cascade import OneTokenTierSettings
 from airouter.settings.schema import BackendSettings
-from airouter.settings.schema import OneTokenTier as TierSettings
 from airouter.upstream.backend import Backend
 from bench.router_process import RouterProcess, merged
 from providers import KINDS
@@ -285,7 +285,7 @@ def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Si
 def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
     spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
     server = Backend("router", spec, KINDS["vllm"], clock, queue=4)
-    return OneTokenTier(server, TierSettings(), "Label it.", clock, Silent()), server
+    return OneTokenTier(server, OneTokenTierSettings(), "Label it.", clock, Silent()), server
 
 
 def test_a_server_that_cannot_is_tried_again_after_some_minutes(sim: Simulator) -> None:

@@ -20,7 +20,7 @@ from airouter.domain.errors import DeadlineExceeded, RouterError
 from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, HttpRequest, Verdict, immutable
 from airouter.flow.exchange import Exchange, Keepalive
-from airouter.settings.schema import OneTokenTier as TierSettings
+from airouter.settings.cascade import OneTokenTierSettings
 from airouter.telemetry.logs import Log
 from airouter.upstream.admission import enter
 from airouter.upstream.backend import Backend
@@ -71,7 +71,7 @@ class OneTokenTier:
     instant = False
 
     def __init__(
-        self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock, log: Log
+        self, backend: Backend, settings: OneTokenTierSettings, rubric: str, clock: Clock, log: Log
     ) -> None:
         self._backend = backend
         self._settings = settings

@@ -12,7 +12,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.domain.types import Features, Limits, Verdict
-from airouter.settings.schema import ReasoningTier as TierSettings
+from airouter.settings.cascade import ReasoningTierSettings
 from airouter.upstream.admission import enter
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
@@ -38,7 +38,9 @@ class ReasoningTier:
     name = NAME
     instant = False
 
-    def __init__(self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock) -> None:
+    def __init__(
+        self, backend: Backend, settings: ReasoningTierSettings, rubric: str, clock: Clock
+    ) -> None:
         self._backend = backend
         self._settings = settings
         self._rubric = rubric
