@@ -4,14 +4,14 @@ Kinds are stateless. To add one, add a class here, an entry in `KINDS`, and its 
 `BackendSettings.kind`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from airouter.domain.errors import ConfigError
 from airouter.domain.ports import Provider
-from airouter.domain.types import HttpRequest
+from airouter.domain.types import HttpRequest, WebSearch
 
 
 class OpenAICompatible:
@@ -38,14 +38,7 @@ class OpenAICompatible:
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest:
         return HttpRequest("POST", path, headers, orjson.dumps(body))
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest:
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest:
         raise ConfigError(
             f"A backend of kind {self.kind!r} cannot search the web; "
             "set enrichment.backend to a backend of kind xai."
@@ -76,21 +69,14 @@ class Xai(OpenAICompatible):
     kind = "xai"
     searches = True
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest:
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest:
         """`POST /v1/responses` with server-side search tools."""
         body = {
-            "input": query,
-            "model": model,
-            "max_output_tokens": max_output_tokens,
+            "input": search.query,
+            "model": search.model,
+            "max_output_tokens": search.max_output_tokens,
             "temperature": 0,
-            "tools": [{"type": tool} for tool in tools],
+            "tools": [{"type": tool} for tool in search.tools],
         }
         return self.post("/v1/responses", body, headers)
 

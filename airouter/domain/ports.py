@@ -1,9 +1,9 @@
 """Protocols of the parts that `app.py` injects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from airouter.domain.types import ExchangeRecord, HttpRequest
+from airouter.domain.types import ExchangeRecord, HttpRequest, WebSearch
 
 
 class Sink(Protocol):
@@ -21,20 +21,12 @@ class Provider(Protocol):
     continues: bool  # can continue a cut answer (continue_final_message)
     constrains: bool  # supports constrained decoding with log-probabilities
     adds_usage: bool  # supports stream_options.include_usage
-
     searches: bool  # can search the web
 
     def headers(self, api_key: str | None) -> dict[str, str]: ...
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest: ...
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest: ...
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest: ...
 
     def search_text(self, payload: Any) -> str: ...

@@ -33,6 +33,17 @@ class HttpRequest:
 
 
 @immutable
+class WebSearch:
+    """A web search for a backend to run: `tools` are names of its search tools, such as
+    `web_search`; `max_output_tokens` limits the length of the result."""
+
+    query: str
+    model: str
+    tools: tuple[str, ...]
+    max_output_tokens: int
+
+
+@immutable
 class Limits:
     """Timeouts of a call, in seconds.
 

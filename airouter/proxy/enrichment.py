@@ -7,7 +7,7 @@ import orjson
 
 from airouter.dialects import bounded_json
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
-from airouter.domain.types import Features, Step
+from airouter.domain.types import Features, Step, WebSearch
 from airouter.flow.exchange import Exchange
 from airouter.settings.schema import EnrichmentSettings
 from airouter.upstream.admission import enter
@@ -77,9 +77,8 @@ def _search(
     started = exchange.clock.monotonic()
     with (yield from enter(exchange, backend, "interactive", settings.timeout)) as admission:
         model = admission.model
-        request = backend.provider.search(
-            query, model, settings.tools, settings.max_output_tokens, backend.headers
-        )
+        search = WebSearch(query, model, settings.tools, settings.max_output_tokens)
+        request = backend.provider.search(search, backend.headers)
         left = max(0.001, settings.timeout - (exchange.clock.monotonic() - started))
         status, body = yield from fetch(exchange, backend, request, timeout=left)
         return model, status, body

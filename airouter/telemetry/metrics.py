@@ -23,48 +23,14 @@ from prometheus_client.exposition import choose_encoder
 
 from airouter.domain.types import ExchangeRecord
 
-STAGE_BUCKETS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    20,
-    30,
-    60,
-    120,
-)
-DECISION_BUCKETS = (
-    1e-5,
-    2.5e-5,
-    5e-5,
-    1e-4,
-    2.5e-4,
-    5e-4,
-    1e-3,
-    2.5e-3,
-    5e-3,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-)
-ABORT_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
-FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5)
+# Upper bounds in seconds.
+_TO_1_MS = (1e-4, 2.5e-4, 5e-4, 1e-3)
+_TO_1_S = (2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_TO_10_S = (2.5, 5.0, 10.0)
+STAGE_BUCKETS = (1e-3, *_TO_1_S, *_TO_10_S, 20.0, 30.0, 60.0, 120.0)
+DECISION_BUCKETS = (1e-5, 2.5e-5, 5e-5, *_TO_1_MS, *_TO_1_S, *_TO_10_S)
+ABORT_BUCKETS = (*_TO_1_MS, *_TO_1_S)
+FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5.0)
 # Maximum label combinations per metric; beyond it (a misconfiguration) all count as "other".
 MAX_SERIES = 2_000
 REFRESH_S = 2.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from airouter.classify.tiers.reasoning import middle_out
+from airouter.classify.tiers.query import classifier_query
 from airouter.dialects import lenient_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
@@ -132,9 +132,8 @@ class OneTokenTier:
         with (yield from enter(exchange, backend, "interactive", timeout)) as admission:
             model = admission.model
             way = self._known.way or (yield from self._find_way(exchange))
-            status, raw = yield from self._send(
-                exchange, model, self._prompt(features), way, timeout
-            )
+            query = classifier_query(features, self._settings, _TURN_CHARS)
+            status, raw = yield from self._send(exchange, model, query, way, timeout)
         if status != 200:
             raise refusal(backend, status, raw)
         shares = read_shares(raw)
@@ -266,16 +265,6 @@ class OneTokenTier:
         found = re.search(rb'"version"\s*:\s*"v?(\d+)\.(\d+)', body) if status == 200 else None
         version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
         return "structured_outputs" if version >= _STRUCTURED_SINCE else "guided_choice"
-
-    def _prompt(self, features: Features) -> str:
-        turns = (
-            features.previous[-self._settings.context_turns :]
-            if self._settings.context_turns
-            else ()
-        )
-        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
-        lead = f"Conversation so far:\n{context}\n\n" if context else ""
-        return f"{lead}Query: {middle_out(features.ask, self._settings.max_chars)}"
 
     def _body(self, model: str, prompt: str, way: str) -> dict[str, Any]:
         """Static text first, so that the server's prefix cache keeps it. Without

@@ -7,6 +7,7 @@ import re
 from collections.abc import Generator
 from typing import Any
 
+from airouter.classify.tiers.query import classifier_query
 from airouter.dialects.openai_stream import SseReader
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
@@ -126,18 +127,9 @@ class ReasoningTier:
         return min(most, max(_LEAST_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
 
     def _messages(self, features: Features) -> list[dict[str, str]]:
-        """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
-        turns = (
-            features.previous[-self._settings.context_turns :]
-            if self._settings.context_turns
-            else ()
-        )
-        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
-        lead = f"Conversation so far:\n{context}\n\n" if context else ""
-        ask = middle_out(features.ask, self._settings.max_chars)
         return [
             {"role": "system", "content": self._rubric},
-            {"role": "user", "content": f"{lead}Query: {ask}"},
+            {"role": "user", "content": classifier_query(features, self._settings, _TURN_CHARS)},
         ]
 
 
@@ -169,10 +161,3 @@ def _label_is_out(text: str) -> bool:
         return False
     lines = said.lstrip().split("\n")
     return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None
-
-
-def middle_out(text: str, limit: int) -> str:
-    """Head and tail of a long text."""
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit * 2 // 3]}\n[…]\n{text[-limit // 3 :]}"
