@@ -72,13 +72,14 @@ def record(**changes):
         inference_ms=1200.0,
         ttft_ms=80.0,
         total_ms=1250.0,
-        steps=(),
+        steps=[],
         usage={"total_tokens": 12},
         outcome="ok",
         status=200,
         error=None,
         backend="gpu0",
         model="m",
-        notes=("a note",),
+        notes=["a note"],
+        save=True,
     )
     return ExchangeRecord(**(values | changes))

@@ -149,45 +149,53 @@ class Step:
     error: str | None = None
 
 
-@immutable
-class ExchangeRecord:
-    """The record of a finished exchange, read by all sinks (session file, log, metrics).
+@dataclass(slots=True)
+class RecordFields:
+    """What is recorded about an exchange, in the order of the session file.
 
     All `*_ms` are milliseconds. `outcome` is ok, truncated, client_error, upstream_error,
-    router_error or client_gone. `speculation` is None, "won", "cancelled" or "failed".
+    router_error or client_gone; None while the exchange is in progress. `speculation` is None,
+    "won", "cancelled" or "failed". `save`: whether a session file is written.
     """
 
     id: str
     timestamp: datetime
     client_ip: str
-    endpoint: str
-    stream: bool
-    user_query: str
-    client_messages: list[Any]
-    route: str
-    requested_route: str
-    label: str | None
-    tier: str | None
-    p: float | None
-    verdicts: tuple[Verdict, ...]
-    classification_raw: str
-    classification_ms: float
-    enrichment_ms: float | None
-    inference_ms: float
-    ttft_ms: float | None
-    total_ms: float
-    steps: tuple[Step, ...]
-    usage: Mapping[str, Any] | None
-    outcome: str
-    status: int
-    error: str | None
-    backend: str | None
-    model: str | None
+    endpoint: str = ""
+    stream: bool = False
+    user_query: str = ""
+    client_messages: list[Any] = field(default_factory=list)
+    route: str = "none"
+    requested_route: str = "auto"
+    label: str | None = None
+    tier: str | None = None
+    p: float | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    classification_raw: str = ""
+    classification_ms: float = 0.0
+    enrichment_ms: float | None = None
+    inference_ms: float = 0.0
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    usage: Mapping[str, Any] | None = None
+    outcome: str | None = None
+    status: int = 0
+    error: str | None = None
+    backend: str | None = None
+    model: str | None = None
     adjusted: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
     speculation: str | None = None
     abort_ms: float | None = None  # from the decision to closing the connection
     wasted_tokens: int = 0
     client_gone_ms: float | None = None  # from detecting the disconnect to freeing the backend
-    attempts: tuple[str, ...] = ()
-    save: bool = True
+    attempts: list[str] = field(default_factory=list)
+    save: bool = False
+
+
+@immutable
+class ExchangeRecord(RecordFields):  # type: ignore[misc]  # immutable, unlike its base
+    """The record of a finished exchange, read by all sinks (session file, log, metrics)."""
+
+    outcome: str = "client_gone"

@@ -29,3 +29,15 @@ def test_a_stage_that_was_left_is_noted_by_who_ended_it():
     record.leave()
     record.stop(200.0)
     assert record.inference_ms == 0.0
+
+
+def test_a_finished_record_does_not_change_any_more():
+    """The thread of the exchange may still be adding to the builder when the record is emitted."""
+    builder = RecordBuilder("0" * 32, NOW, "127.0.0.1")
+    builder.notes.append("before")
+    record = builder.freeze(1.0)
+    builder.notes.append("after")
+    builder.attempts.append("primary: ok")
+    builder.status = 200
+    assert (record.notes, record.attempts, record.status) == (["before"], [], 0)
+    assert (record.outcome, record.total_ms) == ("client_gone", 1.0)
