@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import logging
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -90,7 +89,6 @@ def spoken(path: Path) -> str:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application, whole, with one backend that is not there."""
-    handlers = {name: list(logging.getLogger(name).handlers) for name in ("", "gunicorn.error")}
     app = create_app(
         Settings(
             backends={"primary": BackendSettings(url="http://127.0.0.1:9", model="m")},
@@ -101,8 +99,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     )
     yield app
     app.extensions["airouter"].close()
-    for name, before in handlers.items():
-        logging.getLogger(name).handlers[:] = before
 
 
 # Configuration ------------------------------------------------------------------------------------------------------

@@ -182,25 +182,37 @@ def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypa
     log.close()
 
 
-def test_stdlib_records_go_into_the_file_once_under_their_own_name(log):
-    handler = install_stdlib_handler(log, loggers=("", "some.server"))
+def test_stdlib_records_go_into_the_file_once_under_their_own_name(log, tmp_path):
+    """Each log has them once, whichever others are installed."""
+    another = AppLog(tmp_path / "another", clock=Clock())
+    for each in (log, another):
+        install_stdlib_handler(each, loggers=("", "some.server"))
     server = logging.getLogger("some.server")
+    logging.getLogger("urllib3.test").warning("retrying %s\nfoo", "x")
+    logging.getLogger("urllib3.test").info("not this")
+    server.error("worker failed")  # also propagates to the root
     try:
-        logging.getLogger("urllib3.test").warning("retrying %s\nfoo", "x")
-        logging.getLogger("urllib3.test").info("not this")
-        server.error("worker failed")  # also propagates to the root
-        try:
-            raise ValueError("boom")
-        except ValueError:
-            server.exception("with a traceback")
-    finally:
-        logging.getLogger().removeHandler(handler)
-        server.removeHandler(handler)
+        raise ValueError("boom")
+    except ValueError:
+        server.exception("with a traceback")
+    another.close()
     written = lines(log)
     assert len(written) == 3
     assert written[0].endswith(r" - urllib3.test - WARNING - retrying x\nfoo")
     assert written[1].endswith(" - some.server - ERROR - worker failed")
     assert r"\nValueError: boom" in written[2]
+
+
+@pytest.mark.parametrize("close", ["log", "handler"])
+def test_closing_detaches_the_handler_from_the_loggers(log, close):
+    """A log that is closed must not go on receiving, and counting as lost, what others log."""
+    handler = install_stdlib_handler(log, loggers=("", "some.server"))
+    loggers = [logging.getLogger(), logging.getLogger("some.server")]
+    assert all(handler in logger.handlers for logger in loggers)
+    {"log": log, "handler": handler}[close].close()
+    assert not any(handler in logger.handlers for logger in loggers)
+    logging.getLogger("some.server").error("not in the log any more")
+    assert log.dropped == 0
 
 
 def test_levels(tmp_path):
