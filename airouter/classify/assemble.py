@@ -1,4 +1,5 @@
-"""From the configured names to the tiers of the cascade. A new tier: its file in tiers/, its line in `BUILDERS`."""
+"""Builds the tiers of the cascade by their configured names. A new tier is a module in tiers/ and an
+entry in `BUILDERS`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ Tier = InstantTier | CallingTier
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What tiers are made of."""
+    """What tiers are built from."""
 
     settings: CascadeSettings
     backends: Mapping[str, Backend]
@@ -60,8 +61,8 @@ def _reasoning(parts: Parts) -> Tier | None:
     backend = parts.backends.get(spec.backend)
     if backend is None:
         parts.log.warning(
-            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides "
-            "goes to the primary",
+            "No classifier: backend %s is not configured (ROUTER_URL); requests that no other tier "
+            "decides go to the primary",
             spec.backend,
         )
         return None
@@ -84,10 +85,10 @@ def build_tiers(
     log: Log,
     clock: Clock,
 ) -> list[Tier]:
-    """The cascade in the configured order; a tier whose backend does not exist is left out.
+    """The tiers in the configured order, without those whose backend does not exist.
 
     Raises:
-        ConfigError: a name that is no tier.
+        ConfigError: the configuration names an unknown tier, or the learned model is unusable.
     """
     parts = Parts(settings, backends, prompts, log, clock)
     tiers = []
@@ -104,7 +105,7 @@ def build_tiers(
 
 
 def prompt_names(settings: Settings) -> set[str]:
-    """The prompts that the configuration needs."""
+    """The names of the prompts that the configuration needs, as in `classifier/system`."""
     cascade = settings.cascade
     names = {"enrich/context", "enrich/query"}
     names |= {

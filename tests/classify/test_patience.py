@@ -179,20 +179,20 @@ def test_the_patience_follows_the_classifier() -> None:
     """3 s while little is known, then twice the 95th percentile of the slower tier; one slow start
     does not count."""
     meter = PatienceMeter()
-    meter.took("reasoning", 30)
+    meter.observe("reasoning", 30)
     assert meter.seconds == 3
     for _ in range(19):
-        meter.took("reasoning", 1)
+        meter.observe("reasoning", 1)
     assert meter.seconds == 3  # twice 1 s is less
     for _ in range(200):
-        meter.took("one_token", 0.02)
+        meter.observe("one_token", 0.02)
     for _ in range(20):
-        meter.took("reasoning", 4)
+        meter.observe("reasoning", 4)
     assert meter.seconds == 8
     for _ in range(200):
-        meter.took("reasoning", 1)
+        meter.observe("reasoning", 1)
     assert meter.seconds == 3
     fixed = PatienceMeter(0.2)
     for _ in range(50):
-        fixed.took("reasoning", 4)
+        fixed.observe("reasoning", 4)
     assert fixed.seconds == 0.2

@@ -6,6 +6,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from airouter.classify.features import is_follow_up
 from airouter.domain.types import Features
 
 _LOOKED_AT = 1200  # characters; head of a longer ask
@@ -74,7 +75,7 @@ def dense_of(features: Features) -> NDArray[np.float32]:
         float(any(y < 2020 for y in years)), float(any(2020 <= y < 2023 for y in years)),
         float(any(2023 <= y < 2025 for y in years)), float(any(y >= 2025 for y in years)),
         float(features.has_tools), float(features.has_images), min(features.n_user, 8) / 8, float(bool(features.previous)),
-        float(leans(features)), float(bool(features.system)), math.log1p(len(features.system)),
+        float(is_follow_up(features)), float(bool(features.system)), math.log1p(len(features.system)),
         math.log1p(sum(len(turn) for _, turn in features.previous)), float(features.last_role == "user"),
         float(text.lstrip().startswith("#")), min(roles, 6) / 6,
         float("</" in text), float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
@@ -106,11 +107,6 @@ def _ascii_counts(text: str) -> tuple[int, int, list[int]]:
     data = text.encode()
     counts = [len(data) - len(data.translate(None, characters)) for characters in _ASCII]
     return counts[0], counts[1], [counts[2], *_NO_OTHERS]
-
-
-def leans(features: Features) -> bool:
-    """A short ask after other turns: what it means depends on them."""
-    return bool(features.previous) and len(features.ask) < 60
 
 
 _ORDER = np.argsort(_LOWS)

@@ -11,7 +11,7 @@ request, or one with tools, is never housekeeping to it.
 
 import re
 
-from airouter.classify.learned.dense_features import leans
+from airouter.classify.features import is_follow_up
 from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import Model
 from airouter.domain.clock import Clock
@@ -112,7 +112,7 @@ class LearnedTier:
         ask = features.ask
         if features.has_images:
             return "the request contains images, which the model cannot read"
-        if leans(features):
+        if is_follow_up(features):
             return "a short follow-up that depends on earlier turns"
         if len(ask) > self._model.limits["max_chars"]:
             return "longer than the training prompts"
