@@ -1,5 +1,5 @@
-"""Builds the tiers of the cascade by their configured names. A new tier is a module in tiers/ and an
-entry in `BUILDERS`."""
+"""Builds the tiers of the cascade by their configured names. A new tier is a module in tiers/ and
+an entry in `BUILDERS`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -20,7 +20,8 @@ _WEB_NAME = re.compile(
     r"webpage|website|news)\b|"
     r"\b(?:websearch|webfetch|webbrowser|browser|browse|internet|google|bing|brave|duckduckgo|ddg|"
     r"tavily|searxng|serper|serpapi|perplexity|firecrawl|kagi|playwright|puppeteer|x search)\b|"
-    r"\bexa (?:web )?search\b|\bfetch fetch\b|^(?:fetch|scrape|crawl|live search|search engine)\b *$"
+    r"\bexa (?:web )?search\b|\bfetch fetch\b|"
+    r"^(?:fetch|scrape|crawl|live search|search engine)\b *$"
 )
 _WEB_DESCRIPTION = re.compile(
     r"\b(?:search(?:es|ing)?|brows(?:e|es|ing)|quer(?:y|ies|ying)) (?:\w+ ){0,3}"
@@ -97,7 +98,7 @@ def tools_of(payload: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _described(entry: dict[str, Any]) -> list[str]:
-    """The tools of an entry: a function with or without its wrapper, a built-in tool, or a group."""
+    """The tools of an entry: a function, with or without wrapper, a built-in tool or a group."""
     inner = entry.get("function")
     tool = inner if isinstance(inner, dict) else entry
     group = entry.get("tools")
@@ -143,7 +144,7 @@ def _fits(name: str, text: str, words: set[str]) -> bool:
 
 
 def _names(need: str, text: str, words: set[str]) -> bool:
-    """Whether a word of the ask begins with `need`; in other scripts, whether the text contains it."""
+    """Whether a word of the ask begins with `need`, or, in other scripts, contains it."""
     if need.isascii() and need.isalnum():
         return any(word.startswith(need) for word in words)
     return need in text

@@ -1,5 +1,5 @@
-"""How long a finished answer waits for the routing decision: as configured, or according to how long
-the classifier usually takes."""
+"""How long a finished answer waits for the routing decision: as configured, or according to how
+long the classifier usually takes."""
 
 import math
 import threading

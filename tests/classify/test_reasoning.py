@@ -145,7 +145,7 @@ def test_a_classifier_that_names_no_label_is_stopped_by_its_tokens(
     assert sent["max_tokens"] == 50
     told = session_file(router, answer.headers["X-Router-Session"])["verdicts"][-1]
     assert told["finish_reason"] == "length"
-    assert told["reason"] == "the classifier named no label before it was cut by max_tokens"
+    assert told["reason"] == "the classifier returned no label before it was cut by max_tokens"
     assert sim.stats("router")["tokens_generated"] <= 50
 
 

@@ -1,5 +1,5 @@
-"""Dense features: a few numbers about a text (length, lines, scripts, code, formulas, years) and the
-conversation around it."""
+"""Dense features: a few numbers about a text (length, lines, scripts, code, formulas, years) and
+the conversation around it."""
 
 import math
 import re
@@ -23,7 +23,8 @@ _ROLES = re.compile(r"(?im)^[^\S\n]*(?:[*#<\[]{1,3}\s*)?(user|assistant|human|ai
 # First and last code points of blocks by which scripts are recognised.
 _SCRIPTS = (
     (0x41, 0x24F), (0x370, 0x3FF), (0x400, 0x52F), (0x590, 0x5FF), (0x600, 0x77F), (0x900, 0x97F),
-    (0x980, 0x9FF), (0xB80, 0xBFF), (0xE00, 0xE7F), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7AF),
+    (0x980, 0x9FF), (0xB80, 0xBFF), (0xE00, 0xE7F), (0x3040, 0x30FF), (0x3400, 0x9FFF),
+    (0xAC00, 0xD7AF),
 )  # fmt: skip
 _LOWS = np.array([low for low, _ in _SCRIPTS], np.uint32)
 _HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
@@ -35,8 +36,8 @@ _ASCII = (
 _NO_OTHERS = [0] * (len(_SCRIPTS) - 1)
 _LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
 
-# Stored with the weights and compared on loading: a new name needs `make train`. `leans`: whether the
-# request is a follow-up.
+# Stored with the weights and compared on loading: a new name needs `make train`. `leans`: whether
+# the request is a follow-up.
 NAMES = (
     "log_chars", "log_words", "log_lines", "code_share", "latex", "symbolic", "digit_share",
     "question", "questions", "quoted", "upper_share", "fence", "url", "list_marks", "year_old",

@@ -1,5 +1,5 @@
-"""The input of the learned model, computed alike in training and serving: hashed n-grams of the text,
-and a few dense features.
+"""The input of the learned model, computed alike in training and serving: hashed n-grams of the
+text, and a few dense features.
 
 The text is cut to head and tail, normalised (NFKC, lower case, digits as 0, single spaces) and
 turned into code points. Every n-gram of characters, every word and every pair of words becomes a
@@ -81,8 +81,8 @@ class Encoded:
 
 
 def fold(text: str, head: int, tail: int) -> str:
-    """The text for hashing: cut to head and tail, NFKC, lower case, digits as 0, single spaces, and a
-    space at each end."""
+    """The text for hashing: cut to head and tail, NFKC, lower case, digits as 0, single spaces, and
+    a space at each end."""
     if len(text) > head + tail:
         text = f"{text[:head]} {text[-tail:]}"
     if not text.isascii():
@@ -175,8 +175,8 @@ def pair_hashes(words: U64) -> U64:
 
 
 def head_hashes(words: U64) -> U64:
-    """Hashes of the first word, the first two, the first three and the last; how a question begins is
-    telling."""
+    """Hashes of the first word, the first two, the first three, and the last: the beginning of a
+    question says much about it."""
     if not len(words):
         return np.empty(0, np.uint64)
     hashes = np.empty(min(len(words), 3) + 1, np.uint64)

@@ -57,8 +57,8 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Calibrated probabilities in the order of `CLASSES`, and the share (0..1) of the text's n-grams
-    that do not occur in the training data."""
+    """Calibrated probabilities in the order of `CLASSES`, and the share (0..1) of the text's
+    n-grams that do not occur in the training data."""
 
     p: tuple[float, ...]
     unseen_ratio: float
@@ -66,8 +66,8 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Read-only after loading, and therefore shared by all threads. `row_of` (2^bits,): bucket → row
-    of the table; row 0 is zeros."""
+    """Read-only after loading, and therefore shared by all threads. `row_of` (2^bits,): bucket →
+    row of the table; row 0 is zeros."""
 
     spec: Spec
     row_of: NDArray[np.int32]

@@ -36,8 +36,8 @@ _CLOSING = " .!…。！．,;，；、"
 
 
 def normalised(ask: str) -> str:
-    """The text for comparison: NFKC, case-folded, with single spaces and without date lines and final
-    punctuation."""
+    """The text for comparison: NFKC, case-folded, with single spaces and without date lines and
+    final punctuation."""
     text = _DATE_LINE.sub("", ask)
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip().rstrip(_CLOSING)
 
@@ -129,8 +129,8 @@ class CacheTier:
 
 
 def is_cacheable(decision: Decision) -> bool:
-    """Whether a classifier returned this label in a complete answer: not a fallback, a forced route,
-    or an answer that timed out or was cut off."""
+    """Whether a classifier returned this label in a complete answer: not a fallback, a forced
+    route, or an answer that timed out or was cut off."""
     if decision.forced or decision.tier not in CACHED_TIERS:
         return False
     named = [

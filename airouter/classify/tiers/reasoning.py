@@ -1,6 +1,7 @@
-"""The last tier: a local reasoning model reads the request and names a label. Costs about a second.
+"""The last tier: a local reasoning model reads the request and generates a label, in about a
+second.
 
-Streamed, so that reading stops (and the backend is told so by the closed socket) as soon as the label is out.
+The answer is streamed, so that the call can be cancelled as soon as the label has arrived.
 """
 
 import re
@@ -26,15 +27,15 @@ _LABEL = re.compile(rf"\b({_NAMES})\b")
 _CUT_LABEL = re.compile(rf"\W*({_NAMES})\b")
 _THINK_END = "</think>"
 _TURN_CHARS = 400
-_TEXT_KEPT = 200_000
-_RAW_KEPT = 2000
-_CHARS_PER_TOKEN = 3.5  # of English prose, roughly
-_TEMPLATE_TOKENS = 64  # what a chat template adds
-_LEAST_TOKENS = 128
+_MAX_TEXT = 200_000  # characters of the answer that are read
+_MAX_RAW = 2000  # characters of it in the record
+_CHARS_PER_TOKEN = 3.5  # roughly, in English prose
+_TEMPLATE_TOKENS = 64  # added by the chat template
+_MIN_TOKENS = 128
 
 
 class ReasoningTier:
-    """Asks one backend. Abstains, never raises, when it cannot be asked or does not say."""
+    """Calls one backend; abstains if the call fails or the answer contains no label."""
 
     name = NAME
     instant = False
@@ -68,9 +69,13 @@ class ReasoningTier:
         label = read_cut_label(text) if cut else read_label(text)
         before = " before it was cut by max_tokens" if cut else ""
         return Verdict(
-            NAME, label, ms=self._ms_since(started), raw=text[-_RAW_KEPT:], finish_reason=finish_reason,
-            reason="" if label else f"the classifier named no label{before}",
-        )  # fmt: skip
+            NAME,
+            label,
+            ms=self._ms_since(started),
+            raw=text[-_MAX_RAW:],
+            finish_reason=finish_reason,
+            reason="" if label else f"the classifier returned no label{before}",
+        )
 
     def _ms_since(self, started: float) -> float:
         return (self._clock.monotonic() - started) * 1000
@@ -90,9 +95,9 @@ class ReasoningTier:
             left = max(0.001, until - self._clock.monotonic())
             limits = Limits(min(backend.settings.connect_timeout, left), left, left, left)
             request = backend.provider.post("/v1/chat/completions", body, backend.headers)
-            reader = SseReader(keep_usage=True, keep_text=_TEXT_KEPT)
+            reader = SseReader(keep_usage=True, keep_text=_MAX_TEXT)
             with opened(exchange, open_call(backend, request, limits)) as call:
-                while not (call.finished or _label_is_out(reader.state.text)):
+                while not (call.finished or _has_label(reader.state.text)):
                     yield from exchange.pause()
                     self._read(call, reader)
                 self._read(call, reader)
@@ -118,13 +123,13 @@ class ReasoningTier:
             reader.flush()
 
     def _tokens_left(self, messages: list[dict[str, str]]) -> int:
-        """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and
-        max_tokens that together exceed it."""
-        most, window = self._settings.max_tokens, self._backend.context_window
+        """`max_tokens`, limited to the rest of the context window if its size is known: servers
+        reject a prompt and max_tokens that together exceed it."""
+        limit, window = self._settings.max_tokens, self._backend.context_window
         if window is None:
-            return most
+            return limit
         prompt = sum(len(message["content"]) for message in messages) / _CHARS_PER_TOKEN
-        return min(most, max(_LEAST_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
+        return min(limit, max(_MIN_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
 
     def _messages(self, features: Features) -> list[dict[str, str]]:
         return [
@@ -134,30 +139,31 @@ class ReasoningTier:
 
 
 def read_label(text: str) -> str | None:
-    """The last exact label after the last `</think>`; None when the thinking never ended or no label stands there."""
-    said = text.rpartition(_THINK_END)[2]
-    if "<think>" in said:
+    """The last label after the last `</think>`; None if there is none, or the reasoning has not
+    ended."""
+    answer = text.rpartition(_THINK_END)[2]
+    if "<think>" in answer:
         return None
-    found = _LABEL.findall(said)
+    found = _LABEL.findall(answer)
     return found[-1] if found else None
 
 
 def read_cut_label(text: str) -> str | None:
-    """The label of an answer that was cut by max_tokens: only one that stands before all other
-    words counts.
+    """The label of an answer that was cut off by max_tokens: only one before all other words
+    counts.
 
-    One that comes later may be merely considered, also outside `<think>`: a template may put that
-    mark into the prompt.
+    A later one may be part of the reasoning, even outside `<think>`, because some chat templates
+    put that tag into the prompt.
     """
-    said = text.rpartition(_THINK_END)[2]
-    found = _CUT_LABEL.match(said)
+    answer = text.rpartition(_THINK_END)[2]
+    found = _CUT_LABEL.match(answer)
     return found[1] if found else None
 
 
-def _label_is_out(text: str) -> bool:
-    """A whole line that is a label and nothing else: what would follow it does not matter."""
-    said = text.rpartition(_THINK_END)[2]
-    if "<think>" in said:
+def _has_label(text: str) -> bool:
+    """Whether the first line is complete and consists of a label; later text does not matter."""
+    answer = text.rpartition(_THINK_END)[2]
+    if "<think>" in answer:
         return False
-    lines = said.lstrip().split("\n")
+    lines = answer.lstrip().split("\n")
     return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None

@@ -3,8 +3,8 @@
 They are recognised by `metadata.task`, or by literal phrases of known frontends
 (`config/meta_markers.yaml`). An instruction with a transcript that matches no phrase may be from a
 frontend or a person: it stays local, uncut and without a search. Two kinds of prompts look similar
-and are left to the other tiers: those of people who paste `### Task:`, and retrieval templates, which
-contain the person's own question.
+and are left to the other tiers: those of people who paste `### Task:`, and retrieval templates,
+which contain the person's own question.
 """
 
 from airouter.classify.meta_markers import MetaMarkers, load_markers
