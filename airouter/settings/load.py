@@ -129,8 +129,8 @@ _warned: set[tuple[str, str]] = set()
 
 
 def _is_usable(name: str, value: str) -> bool:
-    """Whether the router can use the value of a variable that other programs set, too. If not, it is
-    ignored with a warning; the default is the safer choice (loopback, system time zone)."""
+    """Whether the router can use the value of a variable that other programs set, too. If not, it
+    is ignored with a warning; the default is the safer choice (loopback, system time zone)."""
     why = None
     if name == "HOST" and not _resolves(value):  # conda sets x86_64-conda-linux-gnu
         why = "it is not an address of this machine; use AIROUTER_HOST, which takes precedence"

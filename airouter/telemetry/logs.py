@@ -21,7 +21,7 @@ from airouter.domain.redaction import masked
 from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"
-WAITING = 100_000  # lines; about 30 MB
+WAITING = 100_000  # queued lines, about 30 MB; further lines are dropped
 LINGER = 0.01  # seconds to wait for more lines: at most 100 writes per second
 WARN_EVERY = 60.0  # seconds
 # Characters that could end a line, hide part of it or reverse it on a terminal.

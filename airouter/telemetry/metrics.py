@@ -75,15 +75,15 @@ class Metrics:
         self._reading = threading.Lock()
         self._refreshing_pid: int | None = None
         self.errors = 0
-        self._where: dict[str, Any] = {"namespace": "airouter", "registry": self.registry}
+        self._common: dict[str, Any] = {"namespace": "airouter", "registry": self.registry}
 
         def counter(name: str, documentation: str, *labels: str) -> Counter:
-            return Counter(name, documentation, labels, **self._where)
+            return Counter(name, documentation, labels, **self._common)
 
         def histogram(
             name: str, documentation: str, buckets: Sequence[float], *labels: str
         ) -> Histogram:
-            return Histogram(name, documentation, labels, buckets=buckets, **self._where)
+            return Histogram(name, documentation, labels, buckets=buckets, **self._common)
 
         labels = ("route", "tier", "backend", "outcome", "stream")
         self._requests = _Children(counter("requests_total", "Finished requests.", *labels))
@@ -127,7 +127,7 @@ class Metrics:
             "Decisions made without the classifier because cascade.patience expired.",
         )
         in_flight = Gauge(
-            "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._where
+            "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._common
         )
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
@@ -138,6 +138,7 @@ class Metrics:
             self._start_refreshing()
 
     def emit(self, record: ExchangeRecord) -> None:
+        """Count a finished exchange; failures are counted in `errors`."""
         try:
             self._emit(record)
         except Exception:  # a sink must not raise
@@ -189,7 +190,7 @@ class Metrics:
                 0. If it raises, the last values remain.
             mode: how the values of several worker processes are combined.
         """
-        gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._where)
+        gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._common)
         known: dict[tuple[Any, ...], float] = {}
 
         def read() -> None:
@@ -210,7 +211,7 @@ class Metrics:
         self, name: str, documentation: str, callback: Callable[[], float]
     ) -> None:
         """Register a counter read by a callback, such as `log_dropped_total`."""
-        counter = Counter(name, documentation, **self._where)
+        counter = Counter(name, documentation, **self._common)
         last = 0.0
 
         def read() -> None:
@@ -249,7 +250,7 @@ class Metrics:
         threading.Thread(target=self._refresh, name="metrics", daemon=True).start()
 
     def _refresh(self) -> None:
-        pause = threading.Event()
+        never = threading.Event()
         while True:
             self._read()
-            pause.wait(REFRESH_S)
+            never.wait(REFRESH_S)
