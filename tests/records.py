@@ -1,4 +1,4 @@
-"""Records, steps, a clock and a log for the tests of what is written down."""
+"""Records, steps, a clock and a log for tests of sinks."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 
 
 class FixedClock(Clock):
-    """Stands still until `elapsed` (seconds) is moved."""
+    """A clock that moves only by setting `elapsed`, in seconds."""
 
     def __init__(self):
         self.elapsed = 0.0
@@ -50,7 +50,7 @@ def step(**changes):
 
 
 def record(**changes):
-    """A finished exchange; any field can be given another value."""
+    """The record of a finished exchange, with changes to any field."""
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "question"}]
     values = dict(
         id="0123456789abcdef",

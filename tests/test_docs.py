@@ -1,4 +1,5 @@
-"""The documents say what the code does: everything that has a name in the code has its line in them, and nothing else has."""
+"""The documents say what the code does: everything that has a name in the code has its line in
+them, and nothing else has."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     app.extensions["airouter"].close()
 
 
-# Configuration ------------------------------------------------------------------------------------------------------
+# Configuration ------------------------------------------------------------------------------------
 
 
 def test_the_tables_of_settings_are_current() -> None:
@@ -118,7 +119,8 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_every_environment_variable_is_explained() -> None:
-    """Those that set a setting, those that code and scripts look up themselves, and those that hold a secret's file."""
+    """Those that set a setting, those that code and scripts look up themselves, and those that hold
+    a secret's file."""
     documented = named(cells(CONFIGURATION, "## Environment variables"))
     code = "\n".join(
         map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")])
@@ -148,7 +150,7 @@ def test_the_files_that_are_named_are_there() -> None:
             assert list(ROOT.glob(path.rstrip("/"))), f"{title(page)} names {path}"
 
 
-# The API ------------------------------------------------------------------------------------------------------------
+# The API ------------------------------------------------------------------------------------------
 
 
 def pattern(path: str) -> str:
@@ -238,7 +240,7 @@ def test_every_tier_and_route_is_documented() -> None:
     assert {row[0].strip("`") for row in cells(README, "## The four routes")} == set(ROUTES)
 
 
-# Logs and metrics ---------------------------------------------------------------------------------------------------
+# Logs and metrics ---------------------------------------------------------------------------------
 
 
 def templates() -> set[str]:
@@ -325,7 +327,7 @@ def test_every_metric_is_documented(app: Flask) -> None:
     }
 
 
-# Commands -----------------------------------------------------------------------------------------------------------
+# Commands -----------------------------------------------------------------------------------------
 
 
 def subcommands(of: ArgumentParser) -> set[str]:
@@ -382,7 +384,7 @@ def test_every_fault_of_the_simulator_is_documented() -> None:
     } == set(CATALOGUE)
 
 
-# The pages themselves -----------------------------------------------------------------------------------------------
+# The pages themselves -----------------------------------------------------------------------------
 
 
 def anchors(path: Path) -> set[str]:

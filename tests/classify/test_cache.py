@@ -56,7 +56,7 @@ def test_remembers_a_decision(cache: CacheTier) -> None:
         ("ﬁne", "fine"),
     ],
 )
-def test_noise_makes_no_other_key(one: str, other: str) -> None:
+def test_irrelevant_differences_share_a_key(one: str, other: str) -> None:
     assert key_of(features(one)) == key_of(features(other))
 
 
@@ -77,23 +77,23 @@ def test_noise_makes_no_other_key(one: str, other: str) -> None:
         ),
     ],
 )
-def test_what_matters_makes_another_key(one: object, other: object) -> None:
+def test_relevant_differences_have_different_keys(one: object, other: object) -> None:
     assert key_of(one) != key_of(other)  # type: ignore[arg-type]
 
 
-def test_a_long_ask_stands_alone() -> None:
+def test_a_long_request_is_not_a_follow_up() -> None:
     long = "Explain how a four-stroke engine works, step by step, for a curious ten-year-old."
     assert key_of(features(long)) == key_of(features("hello", ("assistant", "hi"), long))
 
 
-def test_nothing_is_kept_of_an_empty_or_endless_ask(cache: CacheTier) -> None:
+def test_empty_and_very_long_requests_are_not_cached(cache: CacheTier) -> None:
     for ask in ("", "  \n", "x" * 20_001):
         assert key_of(features(ask)) is None
         assert not cache.store(features(ask), decision())
         assert cache.vote(features(ask)).label is None
 
 
-def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
+def test_date_lines_are_ignored_but_not_sentences_about_dates() -> None:
     assert normalised("What is the current date in Tokyo?") == "what is the current date in tokyo?"
 
 
@@ -111,14 +111,12 @@ def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
         Decision("MODERATE", "reasoning", None, None, 1.0, ()),
     ],
 )
-def test_never_filled_from_what_was_not_properly_decided(
-    cache: CacheTier, refused: Decision
-) -> None:
+def test_incomplete_decisions_are_not_cached(cache: CacheTier, refused: Decision) -> None:
     assert not cache.store(features("some ask"), refused)
     assert len(cache) == 0
 
 
-def test_worth_keeping_reads_the_verdict_that_decided() -> None:
+def test_the_verdict_that_decided_determines_whether_it_is_cached() -> None:
     verdicts = (
         Verdict("one_token", None, finish_reason="timeout"),
         Verdict("reasoning", "COMPLEX", finish_reason="label"),
@@ -126,7 +124,7 @@ def test_worth_keeping_reads_the_verdict_that_decided() -> None:
     assert is_cacheable(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
 
 
-def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: FakeClock) -> None:
+def test_enrich_decisions_expire_sooner(cache: CacheTier, clock: FakeClock) -> None:
     cache.store(features("weather in Oslo"), decision("ENRICH"))
     cache.store(features("prove Fermat"), decision("COMPLEX"))
     clock.time = 599
@@ -139,7 +137,7 @@ def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: Fa
     assert len(cache) == 0
 
 
-def test_bounded_and_the_least_recently_used_goes_first(cache: CacheTier) -> None:
+def test_the_least_recently_used_entry_is_evicted_first(cache: CacheTier) -> None:
     for ask in ("one", "two", "three"):
         cache.store(features(ask), decision())
     cache.vote(features("one"))
@@ -163,7 +161,7 @@ def test_many_threads() -> None:
     assert len(cache) <= 50
 
 
-def test_ten_equal_asks_are_one_flight() -> None:
+def test_equal_requests_share_one_flight() -> None:
     flights = SingleFlight()
     leader = flights.join(b"key")
     followers = [flights.join(b"key") for _ in range(9)]

@@ -1,6 +1,7 @@
-"""Housekeeping prompts of real frontends are META; people who quote, paste or resemble them are not.
+"""Internal prompts of real frontends are META; prompts of people who quote or resemble them are
+not.
 
-The templates are rendered in words of our own around each frontend's true markers.
+The templates are paraphrased around each frontend's real markers.
 """
 
 from pathlib import Path
@@ -158,13 +159,13 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
 
 
 @pytest.mark.parametrize("name", list(rendered(TALKS[0])))
-def test_housekeeping_is_meta_whatever_the_talk_is_about(name: str) -> None:
+def test_internal_prompts_are_meta_whatever_the_chat_is_about(name: str) -> None:
     for talk in TALKS:
         assert TIER.vote(rendered(talk)[name]).label == "META", talk
 
 
 def unlisted(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
-    """An instruction with a transcript that no marker is known of."""
+    """Instructions with a transcript that match no marker."""
     first = talk[0][1]
     return {
         "an unlisted frontend": features(
@@ -186,14 +187,14 @@ def unlisted(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
 
 @pytest.mark.parametrize("name", list(unlisted(TALKS[0])))
 def test_an_unknown_instruction_with_a_transcript_stays_local(name: str) -> None:
-    """It may be a frontend's or a person's: no search, no cloud, not cut, normal priority."""
+    """It may be from a frontend or a person: no search, no cloud, uncut, at normal priority."""
     for talk in TALKS:
         verdict = TIER.vote(unlisted(talk)[name])
         assert (verdict.label, verdict.tier) == ("MODERATE", "rules"), talk
         assert "stays local" in verdict.reason
 
 
-def test_at_least_eight_frontends_are_known_with_their_versions() -> None:
+def test_at_least_eight_frontends_are_listed_with_versions() -> None:
     markers = load_markers().markers
     assert len({marker.frontend for marker in markers}) >= 8
     assert all(marker.version and marker.task for marker in markers)
@@ -299,7 +300,7 @@ def test_a_look_alike_is_not_meta(name: str) -> None:
         ("markers: [{frontend: X, version: 1, task: t, where: ask, all: []}]", "'where' is one of"),
     ],
 )
-def test_a_faulty_file_is_refused_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_file_is_rejected_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "markers.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:

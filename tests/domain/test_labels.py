@@ -1,10 +1,10 @@
-"""The table of labels: what is derived from it is what the configuration and the model rely on."""
+"""The table of labels, and what is derived from it."""
 
 from airouter.domain import labels
 
 
 def test_the_routes_and_classes_are_the_documented_ones():
-    """Their order is part of the contract: of lists in answers, and of the model's outputs."""
+    """Their order matters: for lists in responses, and for the model's outputs."""
     assert labels.ROUTES == ("primary", "xai", "enrich", "meta")
     assert labels.CLASSES == ("PRIMARY", "COMPLEX", "ENRICH", "META")
     assert labels.CLASSIFIER_LABELS == ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")

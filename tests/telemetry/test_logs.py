@@ -156,7 +156,7 @@ def test_a_forked_child_writes_its_own_lines_once(log):
     assert messages == ["before", "from the child", "from the parent", "waiting while it forks"]
 
 
-def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypatch, capfd):
+def test_a_full_disk_loses_lines_with_one_warning_and_no_exception(tmp_path, monkeypatch, capfd):
     clock = MovedClock()
     log = AppLog(tmp_path / "logs", clock=clock)
     real = os.open
@@ -183,7 +183,7 @@ def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypa
 
 
 def test_stdlib_records_go_into_the_file_once_under_their_own_name(log, tmp_path):
-    """Each log has them once, whichever others are installed."""
+    """Once in each log, even if several are installed."""
     another = AppLog(tmp_path / "another", clock=Clock())
     for each in (log, another):
         install_stdlib_handler(each, loggers=("", "some.server"))
@@ -205,7 +205,7 @@ def test_stdlib_records_go_into_the_file_once_under_their_own_name(log, tmp_path
 
 @pytest.mark.parametrize("close", ["log", "handler"])
 def test_closing_detaches_the_handler_from_the_loggers(log, close):
-    """A log that is closed must not go on receiving, and counting as lost, what others log."""
+    """A closed log receives no more records, and counts none as lost."""
     handler = install_stdlib_handler(log, loggers=("", "some.server"))
     loggers = [logging.getLogger(), logging.getLogger("some.server")]
     assert all(handler in logger.handlers for logger in loggers)
@@ -242,7 +242,7 @@ def test_many_threads_lose_nothing(log):
 @pytest.mark.parametrize("name", ["app.log", "app.log.lock"])
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_the_mode_of_a_linked_file_is_left_alone(tmp_path, link, name):
-    """A log that is a link is written through; what it leads to keeps its mode."""
+    """If the log is a link, its target is written to and keeps its mode."""
     target = tmp_path / "elsewhere"
     target.write_text("")
     target.chmod(0o644)

@@ -84,7 +84,7 @@ def _append_many(directory, who):
         file.append([f"{who}-{number:04d}-{'x' * (number % 50)}\n".encode()])
 
 
-def test_rotations_that_meet_do_not_overwrite_each_other(tmp_path):
+def test_concurrent_rotations_do_not_overwrite_each_other(tmp_path):
     workers = [
         multiprocessing.get_context("fork").Process(target=_append_many, args=(str(tmp_path), who))
         for who in "ab"
@@ -100,7 +100,7 @@ def test_rotations_that_meet_do_not_overwrite_each_other(tmp_path):
     ]
 
 
-def test_a_file_moved_or_deleted_by_someone_else_is_opened_anew(log, tmp_path):
+def test_a_file_moved_or_deleted_by_others_is_reopened(log, tmp_path):
     log.info("one")
     assert log.flush(20)
     log.path.rename(tmp_path / "elsewhere")
