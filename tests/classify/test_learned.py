@@ -41,9 +41,10 @@ def tier(model: Model) -> LearnedTier:
 
 def test_obvious_requests_are_decided(tier: LearnedTier) -> None:
     asks = {
-        "Write a polite email to my landlord asking to fix the dripping tap in the kitchen.": "primary",
+        "Write a polite email to my landlord asking to fix the dripping tap.": "primary",
         "weather in Lisbon tomorrow": "enrich",
-        "Prove that for every integer n there are infinitely many primes p such that the order of n modulo p exceeds p^{1/2}, and "
+        "Prove that for every integer n there are infinitely many "
+        "primes p such that the order of n modulo p exceeds p^{1/2}, and "
         "determine the best exponent that your method gives; justify every step.": "xai",
     }
     routes = {ask: tier.vote(features(ask)) for ask in asks}
@@ -110,9 +111,7 @@ def test_it_abstains_on_images(tier: LearnedTier) -> None:
 def test_thresholds_can_be_raised(model: Model) -> None:
     strict = LearnedTier(model, Clock(), dict.fromkeys(CLASSES, 1.01))
     verdict = strict.vote(
-        features(
-            "Write a polite email to my landlord asking to fix the dripping tap in the kitchen."
-        )
+        features("Write a polite email to my landlord asking to fix the dripping tap.")
     )
     assert verdict.label is None
     assert verdict.guess == "MODERATE"
