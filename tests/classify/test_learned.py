@@ -111,7 +111,9 @@ def test_it_abstains_on_images(tier: LearnedTier) -> None:
 def test_thresholds_can_be_raised(model: Model) -> None:
     strict = LearnedTier(model, Clock(), dict.fromkeys(CLASSES, 1.01))
     verdict = strict.vote(
-        features("Write a polite email to my landlord asking to fix the dripping tap.")
+        features(
+            "Write a polite email to my landlord asking to fix the dripping tap in the kitchen."
+        )
     )
     assert verdict.label is None
     assert verdict.guess == "MODERATE"
