@@ -85,7 +85,9 @@ class Verdict:
     """The result of a tier: a label with a probability, or an abstention (`label is None`) with its
     reason.
 
-    `p` is the calibrated probability of the label, 0..1; `threshold` the minimum for a decision.
+    `p`: the calibrated probability of the label, 0..1; `threshold`: the minimum for a decision.
+    `guess`: if the tier abstained, its most probable label, with probability `p`. `p_primary`: the
+    probability of the primary route, also of a tier that abstained.
     """
 
     tier: str
@@ -96,12 +98,8 @@ class Verdict:
     reason: str = ""
     raw: str = ""
     finish_reason: str = ""
-    guess: str | None = (
-        None  # of a tier that abstained: its most probable label, with probability `p`
-    )
-    p_primary: float | None = (
-        None  # probability of the primary route, also of a tier that abstained
-    )
+    guess: str | None = None
+    p_primary: float | None = None
 
 
 @immutable
