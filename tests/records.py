@@ -1,11 +1,16 @@
-"""Records, steps, a clock and a log for tests of sinks."""
+"""Records, steps, a clock, logs and session loggers for tests of sinks."""
 
+import os
+import re
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord, Step, Verdict
+from session_logger import SessionLogger
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
 
 
 class FixedClock(Clock):
@@ -83,3 +88,40 @@ def record(**changes):
         save=True,
     )
     return ExchangeRecord(**(values | changes))
+
+
+def lines(log):
+    """The lines that an AppLog has written so far."""
+    assert log.flush(20)
+    return log.path.read_text().splitlines()
+
+
+@contextmanager
+def session_loggers(folder):
+    """A function that builds session loggers for the folder; they are closed in the end.
+
+    Its arguments are those of SessionLogger; `events` and `lines` of the result collect what the
+    logger reports.
+    """
+    made = []
+
+    def build(**options):
+        events, log = [], Collected()
+        options = {
+            "log": log,
+            "clock": FixedClock(),
+            "on_event": lambda *event: events.append(event),
+        } | options
+        logger = SessionLogger(folder, **options)
+        logger.events, logger.lines = events, log.lines
+        made.append(logger)
+        return logger
+
+    yield build
+    for logger in made:
+        logger.close(5)
+
+
+def names(tmp_path):
+    """The names of the session files."""
+    return sorted(os.listdir(tmp_path / "sessions"))

@@ -6,35 +6,15 @@ import stat
 import threading
 
 import pytest
-from records import Collected, FixedClock, record, step
+from records import FixedClock, names, record, session_loggers, step
 
 import session_logger
-from session_logger import SessionLogger
 
 
 @pytest.fixture
 def make(tmp_path):
-    made = []
-
-    def build(**options):
-        events, log = [], Collected()
-        options = {
-            "log": log,
-            "clock": FixedClock(),
-            "on_event": lambda *event: events.append(event),
-        } | options
-        logger = SessionLogger(tmp_path / "sessions", **options)
-        logger.events, logger.lines = events, log.lines
-        made.append(logger)
-        return logger
-
-    yield build
-    for logger in made:
-        logger.close(5)
-
-
-def names(tmp_path):
-    return sorted(os.listdir(tmp_path / "sessions"))
+    with session_loggers(tmp_path / "sessions") as build:
+        yield build
 
 
 def read(data):

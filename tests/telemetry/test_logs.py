@@ -2,19 +2,17 @@ import errno
 import json
 import logging
 import os
-import re
 import stat
 import threading
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from records import LINE, lines
 
 from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
-
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
 
 
 class MovedClock(Clock):
@@ -29,18 +27,6 @@ class MovedClock(Clock):
     def now(self):
         start = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
         return start + timedelta(seconds=self.elapsed)
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = AppLog(tmp_path / "logs", clock=Clock())
-    yield log
-    log.close()
-
-
-def lines(log):
-    assert log.flush(20)
-    return log.path.read_text().splitlines()
 
 
 def test_line_format_file_mode_and_arguments(log):
