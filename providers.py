@@ -4,7 +4,7 @@ Kinds are stateless. To add one, add a class here, an entry in `KINDS`, and its 
 `BackendSettings.kind`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from airouter.dialects.openai import OPENAI
 from airouter.domain.dialect import BackendDialect
 from airouter.domain.errors import ConfigError
 from airouter.domain.ports import Provider
-from airouter.domain.types import HttpRequest
+from airouter.domain.types import HttpRequest, WebSearch
 
 
 class OpenAICompatible:
@@ -41,14 +41,7 @@ class OpenAICompatible:
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest:
         return HttpRequest("POST", path, headers, orjson.dumps(body))
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest:
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest:
         raise ConfigError(
             f"A backend of kind {self.kind!r} cannot search the web; "
             "set enrichment.backend to a backend of kind xai."
@@ -79,21 +72,14 @@ class Xai(OpenAICompatible):
     kind = "xai"
     searches = True
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest:
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest:
         """`POST /v1/responses` with server-side search tools."""
         body = {
-            "input": query,
-            "model": model,
-            "max_output_tokens": max_output_tokens,
+            "input": search.query,
+            "model": search.model,
+            "max_output_tokens": search.max_output_tokens,
             "temperature": 0,
-            "tools": [{"type": tool} for tool in tools],
+            "tools": [{"type": tool} for tool in search.tools],
         }
         return self.post("/v1/responses", body, headers)
 

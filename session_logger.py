@@ -21,8 +21,8 @@ STAMP = "%Y-%m-%d_%H-%M-%S"
 CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000
 WARN_EVERY = 60.0  # seconds
 # Pause between files, in seconds: bursts would block the interpreter for milliseconds. No pauses if
-# more than CROWD records are waiting.
-REST, CROWD = 0.002, 200
+# more than FLUSH_AT records are waiting.
+REST, FLUSH_AT = 0.002, 200
 _OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json")
 _LEFT_OVER = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json\.\d+\.tmp")
 
@@ -60,7 +60,7 @@ class SessionLogger:
             name="sessions",
             limit=queue_size,
             linger=REST,
-            crowd=CROWD,
+            flush_at=FLUSH_AT,
             tick=CLEAN_EVERY_S,
         )
 

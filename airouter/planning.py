@@ -1,10 +1,11 @@
-"""From a decision to a plan: which backends, in which order, with a web search or without. Pure."""
+"""Turns a decision into a plan: the backends, in order, and whether to search the web. Pure."""
 
 from collections.abc import Callable
 
 from airouter.classify.client_tools import fetching_tool
 from airouter.domain.errors import BadRequest, NoBackend
-from airouter.domain.types import ROUTES, Decision, Features, Plan
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import Decision, Features, Plan
 from airouter.settings.schema import Settings
 
 
@@ -23,15 +24,15 @@ class Planner:
     ) -> Plan:
         """The plan for a decision.
 
-        Args:
-            needs: whether a backend, by its name, can serve this request at all.
-            features: of a request whose own tools may make a search needless.
+        If no cloud or search backend is usable, COMPLEX and ENRICH fall back to the primary, with a
+        reason. For a forced route this is an error, because the client asked for it by name.
 
-        COMPLEX and ENRICH without a usable cloud fall back to the primary and say so; a forced route that cannot be
-        served is an error instead, because somebody asked for it by name.
+        Args:
+            needs: whether a backend, by its name, supports this request.
+            features: of the request; its tools may make a search unnecessary.
 
         Raises:
-            NoBackend: nothing usable is left.
+            NoBackend: no usable backend serves the route.
         """
         settings, route, reasons = self._settings, decision.route, []
         enrich = route == "enrich"
@@ -62,14 +63,14 @@ class Planner:
                 f"No backend of the route {route!r} has a URL (and, for a cloud, a key)."
             )
         able = tuple(name for name in backends if needs(name))
-        if not able:  # a local backend of another route rather than none
+        if not able:  # rather a local backend of another route than none
             able = tuple(name for name in settings.local_backends() if needs(name))
         if able and able != backends:
             reasons.append("chosen because it supports images, or a context this long")
-        return Plan(route, decision.label, able or backends, enrich, tuple(reasons))
+        return Plan(route, able or backends, enrich, tuple(reasons))
 
     def _why_not_searched(self, features: Features) -> str:
-        """Why a request with tools is answered without a search; empty to search."""
+        """Why a request with tools is answered without a search; empty if it is searched for."""
         mode = self._settings.enrichment.with_tools
         if not features.tools or mode == "always":
             return ""
@@ -79,15 +80,16 @@ class Planner:
         return f"web search skipped: the client has its own tool for it, {tool}" if tool else ""
 
     def for_backend(self, name: str, route: str) -> Plan:
-        """The plan for a request that names a backend's own model."""
-        return Plan(route, "FORCED", (name,), False, ("the request names this backend's model",))
+        """The plan for a request whose `model` is a backend's own model."""
+        return Plan(route, (name,), False, ("the request names this backend's model",))
 
 
 def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:
-    """The route that a request asks for by `ai-router/<route>` or the header X-Router-Route; None to decide.
+    """The route forced by the header X-Router-Route or the model name `ai-router/<route>`; None if
+    there is none.
 
     Raises:
-        BadRequest: a route that does not exist.
+        BadRequest: the route does not exist.
     """
     wanted = header.strip().lower() if header else None
     if wanted is None and model and model.startswith(f"{virtual_model}/"):
@@ -97,7 +99,8 @@ def forced_route(model: str | None, header: str | None, virtual_model: str) -> s
     if wanted not in ROUTES:
         where = "header X-Router-Route" if header else "model"
         raise BadRequest(
-            f"The route {wanted[:40]!r} in the {where} does not exist; use auto, {', '.join(ROUTES)}.",
+            f"The route {wanted[:40]!r} in the {where} does not exist; "
+            f"use auto, {', '.join(ROUTES)}.",
             param="model",
             code="unknown_route",
         )

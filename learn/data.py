@@ -9,11 +9,11 @@ from typing import Any
 from airouter.classify.features import features_of
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.errors import RouterError
+from airouter.domain.labels import CLASSES
 from airouter.domain.types import Features
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ROOT / "data" / "prompts"
-CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 _KEYS = {"messages", "label", "also_ok", "lang", "origin"}
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airouter.classify.learned.dense_features import leans
+from airouter.classify.features import is_follow_up
 from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import calibration_rows, save_model, softmax, unseen
 from learn import card
@@ -146,7 +146,7 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
         flush=True,
     )
     scored = leave_origins_out(matrix, truth, recipe, workers)
-    open_ = np.array([not leans(one) for one in features]) & (scored.strange <= MAX_STRANGE)
+    open_ = np.array([not is_follow_up(one) for one in features]) & (scored.strange <= MAX_STRANGE)
     p, decided = honest(scored, truth, open_, budgets)
     everything = np.arange(len(prompts))
     calibration = calibrate(scored, truth, everything)

@@ -1,15 +1,20 @@
-"""Records, steps, a clock and a log for the tests of what is written down."""
+"""Records, steps, a clock, logs and session loggers for tests of sinks."""
 
+import os
+import re
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord, Step, Verdict
+from session_logger import SessionLogger
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
 
 
 class FixedClock(Clock):
-    """Stands still until `elapsed` (seconds) is moved."""
+    """A clock that moves only by setting `elapsed`, in seconds."""
 
     def __init__(self):
         self.elapsed = 0.0
@@ -50,7 +55,7 @@ def step(**changes):
 
 
 def record(**changes):
-    """A finished exchange; any field can be given another value."""
+    """The record of a finished exchange, with changes to any field."""
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "question"}]
     values = dict(
         id="0123456789abcdef",
@@ -72,13 +77,51 @@ def record(**changes):
         inference_ms=1200.0,
         ttft_ms=80.0,
         total_ms=1250.0,
-        steps=(),
+        steps=[],
         usage={"total_tokens": 12},
         outcome="ok",
         status=200,
         error=None,
         backend="gpu0",
         model="m",
-        notes=("a note",),
+        notes=["a note"],
+        save=True,
     )
     return ExchangeRecord(**(values | changes))
+
+
+def lines(log):
+    """The lines that an AppLog has written so far."""
+    assert log.flush(20)
+    return log.path.read_text().splitlines()
+
+
+@contextmanager
+def session_loggers(folder):
+    """A function that builds session loggers for the folder; they are closed in the end.
+
+    Its arguments are those of SessionLogger; `events` and `lines` of the result collect what the
+    logger reports.
+    """
+    made = []
+
+    def build(**options):
+        events, log = [], Collected()
+        options = {
+            "log": log,
+            "clock": FixedClock(),
+            "on_event": lambda *event: events.append(event),
+        } | options
+        logger = SessionLogger(folder, **options)
+        logger.events, logger.lines = events, log.lines
+        made.append(logger)
+        return logger
+
+    yield build
+    for logger in made:
+        logger.close(5)
+
+
+def names(tmp_path):
+    """The names of the session files."""
+    return sorted(os.listdir(tmp_path / "sessions"))

@@ -1,4 +1,5 @@
-"""What the tests of failing backends share: a clock that is moved by hand, chains of backends, and looking at a worker's state."""
+"""Helpers for tests of failing backends: a manual clock, chains of backends, and a worker's
+state."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ _LIMITS = {"connect_timeout": 1, "first_byte_timeout": 1, "idle_timeout": 0.8, "
 
 
 class FakeClock(Clock):
-    """Stands still until it is moved."""
+    """A clock that moves only when told to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +41,8 @@ class FakeClock(Clock):
 
 
 def chain(*tiers: str, each: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
-    """A configuration whose default route is these backends, in order; `each` is laid over every one of them."""
+    """A configuration whose default route has these backends, in order; `each` applies to all of
+    them."""
     kinds = {"primary": "vllm", "second": "vllm", "ollama": "ollama", "xai": "xai"}
     backends = {
         name: {"kind": kinds[name], "local": name != "xai", **_LIMITS, **(each or {})}
@@ -57,7 +59,7 @@ def chain(*tiers: str, each: dict[str, Any] | None = None, **sections: Any) -> d
 
 
 def urls_of(sim: Any, tiers: Iterable[str]) -> dict[str, str]:
-    """Where the backends of a chain are; `second` is the simulator's second vLLM."""
+    """The URLs of a chain's backends; `second` is the simulator's second vLLM."""
     return {name: sim.url(ROLE_OF[name]) for name in tiers}
 
 
@@ -66,13 +68,14 @@ def served_by(response: Any) -> str:
 
 
 def attempts(response: Any) -> list[str]:
-    """What was tried before the answer, if more than one thing was."""
+    """The attempts before the answer, if there was more than one."""
     told = response.headers.get("X-Router-Attempts", "")
     return told.split(", ") if told else []
 
 
 def status(router: RouterProcess, **headers: str) -> dict[str, Any]:
-    """/admin/status of one worker, on a connection of its own (so that another worker may answer the next time)."""
+    """/admin/status of one worker, on a new connection, so that another worker may answer next
+    time."""
     answer = requests.get(
         f"{router.url}/admin/status", headers={"Connection": "close", **headers}, timeout=10
     )
@@ -107,7 +110,8 @@ def workers_say(
 
 
 def heal(router: RouterProcess, sim: Any) -> None:
-    """After a test has broken backends: have each answer once, so that the next test finds all of them well."""
+    """Let each backend answer once after a test of failures, so that the next test finds them
+    healthy."""
     sim.clear_faults()
 
     def all_well() -> bool:
@@ -127,7 +131,7 @@ def heal(router: RouterProcess, sim: Any) -> None:
 
 
 class Running:
-    """Calls that are under way in threads of their own."""
+    """Calls in separate threads."""
 
     def __init__(self, call: Callable[[], Any], count: int = 1) -> None:
         self.results: list[Any] = []
@@ -145,7 +149,7 @@ class Running:
             self.errors.append(error)
 
     def all(self, limit: float = 30.0) -> list[Any]:
-        """Their results, once they all have ended well."""
+        """Their results, after all have succeeded."""
         for thread in self._threads:
             thread.join(limit)
             assert not thread.is_alive(), "a call hangs"
@@ -167,7 +171,7 @@ def started(sim: Any, role: str) -> int:
 
 
 def well(response: requests.Response) -> str:
-    """The text of an answer that must be whole."""
+    """The text of an answer, which must be complete."""
     text = content(response)
     assert is_whole(text), text
     return text

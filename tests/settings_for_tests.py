@@ -1,4 +1,4 @@
-"""What the routers under test are configured with, beside `config/router.yaml`."""
+"""The configuration of the routers under test, in addition to `config/router.yaml`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ ROLES = ("router", "primary", "xai", "embedding")
 CLOUD_MODEL = "grok-4-1-fast-reasoning"  # the one that config/router.yaml asks for
 MODELS = {"router": "router-model", "primary": "ai-router/primary", "xai": "ai-router/xai"}
 
-# Tests break backends on purpose: none of them may be shut out for that by the time of the next test.
+# Tests break backends on purpose; these must be available again for the next test.
 _FORGIVING = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.05}
 SHIPPED: dict[str, Any] = {
     "backends": {

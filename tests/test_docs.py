@@ -1,10 +1,10 @@
-"""The documents say what the code does: everything that has a name in the code has its line in them, and nothing else has."""
+"""The documents say what the code does: everything that has a name in the code has its line in
+them, and nothing else has."""
 
 from __future__ import annotations
 
 import ast
 import itertools
-import logging
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from records import record
 from airouter.__main__ import _parser as commands
 from airouter.api.status import ENDPOINTS
 from airouter.classify.assemble import BUILDERS
-from airouter.domain.types import ROUTES, ExchangeRecord, Step, Verdict
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import ExchangeRecord, Step, Verdict
 from airouter.settings.load import ENVIRONMENT, ROOT, SECRETS
 from airouter.settings.schema import (
     BackendSettings,
@@ -89,7 +90,6 @@ def spoken(path: Path) -> str:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application, whole, with one backend that is not there."""
-    handlers = {name: list(logging.getLogger(name).handlers) for name in ("", "gunicorn.error")}
     app = create_app(
         Settings(
             backends={"primary": BackendSettings(url="http://127.0.0.1:9", model="m")},
@@ -100,11 +100,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     )
     yield app
     app.extensions["airouter"].close()
-    for name, before in handlers.items():
-        logging.getLogger(name).handlers[:] = before
 
 
-# Configuration ------------------------------------------------------------------------------------------------------
+# Configuration ------------------------------------------------------------------------------------
 
 
 def test_the_tables_of_settings_are_current() -> None:
@@ -121,7 +119,8 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_every_environment_variable_is_explained() -> None:
-    """Those that set a setting, those that code and scripts look up themselves, and those that hold a secret's file."""
+    """Those that set a setting, those that code and scripts look up themselves, and those that hold
+    a secret's file."""
     documented = named(cells(CONFIGURATION, "## Environment variables"))
     code = "\n".join(
         map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")])
@@ -151,7 +150,7 @@ def test_the_files_that_are_named_are_there() -> None:
             assert list(ROOT.glob(path.rstrip("/"))), f"{title(page)} names {path}"
 
 
-# The API ------------------------------------------------------------------------------------------------------------
+# The API ------------------------------------------------------------------------------------------
 
 
 def pattern(path: str) -> str:
@@ -241,7 +240,7 @@ def test_every_tier_and_route_is_documented() -> None:
     assert {row[0].strip("`") for row in cells(README, "## The four routes")} == set(ROUTES)
 
 
-# Logs and metrics ---------------------------------------------------------------------------------------------------
+# Logs and metrics ---------------------------------------------------------------------------------
 
 
 def templates() -> set[str]:
@@ -328,7 +327,7 @@ def test_every_metric_is_documented(app: Flask) -> None:
     }
 
 
-# Commands -----------------------------------------------------------------------------------------------------------
+# Commands -----------------------------------------------------------------------------------------
 
 
 def subcommands(of: ArgumentParser) -> set[str]:
@@ -385,7 +384,7 @@ def test_every_fault_of_the_simulator_is_documented() -> None:
     } == set(CATALOGUE)
 
 
-# The pages themselves -----------------------------------------------------------------------------------------------
+# The pages themselves -----------------------------------------------------------------------------
 
 
 def anchors(path: Path) -> set[str]:

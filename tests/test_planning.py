@@ -1,4 +1,4 @@
-"""From a decision to a plan, and from a request's wish to a forced route. Pure, so tested without a server."""
+"""Plans for decisions, and forced routes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from airouter.domain.errors import BadRequest, NoBackend
-from airouter.domain.types import ROUTE_OF_LABEL, Decision
+from airouter.domain.labels import ROUTE_OF_LABEL
+from airouter.domain.types import Decision
 from airouter.planning import Planner, forced_route
 from airouter.settings.schema import Settings
 
@@ -52,41 +53,36 @@ def decision(label: str, forced: bool = False) -> Decision:
 def test_every_label_has_its_plan(
     label: str, route: str, backends: tuple[str, ...], enrich: bool
 ) -> None:
-    """Labels become routes, backends in the configured order, and a search where one belongs."""
+    """Each label has its route, its backends in the configured order, and a search for ENRICH."""
     plan = Planner(settings()).plan(decision(label))
-    assert (plan.route, plan.label, plan.backends, plan.enrich) == (route, label, backends, enrich)
+    assert (plan.route, plan.backends, plan.enrich) == (route, backends, enrich)
     assert ROUTE_OF_LABEL[label] == route
 
 
 @pytest.mark.parametrize("label", ["COMPLEX", "ENRICH"])
-def test_without_a_key_nothing_leaves_the_house(label: str) -> None:
-    """A cloud without a key is not used: the primary's plan, and a reason for it."""
+def test_without_a_key_no_prompt_is_sent_to_a_third_party(label: str) -> None:
+    """A cloud without a key is not used: the primary answers, with a reason."""
     plan = Planner(settings(cloud_key=None)).plan(decision(label))
-    assert (plan.route, plan.backends, plan.enrich, plan.label) == (
-        "primary",
-        ("primary", "second"),
-        False,
-        label,
-    )
+    assert (plan.route, plan.backends, plan.enrich) == ("primary", ("primary", "second"), False)
     assert plan.reasons
 
 
 @pytest.mark.parametrize("label", ["COMPLEX", "ENRICH"])
 def test_a_forced_route_is_not_replaced(label: str) -> None:
-    """Who asks for a route by name is told that it cannot be served."""
+    """A client that asks for a route by name gets an error if it cannot be served."""
     with pytest.raises(NoBackend):
         Planner(settings(cloud_key=None)).plan(decision(label, forced=True))
 
 
 def test_backends_that_cannot_serve_are_left_out() -> None:
-    """A backend that cannot read the request is not asked, while one that can remains."""
+    """Backends that do not support the request are left out if others do."""
     plan = Planner(settings()).plan(decision("MODERATE"), needs=lambda name: name == "second")
     assert plan.backends == ("second",)
     assert plan.reasons
 
 
-def test_when_none_can_serve_they_are_asked_all_the_same() -> None:
-    """If no backend is known to support the request, the route's own backends are tried."""
+def test_if_no_backend_supports_the_request_all_are_tried() -> None:
+    """The route's backends are tried although none is known to support the request."""
     plan = Planner(settings()).plan(decision("MODERATE"), needs=lambda name: False)
     assert set(plan.backends) >= {"primary"}
 
@@ -108,8 +104,9 @@ def test_when_none_can_serve_they_are_asked_all_the_same() -> None:
         (None, "", None),
     ],
 )
-def test_how_a_route_is_asked_for(model: str | None, header: str | None, route: str | None) -> None:
-    """By the model's suffix or by the header, which wins; anything else leaves the decision to the router."""
+def test_how_a_route_is_forced(model: str | None, header: str | None, route: str | None) -> None:
+    """By the suffix of the model or by the header, which takes precedence; otherwise the router
+    decides."""
     assert forced_route(model, header, "ai-router") == route
 
 
@@ -123,7 +120,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("model", "header"), WRONG)
 def test_a_route_that_does_not_exist_is_refused(model: str | None, header: str | None) -> None:
-    """A wrong name is an error that lists the right ones, never a silent default."""
+    """An unknown route is an error that lists the known ones, not a silent default."""
     with pytest.raises(BadRequest, match="use auto, primary, xai, enrich, meta"):
         forced_route(model, header, "ai-router")
 
@@ -165,7 +162,7 @@ WEATHER, NEWS = "Will it rain in Oslo tomorrow?", "Who won the match last night?
     ],
     ids=str,
 )
-def test_a_client_with_a_search_of_its_own_is_not_searched_for(own: dict[str, Any]) -> None:
+def test_no_search_for_a_client_with_its_own_search_tool(own: dict[str, Any]) -> None:
     assert not searched([tool("read_file"), own], NEWS)
 
 
@@ -187,7 +184,7 @@ def test_a_special_tool_counts_for_what_it_fetches(name: str, fits: str, other: 
     assert searched([tool(name)], other)
 
 
-# Of what Open WebUI 0.12 sends with every chat when its own web search is off.
+# Tools that Open WebUI 0.12 sends with every chat if its own web search is off.
 OPEN_WEBUI = [
     "get_current_timestamp", "calculate_timestamp", "ask_user", "list_chat_files",
     "query_chat_files", "grep_chat_files", "view_file", "search_chats", "view_chat",
@@ -205,7 +202,7 @@ OPEN_WEBUI = [
      "who is the prime minister of Norway", "what time does the match start today",
      "any notes on the meeting of the ministers today?", "events in Berlin this weekend"],
 )  # fmt: skip
-def test_tools_as_such_are_no_reason(ask: str) -> None:
+def test_other_tools_do_not_prevent_a_search(ask: str) -> None:
     assert searched([tool(name) for name in OPEN_WEBUI], ask)
 
 
@@ -219,7 +216,7 @@ def test_tools_that_may_not_be_called_do_not_count() -> None:
     assert searched([tool("web_search")], NEWS, tool_choice="none")
 
 
-def test_a_forced_search_is_searched() -> None:
+def test_a_forced_search_takes_place() -> None:
     from tests.classify.make import features
 
     asked = features(NEWS, tools=[tool("web_search")])
@@ -227,5 +224,5 @@ def test_a_forced_search_is_searched() -> None:
 
 
 @pytest.mark.parametrize("tools", [[None], ["x"], [{}], [{"function": None}], [{"name": 7}]])
-def test_odd_tools_are_no_tools(tools: list[Any]) -> None:
+def test_malformed_tools_are_ignored(tools: list[Any]) -> None:
     assert searched(tools, NEWS)

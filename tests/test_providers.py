@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from airouter.domain.errors import ConfigError
+from airouter.domain.types import WebSearch
 from airouter.settings.schema import BackendSettings
 from providers import KINDS
 
@@ -46,7 +47,9 @@ def test_health_costs_nothing() -> None:
 
 def test_a_search_is_asked_as_xai_wants_it() -> None:
     """The search is /v1/responses with its tools as objects, at temperature 0, bounded."""
-    request = KINDS["xai"].search("Who won?", "grok", ("web_search", "x_search"), 1024, {})
+    request = KINDS["xai"].search(
+        WebSearch("Who won?", "grok", ("web_search", "x_search"), 1024), {}
+    )
     assert request.path == "/v1/responses"
     assert json.loads(request.body) == {
         "input": "Who won?",
@@ -62,7 +65,7 @@ def test_who_cannot_search_says_so(kind: str) -> None:
     """A backend that cannot search is a configuration error, not a silent failure."""
     assert not KINDS[kind].searches
     with pytest.raises(ConfigError, match="kind xai"):
-        KINDS[kind].search("x", "m", (), 1, {})
+        KINDS[kind].search(WebSearch("x", "m", (), 1), {})
 
 
 def block(*texts: Any) -> dict[str, Any]:

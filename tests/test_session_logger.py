@@ -6,35 +6,15 @@ import stat
 import threading
 
 import pytest
-from records import Collected, FixedClock, record, step
+from records import FixedClock, names, record, session_loggers, step
 
 import session_logger
-from session_logger import SessionLogger
 
 
 @pytest.fixture
 def make(tmp_path):
-    made = []
-
-    def build(**options):
-        events, log = [], Collected()
-        options = {
-            "log": log,
-            "clock": FixedClock(),
-            "on_event": lambda *event: events.append(event),
-        } | options
-        logger = SessionLogger(tmp_path / "sessions", **options)
-        logger.events, logger.lines = events, log.lines
-        made.append(logger)
-        return logger
-
-    yield build
-    for logger in made:
-        logger.close(5)
-
-
-def names(tmp_path):
-    return sorted(os.listdir(tmp_path / "sessions"))
+    with session_loggers(tmp_path / "sessions") as build:
+        yield build
 
 
 def read(data):
@@ -58,8 +38,11 @@ def test_one_exchange_becomes_one_private_file(make, tmp_path):
     assert session["verdicts"][0]["raw"] == "raw words"
     assert session["notes"] == ["a note"]
     assert "save" not in session
-    fields = "client_ip user_query route classification_raw classification_ms usage total_ms outcome error label tier p"
-    fields += " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted speculation attempts status"
+    fields = (
+        "client_ip user_query route classification_raw classification_ms usage total_ms outcome"
+    )
+    fields += " error label tier p enrichment_ms inference_ms ttft_ms backend model stream endpoint"
+    fields += " adjusted speculation attempts status"
     assert set(fields.split()) <= set(session)
     assert logger.events == [("written", 1)]
     assert re.fullmatch(r"Session saved: 01234567 write_ms=\d+ cleanup_ms=\d+", logger.lines[0])
@@ -81,7 +64,7 @@ def test_names_never_collide_or_escape(make, tmp_path):
     ]
 
 
-def test_without_hard_links_a_rename_does(make, tmp_path, monkeypatch):
+def test_without_hard_links_files_are_renamed(make, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -101,9 +84,7 @@ def test_a_record_that_must_not_be_saved_is_not(make, tmp_path):
     assert logger.dropped == 0
 
 
-def test_a_full_disk_costs_the_session_a_warning_a_minute_and_nothing_else(
-    make, tmp_path, monkeypatch
-):
+def test_a_full_disk_loses_sessions_with_one_warning_a_minute(make, tmp_path, monkeypatch):
     clock = FixedClock()
     logger = make(clock=clock)
     real = os.open
@@ -208,7 +189,7 @@ def test_a_forked_child_writes_its_own_sessions(make, tmp_path):
     assert [name[20:28] for name in names(tmp_path)] == ["child001", "parent01", "parent02"]
 
 
-def test_a_removed_directory_is_made_again(make, tmp_path):
+def test_a_removed_directory_is_recreated(make, tmp_path):
     logger = make()
     logger.emit(record())
     assert logger.flush(20)

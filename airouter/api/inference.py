@@ -12,7 +12,8 @@ from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
 from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import BadRequest, NotFound
-from airouter.domain.types import ROUTES, Decision, Endpoint, Features, Plan
+from airouter.domain.labels import ROUTES
+from airouter.domain.types import Decision, Endpoint, Features, Plan
 from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting

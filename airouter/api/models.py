@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from flask import Blueprint, Response, jsonify
 
 from airouter.domain.errors import NotFound
-from airouter.domain.types import ROUTES
+from airouter.domain.labels import ROUTES
 from airouter.runtime.process import Runtime
 from airouter.runtime.state import State
 

@@ -1,17 +1,19 @@
-"""From the configured names to the tiers of the cascade. A new tier: its file in tiers/, its line in `BUILDERS`."""
+"""Builds the tiers of the cascade by their configured names. A new tier is a module in tiers/ and
+an entry in `BUILDERS`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airouter.classify.cascade import CallingTier, InstantTier
 from airouter.classify.learned.text_model import load_model
-from airouter.classify.tiers.cache import LIFETIMES, CacheTier
+from airouter.classify.tiers.cache import CacheTier
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
+from airouter.domain.labels import CACHE_SECONDS
 from airouter.settings.schema import CascadeSettings, Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
@@ -21,7 +23,7 @@ Tier = InstantTier | CallingTier
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What tiers are made of."""
+    """What tiers are built from."""
 
     settings: CascadeSettings
     backends: Mapping[str, Backend]
@@ -36,8 +38,8 @@ def _rules(_parts: Parts) -> Tier | None:
 
 def _cache(parts: Parts) -> Tier | None:
     spec = parts.settings.cache
-    lifetimes = {label: spec.enrich_s if label == "ENRICH" else spec.local_s for label in LIFETIMES}
-    return CacheTier(parts.clock, spec.size, lifetimes)
+    ttl = {label: spec.enrich_s if label == "ENRICH" else spec.local_s for label in CACHE_SECONDS}
+    return CacheTier(parts.clock, spec.size, ttl)
 
 
 def _learned(parts: Parts) -> Tier | None:
@@ -59,8 +61,8 @@ def _reasoning(parts: Parts) -> Tier | None:
     backend = parts.backends.get(spec.backend)
     if backend is None:
         parts.log.warning(
-            "No classifier: backend %s is not configured (ROUTER_URL); what no other tier decides "
-            "goes to the primary",
+            "No classifier: backend %s is not configured (ROUTER_URL); requests that no other tier "
+            "decides go to the primary",
             spec.backend,
         )
         return None
@@ -83,10 +85,10 @@ def build_tiers(
     log: Log,
     clock: Clock,
 ) -> list[Tier]:
-    """The cascade in the configured order; a tier whose backend does not exist is left out.
+    """The tiers in the configured order, without those whose backend does not exist.
 
     Raises:
-        ConfigError: a name that is no tier.
+        ConfigError: the configuration names an unknown tier, or the learned model is unusable.
     """
     parts = Parts(settings, backends, prompts, log, clock)
     tiers = []
@@ -103,7 +105,7 @@ def build_tiers(
 
 
 def prompt_names(settings: Settings) -> set[str]:
-    """The prompts that the configuration needs."""
+    """The names of the prompts that the configuration needs, as in `classifier/system`."""
     cascade = settings.cascade
     names = {"enrich/context", "enrich/query"}
     names |= {

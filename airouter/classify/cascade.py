@@ -1,7 +1,8 @@
-"""The ordered list of tiers; the first that does not abstain decides.
+"""The cascade: an ordered list of tiers, of which the first that does not abstain decides.
 
-An instant tier votes in microseconds. A calling tier asks a backend: it is a generator, so that whatever else the
-exchange has under way (a speculative answer) goes on while it waits. Equal asks at the same time are classified once.
+An instant tier decides in microseconds. A calling tier asks a backend; it is a generator, so that
+the exchange's other work, such as a speculative answer, continues meanwhile. Equal requests at the
+same time are classified once.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,15 +11,13 @@ from typing import Protocol
 
 from airouter.classify.patience import PatienceMeter
 from airouter.classify.single_flight import Seat, SingleFlight
-from airouter.classify.tiers.cache import CacheTier, key_of, worth_keeping
+from airouter.classify.tiers.cache import CacheTier, is_cacheable, key_of
 from airouter.domain.clock import Clock
 from airouter.domain.errors import PatienceOver
+from airouter.domain.labels import DEFAULT_LABEL
 from airouter.domain.types import Decision, Features, Verdict
 from airouter.flow.exchange import Exchange, Patience
 from airouter.flow.waits import Waiting
-
-# When nothing decides, the primary answers: an error of the router never sends a prompt to the cloud.
-FALLBACK_LABEL = "MODERATE"
 
 
 class InstantTier(Protocol):
@@ -36,12 +35,12 @@ class CallingTier(Protocol):
 
 
 class Cascade:
-    """The tiers in the order of the configuration.
+    """The tiers in the configured order, shared by all requests.
 
     Args:
-        fallback_min_p: how probable the best guess must be to decide when the last tier could not be asked.
-        patience: seconds that a finished answer waits for a calling tier; None: as the latest
-            classifications suggest.
+        fallback_min_p: minimum probability at which the best guess decides if no tier did.
+        patience: seconds that a finished answer waits for a calling tier; None: derived from recent
+            classifications.
     """
 
     def __init__(
@@ -59,12 +58,12 @@ class Cascade:
         self.patience = PatienceMeter(patience)
 
     def deliberate(self, features: Features) -> "Deliberation":
-        """Run the instant tiers; calling ones, if still needed, are run by `Deliberation.run()`."""
+        """Run the instant tiers; `Deliberation.run()` runs the calling tiers if none decided."""
         return Deliberation(self, features)
 
 
 class Deliberation:
-    """One request's way through the tiers: `decision` is set at once, or after `run()`."""
+    """The decision for one request: `decision` is set at once, or by `run()`."""
 
     def __init__(self, cascade: Cascade, features: Features) -> None:
         self.decision: Decision | None = None
@@ -72,7 +71,7 @@ class Deliberation:
         self._features = features
         self._started = cascade.clock.monotonic()
         self._verdicts: list[Verdict] = []
-        self._asking: tuple[str, float] | None = None  # the calling tier under way, since when
+        self._asking: tuple[str, float] | None = None  # the calling tier in progress, since when
         self._rest = list(cascade.tiers)
         while self._rest and self._rest[0].instant and self.decision is None:
             self._weigh(self._rest.pop(0).vote(features))  # type: ignore[union-attr]
@@ -81,7 +80,7 @@ class Deliberation:
 
     @property
     def p_primary(self) -> float | None:
-        """How probable the primary route is, as far as a tier has said."""
+        """Probability of the primary route according to the latest tier that estimates it."""
         return next(
             (v.p_primary for v in reversed(self._verdicts) if v.p_primary is not None), None
         )
@@ -89,13 +88,12 @@ class Deliberation:
     def run(
         self, exchange: Exchange, finished: Callable[[], bool] | None = None
     ) -> Waiting[Decision]:
-        """Ask the remaining tiers, or wait for the same question to be answered for another
-        request.
+        """Ask the remaining tiers, or wait for the decision on an equal request.
 
         Args:
-            finished: whether an answer is there that only waits for the decision. From
-                `Cascade.patience` on it is not held any longer: the call under way is given up and
-                the decision falls back (tier `patience`).
+            finished: whether a complete answer is waiting for the decision. Once `Cascade.patience`
+                has passed, it no longer waits: the classifier's call is cancelled and the decision
+                falls back (tier `patience`).
         """
         seat: Seat | None = None
         patience = self._cascade.patience.seconds
@@ -132,14 +130,14 @@ class Deliberation:
             self._asking = None
             self._weigh(verdict)
             if self.decision is not None:
-                self._cascade.patience.took(tier.name, self.decision.ms / 1000)
+                self._cascade.patience.observe(tier.name, self.decision.ms / 1000)
 
     def _give_up(self, exchange: Exchange, patience: float) -> None:
-        """Decide without the classifier: it takes longer than a finished answer is held."""
+        """Decide without the classifier, which took longer than `patience` seconds."""
         if self._asking is not None:
             name, since = self._asking
             ms = (self._cascade.clock.monotonic() - since) * 1000
-            why = "given up: a finished answer waited longer than cascade.patience"
+            why = "cancelled: a finished answer waited longer than cascade.patience"
             self._verdicts.append(Verdict(name, None, ms=ms, reason=why, finish_reason="patience"))
         exchange.record.notes.append(
             "decided without the classifier: it took longer than cascade.patience "
@@ -148,15 +146,15 @@ class Deliberation:
         self._fall_back("patience")
 
     def _board(self, exchange: Exchange) -> Waiting[Seat | None]:
-        """A leader's seat; or, after another led and decided, a follower's with `decision` set."""
+        """A leader's seat, or a follower's once its leader has decided (`decision` is then set)."""
         key = key_of(self._features) if self._cascade.cache is not None else None
         while key is not None:
-            seat = self._cascade.flights.board(key)
+            seat = self._cascade.flights.join(key)
             exchange.hold(seat.leave)
             if seat.leads:
                 return seat
             try:
-                while not seat.landed:
+                while not seat.resolved:
                     yield from exchange.wait(wake=seat.wake)
             except (
                 PatienceOver
@@ -167,7 +165,7 @@ class Deliberation:
             if seat.decision is not None:
                 shared = seat.decision
                 self._verdicts += [
-                    replace(v, reason="decided for an equal request at the same time")
+                    replace(v, reason="shared with an equal request at the same time")
                     for v in shared.verdicts
                     if v.label
                 ]
@@ -178,10 +176,10 @@ class Deliberation:
         return None
 
     def _share(self, seat: Seat, decision: Decision) -> None:
-        keep = worth_keeping(decision)
-        if keep and self._cascade.cache is not None:
-            self._cascade.cache.learn(self._features, decision)
-        seat.land(decision if keep else None)
+        shareable = is_cacheable(decision)
+        if shareable and self._cascade.cache is not None:
+            self._cascade.cache.store(self._features, decision)
+        seat.resolve(decision if shareable else None)
 
     def _weigh(self, verdict: Verdict) -> None:
         self._verdicts.append(verdict)
@@ -189,14 +187,14 @@ class Deliberation:
             self._decide(verdict.label, verdict.tier, verdict.p, verdict.threshold)
 
     def _fall_back(self, tier: str = "fallback") -> None:
-        """The best guess so far if it is probable enough, else the primary."""
+        """Decide by the best guess so far if it is probable enough, else for the primary."""
         guesses = [v for v in self._verdicts if v.guess is not None and v.p is not None]
         best = max(guesses, key=lambda v: v.p or 0.0, default=None)
         least = self._cascade.fallback_min_p
         if best is not None and best.guess is not None and (best.p or 0.0) >= least:
             self._decide(best.guess, tier, best.p, least)
         else:
-            self._decide(FALLBACK_LABEL, tier, None, None)
+            self._decide(DEFAULT_LABEL, tier, None, None)
 
     def _decide(self, label: str, tier: str, p: float | None, threshold: float | None) -> None:
         elapsed = (self._cascade.clock.monotonic() - self._started) * 1000

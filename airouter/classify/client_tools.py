@@ -1,33 +1,34 @@
-"""The tools that a client brings: whether one of them fetches what an ask needs.
+"""Whether one of the client's own tools can fetch what a request needs.
 
-A client that can search the web, or get the weather, does so itself with the model's help; a search
-by the router would cost seconds and send the ask to the cloud for nothing. Tools as such are no
-reason: Open WebUI sends some forty with every chat, for its own notes, chats and calendars.
+If a client can search the web or get the weather, the model calls its tool, and a search by the
+router would cost seconds and send the request to the cloud needlessly. Tools in general do not
+count: Open WebUI sends about forty with every chat, for its notes, chats and calendars.
 """
 
 import re
 from typing import Any
 
-_NAME, _DESCRIPTION = 80, 300  # characters that are read of each
-_MOST = 400  # tools that are read
+_MAX_NAME, _MAX_DESCRIPTION = 80, 300  # characters
+_MAX_TOOLS = 400  # further tools are ignored
 _WORD = re.compile(r"[a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-# A search of the web or a browser, by its name in words, or by what its description says.
+# A web search or browser, recognised by the words of its name, or by its description.
 _WEB_NAME = re.compile(
     r"\bweb\b.*\b(?:search|fetch|browse|browser|lookup|reader|scrape|query|page)|"
     r"\b(?:search|fetch|browse|read|open|scrape|query|crawl)\b.*\b(?:web|internet|online|url|urls|"
     r"webpage|website|news)\b|"
     r"\b(?:websearch|webfetch|webbrowser|browser|browse|internet|google|bing|brave|duckduckgo|ddg|"
     r"tavily|searxng|serper|serpapi|perplexity|firecrawl|kagi|playwright|puppeteer|x search)\b|"
-    r"\bexa (?:web )?search\b|\bfetch fetch\b|^(?:fetch|scrape|crawl|live search|search engine)\b *$"
+    r"\bexa (?:web )?search\b|\bfetch fetch\b|"
+    r"^(?:fetch|scrape|crawl|live search|search engine)\b *$"
 )
-_WEB_SAYS = re.compile(
+_WEB_DESCRIPTION = re.compile(
     r"\b(?:search(?:es|ing)?|brows(?:e|es|ing)|quer(?:y|ies|ying)) (?:\w+ ){0,3}"
     r"(?:web|internet|google|bing|brave|duckduckgo)\b|"
     r"\bweb (?:search|brows(?:er|ing))|\bfetch(?:es)? (?:\w+ ){0,3}(?:url|web ?pages?|websites?)\b"
 )
-# What a special tool is about, and the words of an ask that need it: beginnings of words.
+# Words in the name of a special tool, and beginnings of words in requests that need it.
 _TOPICS = (
     (
         "weather forecast meteo temperature climate",
@@ -61,7 +62,7 @@ _TOPICS = (
         "train bus tram departure timetable zug bahn fahrplan tren поезд 火车",
     ),
     (
-        # A public meeting is not in the person's own calendar.
+        # Only the person's own: a public meeting is not in their calendar.
         "calendar event events appointment appointments meeting meetings",
         "my_calendar my_appointments my_schedule my_meetings mein_kalender meinem_kalender "
         "meine_termine mon_agenda mi_calendario мой_календарь 我的日程",
@@ -74,66 +75,68 @@ _TOPIC_TABLE = tuple(
     (frozenset(names.split()), tuple(word.replace("_", " ") for word in words.split()))
     for names, words in _TOPICS
 )
-# A name that begins so fetches what the rest of it names.
+# First words of names whose other words say what the tool fetches.
 _FETCHES = frozenset({"get", "fetch", "lookup", "check", "current", "latest", "live"})
-_EMPTY = (
+_FILLER = (
     "get fetch lookup check current latest live look up by for of the in all my a info data list "
     "details detail status time timestamp date user item items value now today url file"
 )
-_EMPTY_WORDS = frozenset(_EMPTY.split())
+_FILLER_WORDS = frozenset(_FILLER.split())
 
 
 def tools_of(payload: dict[str, Any]) -> tuple[str, ...]:
-    """Each tool that the client lets be called, as "name" or "name: description" in lower case."""
+    """The tools that the model may call, each as "name" or "name: description" in lower case."""
     if payload.get("tool_choice") == "none":
         return ()
     found: list[str] = []
     lists = [payload.get(name) for name in ("tools", "functions")]
-    entries = [entry for each in lists if isinstance(each, list) for entry in each[:_MOST]]
-    for entry in entries[:_MOST]:
+    entries = [entry for each in lists if isinstance(each, list) for entry in each[:_MAX_TOOLS]]
+    for entry in entries[:_MAX_TOOLS]:
         if isinstance(entry, dict):
             found += _described(entry)
     return tuple(found)
 
 
 def _described(entry: dict[str, Any]) -> list[str]:
-    """A function, a function without its wrapper, a built-in tool by its type, or a group."""
+    """The tools of an entry: a function, with or without wrapper, a built-in tool or a group."""
     inner = entry.get("function")
     tool = inner if isinstance(inner, dict) else entry
     group = entry.get("tools")
     if isinstance(group, list):
-        return [each for one in group[:_MOST] if isinstance(one, dict) for each in _described(one)]
+        return [
+            each for one in group[:_MAX_TOOLS] if isinstance(one, dict) for each in _described(one)
+        ]
     kind = entry.get("type")
     name = tool.get("name") or tool.get("server_label")
     if not isinstance(name, str):
         name = kind if isinstance(kind, str) and kind != "function" else ""
     if not name:
         return []
-    name = " ".join(_WORD.findall(_CAMEL.sub(" ", name[:_NAME]).lower()))
+    name = " ".join(_WORD.findall(_CAMEL.sub(" ", name[:_MAX_NAME]).lower()))
     about = tool.get("description")
-    about = " ".join(about[:_DESCRIPTION].lower().split()) if isinstance(about, str) else ""
+    about = " ".join(about[:_MAX_DESCRIPTION].lower().split()) if isinstance(about, str) else ""
     return [f"{name}: {about}" if about else name]
 
 
 def fetching_tool(tools: tuple[str, ...], ask: str) -> str | None:
-    """The name, in words, of a tool that fetches what the ask needs; None when there is none.
+    """The name, in words, of a tool that can fetch what the ask needs; None if there is none.
 
     Args:
-        tools: as `tools_of` gives them.
+        tools: as returned by `tools_of()`.
     """
     text = ask[:4000].lower()
     words = set(_WORD.findall(text))
     for tool in tools:
         name, _, about = tool.partition(": ")
-        if _WEB_NAME.search(name) or _WEB_SAYS.search(about) or _fits(name, text, words):
+        if _WEB_NAME.search(name) or _WEB_DESCRIPTION.search(about) or _fits(name, text, words):
             return name
     return None
 
 
 def _fits(name: str, text: str, words: set[str]) -> bool:
-    """Whether a special tool is about what the ask is about."""
+    """Whether a special tool and the ask have the same topic."""
     parts = name.split()
-    own = set(parts) - _EMPTY_WORDS
+    own = set(parts) - _FILLER_WORDS
     topics = [needs for names, needs in _TOPIC_TABLE if own & names]
     if topics:
         return any(_names(need, text, words) for needs in topics for need in needs)
@@ -141,7 +144,7 @@ def _fits(name: str, text: str, words: set[str]) -> bool:
 
 
 def _names(need: str, text: str, words: set[str]) -> bool:
-    """Whether the ask has a word that begins so; scripts without spaces are searched as text."""
+    """Whether a word of the ask begins with `need`, or, in other scripts, contains it."""
     if need.isascii() and need.isalnum():
         return any(word.startswith(need) for word in words)
     return need in text

@@ -1,4 +1,4 @@
-"""What deciding looks at, read off a request once."""
+"""Extracts the features of a request that the routing decision is based on."""
 
 from typing import Any
 
@@ -9,14 +9,16 @@ from airouter.domain.types import Features
 
 _SYSTEM_ROLES = ("system", "developer")
 _IMAGE_PARTS = ("image_url", "input_image", "image")
-_PREVIOUS_KEPT = 8
+_MAX_PREVIOUS = 8  # earlier turns
+_FOLLOW_UP_CHARS = 60  # shorter requests after other turns are taken to depend on these
 
 
 def features_of(request: ChatRequest) -> Features:
-    """Read the features; cost grows with the number of messages, and with the text of the newest.
+    """The features of a request. The cost grows with the number of messages and the length of the
+    latest ones.
 
-    The ask is the newest user message with words of a person in it: what an agent's harness wrote
-    is cut, and a message that is all harness is passed over.
+    The ask is the latest user message that a person wrote: text inserted by an agent's harness is
+    removed, and messages that consist of nothing else are skipped.
     """
     messages = request.messages
     total, images = 0, False
@@ -52,12 +54,19 @@ def features_of(request: ChatRequest) -> Features:
     )
 
 
+def is_follow_up(features: Features) -> bool:
+    """Whether the request probably depends on earlier turns: it is short, and there are some."""
+    return bool(features.previous) and len(features.ask) < _FOLLOW_UP_CHARS
+
+
 def _conversation(
     messages: list[dict[str, Any]], texts: list[str]
 ) -> tuple[str, tuple[tuple[str, str], ...], int, bool]:
-    """The ask, the turns before it, how many user messages are a person's, whether a harness writes.
+    """The ask, the turns before it, the number of user messages by a person, and whether a harness
+    inserted text.
 
-    Read from the end; user messages older than the turns that are kept are counted unread.
+    Messages are read from the end; user messages before the kept turns are counted without being
+    read.
     """
     ask: str | None = None
     previous: list[tuple[str, str]] = []
@@ -65,7 +74,7 @@ def _conversation(
     for message, text in zip(reversed(messages), reversed(texts), strict=True):
         role = message["role"]
         if role == "user":
-            if len(previous) >= _PREVIOUS_KEPT:
+            if len(previous) >= _MAX_PREVIOUS:
                 users += 1
                 continue
             own, cut = human_text(message)
@@ -78,15 +87,15 @@ def _conversation(
                 ask = own
             else:
                 previous.append(("user", own))
-        elif role == "assistant" and ask is not None and len(previous) < _PREVIOUS_KEPT:
+        elif role == "assistant" and ask is not None and len(previous) < _MAX_PREVIOUS:
             previous.append((role, text))
-    if ask is None:  # nothing but a harness's text: better than nothing
+    if ask is None:  # all text is the harness's: better than none
         return newest, (), int(bool(newest)), harness
     return ask, tuple(reversed(previous)), users, harness
 
 
 def _leading_system(messages: list[dict[str, Any]], texts: list[str]) -> str:
-    """The system texts before the first turn. One inside the conversation is no instruction to it."""
+    """The system messages before the first turn; later ones do not instruct the conversation."""
     leading = []
     for message, text in zip(messages, texts, strict=True):
         if message["role"] not in _SYSTEM_ROLES:

@@ -1,16 +1,16 @@
-"""What an agent's harness writes into user messages, told apart from the person's own words.
+"""Separates a person's own words from the text that agents' harnesses insert in user messages.
 
 Coding agents and some frontends send reminders, the state of an editor and the results of text
-tools with the role `user`. A router that read them would decide by noise. The marks below are
-facts about those programs, seen 2026-11: Claude Code 2.1, Codex 0.171, Cline 3, Roo Code 3 and Kilo
-Code, Aider 0.86, OpenCode 1, Cursor, Windsurf and Copilot Chat, OpenHands, SWE-agent, Gemini CLI.
+tools with the role `user`; routing by these would be routing by noise. The markers below were
+observed in 2026-11 in Claude Code 2.1, Codex 0.171, Cline 3, Roo Code 3 and Kilo Code, Aider 0.86,
+OpenCode 1, Cursor, Windsurf and Copilot Chat, OpenHands, SWE-agent, and Gemini CLI.
 """
 
 import re
 from typing import Any
 
-# Blocks that are never the person's, whatever is in them. Names that a person's own XML may well
-# have (<file>, <rules>, <context>) are left out.
+# Blocks that are never by a person. Tags that a person's own XML may well contain (<file>, <rules>,
+# <context>) are not listed.
 _BLOCKS = (
     # Claude Code, OpenCode, Crush
     "system-reminder", "system_reminder", "command-name", "command-message", "local-command-stdout",
@@ -34,12 +34,12 @@ _BLOCKS = (
     "tool_result", "tool_results", "tool_response", "tool_output", "tool_use_result",
     "function_result", "function_results", "function_response", "execution_result",
 )  # fmt: skip
-# Blocks around a person's words.
-_SPOKEN = (
+# Blocks that contain a person's words.
+_PERSON_BLOCKS = (
     "task", "feedback", "answer", "user_message", "user_query", "userRequest", "USER_REQUEST",
     "command-args", "bash-input",
 )  # fmt: skip
-# A text that begins so is the harness's to its end, but for the blocks above in it.
+# Beginnings of texts that are the harness's as a whole, except for the blocks above.
 _WHOLE = (
     "This session is being continued from a previous conversation",
     "This session is being continued from another machine",
@@ -61,21 +61,21 @@ _WHOLE = (
     "OBSERVATION:\n",
     "<returncode>",
 )
-# An OpenCode part that reports a call; the part after it is that call's result.
+# An OpenCode part that reports a tool call; the next part is its result.
 _CALLED = re.compile(r"Called the [\w-]{1,40} tool with the following input")
-# What Cline and its descendants put above a result: [read_file for 'utils.py'] Result:
+# The line before a result in Cline and its forks: [read_file for 'utils.py'] Result:
 _RESULT = re.compile(r"(?s)\[[a-z][a-z_]{1,40}(?: for '.{0,2000}?')?[^\]\n]{0,80}\]\s{0,2}Result:")
-# From here to the end a text is Aider's reminder of its format.
+# The heading of Aider's reminder of its format, which extends to the end of the text.
 _REMINDER = re.compile(r"(?m)^# (?:\*SEARCH/REPLACE block\* Rules:|File editing rules:)")
 _IDE, _IDE_ASK = "# Context from my IDE setup", "## My request for Codex:"
-_RETRIEVAL = ("<context>", "<source")  # a template that carries documents for the question
+_RETRIEVAL = ("<context>", "<source")  # templates with documents for a question
 
 _NAMES = "|".join(map(re.escape, sorted(_BLOCKS, key=len, reverse=True)))
 _OPENING = re.compile(rf"<({_NAMES})(?:\s[^<>\n]{{0,300}})?>")
 _QUOTES = frozenset("`\"'“„«(")
 _RESULT_PARTS = ("tool_result", "tool-result", "function_call_output")
 
-# How the system text of an agent begins.
+# Phrases near the beginning of agents' system messages.
 _AGENTS = re.compile(
     r"(?i)\byou are (?:claude code|a claude agent|an agent for claude code|codex|cline\b|roo\b|"
     r"kilo code|opencode|crush\b|goose|openhands|amp\b|gemini cli|qwen code|pair programming|"
@@ -85,17 +85,15 @@ _AGENTS = re.compile(
     r"|act as an expert (?:software developer|code analyst)|official cli for claude"
     r"|coding agent running in"
 )
-_AGENTS_LOOKED_AT = 1500  # characters of a system text
-_LONGEST = (
-    4_000_000  # characters of a text whose blocks are looked for: no model's window holds more
-)
-_AGENTS_CHARS = 4000  # a system text this long instructs an agent
+_AGENTS_HEAD = 1500  # characters of a system message that are searched
+_AGENTS_CHARS = 4000  # longer system messages are taken for an agent's
+_MAX_CHARS = 4_000_000  # longer texts exceed every context window and are not searched for blocks
 
 
 def human_text(message: dict[str, Any]) -> tuple[str, bool]:
-    """A user message's text without what a harness wrote, and whether it wrote anything.
+    """The text of a user message without what a harness inserted, and whether it inserted anything.
 
-    The text is unchanged when nothing was cut, and empty when all of it was the harness's.
+    The text is unchanged if nothing was removed, and empty if all of it was the harness's.
     """
     content = message.get("content")
     if isinstance(content, str):
@@ -121,29 +119,29 @@ def human_text(message: dict[str, Any]) -> tuple[str, bool]:
 
 
 def is_agent(system: str) -> bool:
-    """Whether a system text instructs an agent and is no persona of a chat."""
-    return len(system) > _AGENTS_CHARS or bool(_AGENTS.search(system, 0, _AGENTS_LOOKED_AT))
+    """Whether a system message instructs an agent, as opposed to a chat's persona."""
+    return len(system) > _AGENTS_CHARS or bool(_AGENTS.search(system, 0, _AGENTS_HEAD))
 
 
 def _human_of(text: str, result: bool) -> tuple[str, bool, bool]:
-    """Own words, whether anything was cut, and whether what follows in the message is a result.
+    """The person's words, whether anything was removed, and whether the next part is a tool result.
 
     Args:
-        result: the message's part before this one was a tool's result, which this one goes on with.
+        result: whether this part continues the tool result in the part before it.
     """
-    own = _without_blocks(text) if len(text) <= _LONGEST and "<" in text else text
+    own = _without_blocks(text) if len(text) <= _MAX_CHARS and "<" in text else text
     begins = own.lstrip()
     if result or _RESULT.match(begins):
-        return _spoken(own), True, True
+        return _person_words(own), True, True
     if begins.startswith(_WHOLE):
-        return _spoken(own), True, False
+        return _person_words(own), True, False
     if begins.startswith(_IDE) and _IDE_ASK in own:
         return own.rpartition(_IDE_ASK)[2].strip(), True, False
     reminder = _REMINDER.search(own) if "\n# " in own else None
     if reminder is not None:
         own = own[: reminder.start()].rstrip()
     if begins.startswith("<") and not any(mark in own for mark in _RETRIEVAL):
-        for name in _SPOKEN:
+        for name in _PERSON_BLOCKS:
             if begins.startswith(f"<{name}>") and f"</{name}>" in begins:
                 said, _, after = begins[len(name) + 2 :].partition(f"</{name}>")
                 return "\n".join(filter(None, (said.strip(), after.strip()))), True, False
@@ -153,29 +151,33 @@ def _human_of(text: str, result: bool) -> tuple[str, bool, bool]:
 
 
 def _without_blocks(text: str) -> str:
-    """The text without its harness blocks. One that is not closed is left: a person may name it."""
+    """The text without harness blocks. Unclosed tags are kept: a person may have mentioned them."""
     kept: list[str] = []
-    at, open_for_good = 0, set[str]()
+    at, unclosed = 0, set[str]()
     for found in _OPENING.finditer(text):
         name = found[1]
-        if found.start() < at or name in open_for_good or not _placed(text, found.start(), at):
+        if (
+            found.start() < at
+            or name in unclosed
+            or not _at_block_position(text, found.start(), at)
+        ):
             continue
         end = _end_of(text, name, found.end())
         if end < 0:
-            open_for_good.add(name)
+            unclosed.add(name)
             continue
         kept.append(text[at : found.start()])
         at = end
     return "".join((*kept, text[at:])) if at else text
 
 
-def _placed(text: str, start: int, after: int) -> bool:
-    """Whether a block begins where a program puts one: a line's beginning, or right after a word.
+def _at_block_position(text: str, start: int, after: int) -> bool:
+    """Whether a tag is where a program puts one: at the start of a line, or right after a word.
 
-    A person who names one in a sentence puts a space or a quotation mark before it.
+    A person who mentions a tag in a sentence puts a space or a quotation mark before it.
 
     Args:
-        after: where the block before this one ended.
+        after: the end of the previous block.
     """
     before = text[max(after, start - 40) : start]
     line = before.rpartition("\n")[2]
@@ -185,10 +187,10 @@ def _placed(text: str, start: int, after: int) -> bool:
 
 
 def _end_of(text: str, name: str, start: int) -> int:
-    """Where the block ends that was opened before `start`; -1 if it never does.
+    """The end of the block that was opened before `start`; -1 if it is not closed.
 
-    A block may quote its own kind: the nesting counts, unless a quoted mark upsets it; then the
-    block ends with its last closing mark.
+    Blocks may be nested. If the nesting is not balanced, because a tag is quoted inside, the block
+    ends with the last closing tag.
     """
     depth, last = 1, -1
     name = name.split(" ")[0] if f"</{name}>" not in text else name
@@ -203,10 +205,10 @@ def _end_of(text: str, name: str, start: int) -> int:
     return last
 
 
-def _spoken(text: str) -> str:
-    """What a person says inside a harness's text."""
+def _person_words(text: str) -> str:
+    """The person's words inside a harness's text."""
     said = []
-    for name in _SPOKEN:
+    for name in _PERSON_BLOCKS:
         opening, closing = f"<{name}>", f"</{name}>"
         start = text.find(opening)
         while start >= 0:

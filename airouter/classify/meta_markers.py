@@ -1,4 +1,5 @@
-"""The housekeeping prompts of frontends, known by literal phrases (`config/meta_markers.yaml`)."""
+"""Recognises the internal prompts of frontends (titles, tags, follow-up questions) by the literal
+phrases in `config/meta_markers.yaml`."""
 
 import re
 from dataclasses import dataclass
@@ -15,28 +16,33 @@ PATH = ROOT / "config" / "meta_markers.yaml"
 PLACES = ("ask", "end", "exact", "last", "turn", "system", "any")
 
 _SPACE = re.compile(r"\s+")
-# Characters that are looked at; an instruction stands at either end.
+# Characters that are examined at each end of a text, where instructions are.
 _HEAD, _TAIL = 3000, 1500
-# Characters within which the first phrase of an instruction stands: of a system text (an agent puts
-# two lines before it), of a message, at the end of a message, and where nothing may precede it.
+# Maximum distances of an instruction's first phrase, in characters: from the start of a system
+# message (agents put two lines before it), of another message, from the end of a message, and from
+# the start where nothing may precede the phrase.
 _NEAR, _AT, _AT_END, _BEGINS = 320, 60, 400, 2
-_BEFORE_NONE = re.compile(r"[?:\"`“”„«»「『]")  # a question or a quotation: a person's words
-_LAST_CHARS = 900  # an instruction as the last message is no longer than this
-_RETRIEVAL_IN = 400  # characters at the beginning that tell a retrieval template
-# Characters that may follow a transcript; more is a person's own question about it.
-_AFTER_TRANSCRIPT = 60
-_BESIDE = 400  # characters of instruction beside a transcript
+_PERSON = re.compile(r"[?:\"`“”„«»「『]")  # a question or quotation before the phrase: a person's
+_LAST_CHARS = 900  # maximum length of an instruction as the last message
+_RETRIEVAL_HEAD = 400  # characters at the start in which a retrieval template is recognised
+_AFTER_TRANSCRIPT = 60  # characters; a longer text after a transcript is a person's question
+_BESIDE = 400  # maximum characters of instruction beside a transcript
 _HEADING = "### task:"
 _OUTPUT = "#### output:"
-_UNMARKED = "compaction"  # the task whose template does not mark where its chat ends
+_UNMARKED = "compaction"  # the task whose template does not mark the end of the chat
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
+# The start of a turn in a transcript, by the user's or the assistant's name.
 _TURN = re.compile(
-    r"(?im)(?:^|[\s\-*\[(<>•{\"])(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|用户|用戶|ユーザー|사용자|"
-    r"مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|uživatel|käyttäjä)\s*[\])>\"]?\s?[:：]"
+    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
+    r"(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|"
+    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|uživatel|käyttäjä)"
+    r"\s*[\])>\"]?\s?[:：]"
 )
 _REPLY = re.compile(
-    r"(?im)(?:^|[\s\-*\[(<>•{\"])(?:assistant|ai|bot|a|model|assistente|asistente|assistent|ассистент|助手|アシスタント|도우미|어시스턴트|"
-    r"مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)\s*[\])>\"]?\s?[:：]"
+    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
+    r"(?:assistant|ai|bot|a|model|assistente|asistente|assistent|ассистент|助手|アシスタント|도우미|"
+    r"어시스턴트|مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)"
+    r"\s*[\])>\"]?\s?[:：]"
 )
 _COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
 _TRANSCRIPT_TAG = re.compile(
@@ -51,19 +57,19 @@ _TRANSCRIPT_END = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One way a frontend asks: all `phrases` (folded) stand in the text that `where` names."""
+    """A known prompt of a frontend: the text that `where` names contains all `phrases`."""
 
     frontend: str
     version: str
     task: str
     where: str
     phrases: tuple[str, ...]
-    begins: bool = False  # the first phrase is how the prompt begins
+    begins: bool = False  # whether the prompt begins with the first phrase
 
 
 @dataclass(frozen=True, slots=True)
 class MetaMarkers:
-    """What `config/meta_markers.yaml` says, folded for comparing."""
+    """The content of `config/meta_markers.yaml`, normalised for comparison."""
 
     markers: tuple[Marker, ...]
     retrieval: tuple[str, ...]
@@ -74,7 +80,7 @@ class MetaMarkers:
     chats: tuple[str, ...]
 
     def templated(self, features: Features) -> bool:
-        """Housekeeping by the shape of Open WebUI's templates: an administrator's own wording."""
+        """Whether the ask has the structure of Open WebUI's templates, which may be reworded."""
         ask = features.ask
         if not (_alone(features) and ask[:20].lstrip().lower().startswith(_HEADING)):
             return False
@@ -85,25 +91,26 @@ class MetaMarkers:
         return at > 0 and any(heading in folded[:at] for heading in self.headings)
 
     def shaped(self, features: Features) -> bool:
-        """An instruction together with a transcript: perhaps housekeeping of an unlisted frontend.
+        """Whether the ask is an instruction with a transcript, perhaps from an unlisted frontend.
 
-        Either the marks of a template stand there (`<chat_history>`, `### Task:`, a system text that
-        instructs and a message that is all transcript), or what stands beside the transcript names
-        a product of housekeeping and how to hand it over. A person may have pasted it: where more
-        of the person's words follow, it is the person's.
+        Either it contains the markup of a template (`<chat_history>`, `### Task:`, or a message
+        that is all transcript after a system message), or the text beside the transcript names a
+        typical product and its output format. If more text by a person follows, the person pasted
+        the transcript.
         """
         ask = features.ask
-        if not _alone(features) or not any(mark in ask for mark in ":：<"):  # spares the searches
+        # The second check is a cheap one before the searches.
+        if not _alone(features) or not any(mark in ask for mark in ":：<"):
             return False
         ask = ends_of(ask)
         first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
         if tag and not _TRANSCRIPT_END.search(ask, tag.end()):
-            tag = None  # a tag that is named, with nothing in it
+            tag = None  # mentioned only, without content
         begins = min((found.start() for found in (first, reply, tag) if found), default=0)
         folded, before = fold(ask), fold(ask[:begins])
         if not (tag or (first and reply)) or self._retrieves(folded):
             return False
-        if _BEFORE_NONE.search(before.partition(_HEADING)[0].rstrip(" :")):
+        if _PERSON.search(before.partition(_HEADING)[0].rstrip(" :")):
             return False
         if not self._person_follows(folded):
             if features.system and tag and not before:
@@ -116,69 +123,65 @@ class MetaMarkers:
         beside = f"{before} {after[-_BESIDE:]}"
         if len(beside) > 2 * _BESIDE or any(mark in beside for mark in self.retrieval):
             return False
-        return _names(self.products, beside) and bool(
-            _COUNTED.search(beside) or _names(self.handovers, beside)
+        return _contains_word(self.products, beside) and bool(
+            _COUNTED.search(beside) or _contains_word(self.handovers, beside)
         )
 
     def find(self, features: Features) -> Marker | None:
-        """The marker that fits, or None. A retrieval template or a quoting person fits none."""
+        """The matching marker; None for other prompts, even if they quote or resemble one."""
         texts = _texts(features)
         ask = texts.get("ask", "")
-        # A person's words stand after the chat of a template, or documents before it.
-        theirs = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
+        # Whether a person's words follow the template's chat, or documents precede it.
+        personal = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
         everything = "\n".join(set(texts.values()))
         for marker in self.markers:
-            if marker.phrases[0] not in everything:  # as nearly always
+            if marker.phrases[0] not in everything:  # nearly always
                 continue
-            if theirs and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
+            if personal and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
                 continue
             places = ("ask", "turn", "system") if marker.where == "any" else (marker.where,)
-            if any(_stands(marker, texts[place], place) for place in places if place in texts):
+            if any(_matches(marker, texts[place], place) for place in places if place in texts):
                 return marker
         return None
 
     def _retrieves(self, ask: str) -> bool:
-        """A template that hands over documents with a question, which begins like housekeeping."""
-        head = ask[:_RETRIEVAL_IN]
-        for chat in self.chats:  # what is quoted in a chat is not the template's
+        """Whether this is a template for a question about documents, which begins similarly."""
+        head = ask[:_RETRIEVAL_HEAD]
+        for chat in self.chats:  # quotations in the chat do not count
             head = head.partition(chat)[0]
         return head.startswith(_HEADING) and any(mark in head for mark in self.retrieval)
 
     def _person_follows(self, ask: str) -> bool:
-        """Something that is no part of a template comes after its chat.
+        """Whether text that is not part of a template follows its chat.
 
         Args:
-            ask: folded.
+            ask: normalised.
         """
         _, closed, rest = ask.rpartition(_CLOSE)
         rest = rest.strip()
-        # A text to be completed may itself hold the closing tag; the template's end follows it.
-        ours = rest.startswith(self.closings) or rest.endswith(_OUTPUT)
-        return bool(closed and rest and _OPEN in ask) and not ours
+        # The text to be completed may contain the closing tag itself.
+        template = rest.startswith(self.closings) or rest.endswith(_OUTPUT)
+        return bool(closed and rest and _OPEN in ask) and not template
 
 
 def load_markers(path: Path = PATH) -> MetaMarkers:
-    """Read and check the file.
+    """Read and validate the markers.
 
     Raises:
-        ConfigError: it is missing or not of that form; the message names the entry.
+        ConfigError: the file is missing or invalid; the message names the entry.
     """
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"{path}: the markers of housekeeping prompts cannot be read ({error.strerror})."
+            f"{path}: the file of markers cannot be read ({error.strerror})."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError(f"{path}: this is not valid YAML.") from None
     if not isinstance(data, dict) or not isinstance(data.get("markers"), list):
         raise ConfigError(f"{path}: 'markers' must be a list of entries.")
-    shapes = data.get("shapes")
-    shapes = shapes if isinstance(shapes, dict) else {}
-    template = data.get("template")
-    template = template if isinstance(template, dict) else {}
-    sources = data.get("sources")
-    sources = sources if isinstance(sources, dict) else {}
+    sections = (data.get(name) for name in ("shapes", "template", "sources"))
+    shapes, template, sources = (s if isinstance(s, dict) else {} for s in sections)
     return MetaMarkers(
         tuple(_marker(path, i, entry, sources) for i, entry in enumerate(data["markers"])),
         _phrases(data.get("retrieval")),
@@ -197,7 +200,8 @@ def _marker(path: Path, i: int, entry: Any, sources: dict[str, Any]) -> Marker:
     phrases = _phrases(entry["all"])
     if entry["where"] not in PLACES or not phrases:
         raise ConfigError(
-            f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of phrases."
+            f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of "
+            "phrases."
         )
     if entry.get("source") is not None and entry["source"] not in sources:
         raise ConfigError(f"{path}: markers[{i}]: 'source' is one of those under 'sources'.")
@@ -216,21 +220,22 @@ def _phrases(values: Any) -> tuple[str, ...]:
 
 
 def fold(text: str) -> str:
+    """The text in lower case with single spaces, for comparison."""
     return _SPACE.sub(" ", text.lower()).strip()
 
 
 def ends_of(text: str) -> str:
-    """Head and tail of a long text: what lies between them is not looked at."""
+    """The head and tail of a long text; the middle is not examined."""
     return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
 
 
 def _alone(features: Features) -> bool:
-    """The request is one user message, but for system texts."""
+    """Whether the request is a single user message, apart from system messages."""
     return features.n_user == 1 and not features.previous and features.last_role == "user"
 
 
 def _texts(features: Features) -> dict[str, str]:
-    """The folded texts by the places an instruction may stand in."""
+    """The normalised texts that may contain an instruction, by place."""
     texts: dict[str, str] = {}
     if _alone(features):
         texts["ask"] = texts["end"] = texts["exact"] = fold(ends_of(features.ask))
@@ -246,8 +251,8 @@ def _texts(features: Features) -> dict[str, str]:
     return texts
 
 
-def _stands(marker: Marker, text: str, place: str) -> bool:
-    """Whether all phrases stand there, the first where an instruction does and unquoted."""
+def _matches(marker: Marker, text: str, place: str) -> bool:
+    """Whether the text contains all phrases, the first one unquoted and where instructions are."""
     phrases = marker.phrases
     if place == "exact":
         return text == phrases[0]
@@ -258,11 +263,11 @@ def _stands(marker: Marker, text: str, place: str) -> bool:
         return first <= _NEAR
     if place == "end":
         return len(text) - first <= _AT_END
-    if _BEFORE_NONE.search(text[:first]):
+    if _PERSON.search(text[:first]):
         return False
     return first <= (_BEGINS if marker.begins else _AT)
 
 
-def _names(words: tuple[str, ...], text: str) -> bool:
-    """Whether one of the words stands in the text, as a word where the script has spaces."""
+def _contains_word(words: tuple[str, ...], text: str) -> bool:
+    """Whether the text contains one of the words; Latin ones must be whole words."""
     return any(re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text) for word in words)

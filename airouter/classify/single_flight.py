@@ -1,4 +1,5 @@
-"""Ten equal asks at once, one slow classification: the first leads, the others wait for what it finds."""
+"""Single flight: of equal requests at the same time, one is classified and the others wait for its
+decision."""
 
 import contextlib
 import socket
@@ -8,76 +9,82 @@ from airouter.domain.types import Decision
 
 
 class Seat:
-    """One request's place in a flight. The leader calls `land()` once; a follower waits on `wake` until `landed`.
+    """One request's place in a flight. The leader calls `resolve()` once; a follower waits until
+    `wake` is readable and `resolved` is set.
 
-    `decision` is None after landing when the leader found nothing worth sharing (it failed, or its client left): the
-    follower then decides for itself. Whoever leaves calls `leave()`, however it ended.
+    If `decision` is then None, the leader had nothing to share, because it failed or its client
+    disconnected: the follower classifies its own request. Both call `leave()`, whatever happened.
     """
 
     def __init__(self, flight: "_Flight", leads: bool) -> None:
         self.leads = leads
         self.decision: Decision | None = None
-        self.landed = False
+        self.resolved = False
         self.wake: socket.socket | None = None
         self._bell: socket.socket | None = None
         self._flight = flight
         if not leads:
             self.wake, self._bell = socket.socketpair()
 
-    def land(self, decision: Decision | None) -> None:
-        """The leader's result for all that follow; None when there is none to share. Only the first call counts."""
+    def resolve(self, decision: Decision | None) -> None:
+        """Hand the leader's decision to all followers; None if there is none to share. Only the
+        first call counts."""
         if self.leads:
-            self._flight.land(decision)
+            self._flight.resolve(decision)
 
     def leave(self) -> None:
-        """Give the seat up. Idempotent. A leader that leaves without having landed wakes the others with nothing."""
-        self.land(None)
+        """Leave the flight. Idempotent. If a leader leaves without having resolved the flight, its
+        followers are woken without a decision."""
+        self.resolve(None)
         if not self.leads:
-            self._flight.forget(self)
+            self._flight.remove(self)
         for end in (self.wake, self._bell):
             if end is not None:
                 end.close()
 
-    def _ring(self, decision: Decision | None) -> None:
+    def _notify(self, decision: Decision | None) -> None:
         self.decision = decision
-        self.landed = True
+        self.resolved = True
         if self._bell is not None:
             with contextlib.suppress(OSError):
                 self._bell.send(b"!")
 
 
 class _Flight:
-    """The followers of one leader. Guarded by the lock of the `SingleFlight` it belongs to."""
+    """The followers of one leader; guarded by the lock of their `SingleFlight`."""
 
     def __init__(self, owner: "SingleFlight", key: bytes) -> None:
         self.key = key
         self.followers: list[Seat] = []
         self._owner = owner
 
-    def land(self, decision: Decision | None) -> None:
+    def resolve(self, decision: Decision | None) -> None:
         with self._owner.lock:
             if self._owner.flights.get(self.key) is not self:
                 return
             del self._owner.flights[self.key]
-            # Under the lock: a follower that leaves meanwhile closes its sockets only after this.
+            # Under the lock, so that no follower closes its sockets in between.
             for seat in self.followers:
-                seat._ring(decision)
+                seat._notify(decision)
             self.followers = []
 
-    def forget(self, seat: Seat) -> None:
+    def remove(self, seat: Seat) -> None:
         with self._owner.lock, contextlib.suppress(ValueError):
             self.followers.remove(seat)
 
 
 class SingleFlight:
-    """Key → the flight under way. Mutable state: `flights`; one lock, no I/O inside but one-byte wake-ups."""
+    """The flights in progress, by key.
+
+    Mutable state: `flights`; guarded by one lock, under which one-byte wake-ups are the only I/O.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.flights: dict[bytes, _Flight] = {}
 
-    def board(self, key: bytes) -> Seat:
-        """Lead when nobody is classifying this key, else follow."""
+    def join(self, key: bytes) -> Seat:
+        """Join the flight for this key as a follower, or start one as its leader."""
         with self.lock:
             flight = self.flights.get(key)
             if flight is None:

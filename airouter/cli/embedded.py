@@ -73,9 +73,14 @@ class EmbeddedSimulator:
             command += [f"--{role}-port", "0", f"--{role}-model", model]
         # A separate session: Ctrl-C must not stop it before the router has finished its requests.
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
             preexec_fn=end_with_parent(os.getpid()),
-        )  # fmt: skip
+        )
         try:
             self.urls = self._addresses()
         except BaseException:
@@ -99,9 +104,11 @@ class EmbeddedSimulator:
 
     @property
     def ended(self) -> bool:
+        """Whether the process has exited."""
         return self._process.poll() is not None
 
     def stop(self) -> None:
+        """Stop the process; it is killed after 5 s."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_LIMIT)

@@ -19,9 +19,7 @@ def reload() -> int:
         ConfigError: no router answers, or it rejected the configuration.
     """
     environ = dict(os.environ)
-    if nothing_configured(
-        environ
-    ):  # as `run` does, whose simulator's addresses only the running router knows
+    if nothing_configured(environ):  # `make run` started a simulator, whose addresses it knows
         environ |= placeholders()
     settings = load_settings(environ)
     answer = ask(settings.server, "/admin/reload", _LIMIT, "POST", settings.server.admin_key)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from airouter.domain.types import ROUTE_OF_LABEL, ROUTES
+from airouter.domain.labels import ROUTE_OF_LABEL, ROUTES
 from airouter.settings.schema import BackendSettings, Settings
 
 
@@ -22,14 +22,11 @@ def summary(settings: Settings) -> str:
 def base_url(settings: Settings) -> str:
     """The router's URL as reached from this machine: loopback if it listens on all addresses."""
     host = connect_host(settings.server.host)
-    return (
-        f"http://[{host}]:{settings.server.port}"
-        if ":" in host
-        else f"http://{host}:{settings.server.port}"
-    )
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.server.port}"
 
 
 def connect_host(host: str) -> str:
+    """The address at which a server that listens on `host` is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
 
 

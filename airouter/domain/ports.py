@@ -5,12 +5,12 @@ need not change their callers. Acquiring a slot may take time: a flow waits for 
 """
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from airouter.domain.dialect import BackendDialect
 from airouter.domain.errors import Busy
-from airouter.domain.types import ExchangeRecord, HttpRequest
+from airouter.domain.types import ExchangeRecord, HttpRequest, WebSearch
 
 
 class Sink(Protocol):
@@ -35,14 +35,7 @@ class Provider(Protocol):
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest: ...
 
-    def search(
-        self,
-        query: str,
-        model: str,
-        tools: Sequence[str],
-        max_output_tokens: int,
-        headers: Mapping[str, str],
-    ) -> HttpRequest: ...
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest: ...
 
     def search_text(self, payload: Any) -> str: ...
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar, dataclass_transform
 
+from airouter.domain.labels import ROUTE_OF_LABEL
+
 T = TypeVar("T")
 
 
@@ -18,16 +20,6 @@ def immutable(cls: type[T]) -> type[T]:
 
 Endpoint = Literal["chat", "completions", "embeddings"]
 
-ROUTES = ("primary", "xai", "enrich", "meta")
-ROUTE_OF_LABEL: Mapping[str, str] = {
-    "SIMPLE": "primary",
-    "MODERATE": "primary",
-    "PRIMARY": "primary",
-    "COMPLEX": "xai",
-    "ENRICH": "enrich",
-    "META": "meta",
-}
-
 
 @immutable
 class HttpRequest:
@@ -38,6 +30,17 @@ class HttpRequest:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+
+@immutable
+class WebSearch:
+    """A web search for a backend to run: `tools` are names of its search tools, such as
+    `web_search`; `max_output_tokens` limits the length of the result."""
+
+    query: str
+    model: str
+    tools: tuple[str, ...]
+    max_output_tokens: int
 
 
 @immutable
@@ -82,7 +85,9 @@ class Verdict:
     """The result of a tier: a label with a probability, or an abstention (`label is None`) with its
     reason.
 
-    `p` is the calibrated probability of the label, 0..1; `threshold` the minimum for a decision.
+    `p`: the calibrated probability of the label, 0..1; `threshold`: the minimum for a decision.
+    `guess`: if the tier abstained, its most probable label, with probability `p`. `p_primary`: the
+    probability of the primary route, also of a tier that abstained.
     """
 
     tier: str
@@ -93,12 +98,8 @@ class Verdict:
     reason: str = ""
     raw: str = ""
     finish_reason: str = ""
-    guess: str | None = (
-        None  # of a tier that abstained: its most probable label, with probability `p`
-    )
-    p_primary: float | None = (
-        None  # probability of the primary route, also of a tier that abstained
-    )
+    guess: str | None = None
+    p_primary: float | None = None
 
 
 @immutable
@@ -123,7 +124,6 @@ class Plan:
     """How to execute a decision: the backends to try, in order, and the reasons."""
 
     route: str
-    label: str
     backends: tuple[str, ...]
     enrich: bool = False
     reasons: tuple[str, ...] = ()
@@ -163,45 +163,53 @@ class Step:
     error: str | None = None
 
 
-@immutable
-class ExchangeRecord:
-    """The record of a finished exchange, read by all sinks (session file, log, metrics).
+@dataclass(slots=True)
+class RecordFields:
+    """What is recorded about an exchange, in the order of the session file.
 
     All `*_ms` are milliseconds. `outcome` is ok, truncated, client_error, upstream_error,
-    router_error or client_gone. `speculation` is None, "won", "cancelled" or "failed".
+    router_error or client_gone; None while the exchange is in progress. `speculation` is None,
+    "won", "cancelled" or "failed". `save`: whether a session file is written.
     """
 
     id: str
     timestamp: datetime
     client_ip: str
-    endpoint: str
-    stream: bool
-    user_query: str
-    client_messages: list[Any]
-    route: str
-    requested_route: str
-    label: str | None
-    tier: str | None
-    p: float | None
-    verdicts: tuple[Verdict, ...]
-    classification_raw: str
-    classification_ms: float
-    enrichment_ms: float | None
-    inference_ms: float
-    ttft_ms: float | None
-    total_ms: float
-    steps: tuple[Step, ...]
-    usage: Mapping[str, Any] | None
-    outcome: str
-    status: int
-    error: str | None
-    backend: str | None
-    model: str | None
+    endpoint: str = ""
+    stream: bool = False
+    user_query: str = ""
+    client_messages: list[Any] = field(default_factory=list)
+    route: str = "none"
+    requested_route: str = "auto"
+    label: str | None = None
+    tier: str | None = None
+    p: float | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    classification_raw: str = ""
+    classification_ms: float = 0.0
+    enrichment_ms: float | None = None
+    inference_ms: float = 0.0
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    usage: Mapping[str, Any] | None = None
+    outcome: str | None = None
+    status: int = 0
+    error: str | None = None
+    backend: str | None = None
+    model: str | None = None
     adjusted: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
     speculation: str | None = None
     abort_ms: float | None = None  # from the decision to closing the connection
     wasted_tokens: int = 0
     client_gone_ms: float | None = None  # from detecting the disconnect to freeing the backend
-    attempts: tuple[AttemptOutcome, ...] = ()
-    save: bool = True
+    attempts: list[AttemptOutcome] = field(default_factory=list)
+    save: bool = False
+
+
+@immutable
+class ExchangeRecord(RecordFields):  # type: ignore[misc]  # immutable, unlike its base
+    """The record of a finished exchange, read by all sinks (session file, log, metrics)."""
+
+    outcome: str = "client_gone"

@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,20 @@ from airouter.classify.tiers.rules import RulesTier
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError, RouterError
+from airouter.domain.labels import CLASS_OF_LABEL, CLASSES
 from airouter.domain.types import Decision, Features, Verdict
 from airouter.evaluation.picture import draw
-from airouter.evaluation.report import CLASSES, Outcome, figures, text
+from airouter.evaluation.report import Outcome, figures, text
 from airouter.settings.load import ROOT
 
 INSTANT_TIERS = frozenset({"rules", "cache", "learned"})
-_CLASS_OF = {"SIMPLE": "PRIMARY", "MODERATE": "PRIMARY"}
 
-# Decides by the configured cascade; passed in by the composition root.
+# Runs the cascade for one request; the composition root passes the configured one.
 Decider = Callable[[Features], Decision]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the arguments of `evaluate` to a parser."""
     parser.add_argument(
         "file", type=Path, metavar="FILE.jsonl", help="labelled prompts, one JSON object per line"
     )
@@ -89,33 +90,36 @@ def run(args: argparse.Namespace, decider: Decider | None = None) -> int:
 
 
 def offline_decider(model: Path) -> Decider:
-    """Rules, then the learned tier; what both leave open stays open (label of the decision: "")."""
+    """A decider that runs the rules and the learned tier of `model`, a folder. If both abstain, the
+    decision's label is "".
+
+    Raises:
+        ConfigError: the model is missing or invalid.
+    """
     clock = Clock()
     tiers = (RulesTier(), LearnedTier(load_model(model), clock))
 
     def decide(features: Features) -> Decision:
-        started = time.perf_counter()
+        began = time.perf_counter()
         verdicts: list[Verdict] = []
         for tier in tiers:
-            begun = time.perf_counter()
+            tier_began = time.perf_counter()
             verdict = tier.vote(features)
-            verdicts.append(_timed(verdict, (time.perf_counter() - begun) * 1000))
+            verdicts.append(replace(verdict, ms=(time.perf_counter() - tier_began) * 1000))
             if verdict.label is not None:
                 break
         last = verdicts[-1]
-        ms = (time.perf_counter() - started) * 1000
+        ms = (time.perf_counter() - began) * 1000
         return Decision(last.label or "", last.tier, last.p, last.threshold, ms, tuple(verdicts))
 
     return decide
 
 
 def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
-    """Decide one prompt; an error of the cascade leaves it undecided and is counted."""
+    """Decide one prompt of a file; after an error of the cascade, the outcome is undecided."""
     label = record["label"]
     accepted = frozenset({label, *record.get("also_ok", ())})
-    if (
-        label == "META"
-    ):  # answered locally without a search; how often it was known, META recall says
+    if label == "META":  # as PRIMARY, it is also answered locally and without a search
         accepted |= {"PRIMARY"}
     features = features_of(
         parse_request("chat", {"messages": record["messages"], **record.get("request", {})})
@@ -124,23 +128,29 @@ def outcome(record: dict[str, Any], decide: Decider) -> Outcome:
         decision = decide(features)
     except RouterError as error:
         return Outcome(label, accepted, None, False, None, None, None, {}, 0.0, error.code)
-    decided = _CLASS_OF.get(decision.label, decision.label) or None
+    decided = CLASS_OF_LABEL.get(decision.label)
     judged = next(
         (v for v in reversed(decision.verdicts) if v.p is not None and (v.label or v.guess)), None
     )
     guess = judged and (judged.label or judged.guess)
     return Outcome(
-        label, accepted, decided, decided is not None and decision.tier in INSTANT_TIERS, decision.tier if decided else None,
-        judged.p if judged else None, _CLASS_OF.get(guess, guess) if guess else None,
-        {verdict.tier: verdict.ms for verdict in decision.verdicts}, decision.ms,
-    )  # fmt: skip
+        label,
+        accepted,
+        decided,
+        covered=decided is not None and decision.tier in INSTANT_TIERS,
+        tier=decision.tier if decided else None,
+        p=judged.p if judged else None,
+        guess=CLASS_OF_LABEL[guess] if guess else None,
+        ms={verdict.tier: verdict.ms for verdict in decision.verdicts},
+        total_ms=decision.ms,
+    )
 
 
 def read(path: Path) -> Iterable[dict[str, Any]]:
-    """The prompts of a file.
+    """The labelled prompts of a file, one JSON object per line.
 
     Raises:
-        ConfigError: the file cannot be read, or a line is not of the form; names the line.
+        ConfigError: the file cannot be read, or a line is invalid; the message names the line.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -162,21 +172,8 @@ def read(path: Path) -> Iterable[dict[str, Any]]:
         yield record
 
 
-def _timed(verdict: Verdict, ms: float) -> Verdict:
-    return Verdict(
-        verdict.tier,
-        verdict.label,
-        verdict.p,
-        verdict.threshold,
-        ms,
-        verdict.reason,
-        guess=verdict.guess,
-        p_primary=verdict.p_primary,
-    )
-
-
 def main(arguments: Sequence[str]) -> int:
-    """The command alone, for scripts: `python -m airouter.evaluation.evaluate`."""
+    """Run the command by itself, as `python -m airouter.evaluation.evaluate`."""
     parser = argparse.ArgumentParser(
         prog="airouter evaluate", description=(__doc__ or "").splitlines()[0]
     )

@@ -1,4 +1,4 @@
-"""Numbers about predictions. No I/O; numpy only."""
+"""Measures of the quality of predictions. Pure; numpy only."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
-    """The one-sided Clopper-Pearson upper bound of a share: the p at which `bad` or fewer of n has
-    probability 1 - confidence.
+    """The one-sided Clopper-Pearson upper bound of a share, 0..1: the p at which `bad` or fewer out
+    of `n` have the probability 1 - confidence; 1.0 if n is 0.
 
-    1.0 for n = 0: nothing is known. Solved by bisection, so that no statistics library is needed.
+    Solved by bisection, so that no statistics library is needed.
     """
     if n == 0 or bad >= n:
         return 1.0
@@ -27,7 +27,7 @@ def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
 
 
 def _at_most(k: int, n: int, p: float) -> float:
-    """P(X <= k) for X binomial(n, p), by logarithms."""
+    """P(X <= k) for a binomial(n, p) X, computed with logarithms."""
     if p <= 0:
         return 1.0
     if p >= 1:
@@ -41,8 +41,13 @@ def _at_most(k: int, n: int, p: float) -> float:
 
 
 def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int = 15) -> float:
-    """Expected calibration error over bins of equal mass: mean |share right - mean confidence|,
-    weighted by size."""
+    """The expected calibration error, 0..1, over bins of equal size: the mean difference between
+    accuracy and mean confidence.
+
+    Args:
+        confidence: (n,), predicted probabilities.
+        right: (n,), whether each prediction was correct.
+    """
     n = len(confidence)
     if n == 0:
         return 0.0
@@ -58,7 +63,8 @@ def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int =
 
 
 def curve(confidence: NDArray[Any], right: NDArray[Any]) -> list[tuple[float, float]]:
-    """(coverage, accuracy) when only the surest share is decided, at every 5 % of coverage."""
+    """(coverage, accuracy) if only the most confident predictions count, in steps of 5 %
+    coverage."""
     order = np.argsort(-confidence, kind="stable")
     hits = np.cumsum(right[order])
     n = len(order)
@@ -67,7 +73,7 @@ def curve(confidence: NDArray[Any], right: NDArray[Any]) -> list[tuple[float, fl
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest-rank percentile; 0.0 of nothing."""
+    """The nearest-rank percentile, with `share` in 0..1; 0.0 if there are no values."""
     ordered = sorted(values)
     return (
         ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]

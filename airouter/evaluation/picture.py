@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from airouter.domain.errors import ConfigError
-from airouter.evaluation.report import CLASSES
+from airouter.domain.labels import CLASSES
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Write the PNG.
+    """Plot the results of `figures()` as a PNG.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -29,7 +29,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
             [100 * x for x, _ in found["curve"]],
             [100 * y for _, y in found["curve"]],
             marker=".",
-            label="surest first",
+            label="most confident first",
         )
     if found["covered"]:
         left.plot(
@@ -42,7 +42,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     left.axhline(95, linewidth=0.8, linestyle="--", color="grey")
     left.set(
         xlabel="covered, %",
-        ylabel="right of what is covered, %",
+        ylabel="accuracy on covered, %",
         title=f"Coverage and accuracy, {found['n']} prompts",
         xlim=(0, 100),
     )

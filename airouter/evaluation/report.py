@@ -1,4 +1,4 @@
-"""The report of `evaluate`, as text and as JSON."""
+"""The results of `evaluate`, as figures for JSON and as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from airouter.domain.labels import CLASSES
 from airouter.evaluation.measures import calibration_error, curve, percentile, upper_bound
 
-CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 _HARD = frozenset({"COMPLEX", "ENRICH"})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One prompt. `decided`: the class, None when no tier without a model call decided (offline),
-    or what the cascade said.
+    """The decision on one prompt.
 
-    `covered`: decided without a model call. `ms`: per tier that voted. `guess`: the most probable
-    class, also of an abstention.
+    `label`: the correct class; `accepted`: all acceptable ones. `decided`: the class decided; None
+    if no tier decided. `covered`: whether it was decided without a model call. `guess`: the most
+    probable class, even if the tier abstained, and `p` its probability. `ms`: duration by tier.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All results. Shares are 0..1, durations in ms, bounds one-sided at 95 %."""
+    """All results. Shares are in 0..1, durations in ms; bounds are one-sided at 95 % confidence."""
     covered = [one for one in outcomes if one.covered]
     k = len(covered)
     bad = sum(one.harmful for one in covered)
@@ -84,7 +84,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
-    """True label → decision (or "abstained") → count."""
+    """Counts by correct class, then by decided class or "abstained"."""
     counts = Counter((one.label, one.decided or "abstained") for one in outcomes)
     return {
         label: {name: counts[label, name] for name in (*CLASSES, "abstained")} for label in CLASSES
@@ -120,29 +120,36 @@ def _tiers(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
 def text(found: dict[str, Any]) -> str:
     """The report for a terminal."""
     lines = [
-        f"{found['n']} prompts; covered without a model call: {found['covered']} ({found['coverage']:.1%})",
+        f"{found['n']} prompts; decided without a model call (covered): {found['covered']} "
+        f"({found['coverage']:.1%})",
         f"accuracy on covered          {share(found['accuracy_on_covered'])}",
-        f"harmful on covered           {share(found['harmful_on_covered'])}   upper 95 % bound {share(found['harmful_upper_95'])}",
+        f"harmful on covered           {share(found['harmful_on_covered'])}   "
+        f"upper 95 % bound {share(found['harmful_upper_95'])}",
         f"cloud instead of local       {share(found['cloud_instead_of_local'])}",
-        f"META recall / false META     {share(found['meta_recall'])} / {share(found['meta_false_rate'])}",
-        f"calibration error            {share(found['ece'])}   (15 bins of equal mass, {found['judged']} prompts)",
-        f"deciding                     p50 {found['decision_ms']['p50']:.3f} ms, p99 {found['decision_ms']['p99']:.3f} ms",
+        f"META recall / false META     {share(found['meta_recall'])} / "
+        f"{share(found['meta_false_rate'])}",
+        f"calibration error            {share(found['ece'])}   "
+        f"(15 bins of equal size, {found['judged']} prompts)",
+        f"decision time                p50 {found['decision_ms']['p50']:.3f} ms, "
+        f"p99 {found['decision_ms']['p99']:.3f} ms",
         "",
         f"{'class':10s}{'prompts':>9s}{'decided':>9s}{'precision':>11s}{'recall':>9s}",
     ]
     for name, row in found["classes"].items():
         lines.append(
-            f"{name:10s}{row['n']:9d}{row['decided']:9d}{share(row['precision']):>11s}{share(row['recall']):>9s}"
+            f"{name:10s}{row['n']:9d}{row['decided']:9d}"
+            f"{share(row['precision']):>11s}{share(row['recall']):>9s}"
         )
     lines += ["", f"{'tier':12s}{'asked':>8s}{'decided':>9s}{'p50 ms':>10s}{'p99 ms':>10s}"]
     for name, row in found["tiers"].items():
         lines.append(
-            f"{name:12s}{row['asked']:8d}{row['decided']:9d}{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}"
+            f"{name:12s}{row['asked']:8d}{row['decided']:9d}"
+            f"{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}"
         )
     heads = (*CLASSES, "abstained")
     lines += [
         "",
-        "true label, what it was decided:",
+        "correct class, and what was decided:",
         f"{'':10s}" + "".join(f"{name:>11s}" for name in heads),
     ]
     lines += [
@@ -150,17 +157,18 @@ def text(found: dict[str, Any]) -> str:
         for label, row in found["confusion"].items()
     ]
     if found["curve"]:
-        lines += ["", "accuracy if only the surest are decided (share: accuracy):"]
+        lines += ["", "accuracy if only the most confident predictions count (coverage: accuracy):"]
         lines.append(
             "  ".join(
                 f"{covered:.0%}: {accuracy:.1%}" for covered, accuracy in found["curve"][1::2]
             )
         )
     lines += [
-        f"not decided because of an error: {error} ({n})" for error, n in found["errors"].items()
+        f"undecided because of an error: {error} ({n})" for error, n in found["errors"].items()
     ]
     return "\n".join(lines)
 
 
 def share(value: float | None) -> str:
+    """A share, 0..1, as a percentage; "-" for None."""
     return "-" if value is None else f"{value:.2%}"

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 import orjson
 
 from airouter.dialects import bounded_json
-from airouter.domain.errors import (
-    DeadlineExceeded,
-    RouterError,
-    UpstreamBroken,
-    UpstreamStatus,
-)
-from airouter.domain.types import Features, Step
+from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
+from airouter.domain.types import Features, Step, WebSearch
 from airouter.flow.waits import Waiting
 from airouter.proxy.request_state import Received
 from airouter.settings.schema import EnrichmentSettings
@@ -80,9 +75,8 @@ def _search(
 ) -> Waiting[tuple[int, bytes]]:
     """Status and body of the search."""
     backend = lease.backend
-    request = backend.provider.search(
-        query, lease.model, settings.tools, settings.max_output_tokens, backend.headers
-    )
+    search = WebSearch(query, lease.model, settings.tools, settings.max_output_tokens)
+    request = backend.provider.search(search, backend.headers)
     left = max(0.001, until - backend.clock.monotonic())
     return (yield from lease.fetch(request, left))
 

@@ -14,6 +14,7 @@ from airouter.classify.features import features_of
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock
 from airouter.domain.errors import NotFound
+from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
 from airouter.domain.ports import RetryBudget
 from airouter.domain.types import Decision, Features, Plan, Verdict
 from airouter.flow.exchange import Exchange
@@ -32,7 +33,6 @@ from airouter.upstream.backend import Backend
 
 # Of English prose with today's tokenizers, on the safe side; for choosing a context window.
 _CHARS_PER_TOKEN = 3.5
-LABEL_OF_ROUTE = {"primary": "MODERATE", "xai": "COMPLEX", "enrich": "ENRICH", "meta": "META"}
 
 
 class Pipeline:
@@ -88,7 +88,7 @@ class Pipeline:
         received = self._receive(exchange, request, overrides)
         known = self._without_deciding(received)
         if known is None:
-            decision = _forced("MODERATE")
+            decision = _forced(DEFAULT_LABEL)
             known = decision, self.planner.plan(decision)
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
@@ -155,9 +155,9 @@ class Pipeline:
             route, backend = recalled
             others = tuple(name for name in self.settings.serving(route) if name != backend)
             reason = "a tool conversation stays where it began"
-            return Plan(route, LABEL_OF_ROUTE[route], (backend, *others), False, (reason,))
+            return Plan(route, (backend, *others), False, (reason,))
         reason = "a tool result is not classified"
-        return Plan("primary", "MODERATE", self.settings.serving("primary"), False, (reason,))
+        return Plan("primary", self.settings.serving("primary"), False, (reason,))
 
     def _plan(self, decision: Decision, features: Features) -> Plan:
         return self.planner.plan(

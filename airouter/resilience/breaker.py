@@ -1,7 +1,9 @@
-"""Layer 1 of the backpressure: whether a backend may be asked, from how its last requests went.
+"""Layer 1 of backpressure: a circuit breaker, which decides by a backend's recent requests whether
+it may be called.
 
-Two degrees. *Cooling* is a preference: other backends are tried first, this one only as a last resort. *Open* is a
-refusal: it answers nobody until its time is over. After either, one request (the half-open probe) tries it again.
+It has two degrees. *Cooling* is a preference: other backends are tried first, and this one only as
+a last resort. *Open* is strict: no request is let through until the reset time has passed. After
+either, the breaker is half-open: one request, the probe, is let through.
 """
 
 import math
@@ -12,7 +14,8 @@ from airouter.domain.ports import BreakerState, Failure
 
 
 class Permit:
-    """The right to ask once. Settled exactly once: `answered`, `failed` or `forgotten`; later calls do nothing."""
+    """Permission for one call. Its first `answered`, `failed` or `forgotten` counts; later ones do
+    nothing."""
 
     __slots__ = ("_breaker", "epoch", "probe")
 
@@ -22,37 +25,43 @@ class Permit:
         self.probe = probe
 
     def answered(self, *, whole: bool = True) -> None:
-        """The backend gave an answer, or a refusal that is the request's own fault: it is alive.
+        """The backend works: it returned an answer, or an error that is the request's own fault.
 
-        `whole=False`: a stream has begun; the failures in a row are forgotten when it is complete (`succeed`).
+        Args:
+            whole: False if a stream has only started; its end then calls `Breaker.succeed()`, which
+                resets the count of consecutive failures.
         """
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
             breaker._answered(self, whole)
 
     def failed(self, kind: Failure) -> None:
-        """connect: nothing listens; silent: no byte in time; other: 5xx, a broken or unreadable answer."""
+        """The call failed: `connect`: nothing listens; `silent`: no byte arrived in time; `other`:
+        a 5xx status, or a broken or invalid answer."""
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
             breaker._failed(kind, self)
 
     def forgotten(self) -> None:
-        """Nothing was learnt: the client left, the speculation was cancelled, the caller's own limit was too tight."""
+        """The call says nothing about the backend: the client disconnected, the speculation was
+        cancelled, or the caller's own timeout expired."""
         breaker, self._breaker = self._breaker, None
         if breaker is not None:
             breaker._forgotten(self)
 
 
 class Breaker:
-    """Asked and told; it never runs the call.
+    """The breaker of one backend. Callers ask for a permit and report the result.
+
+    Mutable state: the state and when it ends, the count of consecutive failures, and the probe in
+    progress; guarded by one lock.
 
     Args:
-        threshold: consecutive failed requests that open it.
-        reset: seconds it stays open.
-        allowed_fails: failures in a row before it cools; a refused connection or silence cools it at once.
-        cooldown: seconds it cools.
-
-    Mutable state: the state, since when, the failures in a row, the probe that is out; guarded by one lock.
+        threshold: consecutive failures after which it opens.
+        reset: seconds that it stays open.
+        allowed_fails: consecutive failures that are tolerated before it cools; a refused connection
+            or a timeout cools it at once.
+        cooldown: seconds that it cools.
     """
 
     def __init__(
@@ -74,49 +83,53 @@ class Breaker:
         self._cause: Failure | None = None
         self._until = 0.0
         self._fails = 0
-        self._probe: Permit | None = (
-            None  # the one that is out; a permit of an earlier half-open time is not it
-        )
-        self._epoch = (
-            0  # grows with each change for the worse: what began before it does not undo it
-        )
-        self._unreached_at: float | None = None  # since when there is no connection
-        self.opened = 0  # times, for the metrics
+        self._probe: Permit | None = None  # the current one, not those of earlier half-open states
+        # Incremented when the state gets worse: the success of a call that began earlier does not
+        # undo that.
+        self._epoch = 0
+        self._unreached_at: float | None = None  # when a connection first failed
+        self.opened = 0  # how often, for the metrics
 
     @property
     def state(self) -> BreakerState:
-        """As a caller would find it now."""
+        """The current state."""
         with self._lock:
             return self._now()
 
     @property
     def available(self) -> bool:
-        """Whether `allow()` would give a permit now."""
+        """Whether `allow()` would return a permit."""
         with self._lock:
             state = self._now()
             return state == "closed" or (state == "half_open" and self._probe is None)
 
     @property
     def cause(self) -> Failure | None:
+        """The failure that caused the current state."""
         return self._cause
 
     @property
     def unreached_for(self) -> float | None:
-        """Seconds since a connection first failed; None while it is not known to be down."""
+        """Seconds since a connection first failed; None if the backend is not known to be down."""
         since = self._unreached_at
         return None if since is None else self._clock.monotonic() - since
 
     @property
     def fails(self) -> int:
+        """Consecutive failures."""
         return self._fails
 
     def retry_after(self) -> int:
-        """Whole seconds, rounded up, until it may be asked again; at least 1."""
+        """Whole seconds until it is half-open, rounded up; at least 1."""
         with self._lock:
             return max(1, math.ceil(self._until - self._clock.monotonic()))
 
     def allow(self, *, last_resort: bool = False) -> Permit | None:
-        """A permit, or None. `last_resort`: nobody else can answer, so a cooling backend is better than none."""
+        """A permit, or None if the backend must not be called.
+
+        Args:
+            last_resort: whether no other backend is left; a cooling one may then be called.
+        """
         with self._lock:
             state = self._now()
             if state == "half_open" and self._probe is None:
@@ -127,18 +140,21 @@ class Breaker:
             return None
 
     def succeed(self) -> None:
-        """A stream that had begun is complete."""
+        """A stream that was reported by `answered(whole=False)` is complete."""
         with self._lock:
             if self._state == "closed":
                 self._fails = 0
 
     def fail(self, kind: Failure) -> None:
-        """An answer that had begun broke off: a failure of its own, after the permit was settled."""
+        """An answer broke off after its permit had been used: one more failure."""
         self._failed(kind, None)
 
     def probe_passed(self) -> None:
-        """A background health check passed. It ends a cooldown that a *refused connection* began: a server that hangs
-        still answers its health check, so after silence the half-open request decides."""
+        """A health check passed, which ends the state if a *refused connection* caused it.
+
+        After a timeout, only the half-open request decides: a server that hangs still answers its
+        health check.
+        """
         with self._lock:
             self._unreached_at = None
             if (
@@ -149,8 +165,8 @@ class Breaker:
                 self._close()
 
     def probe_refused(self) -> None:
-        """Nothing listens there, which says that it is down or loading: others are preferred, but
-        it is not counted as a failure."""
+        """A health check's connection was refused: the backend is down or loading. Other backends
+        are then preferred, but this is not counted as a failure."""
         with self._lock:
             self._unreached()
             if self._state in ("closed", "cooling") and self._probe is None:
@@ -180,7 +196,7 @@ class Breaker:
             if probe:
                 self._probe = None
             elif self._state == "open":
-                return  # began before it opened: already counted in effect
+                return  # the call began before the breaker opened, and cannot make it worse
             self._fails += 1
             if self._fails >= self._threshold or (probe and self._state == "open"):
                 self._worsen("open", kind, self._reset)
@@ -209,9 +225,13 @@ class Breaker:
 
 
 class RetryBudget:
-    """Retries are paid for by requests, so that a storm of failures is not multiplied.
+    """Limits retries to a share of the requests, so that they do not multiply an overload.
 
-    Each request pays in `ratio`; a retry costs 1; at most `reserve` is saved. Mutable state: the balance; one lock.
+    Mutable state: the balance, at first `reserve`; guarded by one lock.
+
+    Args:
+        ratio: retries allowed per request.
+        reserve: maximum number of retries saved up.
     """
 
     def __init__(self, ratio: float = 0.2, reserve: float = 10) -> None:
@@ -221,11 +241,12 @@ class RetryBudget:
         self._balance = reserve
 
     def deposit(self) -> None:
+        """Count a request."""
         with self._lock:
             self._balance = min(self._reserve, self._balance + self._ratio)
 
     def withdraw(self) -> bool:
-        """Whether a retry may be made."""
+        """Take one retry from the budget; returns False if it is used up."""
         with self._lock:
             if self._balance < 1:
                 return False

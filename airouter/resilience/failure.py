@@ -1,4 +1,4 @@
-"""How a failed call counts against the backend that was asked. Pure."""
+"""How a failed call counts against its backend. Pure."""
 
 from airouter.domain.errors import (
     ConnectFailed,
@@ -11,7 +11,8 @@ from airouter.domain.ports import Failure
 
 
 def failure_of(error: RouterError) -> Failure | None:
-    """None when it does not count: 4xx, a client's own limit, no slot."""
+    """The kind of failure for the breaker; None if it does not count (4xx, a client's timeout, no
+    slot)."""
     if isinstance(error, ConnectFailed):
         return "connect"
     if isinstance(error, UpstreamTimeout):

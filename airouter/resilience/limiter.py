@@ -1,4 +1,5 @@
-"""Layers 2 and 3 of the backpressure: a cap on what a backend works on at once, and a bounded, fair queue before it."""
+"""Layers 2 and 3 of backpressure: a limit on a backend's concurrent requests, and a bounded queue
+in front of it, first in, first out within each priority."""
 
 import contextlib
 import math
@@ -13,7 +14,7 @@ PRIORITIES = ("interactive", "meta", "batch")
 
 
 class Slot:
-    """The right to use a backend. Released exactly once, however often `release()` is called."""
+    """Permission to use a backend. `release()` is idempotent."""
 
     __slots__ = ("_limiter", "taken_at")
 
@@ -28,7 +29,8 @@ class Slot:
 
 
 class Ticket:
-    """A place in the queue. `wake` becomes readable when `slot` is there; who leaves calls `leave()`."""
+    """A place in the queue. `wake` becomes readable when `slot` is set; every holder calls
+    `leave()`."""
 
     def __init__(self, limiter: "Limiter", priority: str) -> None:
         self.slot: Slot | None = None
@@ -37,12 +39,12 @@ class Ticket:
         self.wake, self._bell = socket.socketpair()
 
     def ring(self) -> None:
-        """Wake the waiting thread; its slot is in the ticket already."""
+        """Wake the waiting request, whose slot has been set."""
         with contextlib.suppress(OSError):
             self._bell.send(b"!")
 
     def leave(self) -> None:
-        """Give the place up, and a slot that was granted but not fetched. Idempotent."""
+        """Leave the queue and release a slot that was granted but not fetched. Idempotent."""
         slot = self._limiter._forget(self)
         self.wake.close()
         self._bell.close()
@@ -50,17 +52,18 @@ class Ticket:
             slot.release()
 
     def fetch(self) -> Slot:
-        """Take the granted slot out of the ticket; the caller owns it from here."""
+        """Take the granted slot, which the caller then owns."""
         slot, self.slot = self.slot, None
         assert slot is not None, "fetched before it was granted"
         return slot
 
 
 class Limiter:
-    """At most `slots` at once; at most `queue` waiting, interactive before META before batch.
+    """At most `slots` concurrent requests and `queue` waiting ones, by priority: interactive, meta,
+    batch.
 
-    Mutable state: how many slots are taken, who waits, the mean service time; guarded by one lock, no I/O inside but
-    the one-byte wake-up.
+    Mutable state: the number of used slots, the queues, and the mean service time; guarded by one
+    lock, under which no I/O is done.
     """
 
     def __init__(self, slots: int, queue: int, clock: Clock) -> None:
@@ -70,7 +73,7 @@ class Limiter:
         self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: dict[str, deque[Ticket]] = {priority: deque() for priority in PRIORITIES}
-        self._service: float | None = None  # seconds a slot is held, moving mean
+        self._service: float | None = None  # seconds that a slot is held, moving average
 
     @property
     def in_use(self) -> int:
@@ -82,11 +85,11 @@ class Limiter:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now would have to wait."""
+        """Whether a new request would have to wait."""
         return self._in_use >= self.slots or self.waiting > 0
 
     def try_acquire(self) -> Slot | None:
-        """A slot if one is free and nobody waits for it."""
+        """A slot if one is free and no request is waiting for it; otherwise None."""
         with self._lock:
             if self._in_use >= self.slots or any(self._waiting.values()):
                 return None
@@ -94,7 +97,10 @@ class Limiter:
         return Slot(self, self.clock.monotonic())
 
     def queue_up(self, priority: str) -> Ticket:
-        """Join the queue.
+        """Join the queue; the ticket has a slot at once if one is free.
+
+        Args:
+            priority: one of `PRIORITIES`.
 
         Raises:
             Busy: the queue is full.
@@ -114,7 +120,7 @@ class Limiter:
         return ticket
 
     def busy(self, why: str) -> Busy:
-        """The error for who is not admitted, with what they need to decide when to come back."""
+        """The error for a request that is not admitted, with the expected wait as Retry-After."""
         length, expected = self.waiting, self.expected_wait()
         return Busy(
             f"The backend is busy: {why}. {length} waiting, expected wait {expected:.1f} s; "
@@ -124,7 +130,8 @@ class Limiter:
         )
 
     def expected_wait(self) -> float:
-        """Seconds until who joins now would be served, from the observed service time (1 s while nothing was observed)."""
+        """Expected wait of a new request in seconds, by the average service time (1 s until there
+        is one)."""
         return (
             (self.waiting + 1) * (self._service if self._service is not None else 1.0) / self.slots
         )
@@ -136,7 +143,7 @@ class Limiter:
             ticket = self._next()
             if ticket is None:
                 self._in_use -= 1
-            else:  # under the lock: a ticket that leaves meanwhile finds its slot and gives it back
+            else:  # under the lock, so that a ticket that leaves at the same time releases the slot
                 ticket.slot = Slot(self, self.clock.monotonic())
         if ticket is not None:
             ticket.ring()

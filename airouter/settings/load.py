@@ -21,7 +21,7 @@ from airouter.settings.yaml_file import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_TRUE = {
+_BOOLEANS = {
     "1": True,
     "true": True,
     "yes": True,
@@ -43,7 +43,7 @@ def _list(value: str) -> list[str]:
 
 
 def _switch(value: str) -> bool | str:
-    return _TRUE.get(value.strip().lower(), value)
+    return _BOOLEANS.get(value.strip().lower(), value)
 
 
 # Environment variable -> (setting, parser of its text).
@@ -83,7 +83,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "SPECULATION": ("speculation.enabled", _switch),
 }
 # Defaults of backends that are configured by environment variables alone.
-_BORN_OF_ENVIRONMENT: Mapping[str, Mapping[str, Any]] = {
+_ENVIRONMENT_BACKENDS: Mapping[str, Mapping[str, Any]] = {
     "router": {"kind": "vllm"},
     "primary": {"kind": "vllm"},
     "xai": {"kind": "xai", "local": False},
@@ -107,7 +107,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
     data = read_yaml(path)
-    used: dict[str, str] = {}  # setting -> the variable that it came from
+    used: dict[str, str] = {}  # setting -> the variable that set it
     mistakes: list[str] = []
     for name, (target, read) in ENVIRONMENT.items():
         try:
@@ -115,26 +115,24 @@ def load_settings(
         except ConfigError as error:
             mistakes.append(error.message)
             value = "unreadable"  # counts as set, so that no error about a missing key follows
-        if value and _is_meant_for_us(name, value):
+        if value and _is_usable(name, value):
             _put(data, target, read(value))
             used[target] = name
     settings = _validate(data, path, used, mistakes)
     if settings is None or mistakes:
-        raise ConfigError(as_text(mistakes))
-    return _anchored(settings)
+        raise ConfigError(as_message(mistakes))
+    return _with_absolute_paths(settings)
 
 
 _PLATFORM = re.compile(r"-conda-|-linux-(gnu|musl)|-apple-darwin")
 _warned: set[tuple[str, str]] = set()
 
 
-def _is_meant_for_us(name: str, value: str) -> bool:
-    """Whether a variable that other programs set, too, holds a value meant for the router. If not,
-    it is ignored with a warning; the default is the safer choice (loopback, system time zone)."""
+def _is_usable(name: str, value: str) -> bool:
+    """Whether the router can use the value of a variable that other programs set, too. If not, it
+    is ignored with a warning; the default is the safer choice (loopback, system time zone)."""
     why = None
-    if name == "HOST" and not _resolves(
-        value
-    ):  # conda's holds its platform, x86_64-conda-linux-gnu
+    if name == "HOST" and not _resolves(value):  # conda sets x86_64-conda-linux-gnu
         why = "it is not an address of this machine; use AIROUTER_HOST, which takes precedence"
     elif name.endswith("PORT") and "://" in value:  # set by Kubernetes for a service "airouter"
         why = "it is a URL, not a port"
@@ -172,15 +170,15 @@ def check_address(settings: Settings) -> None:
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Variables that look like one of ours but are not read, each with the one that may be meant.
-    Only a guess: other programs' variables may be named alike."""
+    """Environment variables that look like a misspelt one of the router's: (name, likely meant).
+    A guess: other programs may use similar names."""
     known = [*ENVIRONMENT, *(f"{name}_FILE" for name in SECRETS), "ROUTER_CONFIG"]
     for name in sorted(set(environ) - set(known)):
         if "_" in name and (close := difflib.get_close_matches(name, known, n=1, cutoff=0.88)):
             yield name, close[0]
 
 
-def as_text(mistakes: Sequence[str]) -> str:
+def as_message(mistakes: Sequence[str]) -> str:
     """A single error as a sentence; several as a list below a heading."""
     if len(mistakes) == 1:
         return mistakes[0]
@@ -195,24 +193,30 @@ def _validate(
     Checks across settings run only on values that are valid by themselves: invalid ones are
     removed and the rest is validated again.
     """
-    told: set[tuple[int | str, ...]] = set()
-    hidden = False  # whether an inconsistency may be caused by a value that was removed
+    reported: set[tuple[int | str, ...]] = set()
+    incomplete = False  # whether an inconsistency may be caused by a value that was removed
     while True:
         try:
             return Settings.model_validate(data)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
-        fresh = [each for each in found if each["loc"] not in told and (each["loc"] or not hidden)]
+        fresh = [
+            each
+            for each in found
+            if each["loc"] not in reported and (each["loc"] or not incomplete)
+        ]
         for each in fresh:
             mistakes += _sentences(each, path, used)
-            told.add(each["loc"])
-            hidden = hidden or (each["type"] != "extra_forbidden" and _decides(each["loc"]))
-        taken_out = [_take_out(data, each["loc"]) for each in fresh]
-        if not any(taken_out):
+            reported.add(each["loc"])
+            incomplete = incomplete or (
+                each["type"] != "extra_forbidden" and _affects_others(each["loc"])
+            )
+        removed = [_remove(data, each["loc"]) for each in fresh]
+        if not any(removed):
             return None
 
 
-def _decides(loc: tuple[int | str, ...]) -> bool:
+def _affects_others(loc: tuple[int | str, ...]) -> bool:
     """Whether checks across settings depend on the one at `loc`."""
     section, name = loc[:1], loc[-1:]
     if section == ("backends",):
@@ -222,7 +226,7 @@ def _decides(loc: tuple[int | str, ...]) -> bool:
     )
 
 
-def _take_out(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
+def _remove(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
     """Remove the value at `loc`, or its innermost existing parent; returns whether one existed."""
     for depth, name in enumerate(loc):
         below = data.get(name)
@@ -236,7 +240,7 @@ def _take_out(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
     return False
 
 
-def _anchored(settings: Settings) -> Settings:
+def _with_absolute_paths(settings: Settings) -> Settings:
     """Resolve relative directories against the project's root, not the current directory."""
     logging = settings.logging.model_copy(update={"dir": ROOT / settings.logging.dir})
     learned = settings.cascade.learned.model_copy(
@@ -270,7 +274,7 @@ def _environment_value(name: str, environ: Mapping[str, str], secrets_dir: Path)
 def _put(data: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, leaf = dotted.split(".")
     if parents[:1] == ["backends"] and parents[1] not in (data.get("backends") or {}):
-        data.setdefault("backends", {})[parents[1]] = dict(_BORN_OF_ENVIRONMENT[parents[1]])
+        data.setdefault("backends", {})[parents[1]] = dict(_ENVIRONMENT_BACKENDS[parents[1]])
     for parent in parents:
         below = data.get(parent)
         if not isinstance(below, dict):

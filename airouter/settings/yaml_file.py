@@ -1,4 +1,4 @@
-"""Reading the configuration file: YAML, with a sentence for what is wrong with it as such."""
+"""Reads the configuration file; each error in its YAML is reported as one sentence."""
 
 import sys
 from pathlib import Path
@@ -12,10 +12,10 @@ _warned: set[str] = set()
 
 
 class _Loader(yaml.SafeLoader):
-    """Warns of a name that a mapping has twice. YAML's own loader silently takes the last one."""
+    """Warns about duplicate keys, of which PyYAML silently takes the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Here and not where it is constructed: what `<<` brings in is no name of its own yet.
+        # Checked before keys are merged in by `<<`, which the mapping may override.
         node = super().compose_mapping_node(anchor)
         assert isinstance(node, yaml.MappingNode)
         first: dict[str, int] = {}
@@ -33,10 +33,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The file's mapping; an empty one for an empty file.
+    """The mapping in the file; empty if the file is.
 
     Raises:
-        ConfigError: it is not there, cannot be read, is not YAML, or not a mapping.
+        ConfigError: the file is missing, unreadable, not YAML, or not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -1,5 +1,5 @@
-"""Background work of requests (log lines, session files): queued, and done by one thread per
-process."""
+"""A queue for work that requests leave to a background thread, such as log lines and session
+files."""
 
 import os
 import queue
@@ -35,13 +35,13 @@ class Background(Generic[T]):
     """A bounded queue processed in batches by a daemon thread, which starts with the first item.
 
     A fork copies the queue but not the thread, and the queued items belong to the parent; a child
-    therefore starts with an empty queue and its own thread. `put` never raises or blocks.
+    therefore starts with an empty queue and its own thread. `put()` never raises or blocks.
 
     Args:
         handle: called with 1..`batch` items, or with an empty list after `tick` idle seconds.
         limit: maximum queue length; further items are dropped and counted in `dropped`.
         linger: seconds to wait before each batch, to fill it and to spread the work.
-        crowd: queue length from which batches are handled without lingering.
+        flush_at: queue length from which batches are handled without lingering.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Background(Generic[T]):
         limit: int,
         batch: int = 1,
         linger: float = 0.0,
-        crowd: int | None = None,
+        flush_at: int | None = None,
         tick: float | None = None,
     ) -> None:
         self._handle, self._name, self._limit, self._batch = handle, name, limit, batch
         self._linger, self._tick = linger, tick
-        self._crowd = limit if crowd is None else crowd
+        self._flush_at = limit if flush_at is None else flush_at
         self._closed = False
         self._reset()
         after_fork(self._reset)
@@ -65,7 +65,7 @@ class Background(Generic[T]):
     def _reset(self) -> None:
         self.dropped = 0
         self._lock = threading.Lock()
-        self._hurry = threading.Event()
+        self._flush_now = threading.Event()
         self._queue: queue.SimpleQueue[T | _Mark] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -80,6 +80,7 @@ class Background(Generic[T]):
         return True
 
     def drop(self, count: int) -> None:
+        """Count items as dropped."""
         with self._lock:
             self.dropped += count
 
@@ -100,8 +101,12 @@ class Background(Generic[T]):
             except queue.Empty:
                 self._guarded([])
                 continue
-            if self._linger and not isinstance(item, _Mark) and self._queue.qsize() < self._crowd:
-                self._hurry.wait(self._linger)
+            if (
+                self._linger
+                and not isinstance(item, _Mark)
+                and self._queue.qsize() < self._flush_at
+            ):
+                self._flush_now.wait(self._linger)
             last = self._take(item)
 
     def _take(self, item: T | _Mark) -> bool:
@@ -121,7 +126,7 @@ class Background(Generic[T]):
         if items:
             self._guarded(items)
         if marks:
-            self._hurry.clear()
+            self._flush_now.clear()
         for mark in marks:
             mark.set()
         return any(mark.last for mark in marks)
@@ -139,7 +144,7 @@ class Background(Generic[T]):
             return self._queue.empty()
         mark = _Mark()
         self._queue.put(mark)
-        self._hurry.set()
+        self._flush_now.set()
         return mark.wait(timeout)
 
     def close(self, timeout: float) -> bool:
@@ -153,7 +158,7 @@ class Background(Generic[T]):
         if (thread := self._thread) is not None and thread is not threading.current_thread():
             if first:
                 self._queue.put(_Mark(last=True))
-            self._hurry.set()
+            self._flush_now.set()
             thread.join(timeout)
             if thread.is_alive():
                 return False

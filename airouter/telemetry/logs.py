@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -21,7 +21,7 @@ from airouter.domain.redaction import masked
 from airouter.telemetry.background import Background, after_fork
 
 NAME = "ai_router"
-WAITING = 100_000  # lines; about 30 MB
+WAITING = 100_000  # queued lines, about 30 MB; further lines are dropped
 LINGER = 0.01  # seconds to wait for more lines: at most 100 writes per second
 WARN_EVERY = 60.0  # seconds
 # Characters that could end a line, hide part of it or reverse it on a terminal.
@@ -224,6 +224,7 @@ class AppLog:
                 fields, rename_fields={"levelname": "level"}, json_default=str
             )
         self._warned: float | None = None
+        self._on_close: list[Callable[[], None]] = []
         self._background = Background[_Entry](
             self._write, name="app-log", limit=WAITING, batch=1000, linger=LINGER
         )
@@ -261,8 +262,18 @@ class AppLog:
         seconds."""
         return self._background.flush(timeout)
 
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Have `action` called when the log is closed."""
+        self._on_close.append(action)
+
     def close(self, timeout: float = 5.0) -> bool:
-        """Flush and stop; later lines are dropped and counted. Safe for atexit; idempotent."""
+        """Flush and stop; later lines are dropped and counted. Safe for atexit; idempotent.
+
+        Returns:
+            False if not all lines could be written within `timeout` seconds.
+        """
+        while self._on_close:
+            self._on_close.pop()()
         return self._background.close(timeout)
 
     def _write(self, batch: list[_Entry]) -> None:
@@ -330,17 +341,28 @@ def _encode(formatter: logging.Formatter, record: logging.LogRecord) -> bytes:
 
 
 class _StdlibHandler(logging.Handler):
-    def __init__(self, log: AppLog, level: int) -> None:
+    """Passes records of other libraries to the log. `close()` detaches it from their loggers."""
+
+    def __init__(self, log: AppLog, level: int, loggers: Iterable[str]) -> None:
         super().__init__(level)
         self._log = log
+        self._mark = f"in_app_log_{id(self)}"
+        self._loggers = [logging.getLogger(name) for name in loggers]
         self.setFormatter(logging.Formatter("%(message)s"))  # adds the traceback, if any
+        for logger in self._loggers:
+            logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "in_app_log", None) is self:  # propagated to a parent logger
+        if hasattr(record, self._mark):  # propagated to a parent logger
             return
-        record.in_app_log = self
+        setattr(record, self._mark, True)
         with suppress(Exception):
             self._log.foreign(record.levelno, record.name, self.format(record))
+
+    def close(self) -> None:
+        for logger in self._loggers:
+            logger.removeHandler(self)
+        super().close()
 
 
 def install_stdlib_handler(
@@ -348,10 +370,11 @@ def install_stdlib_handler(
 ) -> logging.Handler:
     """Also write the records of these loggers ("" is the root) to `log`, under their own names.
 
-    gunicorn's loggers do not propagate to the root, so they are listed. Returns the handler, for
-    `removeHandler`.
+    gunicorn's loggers do not propagate to the root, so they are listed.
+
+    Returns:
+        The handler, which is detached from the loggers when it or `log` is closed.
     """
-    handler = _StdlibHandler(log, level)
-    for name in loggers:
-        logging.getLogger(name).addHandler(handler)
+    handler = _StdlibHandler(log, level, loggers)
+    log.on_close(handler.close)
     return handler

@@ -23,48 +23,14 @@ from prometheus_client.exposition import choose_encoder
 
 from airouter.domain.types import ExchangeRecord
 
-STAGE_BUCKETS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    20,
-    30,
-    60,
-    120,
-)
-DECISION_BUCKETS = (
-    1e-5,
-    2.5e-5,
-    5e-5,
-    1e-4,
-    2.5e-4,
-    5e-4,
-    1e-3,
-    2.5e-3,
-    5e-3,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-)
-ABORT_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
-FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5)
+# Upper bounds in seconds.
+_TO_1_MS = (1e-4, 2.5e-4, 5e-4, 1e-3)
+_TO_1_S = (2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_TO_10_S = (2.5, 5.0, 10.0)
+STAGE_BUCKETS = (1e-3, *_TO_1_S, *_TO_10_S, 20.0, 30.0, 60.0, 120.0)
+DECISION_BUCKETS = (1e-5, 2.5e-5, 5e-5, *_TO_1_MS, *_TO_1_S, *_TO_10_S)
+ABORT_BUCKETS = (*_TO_1_MS, *_TO_1_S)
+FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5.0)
 # Maximum label combinations per metric; beyond it (a misconfiguration) all count as "other".
 MAX_SERIES = 2_000
 REFRESH_S = 2.0
@@ -109,15 +75,15 @@ class Metrics:
         self._reading = threading.Lock()
         self._refreshing_pid: int | None = None
         self.errors = 0
-        self._where: dict[str, Any] = {"namespace": "airouter", "registry": self.registry}
+        self._common: dict[str, Any] = {"namespace": "airouter", "registry": self.registry}
 
         def counter(name: str, documentation: str, *labels: str) -> Counter:
-            return Counter(name, documentation, labels, **self._where)
+            return Counter(name, documentation, labels, **self._common)
 
         def histogram(
             name: str, documentation: str, buckets: Sequence[float], *labels: str
         ) -> Histogram:
-            return Histogram(name, documentation, labels, buckets=buckets, **self._where)
+            return Histogram(name, documentation, labels, buckets=buckets, **self._common)
 
         labels = ("route", "tier", "backend", "outcome", "stream")
         self._requests = _Children(counter("requests_total", "Finished requests.", *labels))
@@ -161,7 +127,7 @@ class Metrics:
             "Decisions made without the classifier because cascade.patience expired.",
         )
         in_flight = Gauge(
-            "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._where
+            "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._common
         )
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
@@ -172,6 +138,7 @@ class Metrics:
             self._start_refreshing()
 
     def emit(self, record: ExchangeRecord) -> None:
+        """Count a finished exchange; failures are counted in `errors`."""
         try:
             self._emit(record)
         except Exception:  # a sink must not raise
@@ -223,7 +190,7 @@ class Metrics:
                 0. If it raises, the last values remain.
             mode: how the values of several worker processes are combined.
         """
-        gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._where)
+        gauge = Gauge(name, documentation, labelnames, multiprocess_mode=mode, **self._common)
         known: dict[tuple[Any, ...], float] = {}
 
         def read() -> None:
@@ -244,7 +211,7 @@ class Metrics:
         self, name: str, documentation: str, callback: Callable[[], float]
     ) -> None:
         """Register a counter read by a callback, such as `log_dropped_total`."""
-        counter = Counter(name, documentation, **self._where)
+        counter = Counter(name, documentation, **self._common)
         last = 0.0
 
         def read() -> None:
@@ -283,7 +250,7 @@ class Metrics:
         threading.Thread(target=self._refresh, name="metrics", daemon=True).start()
 
     def _refresh(self) -> None:
-        pause = threading.Event()
+        never = threading.Event()
         while True:
             self._read()
-            pause.wait(REFRESH_S)
+            never.wait(REFRESH_S)

@@ -1,61 +1,24 @@
 """Builds the record of an exchange: each stage adds its results; `freeze()` returns the record."""
 
-from datetime import datetime
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
-from airouter.domain.types import (
-    AttemptOutcome,
-    Decision,
-    ExchangeRecord,
-    Features,
-    Plan,
-    Step,
-    Verdict,
-)
+from airouter.domain.types import Decision, ExchangeRecord, Features, Plan, RecordFields
 
-_QUERY_KEPT = 500
+_MAX_QUERY = 500  # characters
+_values = attrgetter(*(field.name for field in fields(ExchangeRecord)))
 
 
-class RecordBuilder:
-    """Plain attributes, written only by the thread that owns the exchange. Durations are in ms."""
+@dataclass(slots=True)
+class RecordBuilder(RecordFields):
+    """The record of an exchange in progress; written only by the thread that owns the exchange.
 
-    endpoint = ""
-    stream = False
-    user_query = ""
-    route = "none"
-    requested_route = "auto"
-    label: str | None = None
-    tier: str | None = None
-    p: float | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    classification_raw = ""
-    classification_ms = 0.0
-    enrichment_ms: float | None = None
-    inference_ms = 0.0
-    ttft_ms: float | None = None
-    usage: dict[str, Any] | None = None
-    outcome: str | None = None
-    status = 0
-    error: str | None = None
-    backend: str | None = None
-    model: str | None = None
-    adjusted: tuple[str, ...] = ()
-    speculation: str | None = None
-    abort_ms: float | None = None
-    wasted_tokens = 0
-    client_gone_ms: float | None = None
-    save = False
-    wanted = False  # whether the exchange is recorded: inference requests are, /health is not
+    `wanted`: whether it is emitted: for inference requests, not for /health.
+    """
 
-    def __init__(self, id: str, timestamp: datetime, client_ip: str) -> None:
-        self.id = id
-        self.timestamp = timestamp
-        self.client_ip = client_ip
-        self.client_messages: list[Any] = []
-        self.steps: list[Step] = []
-        self.notes: list[str] = []
-        self.attempts: list[AttemptOutcome] = []
-        self._stage: tuple[str, float] | None = None
+    wanted: bool = False
+    _stage: tuple[str, float] | None = None  # the current one, and when it began
 
     def enter(self, stage: str, at: float) -> None:
         """Start `stage` ("classification_ms", "enrichment_ms" or "inference_ms") at time `at`, in
@@ -75,14 +38,16 @@ class RecordBuilder:
     def asked(
         self, endpoint: str, stream: bool, features: Features | None, messages: list[Any]
     ) -> None:
+        """Record the client's request, for which a session file is then written."""
         self.endpoint = endpoint
         self.stream = stream
         self.client_messages = messages
         self.save = True
         if features is not None:
-            self.user_query = features.ask[:_QUERY_KEPT]
+            self.user_query = features.ask[:_MAX_QUERY]
 
     def decided(self, decision: Decision) -> None:
+        """Record the decision, which ends the classification."""
         self.leave()
         self.label, self.tier, self.p = decision.label, decision.tier, decision.p
         self.verdicts = decision.verdicts
@@ -92,43 +57,14 @@ class RecordBuilder:
         self.classification_raw = next((v.raw for v in reversed(decision.verdicts) if v.raw), "")
 
     def planned(self, plan: Plan) -> None:
+        """Record the planned route, which differs from the decision's if it cannot be served."""
         self.route = plan.route
         self.notes.extend(plan.reasons)
 
     def freeze(self, total_ms: float) -> ExchangeRecord:
-        return ExchangeRecord(
-            id=self.id,
-            timestamp=self.timestamp,
-            client_ip=self.client_ip,
-            endpoint=self.endpoint,
-            stream=self.stream,
-            user_query=self.user_query,
-            client_messages=self.client_messages,
-            route=self.route,
-            requested_route=self.requested_route,
-            label=self.label,
-            tier=self.tier,
-            p=self.p,
-            verdicts=self.verdicts,
-            classification_raw=self.classification_raw,
-            classification_ms=self.classification_ms,
-            enrichment_ms=self.enrichment_ms,
-            inference_ms=self.inference_ms,
-            ttft_ms=self.ttft_ms,
-            total_ms=total_ms,
-            steps=tuple(self.steps),
-            usage=self.usage,
-            outcome=self.outcome or "client_gone",
-            status=self.status,
-            error=self.error,
-            backend=self.backend,
-            model=self.model,
-            adjusted=self.adjusted,
-            notes=tuple(self.notes),
-            speculation=self.speculation,
-            abort_ms=self.abort_ms,
-            wasted_tokens=self.wasted_tokens,
-            client_gone_ms=self.client_gone_ms,
-            attempts=tuple(self.attempts),
-            save=self.save,
-        )
+        """The finished record; later changes to the builder do not affect it."""
+        self.total_ms = total_ms
+        self.outcome = self.outcome or "client_gone"
+        record = ExchangeRecord(*_values(self))
+        self.steps, self.notes, self.attempts = [*self.steps], [*self.notes], [*self.attempts]
+        return record

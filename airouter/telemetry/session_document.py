@@ -24,7 +24,8 @@ _SECRET_KEY = re.compile(
     r"authorization|api_?key|(^|_)(key|auth)$|secret|passw|credential|cookie|bearer|token$"
 )
 _SECRET_TEXT = re.compile(
-    r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|\b(?:sk|xai|gsk)-[\w-]{8,}"
+    r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|"
+    r"\b(?:sk|xai|gsk)-[\w-]{8,}"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Message parts that contain data, and the fields that contain it, as a `data:` URL or plain base64.

@@ -6,7 +6,7 @@ from typing import Any
 
 from airouter.domain.types import ExchangeRecord
 
-_KEPT = 1000
+_WINDOW = 1000  # latest requests per route
 
 
 class _Route:
@@ -14,8 +14,8 @@ class _Route:
         self.outcomes: Counter[str] = Counter()
         self.tiers: Counter[str] = Counter()
         self.speculation: Counter[str] = Counter()
-        self.total_ms: deque[float] = deque(maxlen=_KEPT)
-        self.ttft_ms: deque[float] = deque(maxlen=_KEPT)
+        self.total_ms: deque[float] = deque(maxlen=_WINDOW)
+        self.ttft_ms: deque[float] = deque(maxlen=_WINDOW)
 
 
 class Stats:

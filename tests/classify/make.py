@@ -1,4 +1,4 @@
-"""Features of a conversation, for the tests of this folder."""
+"""Builds the features of a conversation."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from airouter.domain.types import Features
 
 
 def features(*messages: str | tuple[str, str], **request: Any) -> Features:
-    """Strings are user turns; pairs are (role, text)."""
+    """Features of these messages: strings are user turns, pairs are (role, text)."""
     turns = [("user", message) if isinstance(message, str) else message for message in messages]
     return features_of(
         parse_request(

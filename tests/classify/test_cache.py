@@ -1,4 +1,4 @@
-"""What the decision cache remembers, what it refuses to, and ten equal asks at once."""
+"""Which decisions are cached, and single flight for equal requests at the same time."""
 
 import select
 import threading
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airouter.classify.single_flight import SingleFlight
-from airouter.classify.tiers.cache import CacheTier, key_of, normalised, worth_keeping
+from airouter.classify.tiers.cache import CacheTier, is_cacheable, key_of, normalised
 from airouter.domain.types import Decision, Verdict
 from tests.classify.make import features
 
@@ -40,7 +40,7 @@ def cache(clock: FakeClock) -> CacheTier:
 
 def test_remembers_a_decision(cache: CacheTier) -> None:
     assert cache.vote(features("Why is the sky blue?")).label is None
-    assert cache.learn(features("Why is the sky blue?"), decision())
+    assert cache.store(features("Why is the sky blue?"), decision())
     verdict = cache.vote(features("why is  the sky\nblue?"))
     assert (verdict.label, verdict.p, verdict.tier) == ("MODERATE", 0.9, "cache")
 
@@ -56,7 +56,7 @@ def test_remembers_a_decision(cache: CacheTier) -> None:
         ("ﬁne", "fine"),
     ],
 )
-def test_noise_makes_no_other_key(one: str, other: str) -> None:
+def test_irrelevant_differences_share_a_key(one: str, other: str) -> None:
     assert key_of(features(one)) == key_of(features(other))
 
 
@@ -77,23 +77,23 @@ def test_noise_makes_no_other_key(one: str, other: str) -> None:
         ),
     ],
 )
-def test_what_matters_makes_another_key(one: object, other: object) -> None:
+def test_relevant_differences_have_different_keys(one: object, other: object) -> None:
     assert key_of(one) != key_of(other)  # type: ignore[arg-type]
 
 
-def test_a_long_ask_stands_alone() -> None:
+def test_a_long_request_is_not_a_follow_up() -> None:
     long = "Explain how a four-stroke engine works, step by step, for a curious ten-year-old."
     assert key_of(features(long)) == key_of(features("hello", ("assistant", "hi"), long))
 
 
-def test_nothing_is_kept_of_an_empty_or_endless_ask(cache: CacheTier) -> None:
+def test_empty_and_very_long_requests_are_not_cached(cache: CacheTier) -> None:
     for ask in ("", "  \n", "x" * 20_001):
         assert key_of(features(ask)) is None
-        assert not cache.learn(features(ask), decision())
+        assert not cache.store(features(ask), decision())
         assert cache.vote(features(ask)).label is None
 
 
-def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
+def test_date_lines_are_ignored_but_not_sentences_about_dates() -> None:
     assert normalised("What is the current date in Tokyo?") == "what is the current date in tokyo?"
 
 
@@ -111,24 +111,22 @@ def test_only_a_date_line_goes_not_a_sentence_about_dates() -> None:
         Decision("MODERATE", "reasoning", None, None, 1.0, ()),
     ],
 )
-def test_never_filled_from_what_was_not_properly_decided(
-    cache: CacheTier, refused: Decision
-) -> None:
-    assert not cache.learn(features("some ask"), refused)
+def test_incomplete_decisions_are_not_cached(cache: CacheTier, refused: Decision) -> None:
+    assert not cache.store(features("some ask"), refused)
     assert len(cache) == 0
 
 
-def test_worth_keeping_reads_the_verdict_that_decided() -> None:
+def test_the_verdict_that_decided_determines_whether_it_is_cached() -> None:
     verdicts = (
         Verdict("one_token", None, finish_reason="timeout"),
         Verdict("reasoning", "COMPLEX", finish_reason="label"),
     )
-    assert worth_keeping(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
+    assert is_cacheable(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
 
 
-def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: FakeClock) -> None:
-    cache.learn(features("weather in Oslo"), decision("ENRICH"))
-    cache.learn(features("prove Fermat"), decision("COMPLEX"))
+def test_enrich_decisions_expire_sooner(cache: CacheTier, clock: FakeClock) -> None:
+    cache.store(features("weather in Oslo"), decision("ENRICH"))
+    cache.store(features("prove Fermat"), decision("COMPLEX"))
     clock.time = 599
     assert cache.vote(features("weather in Oslo")).label == "ENRICH"
     clock.time = 601
@@ -139,11 +137,11 @@ def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: Fa
     assert len(cache) == 0
 
 
-def test_bounded_and_the_least_recently_used_goes_first(cache: CacheTier) -> None:
+def test_the_least_recently_used_entry_is_evicted_first(cache: CacheTier) -> None:
     for ask in ("one", "two", "three"):
-        cache.learn(features(ask), decision())
+        cache.store(features(ask), decision())
     cache.vote(features("one"))
-    cache.learn(features("four"), decision())
+    cache.store(features("four"), decision())
     assert len(cache) == 3
     assert cache.vote(features("two")).label is None
     assert cache.vote(features("one")).label == "MODERATE"
@@ -156,74 +154,74 @@ def test_many_threads() -> None:
         for i in range(200):
             ask = features(f"ask number {(n * 7 + i) % 90}")
             if cache.vote(ask).label is None:
-                cache.learn(ask, decision())
+                cache.store(ask, decision())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert len(cache) <= 50
 
 
-def test_ten_equal_asks_are_one_flight() -> None:
+def test_equal_requests_share_one_flight() -> None:
     flights = SingleFlight()
-    leader = flights.board(b"key")
-    followers = [flights.board(b"key") for _ in range(9)]
+    leader = flights.join(b"key")
+    followers = [flights.join(b"key") for _ in range(9)]
     assert leader.leads
     assert not any(seat.leads for seat in followers)
-    assert flights.board(b"other").leads
+    assert flights.join(b"other").leads
     found: list[Decision | None] = []
 
     def follow(index: int) -> None:
         seat = followers[index]
         assert seat.wake is not None
         assert select.select([seat.wake], [], [], 5)[0]
-        assert seat.landed
+        assert seat.resolved
         found.append(seat.decision)
         seat.leave()
 
     threads = [threading.Thread(target=follow, args=(i,)) for i in range(9)]
     for thread in threads:
         thread.start()
-    leader.land(decision("COMPLEX"))
+    leader.resolve(decision("COMPLEX"))
     leader.leave()
     for thread in threads:
         thread.join(5)
     assert [one and one.label for one in found] == ["COMPLEX"] * 9
-    assert flights.board(b"key").leads
+    assert flights.join(b"key").leads
 
 
-def test_a_leader_that_fails_wakes_the_others_with_nothing() -> None:
+def test_a_leader_that_fails_wakes_its_followers_without_a_decision() -> None:
     flights = SingleFlight()
-    leader, follower = flights.board(b"key"), flights.board(b"key")
+    leader, follower = flights.join(b"key"), flights.join(b"key")
     leader.leave()
     leader.leave()
-    assert follower.landed
+    assert follower.resolved
     assert follower.decision is None
     assert follower.wake is not None
     assert select.select([follower.wake], [], [], 0)[0]
     follower.leave()
-    assert flights.board(b"key").leads
+    assert flights.join(b"key").leads
 
 
-def test_a_follower_that_leaves_disturbs_nobody() -> None:
+def test_a_follower_that_leaves_does_not_affect_the_others() -> None:
     flights = SingleFlight()
-    leader, gone, stays = (flights.board(b"key") for _ in range(3))
+    leader, gone, stays = (flights.join(b"key") for _ in range(3))
     gone.leave()
     gone.leave()
-    leader.land(decision())
-    leader.land(None)
+    leader.resolve(decision())
+    leader.resolve(None)
     assert stays.decision is not None
     stays.leave()
     leader.leave()
 
 
-def test_a_late_leader_does_not_land_on_the_next_flight() -> None:
+def test_a_late_leader_does_not_resolve_the_next_flight() -> None:
     flights = SingleFlight()
-    first = flights.board(b"key")
-    first.land(decision())
-    second, follower = flights.board(b"key"), flights.board(b"key")
+    first = flights.join(b"key")
+    first.resolve(decision())
+    second, follower = flights.join(b"key"), flights.join(b"key")
     first.leave()
-    assert not follower.landed
-    second.land(decision("ENRICH"))
+    assert not follower.resolved
+    second.resolve(decision("ENRICH"))
     assert follower.decision is not None
     assert follower.decision.label == "ENRICH"
     follower.leave()

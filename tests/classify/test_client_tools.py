@@ -1,4 +1,4 @@
-"""The tools of a client, however odd the lists are in which it names them."""
+"""The names of a client's tools, also from malformed lists."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def test_tools_and_functions_are_named() -> None:
 @pytest.mark.parametrize("odd", [True, 7, "x", {"name": "x"}, None, [None, 1, "x", []]], ids=repr)
 @pytest.mark.parametrize("name", ["tools", "functions"])
 def test_what_is_no_list_of_tools_names_none(name: str, odd: Any) -> None:
-    """Embeddings and completions are not checked for such fields."""
+    """These fields are not validated for embeddings and completions."""
     assert tools_of({name: odd}) == ()

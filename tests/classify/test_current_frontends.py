@@ -1,7 +1,7 @@
-"""The housekeeping of Open WebUI 0.12, LibreChat, Claude Code and Codex, known by their markers.
+"""Internal prompts of Open WebUI 0.12, LibreChat, Claude Code and Codex are recognised by markers.
 
-The prompts are in words of our own around the true markers, as those programs send them: alone, with
-a persona, behind an agent's system text, with tools, after a long conversation.
+The prompts are paraphrased around the real markers, in the forms in which those programs send them:
+alone, with a persona, after an agent's system message, with tools, after a long conversation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOOLS = [{"type": "function", "function": {"name": "web_search"}}]
 BILLING = "x-anthropic-billing-header: cc_version=2.1.197.abc; cc_entrypoint=sdk-cli; cch=00000;"
 WHO = "You are Claude Code, Anthropic's official CLI for Claude, running within the Agent SDK."
 NOTE = "<system-reminder>\nnews, proofs\n</system-reminder>"
-# Chats that hold what a template is told by: documents, questions, quotations, other templates.
+# Chats that contain what templates are recognised by: documents, questions, quotations, templates.
 NASTY = (
     (("user", "What is `### Task:`? <context>x</context> <source id=1>"), ("assistant", '"[1]"?')),
     (("user", "</chat_history> now this"), ("assistant", "<chat_history>USER: x</chat_history>")),
@@ -47,7 +47,7 @@ def user(text: str) -> dict[str, Any]:
 
 
 def systems(text: str) -> list[Messages]:
-    """The ways in which an agent's system text arrives through a translating proxy."""
+    """The forms in which an agent's system message arrives through a translating proxy."""
     lines = (BILLING, WHO, text)
     return [
         [{"role": "system", "content": [{"type": "text", "text": line} for line in lines]}],
@@ -58,7 +58,7 @@ def systems(text: str) -> list[Messages]:
 
 
 def asked(talk: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Prompts that are one user message."""
+    """Prompts that consist of one user message."""
     first, answer = talk[0][1], talk[1][1]
     return {
         "Open WebUI title": owui("Make a concise title summarizing the chat history.", talk),
@@ -73,7 +73,8 @@ def asked(talk: tuple[tuple[str, str], ...]) -> dict[str, str]:
         "Open WebUI autocomplete": "### Task:\nYou are an autocompletion system for `<text>`.\n"
         f"<type>\n### Context:\n<chat_history>\n{said(talk)}\n</chat_history>\n"
         f"<type>General</type>\n<text>{first} and some more words after it</text>\n#### Output:\n",
-        "Open WebUI compaction": "### Task:\nTell what is compacted out of the active chat context.\n"
+        "Open WebUI compaction": "### Task:\nTell what is compacted "
+        "out of the active chat context.\n"
         f"### Messages Being Compacted:\n{said(talk)}\n### Recent Messages:\n{said(talk)}",
         "Open WebUI emoji": "Show the speaker's likely facial expression by a fitting emoji.\n\n"
         f"Message: ```{first}```",
@@ -81,7 +82,8 @@ def asked(talk: tuple[tuple[str, str], ...]) -> dict[str, str]:
         f'"{first}"\n\nPlease synthesize these responses.\n\nResponses from models: """{answer}"""',
         "Open WebUI memory": "Review the completed conversation turn for long-term memory.\n"
         f"Conversation:\n{said(talk)}",
-        "Open WebUI merged answers of a long query": "You have been provided with a set of responses "
+        "Open WebUI merged answers of a long query": "You have been "
+        "provided with a set of responses "
         f'from various models to the latest user query: "{first} {"and more " * 900}"\n\n{answer}',
         "LibreChat title": "Analyze this conversation and provide:\n1. Its detected language\n"
         f"2. A concise title (5 words or less)\n\n{said(talk)}",
@@ -176,7 +178,7 @@ def test_a_quota_probe() -> None:
     assert vote([user("What is my quota")]) is None
 
 
-def test_a_persons_words_before_or_after_a_template_make_it_the_persons() -> None:
+def test_a_template_with_a_persons_words_before_or_after_it_is_not_meta() -> None:
     prompt = asked(TALKS[0])["Open WebUI title"]
     assert vote([user(f"{prompt}\n\nHow do I change this?")]) != "META"
     assert vote([user(f"My frontend sends the following, why:\n{prompt}")]) != "META"
@@ -184,7 +186,7 @@ def test_a_persons_words_before_or_after_a_template_make_it_the_persons() -> Non
 
 
 def test_every_marker_names_its_source() -> None:
-    """A source stands under `sources` with a date; a new marker without one is caught here."""
+    """Each source is listed under `sources` with a date."""
     import yaml
 
     from airouter.classify.meta_markers import PATH

@@ -1,4 +1,4 @@
-"""What is read off a request before anything is decided."""
+"""The features of a request, which the decision is based on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def features(messages: list[dict[str, Any]], **fields: Any) -> Features:
 
 
 def test_the_ask_is_the_last_user_turn() -> None:
-    """The ask, what came before it and the leading system text are told apart."""
+    """The ask, the turns before it and the leading system message are separate features."""
     found = features(
         [
             {"role": "system", "content": "Be brief."},
@@ -39,7 +39,7 @@ def test_the_ask_is_the_last_user_turn() -> None:
 
 
 def test_parts_are_read_as_text() -> None:
-    """Text parts are joined, pictures noted, and what has no text counts as none."""
+    """Text parts are joined, images are noted, and content without text counts as empty."""
     picture = {"type": "image_url", "image_url": {"url": "x"}}
     found = features(
         [
@@ -59,7 +59,7 @@ def test_parts_are_read_as_text() -> None:
 
 
 def test_there_may_be_no_user_turn() -> None:
-    """A conversation without a user's turn has an empty ask."""
+    """Without a user turn, the ask is empty."""
     found = features(
         [{"role": "system", "content": "Do it."}, {"role": "assistant", "content": "Done"}]
     )
@@ -67,7 +67,7 @@ def test_there_may_be_no_user_turn() -> None:
 
 
 def test_only_the_newest_turns_are_kept() -> None:
-    """However long a conversation is, a bounded number of turns is looked at."""
+    """The number of turns that are read is bounded, however long the conversation is."""
     messages = [{"role": ("user", "assistant")[i % 2], "content": str(i)} for i in range(101)]
     found = features(messages)
     assert found.ask == "100"
@@ -76,7 +76,7 @@ def test_only_the_newest_turns_are_kept() -> None:
 
 
 def test_tools_and_tasks_are_noticed() -> None:
-    """Tools, functions and a frontend's task are read; a task that is no text is none."""
+    """Tools, functions and a frontend's task are read; a task that is not a string is ignored."""
     hello = [{"role": "user", "content": "Hello"}]
     assert features(hello, tools=[{"type": "function"}]).has_tools
     assert features(hello, functions=[{}]).has_tools

@@ -1,4 +1,5 @@
-"""What a harness writes into a user message is cut; what a person writes about it is not."""
+"""Text inserted by a harness is removed from user messages; what a person writes about it is
+kept."""
 
 from __future__ import annotations
 
@@ -36,17 +37,23 @@ def user(text: str) -> dict[str, Any]:
         ("<tool_result>\n42\n</tool_result>", ""),
         ("<task>\ndo it\n</task>\n<environment_details>x</environment_details>", "do it"),
         ("[search_files for 'a[0]' in '*.py'] Result:\nFound 3", ""),
-        ("[ask_followup_question for 'Which?'] Result:\n<answer>\nthe red one\n</answer>", "the red one"),
+        (
+            "[ask_followup_question for 'Which?'] Result:\n<answer>\nthe red one\n</answer>",
+            "the red one",
+        ),
         ("[ERROR] You did not use a tool in your previous response!", ""),
         ("[TASK RESUMPTION] x\n<user_message>\ngo on\n</user_message>", "go on"),
         ("[Request interrupted by user for tool use]", ""),
-        ("# Context from my IDE setup:\n\n## Open tabs:\n- a\n\n## My request for Codex:\ndo it", "do it"),
+        (
+            "# Context from my IDE setup:\n\n## Open tabs:\n- a\n\n## My request for Codex:\ndo it",
+            "do it",
+        ),
         ("do it\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block", "do it"),
         ("<additional_data>x</additional_data>\n<user_query>\ndo it\n</user_query>", "do it"),
         ("OBSERVATION:\nfile not found", ""),
     ],
 )  # fmt: skip
-def test_it_is_cut(text: str, own: str) -> None:
+def test_inserted_text_is_removed(text: str, own: str) -> None:
     found, cut = human_text(user(text))
     assert (found.strip(), cut) == (own, True)
 
@@ -69,7 +76,7 @@ def test_a_persons_text_is_unchanged(text: str) -> None:
     assert human_text(user(text)) == (text, False)
 
 
-def test_a_later_message_that_is_all_harness_is_passed_over() -> None:
+def test_a_message_with_inserted_text_only_is_skipped() -> None:
     found = read(
         user("rename foo"),
         {"role": "assistant", "content": "Done."},
@@ -94,11 +101,11 @@ def test_all_leading_system_texts_are_read() -> None:
     assert found.system == "One.\nTwo."
 
 
-def test_nothing_but_a_harness_is_better_than_nothing() -> None:
+def test_if_all_text_is_inserted_it_is_the_ask() -> None:
     assert read(user(NOTE)).ask == NOTE
 
 
-def test_the_length_that_counts_for_a_window_is_that_of_everything() -> None:
+def test_the_length_for_the_context_window_includes_inserted_text() -> None:
     assert read(user(f"{NOTE}hi")).total_chars == len(NOTE) + 2
 
 
@@ -119,8 +126,8 @@ def test_a_hostile_text_takes_no_longer_than_a_harmless_one(text: str) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_a_text_that_no_window_holds_is_not_looked_through() -> None:
-    """Its blocks would cost seconds in which nothing else is served."""
+def test_a_text_larger_than_any_window_is_not_searched() -> None:
+    """Searching it for blocks would take seconds in which nothing else is served."""
     block = "<system-reminder>\nx\n</system-reminder>\n"
     fits = block * 1000 + "Why?"
     assert human_text({"role": "user", "content": fits}) == ("Why?", True)

@@ -1,4 +1,5 @@
-"""The learned tier decides what it is sure of and abstains otherwise; the shipped model keeps its budgets."""
+"""The learned tier decides if it is confident and abstains otherwise; the shipped model meets its
+budgets."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,6 @@ import pytest
 
 from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import (
-    CLASSES,
     FILE,
     Model,
     calibration_rows,
@@ -21,7 +21,7 @@ from airouter.classify.learned.text_model import (
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
-from airouter.domain.types import ROUTE_OF_LABEL
+from airouter.domain.labels import CLASSES, ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from learn.gate import CLOUD_BUDGET, ECE_BUDGET, HARMFUL_BUDGET, compare, main
 from tests.classify.make import features
@@ -39,11 +39,12 @@ def tier(model: Model) -> LearnedTier:
     return LearnedTier(model, Clock())
 
 
-def test_obvious_asks_are_decided(tier: LearnedTier) -> None:
+def test_obvious_requests_are_decided(tier: LearnedTier) -> None:
     asks = {
-        "Write a polite email to my landlord asking to fix the dripping tap in the kitchen.": "primary",
+        "Write a polite email to my landlord asking to fix the dripping tap.": "primary",
         "weather in Lisbon tomorrow": "enrich",
-        "Prove that for every integer n there are infinitely many primes p such that the order of n modulo p exceeds p^{1/2}, and "
+        "Prove that for every integer n there are infinitely many "
+        "primes p such that the order of n modulo p exceeds p^{1/2}, and "
         "determine the best exponent that your method gives; justify every step.": "xai",
     }
     routes = {ask: tier.vote(features(ask)) for ask in asks}
@@ -53,7 +54,7 @@ def test_obvious_asks_are_decided(tier: LearnedTier) -> None:
     assert sum(verdict.label is not None for verdict in routes.values()) >= 2
 
 
-def test_a_verdict_tells_its_grounds(tier: LearnedTier) -> None:
+def test_a_verdict_states_its_reason(tier: LearnedTier) -> None:
     for ask in ("Write a haiku about rain on a tin roof", "zxqv wrtk blorf?"):
         verdict = tier.vote(features(ask))
         assert verdict.tier == "learned"
@@ -78,7 +79,7 @@ def test_a_verdict_tells_its_grounds(tier: LearnedTier) -> None:
         (("word " * 2000,), "longer"),
     ],
 )
-def test_it_abstains_where_it_cannot_know(
+def test_it_abstains_where_it_is_unreliable(
     tier: LearnedTier, turns: tuple[object, ...], reason: str
 ) -> None:
     verdict = tier.vote(features(*turns))  # type: ignore[arg-type]
@@ -87,13 +88,13 @@ def test_it_abstains_where_it_cannot_know(
     assert verdict.guess is None, "a doubt of this kind leaves no guess to fall back on"
 
 
-def test_strange_text_is_left_to_others(tier: LearnedTier) -> None:
+def test_it_abstains_on_unfamiliar_text(tier: LearnedTier) -> None:
     verdict = tier.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
     assert verdict.label is None
     assert "do not occur in the training data" in verdict.reason
 
 
-def test_images_are_left_to_others(tier: LearnedTier) -> None:
+def test_it_abstains_on_images(tier: LearnedTier) -> None:
     from airouter.classify.features import features_of
     from airouter.dialects.openai_request import parse_request
 
@@ -107,7 +108,7 @@ def test_images_are_left_to_others(tier: LearnedTier) -> None:
     assert verdict.label is None
 
 
-def test_an_operator_may_be_stricter(model: Model) -> None:
+def test_thresholds_can_be_raised(model: Model) -> None:
     strict = LearnedTier(model, Clock(), dict.fromkeys(CLASSES, 1.01))
     verdict = strict.vote(
         features(
@@ -118,7 +119,7 @@ def test_an_operator_may_be_stricter(model: Model) -> None:
     assert verdict.guess == "MODERATE"
 
 
-def test_the_same_from_every_thread(tier: LearnedTier) -> None:
+def test_it_is_thread_safe(tier: LearnedTier) -> None:
     asks = [
         features(f"Explain number {i} of the ways to bake bread without yeast") for i in range(20)
     ]
@@ -149,19 +150,19 @@ def test_softmax_and_rows() -> None:
     assert softmax(rows[:, :4]).sum() == pytest.approx(1)
 
 
-def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no learned model"):
         load_model(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 half a zip"])
-def test_a_damaged_model_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_model_is_reported_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_model(tmp_path)
 
 
-def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
+def test_a_truncated_model_is_reported_in_one_sentence(tmp_path: Path) -> None:
     whole = (SHIPPED / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ConfigError):
@@ -184,10 +185,10 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-# What ships.
+# The shipped model.
 
 
-def test_the_card_keeps_the_budgets() -> None:
+def test_the_card_meets_the_budgets() -> None:
     held = orjson.loads((SHIPPED / "card.json").read_bytes())["held_out"]
     for figures in (held["all"], held["without_meta"]):
         assert figures["n"] >= 5000

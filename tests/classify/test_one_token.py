@@ -1,5 +1,4 @@
-"""The one-token tier: what it asks, how it reads log-probabilities, and when it is not asked at
-all."""
+"""The one-token tier: its requests, how it reads log-probabilities, and when it is off."""
 
 from __future__ import annotations
 
@@ -16,10 +15,11 @@ from hypothesis import strategies as st
 from making import make_backend
 from resilience_harness import FakeClock, admin, backend
 
-from airouter.classify.tiers.one_token import LABELS, OneTokenTier, read_shares
+from airouter.classify.tiers.one_token import OneTokenTier, read_shares
+from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.runtime.canaries import send
+from airouter.settings.cascade import OneTokenTierSettings
 from airouter.settings.schema import BackendSettings
-from airouter.settings.schema import OneTokenTier as TierSettings
 from airouter.upstream.backend import Backend
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
@@ -65,7 +65,7 @@ def answer_of(tokens: dict[str, float], given: str, **message: Any) -> bytes:
 
 
 def test_shares_are_renormalised_over_the_labels() -> None:
-    """Tokens that begin no label, or more than one, count for nothing."""
+    """Tokens that begin no label, or more than one, are ignored."""
     tokens = {"COM": math.log(0.4), "MO": math.log(0.1), "Okay": math.log(0.4), " en": -2.0}
     shares = read_shares(answer_of(tokens, "COM", content="COMPLEX"))
     assert shares is not None
@@ -85,7 +85,7 @@ def test_shares_are_renormalised_over_the_labels() -> None:
     ids=str,
 )
 def test_a_token_taken_for_reasoning_is_read_all_the_same(message: dict[str, Any]) -> None:
-    """Wherever a reasoning parser has put the token, its log-probabilities decide."""
+    """The log-probabilities decide, wherever a reasoning parser has put the token."""
     shares = read_shares(answer_of({"COM": -0.01, "MO": -5.0}, "COM", **message))
     assert shares is not None
     assert max(shares, key=lambda label: shares[label]) == "COMPLEX"
@@ -93,7 +93,7 @@ def test_a_token_taken_for_reasoning_is_read_all_the_same(message: dict[str, Any
 
 @pytest.mark.parametrize("odd", [math.nan, -math.inf, -9999.0, -(10**400), None, "x"], ids=repr)
 def test_an_odd_log_probability_costs_only_its_own_token(odd: Any) -> None:
-    """NaN, -Infinity and the like weigh nothing; the other tokens still decide."""
+    """NaN, -Infinity and the like count as 0; the other tokens still decide."""
     shares = read_shares(answer_of({"COM": -0.01, "MO": odd}, "COM"))
     assert shares is not None
     assert shares["COMPLEX"] == pytest.approx(1)
@@ -116,9 +116,9 @@ def test_an_odd_log_probability_costs_only_its_own_token(odd: Any) -> None:
     )
 )
 def test_any_answer_is_shares_or_none(payload: Any) -> None:
-    """Nothing a server can answer breaks the reading of it."""
+    """No answer, however malformed, raises an error."""
     shares = read_shares(json.dumps(payload).encode())
-    assert shares is None or set(shares) == set(LABELS)
+    assert shares is None or set(shares) == set(CLASSIFIER_LABELS)
 
 
 # Asking -------------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ def test_any_answer_is_shares_or_none(payload: Any) -> None:
 def test_a_server_with_parsers_is_asked_so_that_it_answers(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """With a reasoning parser vLLM drops log-probabilities where `include_reasoning` is false, and
-    takes the one token for reasoning: the tier decides all the same."""
+    """With a reasoning parser, vLLM takes the token for reasoning, and drops log-probabilities if
+    `include_reasoning` is false: the tier still decides."""
     sim.configure("router", reasoning_parser=True)
     router = make_router(ONE_TOKEN)
     decides(router)
@@ -148,7 +148,7 @@ def canaries(sim: Simulator) -> int:
 
 
 def reason(router: RouterProcess) -> str:
-    """What the tier says of a request."""
+    """The reason that the tier gives for a request."""
     told = router.post("/api/route", body("What is it?")).json()
     return str(next(v["reason"] for v in told["verdicts"] if v["tier"] == "one_token"))
 
@@ -160,8 +160,8 @@ def lines(router: RouterProcess, what: str) -> int:
 def test_a_canary_warms_the_server_before_any_client_asks(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """It goes out once when the router starts; while it takes its time the tier abstains at once,
-    and asks nothing."""
+    """It is sent once when the router starts; until it has passed, the tier abstains at once,
+    without a request."""
     sim.configure("router", first_constrained_ms=8000)
     router = make_router(ONE_TOKEN, warm=False)
     eventually(lambda: canaries(sim) == 1, why="no canary")
@@ -179,11 +179,11 @@ def test_a_canary_warms_the_server_before_any_client_asks(
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-def test_an_ask_that_is_refused_abstains_and_no_more(
+def test_after_a_rejected_request_the_tier_stays_on(
     make_router: MakeRouter, sim: Simulator, status: int
 ) -> None:
-    """Too long for the classifier's window, say: however often, the tier stays on and the
-    classifier in good health."""
+    """Rejected because it exceeds the context window, for example: however often that happens, the
+    tier stays on and the backend healthy."""
     router = make_router(ONE_TOKEN)
     decides(router)
     sim.fault("router", "error_status", status=status, times=6)
@@ -194,11 +194,11 @@ def test_an_ask_that_is_refused_abstains_and_no_more(
     assert lines(router, "off") == 0
 
 
-def test_it_is_off_where_the_server_cannot_be_constrained_until_it_is_started_anew(
+def test_it_is_off_until_a_restart_if_the_server_cannot_be_constrained(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """The canary finds out: no client's request is spent on it, one line says so, and the next
-    start is a new chance."""
+    """The canary detects it, at no cost for clients' requests; it is logged once, and tested again
+    after the next start."""
     sim.fault("router", "error_status", status=400)
     router = make_router(QUICK)
     eventually(lambda: lines(router, "off") == 1, why="it is not off")
@@ -216,18 +216,15 @@ def test_it_is_off_where_the_server_cannot_be_constrained_until_it_is_started_an
 
 
 def restart(router: RouterProcess, sim: Simulator) -> None:
-    """The classifier's server goes away and comes back, and the router has seen both."""
+    """Stop and start the classifier's server, and wait until the router has noticed both."""
     sim.refuse("router")
     eventually(lambda: backend(router, "router")["breaker"] == "cooling", why="not seen down")
     sim.accept("router")
     eventually(lambda: backend(router, "router")["breaker"] == "closed", why="not seen up")
 
 
-def test_a_server_that_was_started_anew_is_warmed_anew(
-    make_router: MakeRouter, sim: Simulator
-) -> None:
-    """After it was down, after a model swap, and after it was taken out of service and brought
-    back."""
+def test_a_restarted_server_gets_a_new_canary(make_router: MakeRouter, sim: Simulator) -> None:
+    """After it was down, after a model swap, and after it was out of service."""
     router = make_router(QUICK)
     decides(router)
     assert canaries(sim) == 1
@@ -246,11 +243,10 @@ def test_a_server_that_was_started_anew_is_warmed_anew(
     assert lines(router, "off") == 0
 
 
-def test_a_canary_without_an_end_is_stopped_with_the_router_or_its_configuration(
+def test_a_hanging_canary_is_cancelled_at_a_reload_and_at_shutdown(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """It holds one slot and nothing else, and its connection is closed at a reload and at the
-    end."""
+    """It holds one slot and nothing else, and its connection is closed."""
     sim.fault("router", "hang")
     router = make_router(ONE_TOKEN, warm=False)
     eventually(lambda: canaries(sim) == 1, why="no canary")
@@ -266,9 +262,10 @@ def test_a_canary_without_an_end_is_stopped_with_the_router_or_its_configuration
     sim.wait_for("router", aborted=2)
 
 
-def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Simulator) -> None:
-    """Not where the tier is not configured; and not to a backend that may cost money, where the
-    first ask is the test."""
+def test_no_canary_is_sent_without_the_tier_or_to_a_cloud(
+    make_router: MakeRouter, sim: Simulator
+) -> None:
+    """A cloud backend may cost money: there, the first request is the test."""
     other = make_router({"cascade": {"tiers": ["rules", "reasoning"]}})
     cloud = make_router(merged(ONE_TOKEN, {"backends": {"router": PAID}}))
     assert tier_of(other) == "reasoning"
@@ -284,11 +281,11 @@ def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Si
 def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
     spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
     server = make_backend("router", spec, clock)
-    return OneTokenTier(server, TierSettings(), "Label it.", clock, Silent()), server
+    return OneTokenTier(server, OneTokenTierSettings(), "Label it.", clock, Silent()), server
 
 
-def test_a_server_that_cannot_is_tried_again_after_some_minutes(sim: Simulator) -> None:
-    """Not before; and then with one canary, which switches the tier on."""
+def test_a_server_that_rejected_the_canary_gets_another_after_some_minutes(sim: Simulator) -> None:
+    """Not earlier; if the new canary passes, the tier is on."""
     clock = FakeClock()
     tier, _server = make_tier(sim, clock)
     sim.fault("router", "error_status", status=422, times=1)
@@ -305,8 +302,9 @@ def test_a_server_that_cannot_is_tried_again_after_some_minutes(sim: Simulator) 
     assert canaries(sim) == 2
 
 
-def test_a_canary_without_an_answer_is_repeated_less_and_less_often(sim: Simulator) -> None:
-    """A 503 tells nothing about constraints: 5 s, then twice as long, at most 5 minutes."""
+def test_failing_canaries_back_off(sim: Simulator) -> None:
+    """A 503 says nothing about constraints: the next canary is sent after 5 s, then after twice as
+    long, up to 5 minutes."""
     clock = FakeClock()
     tier, server = make_tier(sim, clock)
     sim.fault("router", "error_status", status=503)
@@ -324,8 +322,9 @@ def test_a_canary_without_an_answer_is_repeated_less_and_less_often(sim: Simulat
     assert server.limiter.in_use == 0
 
 
-def test_a_canary_waits_for_a_backend_that_may_be_asked(sim: Simulator) -> None:
-    """Not while it is out of service, paused, cooling or without a free slot."""
+def test_a_canary_waits_until_the_backend_is_available(sim: Simulator) -> None:
+    """It is not sent while the backend is out of service, paused, cooling or without a free
+    slot."""
     clock = FakeClock()
     tier, server = make_tier(sim, clock, slots=1)
     assert tier.canary_due()

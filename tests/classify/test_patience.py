@@ -1,5 +1,5 @@
-"""A finished answer is not held for a slow classifier: when it is released, what decides then, and
-what becomes of the call."""
+"""A finished answer does not wait for a slow classifier: when it is sent, what decides instead, and
+what happens to the classifier's call."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SLOW = {"label": "COMPLEX", "ttft_ms": 8000}  # within the classifier's own limi
 def test_a_finished_answer_is_released_and_says_why(
     make_router: MakeRouter, sim: Simulator, stream: bool
 ) -> None:
-    """The primary's answer goes out, the classifier's call is closed and not held against it, and
-    the tier, a note and a counter tell."""
+    """The primary's answer is sent, and the classifier's call is cancelled without counting as a
+    failure; tier, note and counter show it."""
     router = make_router(BRIEF)
     started = time.monotonic()
     if stream:
@@ -63,7 +63,7 @@ def test_a_finished_answer_is_released_and_says_why(
 
 
 def test_by_default_it_is_held_for_three_seconds(router: RouterProcess, sim: Simulator) -> None:
-    """As long as the classifier has no record of being slow."""
+    """Unless the classifier is known to be slow."""
     started = time.monotonic()
     answer = ask(router, steer("What is it?", router=SLOW))
     assert answer.headers["X-Router-Tier"] == "patience"
@@ -73,7 +73,7 @@ def test_by_default_it_is_held_for_three_seconds(router: RouterProcess, sim: Sim
 def test_an_answer_that_comes_after_the_patience_is_not_held_at_all(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """It is released when it is there: before that the classifier has all its time."""
+    """It is sent as soon as it is complete; until then, the classifier may take its time."""
     router = make_router(BRIEF)
     text = steer("What is it?", router=SLOW, primary={"ttft_ms": 1500})
     for ready in (lambda: ask(router, text), lambda: Stream(router, body(text)).read()):
@@ -90,7 +90,7 @@ def test_an_answer_that_comes_after_the_patience_is_not_held_at_all(
 def test_without_a_finished_answer_the_classifier_has_its_time(
     make_router: MakeRouter, sim: Simulator, primary: dict[str, Any]
 ) -> None:
-    """An answer that is still being written, or that has failed, is no reason to hurry."""
+    """An answer that is incomplete or has failed does not cut the classification short."""
     router = make_router(BRIEF)
     slower = {"label": "COMPLEX", "ttft_ms": 1500}
     for stream in (False, True):
@@ -100,7 +100,7 @@ def test_without_a_finished_answer_the_classifier_has_its_time(
 
 
 def test_without_a_speculation_nothing_is_given_up(make_router: MakeRouter, sim: Simulator) -> None:
-    """There is nothing to hold."""
+    """No answer is waiting."""
     router = make_router(merged(BRIEF, {"speculation": {"enabled": False}}))
     answer = ask(router, steer("Prove it", router={"label": "COMPLEX", "ttft_ms": 1500}))
     assert answer.headers["X-Router-Tier"] == "reasoning"
@@ -110,8 +110,8 @@ def test_without_a_speculation_nothing_is_given_up(make_router: MakeRouter, sim:
 def test_equal_asks_at_once_are_all_released_and_nothing_is_remembered(
     make_router: MakeRouter, sim: Simulator
 ) -> None:
-    """Those that wait for another's classification have the same patience; what was given up is
-    decided anew the next time."""
+    """Requests that wait for an equal one have the same patience; a cancelled classification is not
+    cached, so the next request is classified."""
     router = make_router(merged(BRIEF, {"cascade": {"tiers": ["rules", "cache", "reasoning"]}}))
     text = steer("What is it?", router=SLOW)
     started = time.monotonic()
@@ -130,7 +130,7 @@ def test_equal_asks_at_once_are_all_released_and_nothing_is_remembered(
 
 
 class Guesses:
-    """An instant tier that leans to COMPLEX."""
+    """An instant tier whose best guess is COMPLEX."""
 
     name = "learned"
     instant = True
@@ -143,7 +143,7 @@ class Guesses:
 
 
 class Hangs:
-    """A calling tier that never answers."""
+    """A calling tier that never returns."""
 
     name = "reasoning"
     instant = False
@@ -159,7 +159,7 @@ class Hangs:
 
 @pytest.mark.parametrize(("p", "label"), [(0.95, "COMPLEX"), (0.5, "MODERATE")])
 def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -> None:
-    """As it does when the last tier cannot be asked; else the primary."""
+    """Otherwise the primary; as when the last tier is unavailable."""
     clock = Clock()
     tier = Hangs()
     cascade = Cascade([Guesses(p), tier], clock, fallback_min_p=0.9, patience=0.05)
@@ -177,23 +177,23 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
 
 
 def test_the_patience_follows_the_classifier() -> None:
-    """3 s while little is known, then twice the 95th percentile of the slower tier; one slow start
-    does not count."""
+    """3 s at first, then twice the 95th percentile of the slower tier; a single slow call does not
+    matter."""
     meter = PatienceMeter()
-    meter.took("reasoning", 30)
+    meter.observe("reasoning", 30)
     assert meter.seconds == 3
     for _ in range(19):
-        meter.took("reasoning", 1)
+        meter.observe("reasoning", 1)
     assert meter.seconds == 3  # twice 1 s is less
     for _ in range(200):
-        meter.took("one_token", 0.02)
+        meter.observe("one_token", 0.02)
     for _ in range(20):
-        meter.took("reasoning", 4)
+        meter.observe("reasoning", 4)
     assert meter.seconds == 8
     for _ in range(200):
-        meter.took("reasoning", 1)
+        meter.observe("reasoning", 1)
     assert meter.seconds == 3
     fixed = PatienceMeter(0.2)
     for _ in range(50):
-        fixed.took("reasoning", 4)
+        fixed.observe("reasoning", 4)
     assert fixed.seconds == 0.2

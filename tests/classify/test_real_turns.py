@@ -1,7 +1,8 @@
-"""What people and agents really send is not taken for a frontend's housekeeping, and is read aright.
+"""Requests of people and agents are not taken for a frontend's internal prompts, and are read
+correctly.
 
-`data/real_turns.jsonl` holds what is asked (`text`) and of what (`to`: a chat or an agent). Each ask
-is sent in the shapes in which frontends and agents send one, in words of our own around their marks.
+`data/real_turns.jsonl` contains requests (`text`) to a chat or an agent (`to`). Each is tested in
+the forms in which frontends and agents send it, paraphrased around their real markers.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def test_none_is_meta_by_rules() -> None:
     assert [name for name, label in votes.items() if label == "META"] == []
 
 
-def test_none_is_meta_by_the_model_nor_called_housekeeping_of_an_agent() -> None:
+def test_none_is_meta_by_the_model() -> None:
     tier = LearnedTier(load_model(ROOT / "data" / "model"), Clock())
     for name, _, messages in SENT:
         assert tier.vote(read(messages)).label != "META", name

@@ -1,4 +1,4 @@
-"""Text as numbers: the same for the same text, in every script, whatever its length."""
+"""The features of a text are deterministic, in every script and at any length."""
 
 import time
 

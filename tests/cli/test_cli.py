@@ -1,4 +1,5 @@
-"""The command line: exit statuses, sentences, and processes that start, stop and leave nothing behind."""
+"""The command line: exit statuses, messages, and processes that start, stop and leave nothing
+behind."""
 
 import http.client
 import json
@@ -32,7 +33,7 @@ def free_port():
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """This process without the variables that configure a router."""
+    """Remove the variables that configure a router from the environment."""
     for name in (*ENVIRONMENT, "ROUTER_CONFIG", "API_KEY_FILE", "XAI_API_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOG_DIR", str(tmp_path / "logs"))
@@ -46,7 +47,8 @@ def configure(bare, **environ):
 
 
 class Started:
-    """A command as a process of its own; all that descend from it are known by a variable in their environment."""
+    """A command in a separate process; its descendants are recognised by an environment
+    variable."""
 
     def __init__(self, folder, *command, **environ):
         self.mark = f"AIROUTER_TEST={uuid.uuid4()}"
@@ -64,9 +66,14 @@ class Started:
         }
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=kept | environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def printed(self):
         return self.output.read_text()
@@ -114,7 +121,7 @@ class Started:
         return self.process.wait(LIMIT)
 
     def descendants(self):
-        """Process ids with the mark; [] where there is no /proc to look into."""
+        """The ids of its descendants; [] on systems without /proc."""
         found = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -149,7 +156,7 @@ def start(tmp_path):
         one.clean_up()
 
 
-# check-config --------------------------------------------------------------------------------------------------------
+# check-config -------------------------------------------------------------------------------------
 
 
 def test_check_config_shows_what_is_configured_but_no_secret(bare, capsys):
@@ -257,7 +264,7 @@ def test_shown_url_has_no_password():
     assert shown_url("http://user:pw@h:1/base") == "http://h:1/base"
 
 
-# When a simulator is started -----------------------------------------------------------------------------------------
+# When a simulator is started ----------------------------------------------------------------------
 
 
 def test_nothing_is_configured_by_the_shipped_file(tmp_path):
@@ -282,7 +289,7 @@ def test_a_local_url_in_the_file_is_a_configuration(example, tmp_path):
     )
 
 
-# Processes -----------------------------------------------------------------------------------------------------------
+# Processes ----------------------------------------------------------------------------------------
 
 
 def test_run_without_a_backend_answers_and_stops(start):
@@ -294,14 +301,16 @@ def test_run_without_a_backend_answers_and_stops(start):
             printed
         )
     assert (
-        f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H 'Authorization: Bearer YOUR_API_KEY'"
-        in printed
+        f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H "
+        "'Authorization: Bearer YOUR_API_KEY'" in printed
     )
     assert "hidden" not in printed
     status, answer = run.get(
-        "/v1/chat/completions", "POST", {"model": "ai-router", "messages": [{"role": "user", "content": "Hello!"}]},
+        "/v1/chat/completions",
+        "POST",
+        {"model": "ai-router", "messages": [{"role": "user", "content": "Hello!"}]},
         {"Authorization": "Bearer hidden"},
-    )  # fmt: skip
+    )
     assert status == 200
     assert "simulated" in answer["choices"][0]["message"]["content"]
     run.get("/v1/chat/completions", "POST", {"messages": 5}, {"Authorization": "Bearer hidden"})
@@ -359,7 +368,8 @@ def test_taken_port_is_said_in_one_sentence(start, command):
         one = start("airouter", command, PORT=str(port), **PRIMARY)
         assert one.process.wait(LIMIT) == 1
     assert one.printed() == (
-        f"ai-router: Port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
+        f"ai-router: Port {port} on 127.0.0.1 is in use by another "
+        f"program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
     )
 
 
@@ -396,7 +406,7 @@ def test_serve_prints_a_line_per_request_if_asked_to(start):
 
 @pytest.mark.parametrize("how", [signal.SIG_IGN, signal.SIG_DFL])
 def test_an_interrupt_stops_run_however_its_caller_takes_interrupts(start, how):
-    """A shell has SIGINT ignored in what it starts in the background."""
+    """Shells make background jobs ignore SIGINT."""
     before = signal.signal(signal.SIGINT, how)
     try:
         run = start("airouter", "run", **PRIMARY)

@@ -1,4 +1,4 @@
-"""Ctrl-C while a command still imports what it needs: it ends, without a traceback."""
+"""Ctrl-C while a command is still importing modules ends it without a traceback."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def interrupted(command, at, *arguments):
         [sys.executable, "-c", INTERRUPTED, command, at, *arguments],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PRIMARY_URL": "http://127.0.0.1:9"},
-        # A shell may have had SIGINT ignored for the tests.
+        # The shell that started the tests may have made them ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         capture_output=True,
         text=True,

@@ -1,5 +1,4 @@
-"""The router's own keys do not get into anything that it sends or writes, however a backend quotes
-them."""
+"""The router's keys never appear in what it sends or writes, however a backend quotes them."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ def settings(*keys: str, **server: str) -> Settings:
 
 
 def test_every_configured_key_is_masked() -> None:
-    """The backends' keys, the callers' and the operator's; a key that a reload replaced as well."""
+    """The keys of backends, clients and the operator, and keys that a reload has replaced."""
     protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]).keys())
     for key in (KEY, "a-New-Key-98765", *OTHER):
         text = f"Incorrect API key provided: Bearer {key}."
@@ -48,7 +47,7 @@ def test_every_configured_key_is_masked() -> None:
 @pytest.mark.parametrize("key", [KEY, ODD])
 @pytest.mark.parametrize("before", ["", "a", "ab", "Bearer ", "user:"])
 def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
-    """In JSON, an address, HTML or base64; what is left of it is of no use."""
+    """In JSON, URLs, HTML or base64; what remains of it is useless."""
     protect(settings(key).keys())
     plain = before + key
     for written in (
@@ -73,7 +72,7 @@ def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
 
 
 def test_ordinary_text_is_untouched() -> None:
-    """It is not even copied; and keys that are words or placeholders do not count as secrets."""
+    """It is not even copied. Keys that are words or placeholders do not count as secrets."""
     protect(
         settings(
             "simulated", "none", "EMPTY", "not-needed", "password", "sk-no-key-required"
@@ -96,7 +95,7 @@ def pieces(data: bytes, draw: random.Random) -> Iterator[bytes]:
 
 
 def test_a_key_in_several_pieces_is_found() -> None:
-    """However a body is cut; nothing is lost and nothing is held back that cannot be a key."""
+    """Wherever a body is split; nothing is lost, and only possible starts of keys are held back."""
     protect(settings(KEY, api_key=OTHER[0]).keys())
     draw = random.Random(7)
     text = f"xai-xai-{KEY}{KEY} xai-SEC router-{OTHER[0]}r xai-SECRET-123456789".encode() * 5

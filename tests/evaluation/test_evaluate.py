@@ -1,4 +1,4 @@
-"""`evaluate`: the figures, the files it writes, and what it says when it cannot."""
+"""`evaluate`: its results, the files it writes, and its errors."""
 
 import argparse
 import json
@@ -77,8 +77,9 @@ def test_offline_writes_the_promised_figures(
     assert "accuracy on covered" in capsys.readouterr().out
 
 
-def test_housekeeping_that_stays_local_is_right_and_not_recalled(tmp_path: Path) -> None:
-    """An instruction with a transcript that no rule knows goes to the primary, without a search."""
+def test_an_internal_prompt_that_stays_local_is_correct_but_not_recalled(tmp_path: Path) -> None:
+    """An instruction with a transcript that matches no rule goes to the primary, without a
+    search."""
     path = tmp_path / "one.jsonl"
     text = "Give a title for this chat, max 5 words.\nUser: hi\nAssistant: hello"
     path.write_text(json.dumps({"messages": [{"role": "user", "content": text}], "label": "META"}))
@@ -121,7 +122,7 @@ def test_without_a_cascade_it_says_so(file: Path) -> None:
         (json.dumps({**PROMPTS[0], "label": "SIMPLE"}), "a label is one of"),
     ],
 )
-def test_a_faulty_file_is_named(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(content)
     with pytest.raises(ConfigError) as caught:
@@ -214,7 +215,7 @@ def test_calibration_error() -> None:
     assert calibration_error(np.array([]), np.array([])) == 0
 
 
-def test_the_curve_goes_from_the_surest() -> None:
+def test_the_curve_starts_with_the_most_confident() -> None:
     points = curve(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]))
     assert points[0] == (0.25, 1.0)
     assert points[-1] == (1.0, 0.75)

@@ -1,4 +1,5 @@
-"""The breaker: when a backend may be asked, and that one request at a time tries it again."""
+"""The breaker: when a backend may be called, and that half-open lets one request at a time
+through."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def test_five_failures_in_a_row_open_it(breaker: Breaker) -> None:
 
 
 def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
-    """Only failures in a row count."""
+    """Only consecutive failures count."""
     for _ in range(10):
         fail(breaker)
         permit = breaker.allow()
@@ -61,7 +62,7 @@ def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
 
 @pytest.mark.parametrize("last_resort", [False, True])
 def test_open_refuses_everybody(breaker: Breaker, clock: FakeClock, last_resort: bool) -> None:
-    """An open breaker lets no request through, not even as a last resort, and reports for how long."""
+    """An open breaker lets no request through, not even as a last resort, and says for how long."""
     open_it(breaker)
     clock.move(10.5)
     assert breaker.allow(last_resort=last_resort) is None
@@ -71,7 +72,8 @@ def test_open_refuses_everybody(breaker: Breaker, clock: FakeClock, last_resort:
 
 @pytest.mark.parametrize("kind", ["connect", "silent"])
 def test_nothing_there_and_silence_cool_at_once(breaker: Breaker, kind: Failure) -> None:
-    """A refused connection or a missed first byte cools it at the first failure: others are asked first."""
+    """A refused connection or a timeout cools it at the first failure: other backends are
+    preferred."""
     fail(breaker, kind)
     assert (breaker.state, breaker.cause) == ("cooling", kind)
     assert breaker.allow() is None
@@ -88,7 +90,7 @@ def test_other_failures_cool_when_there_are_more_than_allowed(breaker: Breaker) 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_one_probe_after_the_time_is_over(breaker: Breaker, clock: FakeClock, opened: bool) -> None:
-    """Cooling or open, afterwards exactly one request tries it; its success closes the breaker."""
+    """After cooling or open, exactly one request is let through; its success closes the breaker."""
     open_it(breaker) if opened else fail(breaker, "silent")
     clock.move(60 if opened else 30)
     assert breaker.state == "half_open"
@@ -102,7 +104,7 @@ def test_one_probe_after_the_time_is_over(breaker: Breaker, clock: FakeClock, op
 
 
 def test_a_failed_probe_opens_it_again(breaker: Breaker, clock: FakeClock) -> None:
-    """Open stays open for another full time when its probe fails."""
+    """An open breaker stays open for another full reset time if its probe fails."""
     open_it(breaker)
     clock.move(60)
     probe = breaker.allow()
@@ -113,7 +115,7 @@ def test_a_failed_probe_opens_it_again(breaker: Breaker, clock: FakeClock) -> No
 
 @pytest.mark.parametrize("end", ["answered", "failed", "forgotten"])
 def test_a_probe_slot_cannot_leak(breaker: Breaker, clock: FakeClock, end: str) -> None:
-    """However a probe ends, once or twice over, the next one is possible."""
+    """However a probe ends, even if that is reported twice, another one is possible."""
     open_it(breaker)
     clock.move(60)
     probe = breaker.allow()
@@ -126,7 +128,7 @@ def test_a_probe_slot_cannot_leak(breaker: Breaker, clock: FakeClock, end: str) 
 
 
 def test_late_answers_of_before_do_not_close_it(breaker: Breaker) -> None:
-    """What was sent before it opened and succeeds only now says nothing about the backend as it is."""
+    """A call that began before it opened says nothing about the backend's current state."""
     early = breaker.allow()
     assert early is not None
     open_it(breaker)
@@ -137,7 +139,8 @@ def test_late_answers_of_before_do_not_close_it(breaker: Breaker) -> None:
 def test_a_probe_of_an_earlier_time_is_no_probe_any_more(
     breaker: Breaker, clock: FakeClock
 ) -> None:
-    """When a last resort has closed it meanwhile, the old probe's end neither frees nor closes what came later."""
+    """If a last resort has closed it meanwhile, the end of the old probe does not affect later
+    states."""
     fail(breaker, "silent")
     clock.move(30)
     old = breaker.allow()
@@ -155,7 +158,8 @@ def test_a_probe_of_an_earlier_time_is_no_probe_any_more(
 
 
 def test_a_stream_counts_when_it_is_complete(breaker: Breaker) -> None:
-    """A stream that has begun does not forgive the failures before it; its end does, and its breaking off is one more."""
+    """The start of a stream does not reset the count of failures; its end does, and if it breaks
+    off, it counts as one more."""
     for _ in range(5):
         permit = breaker.allow(last_resort=True)
         assert permit is not None
@@ -164,8 +168,8 @@ def test_a_stream_counts_when_it_is_complete(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
-def test_a_complete_stream_forgives(breaker: Breaker) -> None:
-    """The failures in a row are forgotten when a stream is complete."""
+def test_a_complete_stream_resets_the_count(breaker: Breaker) -> None:
+    """Consecutive failures are counted anew after a complete stream."""
     fail(breaker)
     permit = breaker.allow()
     assert permit is not None
@@ -178,7 +182,8 @@ def test_a_complete_stream_forgives(breaker: Breaker) -> None:
 def test_a_passing_health_check_ends_a_cooldown_after_a_refused_connection_only(
     breaker: Breaker,
 ) -> None:
-    """Who was not there and is there again is asked again; a server that hangs still passes its health check."""
+    """A backend that was down and is up again is used again; but a server that hangs still passes
+    its health check."""
     fail(breaker, "silent")
     breaker.probe_passed()
     assert breaker.state == "cooling"
@@ -188,7 +193,7 @@ def test_a_passing_health_check_ends_a_cooldown_after_a_refused_connection_only(
 
 
 def test_a_health_check_that_is_refused_spares_the_requests(breaker: Breaker) -> None:
-    """Nothing listens: it cools without a request having found out."""
+    """If nothing listens, it cools without costing a request a failure."""
     breaker.probe_refused()
     assert (breaker.state, breaker.cause) == ("cooling", "connect")
     breaker.probe_passed()
@@ -196,7 +201,7 @@ def test_a_health_check_that_is_refused_spares_the_requests(breaker: Breaker) ->
 
 
 class Machine(RuleBasedStateMachine):
-    """Any order of asking, ending, health checks and time."""
+    """Calls, results, health checks and time in any order."""
 
     permits = Bundle("permits")
 
@@ -272,7 +277,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.probes)
     @rule()
     def patience_is_rewarded(self) -> None:
-        """No probe is out: after the longest time one is possible, so none has leaked."""
+        """After the longest time, a probe is possible again: none has leaked."""
         self.clock.move(60)
         assert self.breaker.available
 

@@ -1,4 +1,5 @@
-"""Slots and the queue before them: never more than the cap, each slot released exactly once, who leaves the queue leaves it."""
+"""Slots and the queue: the limit is never exceeded, each slot is released exactly once, and leaving
+the queue leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ CAP, QUEUE = 3, 4
 
 
 class LimiterMachine(RuleBasedStateMachine):
-    """Random acquiring, queueing, fetching, leaving and (double) releasing, compared with plain counting."""
+    """Random operations, also repeated ones, compared with plain counting."""
 
     slots: Bundle[Slot] = Bundle("slots")
     released: Bundle[Slot] = Bundle("released")
@@ -127,7 +128,7 @@ TestLimiter = LimiterMachine.TestCase
 
 
 def test_threads_never_exceed_the_cap() -> None:
-    """Under contention the number of holders stays within the cap, all are served, and all is free afterwards."""
+    """Under contention, the limit is kept, all are served, and all slots are free in the end."""
     limiter = Limiter(4, 100, Clock())
     lock, now, most, served = threading.Lock(), [0], [0], [0]
 
@@ -160,7 +161,8 @@ def test_threads_never_exceed_the_cap() -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    """Who is not admitted learns how many wait and how long it will take, from the observed service time."""
+    """A rejected request is told the queue length and the expected wait, from the average service
+    time."""
 
     class Fixed(Clock):
         at = 100.0
@@ -185,8 +187,8 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     holder.release()
 
 
-def test_a_slot_granted_to_who_has_left_is_not_lost() -> None:
-    """A place given up at the very moment it was granted goes to the next in line."""
+def test_a_slot_granted_to_a_request_that_has_left_is_not_lost() -> None:
+    """If a request leaves just when it is granted a slot, the next one gets it."""
     limiter = Limiter(1, 5, Clock())
     slot = limiter.try_acquire()
     assert slot is not None
@@ -201,7 +203,7 @@ def test_a_slot_granted_to_who_has_left_is_not_lost() -> None:
 
 
 def test_interactive_goes_before_meta_before_batch() -> None:
-    """The queue's order is by priority, then by arrival."""
+    """The queue is ordered by priority, then by arrival."""
     limiter = Limiter(1, 10, Clock())
     slot = limiter.try_acquire()
     assert slot is not None

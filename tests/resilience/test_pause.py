@@ -1,4 +1,4 @@
-"""A pause: a backend that is busy with itself for a while, and never for ever."""
+"""The pause of a backend, which always ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airouter.resilience.pause import Pause
 
 
 def test_a_pause_ends_by_itself() -> None:
-    """A pause ends automatically when its time is over."""
+    """A pause ends when its time limit has passed."""
     clock = FakeClock()
     pause = Pause(clock)
     pause.begin("model swap", 30)
@@ -20,8 +20,8 @@ def test_a_pause_ends_by_itself() -> None:
     assert pause.seconds_left() == 0
 
 
-def test_a_pause_ends_when_it_is_said_to() -> None:
-    """`completed` ends it at once, and ending none is nothing."""
+def test_a_pause_can_be_ended() -> None:
+    """`completed` ends it at once; without a pause, nothing happens."""
     pause = Pause(FakeClock())
     pause.end()
     pause.begin("loading", 30)
@@ -30,7 +30,7 @@ def test_a_pause_ends_when_it_is_said_to() -> None:
 
 
 def test_a_pause_is_extended_and_never_cut_short() -> None:
-    """Of two that overlap the later end counts."""
+    """If two overlap, the later end counts."""
     clock = FakeClock()
     pause = Pause(clock)
     pause.begin("model swap", 30)
@@ -41,7 +41,7 @@ def test_a_pause_is_extended_and_never_cut_short() -> None:
 
 
 def test_a_new_pause_after_an_old_one() -> None:
-    """One that has run out does not count against a shorter one."""
+    """A pause that has ended does not affect a shorter one."""
     clock = FakeClock()
     pause = Pause(clock)
     pause.begin("model swap", 30)

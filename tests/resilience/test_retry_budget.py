@@ -1,4 +1,4 @@
-"""The retry budget: a storm of failures is not multiplied."""
+"""The retry budget: retries do not multiply an overload."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from airouter.resilience.breaker import RetryBudget
 
 
-def test_a_storm_gets_a_fifth_of_retries() -> None:
-    """When every request fails, retries end up at the budget's share of them, beyond the reserve."""
+def test_retries_are_limited_to_a_share_of_the_requests() -> None:
+    """If every request fails, only the reserve and a share of the requests are retried."""
     budget = RetryBudget(ratio=0.2, reserve=10)
     retries = 0
     for _ in range(1000):
@@ -21,7 +21,7 @@ def test_a_storm_gets_a_fifth_of_retries() -> None:
 
 
 def test_nothing_is_saved_beyond_the_reserve() -> None:
-    """A quiet day does not pay for a storm."""
+    """Not even after a long time without failures."""
     budget = RetryBudget(ratio=0.2, reserve=3)
     for _ in range(10_000):
         budget.deposit()
@@ -29,8 +29,8 @@ def test_nothing_is_saved_beyond_the_reserve() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=300))
-def test_never_more_retries_than_were_paid_for(steps: list[bool]) -> None:
-    """In any order of requests and retries, retries stay below reserve + share of the requests."""
+def test_retries_never_exceed_the_budget(steps: list[bool]) -> None:
+    """Retries stay within reserve + share of the requests, in any order."""
     budget = RetryBudget(ratio=0.25, reserve=2)
     paid, taken = 0, 0
     for deposit in steps:
@@ -43,7 +43,7 @@ def test_never_more_retries_than_were_paid_for(steps: list[bool]) -> None:
 
 
 def test_threads_do_not_overdraw() -> None:
-    """Simultaneous retries are counted each."""
+    """Concurrent retries are all counted."""
     budget = RetryBudget(ratio=0, reserve=10)
     with ThreadPoolExecutor(8) as pool:
         taken = sum(pool.map(lambda _: budget.withdraw(), range(200)))

@@ -1,5 +1,4 @@
-"""From YAML and environment to settings: every variable has its effect, every mistake its one
-sentence."""
+"""Settings from YAML and environment: the effect of each variable, and one sentence per mistake."""
 
 import re
 import subprocess
@@ -91,7 +90,7 @@ def sentence(environ=None, text=None, tmp_path=None):
     return message
 
 
-# Environment ---------------------------------------------------------------------------------------------------------
+# Environment --------------------------------------------------------------------------------------
 
 
 def test_every_variable_is_tested():
@@ -125,7 +124,7 @@ def test_router_config_names_the_file(tmp_path):
     assert load({"ROUTER_CONFIG": str(file)}).virtual_model == "mine"
 
 
-def test_relative_folders_are_meant_from_the_project_root(tmp_path, monkeypatch):
+def test_relative_folders_are_relative_to_the_project_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load({"LOG_DIR": "some/logs"})
     assert settings.logging.dir == ROOT / "some" / "logs"
@@ -159,7 +158,7 @@ def test_path_before_v1_is_kept():
     assert load({"PRIMARY_URL": "https://h/vllm/v1"}).backends["primary"].url == "https://h/vllm"
 
 
-# Secrets -------------------------------------------------------------------------------------------------------------
+# Secrets ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -201,7 +200,7 @@ def test_secrets_are_not_shown(tmp_path):
     assert "hidden" not in sentence({"API_KEY": "hidden-1", "PORT": "many"})
 
 
-# Mistakes ------------------------------------------------------------------------------------------------------------
+# Mistakes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -262,8 +261,8 @@ def mistakes(environ=None, text=None, tmp_path=None):
     return [line.strip() for line in sentence(environ, text, tmp_path).splitlines()[1:]]
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
-    """Values, names, and what does not fit together: a line each."""
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    """One line each for invalid values, unknown names and contradictions."""
     found = mistakes({"PORT": "many", "LOG_LEVEL": "LOUD", "HOST": "0.0.0.0", "PRIMARY_URL": "h"})
     assert len(found) == 4
     for part in ("server.port", "logging.level", "server.host", "backends.primary.url"):
@@ -294,7 +293,7 @@ servre: {port: 1}
         ({}, "backends: {a: {url: 'http://h'}}\nroutes: {primary: {}}"),
     ],
 )
-def test_one_mistake_is_told_without_what_follows_from_it(environ, text, tmp_path):
+def test_a_mistake_is_reported_without_its_consequences(environ, text, tmp_path):
     assert "\n" not in sentence(environ, text, tmp_path)
 
 
@@ -321,10 +320,10 @@ def test_folder_instead_of_a_file(tmp_path):
         load(file=tmp_path)
 
 
-# What other programs put into the environment ------------------------------------------------
+# Variables that other programs set ------------------------------------------------
 
 
-def test_the_prefixed_variables_win():
+def test_the_prefixed_variables_take_precedence():
     environ = {"HOST": "127.0.0.2", "PORT": "1", "AIROUTER_HOST": "127.0.0.3", "AIROUTER_PORT": "2"}
     server = load(environ).server
     assert (server.host, server.port) == ("127.0.0.3", 2)
@@ -348,8 +347,9 @@ def test_the_prefixed_variables_win():
         ("TZ", "GMT+25"),
     ],
 )
-def test_what_was_not_meant_for_the_router_is_ignored_with_a_warning(name, value, capsys):
-    """It listens on loopback then, or shows the system's time; the start is not refused."""
+def test_values_not_meant_for_the_router_are_ignored_with_a_warning(name, value, capsys):
+    """The router then listens on loopback, or uses the system's time zone; it starts
+    nevertheless."""
     load_settings_module._warned.clear()
     assert load({name: value}) == load()
     load({name: value})
@@ -372,7 +372,7 @@ def test_what_was_not_meant_for_the_router_is_ignored_with_a_warning(name, value
     ],
 )
 def test_forms_of_the_time_zone(value, zone, capsys, tmp_path):
-    """A zone without a name is the system's: the C library has read the variable."""
+    """A zone without a name is the system's, because the C library reads the variable, too."""
     assert load({"TZ": value}).timezone == zone
     file = tmp_path / "own.yaml"
     text = (ROOT / "config" / "router.yaml").read_text()
@@ -388,10 +388,11 @@ def test_the_file_of_a_zone_is_the_systems(tmp_path):
     assert load({"TZ": f":{file}"}).timezone is None
 
 
-def test_a_rule_is_obeyed():
-    """By the C library, in a process that was started with it."""
+def test_a_rule_is_applied():
+    """By the C library, in a process started with it."""
     program = (
-        "from airouter.domain.clock import Clock; from airouter.settings.load import load_settings\n"
+        "from airouter.domain.clock import Clock; from airouter.settings.load "
+        "import load_settings\n"
         "now = Clock(load_settings().timezone).now(); print(now.utcoffset(), now.tzname())"
     )
     environ = {"TZ": "XYZ-5:30", "PRIMARY_URL": "http://h", "PATH": ""}
@@ -402,26 +403,26 @@ def test_a_rule_is_obeyed():
     assert done.stderr == ""
 
 
-def test_a_configured_zone_that_is_none_is_refused(tmp_path):
+def test_an_invalid_configured_zone_is_rejected(tmp_path):
     text = "timezone: Moon/Crater\nbackends: {primary: {url: http://h}}\n"
     text += "routes: {primary: {backends: [primary]}}"
     assert "Europe/Berlin" in sentence(text=text, tmp_path=tmp_path)
 
 
-def test_an_address_that_cannot_be_resolved_is_one_sentence():
+def test_an_unresolvable_address_is_reported_in_one_sentence():
     with pytest.raises(ConfigError, match="neither an IP address nor a host name"):
         check_address(load({"AIROUTER_HOST": "x86_64-conda-linux-gnu"} | {"API_KEY": "k"}))
     check_address(load({"AIROUTER_HOST": "localhost"}))
 
 
-# Line ends and what else is invisible --------------------------------------------------------
+# Line breaks and other invisible characters -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "around", ["{}\n", "{}\r", "  {} \r\n", "\ufeff{}", "{}\u200b", "\u00a0{}"]
 )
 @pytest.mark.parametrize("name", SECRETS)
-def test_invisible_ends_of_a_key_are_dropped(name, around, tmp_path):
+def test_invisible_characters_around_a_key_are_stripped(name, around, tmp_path):
     value = around.format("sk-secret-123")
     target = ENVIRONMENT[name][0]
     assert value_at(load({name: value}), target) == "sk-secret-123"
@@ -435,7 +436,7 @@ def test_invisible_ends_of_a_key_are_dropped(name, around, tmp_path):
 @pytest.mark.parametrize(
     "value", ["sk-first-111\nsk-second-222", "sk-first-111\rx", "sk-first-111\x00x"]
 )
-def test_two_keys_in_one_secret_are_refused(name, value, tmp_path):
+def test_two_keys_in_one_secret_are_rejected(name, value, tmp_path):
     message = sentence({name: value})
     assert name in message
     assert "single line" in message
@@ -449,13 +450,13 @@ def test_a_backends_key_must_fit_a_header(value):
     assert "sk-" not in message
 
 
-def test_the_callers_key_may_be_any_text():
+def test_the_clients_key_may_be_any_text():
     assert load({"API_KEY": "schl\u00fcssel \u5f20"}).server.api_key == "schl\u00fcssel \u5f20"
 
 
 @pytest.mark.parametrize("blank", ["\r", " ", "\n\n", "\ufeff"])
 def test_a_blank_key_is_none(blank, tmp_path):
-    """It must not be a key that an empty header matches."""
+    """It must not become a key that an empty header matches."""
     assert load({"API_KEY": blank}).server.api_key is None
     file = tmp_path / "key"
     file.write_text(blank)
@@ -487,8 +488,8 @@ def test_values_in_the_file_are_trimmed_too(tmp_path):
     assert settings.server.api_key is None
 
 
-def test_the_time_is_told_in_a_zone_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The C library accepts an offset of more than a day, which no date can have."""
+def test_an_impossible_time_zone_falls_back_to_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library accepts offsets of more than a day, which datetime does not."""
     monkeypatch.setenv("TZ", "GMT+25")
     time.tzset()
     try:

@@ -1,4 +1,4 @@
-"""The configuration file as YAML: what is wrong with it as such is said in one sentence."""
+"""The configuration file as YAML: each error is reported in one sentence."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def file(tmp_path):
     return write
 
 
-def test_a_name_that_is_there_twice_is_told_of_once_and_the_later_counts(file, capsys):
+def test_a_duplicate_key_is_reported_once_and_the_later_one_counts(file, capsys):
     path = file("server:\n  port: 1\nbackends: {}\nserver:\n  port: 2\n  host: a\n  host: b\n")
     for _ in range(2):
         assert read_yaml(path) == {"server": {"port": 2, "host": "b"}, "backends": {}}
@@ -27,7 +27,7 @@ def test_a_name_that_is_there_twice_is_told_of_once_and_the_later_counts(file, c
     ]
 
 
-def test_what_is_merged_and_overridden_is_not_there_twice(file, capsys):
+def test_a_merged_key_that_is_overridden_is_not_a_duplicate(file, capsys):
     path = file(
         "a: &a {x: 1, y: 1}\nbelow: {b: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}\nd: {<<: [*a, *b]}\n"
     )
@@ -51,12 +51,12 @@ def test_an_empty_file_is_an_empty_mapping(file):
         ("a: \x07\n", r"^\S+ is not valid YAML: .*\.$"),
     ],
 )
-def test_what_is_no_mapping_is_told_in_a_sentence(file, content, sentence):
+def test_anything_but_a_mapping_is_reported_in_one_sentence(file, content, sentence):
     with pytest.raises(ConfigError, match=sentence):
         read_yaml(file(content))
 
 
-def test_a_path_that_is_no_file_is_told_without_pythons_words(tmp_path):
+def test_an_unreadable_path_is_reported_in_plain_words(tmp_path):
     with pytest.raises(ConfigError) as error:
         read_yaml(tmp_path)
     assert (

@@ -36,7 +36,7 @@ def test_a_failing_handler_does_not_end_the_thread():
     assert background.dropped == 1
 
 
-def test_items_are_handled_in_close_when_no_thread_can_start(monkeypatch):
+def test_close_handles_the_items_if_no_thread_can_start(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread at interpreter shutdown")
 

@@ -18,7 +18,7 @@ def test_a_line_has_the_columns_of_its_heading():
     assert HEADING.index("MS") + 2 == line.index("843") + 3
 
 
-def test_what_is_not_there_is_a_dash_and_what_went_wrong_is_named():
+def test_missing_values_are_dashes_and_failures_are_named():
     line = console_line(record(route="none", tier=None, backend=None, status=400))
     assert line.split() == ["12:30:45", "none", "-", "-", "1250", "400"]
     assert console_line(record(status=499, outcome="client_gone")).endswith("  499 client_gone")
@@ -35,8 +35,8 @@ def test_the_sink_writes_a_whole_line_for_each_record(tmp_path):
     assert [line.split()[-1] for line in lines] == ["200", "500"]
 
 
-def test_a_terminal_that_stands_still_holds_no_request_up():
-    """If the pipe is full, the writer thread blocks, `emit` does not."""
+def test_a_blocked_terminal_does_not_block_requests():
+    """If the pipe is full, the writer thread blocks, but `emit()` does not."""
     read_end, write_end = os.pipe()
     sink = ConsoleLines(write_end)
     began = time.monotonic()
@@ -49,7 +49,7 @@ def test_a_terminal_that_stands_still_holds_no_request_up():
     os.close(write_end)
 
 
-def test_a_closed_terminal_costs_the_line_and_nothing_else():
+def test_a_closed_terminal_loses_only_lines():
     read_end, write_end = os.pipe()
     os.close(read_end)
     sink = ConsoleLines(write_end)

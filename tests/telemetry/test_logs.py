@@ -2,19 +2,17 @@ import errno
 import json
 import logging
 import os
-import re
 import stat
 import threading
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from records import LINE, lines
 
 from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
-
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
 
 
 class MovedClock(Clock):
@@ -29,18 +27,6 @@ class MovedClock(Clock):
     def now(self):
         start = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
         return start + timedelta(seconds=self.elapsed)
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = AppLog(tmp_path / "logs", clock=Clock())
-    yield log
-    log.close()
-
-
-def lines(log):
-    assert log.flush(20)
-    return log.path.read_text().splitlines()
 
 
 def test_line_format_file_mode_and_arguments(log):
@@ -79,7 +65,8 @@ def test_a_message_cannot_forge_a_line(log):
     )
     (line,) = lines(log)
     assert line.endswith(
-        r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc"
+        r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - "
+        r"forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc"
     )
 
 
@@ -156,7 +143,7 @@ def test_a_forked_child_writes_its_own_lines_once(log):
     assert messages == ["before", "from the child", "from the parent", "waiting while it forks"]
 
 
-def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypatch, capfd):
+def test_a_full_disk_loses_lines_with_one_warning_and_no_exception(tmp_path, monkeypatch, capfd):
     clock = MovedClock()
     log = AppLog(tmp_path / "logs", clock=clock)
     real = os.open
@@ -182,25 +169,37 @@ def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypa
     log.close()
 
 
-def test_stdlib_records_go_into_the_file_once_under_their_own_name(log):
-    handler = install_stdlib_handler(log, loggers=("", "some.server"))
+def test_stdlib_records_go_into_the_file_once_under_their_own_name(log, tmp_path):
+    """Once in each log, even if several are installed."""
+    another = AppLog(tmp_path / "another", clock=Clock())
+    for each in (log, another):
+        install_stdlib_handler(each, loggers=("", "some.server"))
     server = logging.getLogger("some.server")
+    logging.getLogger("urllib3.test").warning("retrying %s\nfoo", "x")
+    logging.getLogger("urllib3.test").info("not this")
+    server.error("worker failed")  # also propagates to the root
     try:
-        logging.getLogger("urllib3.test").warning("retrying %s\nfoo", "x")
-        logging.getLogger("urllib3.test").info("not this")
-        server.error("worker failed")  # also propagates to the root
-        try:
-            raise ValueError("boom")
-        except ValueError:
-            server.exception("with a traceback")
-    finally:
-        logging.getLogger().removeHandler(handler)
-        server.removeHandler(handler)
+        raise ValueError("boom")
+    except ValueError:
+        server.exception("with a traceback")
+    another.close()
     written = lines(log)
     assert len(written) == 3
     assert written[0].endswith(r" - urllib3.test - WARNING - retrying x\nfoo")
     assert written[1].endswith(" - some.server - ERROR - worker failed")
     assert r"\nValueError: boom" in written[2]
+
+
+@pytest.mark.parametrize("close", ["log", "handler"])
+def test_closing_detaches_the_handler_from_the_loggers(log, close):
+    """A closed log receives no more records, and counts none as lost."""
+    handler = install_stdlib_handler(log, loggers=("", "some.server"))
+    loggers = [logging.getLogger(), logging.getLogger("some.server")]
+    assert all(handler in logger.handlers for logger in loggers)
+    {"log": log, "handler": handler}[close].close()
+    assert not any(handler in logger.handlers for logger in loggers)
+    logging.getLogger("some.server").error("not in the log any more")
+    assert log.dropped == 0
 
 
 def test_levels(tmp_path):
@@ -230,7 +229,7 @@ def test_many_threads_lose_nothing(log):
 @pytest.mark.parametrize("name", ["app.log", "app.log.lock"])
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_the_mode_of_a_linked_file_is_left_alone(tmp_path, link, name):
-    """A log that is a link is written through; what it leads to keeps its mode."""
+    """If the log is a link, its target is written to and keeps its mode."""
     target = tmp_path / "elsewhere"
     target.write_text("")
     target.chmod(0o644)

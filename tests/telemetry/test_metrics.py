@@ -55,7 +55,7 @@ def test_an_exchange_is_counted_and_timed(metrics):
     assert metrics.errors == 0
 
 
-def test_what_did_not_happen_is_not_timed(metrics):
+def test_stages_that_did_not_take_place_are_not_timed(metrics):
     metrics.emit(
         record(tier=None, backend=None, ttft_ms=None, outcome="client_error", stream=False)
     )
@@ -107,7 +107,7 @@ def test_emit_never_raises(metrics):
     assert metrics.errors == 1
 
 
-def test_values_that_live_elsewhere(metrics):
+def test_values_read_by_callbacks(metrics):
     in_use = {"gpu0": 2, "gpu1": 0}
     dropped = [5.0]
     metrics.register_gauge("backend_in_use", "Slots in use.", lambda: in_use, ("backend",))
@@ -192,7 +192,7 @@ print(metrics.render()[0].decode())
 """
 
 
-def test_several_processes_answer_as_one(tmp_path):
+def test_each_process_reports_for_all(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", WORKERS, str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)],
         env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},

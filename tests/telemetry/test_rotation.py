@@ -1,28 +1,13 @@
 import errno
 import multiprocessing
 import os
-import re
 import stat
 from pathlib import Path
 
-import pytest
+from records import LINE, lines
 
 from airouter.domain.clock import Clock
 from airouter.telemetry.logs import AppLog, RotatingFile
-
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = AppLog(tmp_path / "logs", clock=Clock())
-    yield log
-    log.close()
-
-
-def lines(log):
-    assert log.flush(20)
-    return log.path.read_text().splitlines()
 
 
 def test_rotation_keeps_three(tmp_path):
@@ -84,7 +69,7 @@ def _append_many(directory, who):
         file.append([f"{who}-{number:04d}-{'x' * (number % 50)}\n".encode()])
 
 
-def test_rotations_that_meet_do_not_overwrite_each_other(tmp_path):
+def test_concurrent_rotations_do_not_overwrite_each_other(tmp_path):
     workers = [
         multiprocessing.get_context("fork").Process(target=_append_many, args=(str(tmp_path), who))
         for who in "ab"
@@ -100,7 +85,7 @@ def test_rotations_that_meet_do_not_overwrite_each_other(tmp_path):
     ]
 
 
-def test_a_file_moved_or_deleted_by_someone_else_is_opened_anew(log, tmp_path):
+def test_a_file_moved_or_deleted_by_others_is_reopened(log, tmp_path):
     log.info("one")
     assert log.flush(20)
     log.path.rename(tmp_path / "elsewhere")

@@ -23,7 +23,7 @@ def test_texts_are_cut():
     assert len(session["steps"][0]["response_content"]) == 2000
 
 
-def test_a_clients_own_message_is_referred_to_and_others_are_written():
+def test_client_messages_are_referred_to_and_others_are_written():
     base = record()
     system, user = base.client_messages
     sent = [{"role": "system", "content": "router's own"}, user, dict(system)]

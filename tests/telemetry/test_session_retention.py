@@ -1,36 +1,15 @@
-import os
 from datetime import timedelta
 
 import pytest
-from records import NOW, Collected, FixedClock, record
+from records import NOW, FixedClock, names, record, session_loggers
 
 import session_logger
-from session_logger import SessionLogger
 
 
 @pytest.fixture
 def make(tmp_path):
-    made = []
-
-    def build(**options):
-        events, log = [], Collected()
-        options = {
-            "log": log,
-            "clock": FixedClock(),
-            "on_event": lambda *event: events.append(event),
-        } | options
-        logger = SessionLogger(tmp_path / "sessions", **options)
-        logger.events, logger.lines = events, log.lines
-        made.append(logger)
-        return logger
-
-    yield build
-    for logger in made:
-        logger.close(5)
-
-
-def names(tmp_path):
-    return sorted(os.listdir(tmp_path / "sessions"))
+    with session_loggers(tmp_path / "sessions") as build:
+        yield build
 
 
 def fill(directory, days):

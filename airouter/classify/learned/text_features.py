@@ -1,8 +1,10 @@
-"""A request as numbers, the same for training and for serving: hashed n-grams of the text, and a few dense features.
+"""The input of the learned model, computed alike in training and serving: hashed n-grams of the
+text, and a few dense features.
 
-The text is folded (NFKC, lower case, digits to 0, one space for any white space), capped to head and tail, and turned into
-code points; every n-gram of characters and every word and pair of words becomes a 64-bit rolling hash, all by numpy. Words
-are runs between spaces, so that scripts written without spaces are carried by their characters.
+The text is cut to head and tail, normalised (NFKC, lower case, digits as 0, single spaces) and
+turned into code points. Every n-gram of characters, every word and every pair of words becomes a
+64-bit rolling hash, all in numpy. Words are runs between spaces; scripts written without spaces are
+covered by the n-grams of characters.
 """
 
 import math
@@ -32,7 +34,7 @@ _SHIFT = np.uint64(32)
 _NONE = np.empty(0, np.uint64)
 _ONE, _SEVEN, _ODD = np.uint64(1), np.uint64(7), np.array([1, 3, 5], np.uint64)
 _TRUE = np.ones(1, np.bool_)
-# What ends a word: white space and punctuation. Marks of Indic and Thai vowels do not.
+# White space and punctuation end a word; the vowel signs of Indic scripts and Thai do not.
 _SEPARATES = np.zeros(0xFFFF, np.bool_)
 _SEPARATES[:0x30] = _SEPARATES[0x3A:0x41] = _SEPARATES[0x5B:0x61] = _SEPARATES[0x7B:0xAA] = True
 _SEPARATES[[0xAB, 0xB4, 0xB7, 0xBB, 0xBF, 0x37E, 0x60C, 0x61B, 0x61F, 0x964, 0x965]] = True
@@ -42,11 +44,12 @@ _JOINS = ~_SEPARATES
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How text becomes features; stored with the weights, since it must be the same in training and in serving.
+    """How text becomes features. Stored with the weights, because training and serving must agree.
 
-    `bits`: the table has 2^bits buckets. `seen_bits`: size of the map of n-grams seen in training. `ngrams`: lengths in
-    characters. `head`, `tail`, `before`: characters kept of the ask and of the turns before it. The `*_weight`s scale the
-    unit-length blocks against each other.
+    `bits`: the table has 2^bits buckets. `seen_bits`: the map of n-grams seen in training has
+    2^seen_bits bits. `ngrams`: lengths in characters. `head`, `tail`, `before`: characters kept of
+    the ask's beginning and end, and of the turns before it. The `*_weight`s scale the unit-length
+    blocks relative to each other.
     """
 
     bits: int = 18
@@ -64,9 +67,11 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One request. `index` (buckets, int64) and `value` (float32) have one entry per distinct n-gram and block.
+    """The features of one request.
 
-    `grams`: hashes (uint64) of its words and 4-grams of characters, to tell how much of the text was seen before.
+    `index` (buckets, int64) and `value` (float32) have one entry per distinct n-gram and block.
+    `dense`: see `dense_features.NAMES`. `grams`: hashes (uint64) of words and of 4-grams of
+    characters, from which the unseen ratio is computed.
     """
 
     index: NDArray[np.int64]
@@ -76,7 +81,8 @@ class Encoded:
 
 
 def fold(text: str, head: int, tail: int) -> str:
-    """The text as it is hashed: capped, NFKC, lower case, digits as 0, single spaces, a space at either end."""
+    """The text for hashing: cut to head and tail, NFKC, lower case, digits as 0, single spaces, and
+    a space at each end."""
     if len(text) > head + tail:
         text = f"{text[:head]} {text[-tail:]}"
     if not text.isascii():
@@ -85,7 +91,7 @@ def fold(text: str, head: int, tail: int) -> str:
 
 
 def encode(features: Features, spec: Spec) -> Encoded:
-    """All features of one request. About 0.2 ms at 500 characters."""
+    """All features of one request, in about 0.2 ms at 500 characters."""
     codes = code_points(fold(features.ask, spec.head, spec.tail))
     chars, fours = char_grams(codes, spec.ngrams)
     words = word_hashes(codes)
@@ -104,7 +110,8 @@ def encode(features: Features, spec: Spec) -> Encoded:
                 spec.before_weight,
             )
         )
-    frame = f"{features.system[: spec.before]} {features.last_text[: spec.before] if features.last_role != 'user' else ''}"
+    last = features.last_text[: spec.before] if features.last_role != "user" else ""
+    frame = f"{features.system[: spec.before]} {last}"
     if frame.strip():
         around = code_points(fold(frame, 2 * spec.before, 0))
         blocks.append(
@@ -118,7 +125,7 @@ def encode(features: Features, spec: Spec) -> Encoded:
 
 
 def code_points(text: str) -> U64:
-    """Unicode code points, one uint64 per character; lone surrogates pass."""
+    """Unicode code points, one uint64 per character; lone surrogates are kept."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
 
 
@@ -127,10 +134,9 @@ def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
     size, longest = len(codes), max(lengths)
     padded = np.zeros(size + longest - 1, np.uint64)
     padded[:size] = codes
-    windows: U64 = np.ndarray(
-        (longest, size), np.uint64, padded, 0, (8, 8)
-    )  # column i: the characters from i on
-    # All at once: for a short text numpy's calls cost more than its work.
+    # Column i: the characters from i on.
+    windows: U64 = np.ndarray((longest, size), np.uint64, padded, 0, (8, 8))
+    # All lengths at once: for a short text, numpy's calls cost more than the arithmetic.
     hashes = _mixed((_powers(lengths) @ windows) ^ np.array(lengths, np.uint64)[:, None])
     whole = [hashes[k, : size - n + 1] for k, n in enumerate(lengths) if n <= size]
     fours = hashes[lengths.index(4), : size - 3] if 4 in lengths and size >= 4 else _NONE
@@ -139,7 +145,7 @@ def char_grams(codes: U64, lengths: tuple[int, ...]) -> tuple[U64, U64]:
 
 @lru_cache(maxsize=8)
 def _powers(lengths: tuple[int, ...]) -> U64:
-    """(lengths, longest): a row times a window is the polynomial hash of the window's first n characters."""
+    """(lengths, longest): a row times a window is the polynomial hash of its first n characters."""
     powers = np.zeros((len(lengths), max(lengths)), np.uint64)
     for row, n in zip(powers, lengths, strict=True):
         row[:n] = [pow(int(_BASE), n - 1 - k, 2**64) for k in range(n)]
@@ -169,7 +175,8 @@ def pair_hashes(words: U64) -> U64:
 
 
 def head_hashes(words: U64) -> U64:
-    """The first word, the first two, the first three, and the last: what opens a question says much about it."""
+    """Hashes of the first word, the first two, the first three, and the last: the beginning of a
+    question says much about it."""
     if not len(words):
         return np.empty(0, np.uint64)
     hashes = np.empty(min(len(words), 3) + 1, np.uint64)
@@ -181,8 +188,11 @@ def head_hashes(words: U64) -> U64:
 def distinct_buckets(
     blocks: Sequence[tuple[U64, float]], bits: int
 ) -> tuple[NDArray[np.int64], F32]:
-    """The table's rows of the blocks' hashes (their top bits), block by block, ascending, each once; and each row's value,
-    its block's weight made unit length. All blocks are sorted in one go, as uint32, which numpy does fastest."""
+    """The distinct buckets of each block's hashes (their top bits), ascending within a block, and a
+    value for each, so that a block's values have its weight as Euclidean norm.
+
+    All blocks are sorted at once as uint32, which numpy does fastest.
+    """
     sizes = [len(hashes) for hashes, _ in blocks]
     rows = (np.concatenate([hashes for hashes, _ in blocks]) >> np.uint64(64 - bits)).astype(
         np.uint32
@@ -203,6 +213,6 @@ def distinct_buckets(
 
 
 def _mixed(hashes: U64) -> U64:
-    """Spread what differs over all 64 bits."""
+    """Mix the hashes, so that all 64 bits depend on all differences."""
     hashes = (hashes ^ (hashes >> _SHIFT)) * _MIX
     return hashes ^ (hashes >> _SHIFT)

@@ -1,12 +1,16 @@
-"""The learned model: hashed n-grams are embedded and summed, one hidden layer, a calibration. numpy only.
+"""The learned model: a sum of embedded n-gram hashes, one hidden layer, and a calibration. It needs
+numpy only.
 
-`weights.npz` holds, without pickle:
+`weights.npz` contains, without pickle:
     kept         int32 (R,): the buckets of the n-gram table that have a row, ascending
-    table        int8 (R, H), table_scale float32 (H,): what each bucket adds to the hidden units
-    dense        float32 (D, H), mean and scale float32 (D,): of the dense features
+    table        int8 (R, H): what each bucket adds to the hidden units
+    table_scale  float32 (H,)
+    dense        float32 (D, H): weights of the dense features
+    mean, scale  float32 (D,): of the dense features
     bias         float32 (H,)
-    out          float32 (H, 4), out_bias float32 (4,): from the hidden units (ReLU) to the scores, columns as `CLASSES`
-    calibration  float32 (K, 4): from the scores, the strangeness and the length to calibrated scores
+    out          float32 (H, 4): from the hidden units (ReLU) to the scores, columns as `CLASSES`
+    out_bias     float32 (4,)
+    calibration  float32 (K, 4): from scores, unseen ratio and length to calibrated scores
     seen         uint8 (2^seen_bits / 8,): one bit per n-gram seen in training
     about        uint8: JSON with the spec, the thresholds and the limits
 """
@@ -27,11 +31,11 @@ from numpy.typing import NDArray
 from airouter.classify.learned.dense_features import NAMES
 from airouter.classify.learned.text_features import U64, Encoded, Spec
 from airouter.domain.errors import ConfigError
+from airouter.domain.labels import CLASSES
 
-CLASSES = ("PRIMARY", "COMPLEX", "ENRICH", "META")
 FILE = "weights.npz"
 FORMAT = 2
-DENSE_LIMIT = 4.0  # standard deviations beyond which a dense feature is cut
+DENSE_LIMIT = 4.0  # standard deviations to which dense features are clipped
 CALIBRATION_ROWS = 16
 _BIT = (1 << np.arange(8)).astype(np.uint8)
 _WEIGHTS = (
@@ -52,16 +56,18 @@ F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What the model says of one request: calibrated probabilities as `CLASSES`, and the share of its n-grams never seen."""
+class Prediction:
+    """Calibrated probabilities in the order of `CLASSES`, and the share (0..1) of the text's
+    n-grams that do not occur in the training data."""
 
     p: tuple[float, ...]
-    strange: float
+    unseen_ratio: float
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Read-only after loading, hence shared by all threads. `row_of` (2^bits,): bucket → row of the table; row 0 is zeros."""
+    """Read-only after loading, and therefore shared by all threads. `row_of` (2^bits,): bucket →
+    row of the table; row 0 is zeros."""
 
     spec: Spec
     row_of: NDArray[np.int32]
@@ -76,43 +82,42 @@ class Model:
     calibration: F32
     seen: NDArray[np.uint8]
     thresholds: dict[str, float]
-    limits: dict[str, float]  # max_strange (share), max_chars
+    limits: dict[str, float]  # max_strange (an unseen ratio), max_chars
     version: str
-    columns: tuple[tuple[float, ...], ...] = field(
-        init=False, repr=False
-    )  # of the calibration, as `judge` reads them
+    # The columns of the calibration, for `calibrated()`.
+    columns: tuple[tuple[float, ...], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(map(tuple, self.calibration.T.tolist())))
 
     def scores(self, encoded: Encoded) -> F32:
-        """(4,) before calibration."""
+        """Scores (4,) before calibration."""
         rows = self.table.take(self.row_of.take(encoded.index), axis=0)
         summed = encoded.value @ rows.astype(np.float32) * self.table_scale
         dense = ((encoded.dense - self.mean) * self.scale).clip(-DENSE_LIMIT, DENSE_LIMIT)
         hidden = np.maximum(summed + dense @ self.dense + self.bias, 0)
         return np.asarray(hidden @ self.out + self.out_bias, np.float32)
 
-    def judge(self, encoded: Encoded) -> Opinion:
-        strange = unseen(encoded.grams, self.seen, self.spec.seen_bits)
-        return Opinion(
-            self.calibrated(self.scores(encoded).tolist(), strange, float(encoded.dense[0])),
-            strange,
-        )
+    def predict(self, encoded: Encoded) -> Prediction:
+        """The prediction for one request, in under 1 ms."""
+        ratio = unseen(encoded.grams, self.seen, self.spec.seen_bits)
+        scores, log_chars = self.scores(encoded).tolist(), float(encoded.dense[0])
+        return Prediction(self.calibrated(scores, ratio, log_chars), ratio)
 
     def calibrated(
-        self, scores: Sequence[float], strange: float, log_chars: float
+        self, scores: Sequence[float], unseen_ratio: float, log_chars: float
     ) -> tuple[float, ...]:
-        """`softmax(calibration_rows(…) @ calibration)` for one request, without numpy: of four numbers it would make forty calls."""
+        """`softmax(calibration_rows(…) @ calibration)` for one request. Without numpy, whose forty
+        calls would take longer than the arithmetic on four numbers."""
         mean = sum(scores) / 4
         centred = [score - mean for score in scores]
         second, first = sorted(centred)[2:]
         length = (log_chars - 4.5) / 1.5
         row = (
             *centred,
-            *[score * strange for score in centred],
+            *[score * unseen_ratio for score in centred],
             *[score * length for score in centred],
-            *(strange, length, (first - second) * 0.1, 1.0),
+            *(unseen_ratio, length, (first - second) * 0.1, 1.0),
         )
         final = [sum(map(mul, row, column)) for column in self.columns]
         top = max(final)
@@ -121,15 +126,21 @@ class Model:
         return tuple(one / total for one in e)
 
 
-def calibration_rows(scores: F32, strange: F32, log_chars: F32) -> F32:
-    """(n, 16) from scores (n, 4), strangeness (n,) and length (n,): what the calibration is linear in.
+def calibration_rows(scores: F32, unseen_ratio: F32, log_chars: F32) -> F32:
+    """The inputs (n, 16) of the linear calibration.
 
-    Centred scores, alone and times strangeness and length, since a score means less in a strange or short text; the margin.
+    The centred scores, alone and multiplied by the unseen ratio and the length, because a score
+    means less in an unfamiliar or short text; then ratio, length, margin and a constant.
+
+    Args:
+        scores: (n, 4), before calibration.
+        unseen_ratio: (n,), 0..1.
+        log_chars: (n,), log(1 + characters).
     """
     centred = scores - np.add.reduce(scores, axis=1, keepdims=True) / 4
     ordered = np.sort(centred, axis=1)
     rows = np.ones((len(scores), CALIBRATION_ROWS), np.float32)
-    rows[:, 12] = strange
+    rows[:, 12] = unseen_ratio
     rows[:, 13] = (log_chars - 4.5) / 1.5  # about -1..1 from 20 to 400 characters
     rows[:, 14] = (ordered[:, 3] - ordered[:, 2]) * 0.1
     rows[:, :4] = centred
@@ -139,13 +150,17 @@ def calibration_rows(scores: F32, strange: F32, log_chars: F32) -> F32:
 
 
 def softmax(scores: F32) -> F32:
-    """Row by row."""
+    """The softmax of each row."""
     e = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
     return np.asarray(e / np.add.reduce(e, axis=1, keepdims=True), np.float32)
 
 
 def unseen(grams: U64, seen: NDArray[np.uint8], bits: int) -> float:
-    """The share of these hashes that is not in the map; 1.0 where there is nothing to look at."""
+    """The share of the hashes that do not occur in the training data; 1.0 if there are no hashes.
+
+    Args:
+        seen: one bit per hash, addressed by its first `bits` bits.
+    """
     if not len(grams):
         return 1.0
     at = (grams >> np.uint64(64 - bits)).astype(np.int64)
@@ -153,11 +168,16 @@ def unseen(grams: U64, seen: NDArray[np.uint8], bits: int) -> float:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write `weights.npz` into the folder. Not compressed: int8 weights hardly shrink, and it loads faster."""
+    """Write `weights.npz` into the folder, uncompressed: int8 weights hardly shrink, and it loads
+    faster."""
     about = {
-        "format": FORMAT, "version": model.version, "spec": asdict(model.spec), "dense_names": list(NAMES),
-        "thresholds": model.thresholds, "limits": model.limits,
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": model.version,
+        "spec": asdict(model.spec),
+        "dense_names": list(NAMES),
+        "thresholds": model.thresholds,
+        "limits": model.limits,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         name: getattr(model, name) for name in _WEIGHTS if name not in ("kept", "table")
@@ -172,10 +192,10 @@ def save_model(model: Model, folder: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model from its folder, or from the file itself.
+    """Load a model from its folder, or from the file itself.
 
     Raises:
-        ConfigError: it is missing, unreadable or of another format; one sentence for the operator.
+        ConfigError: it is missing, unreadable or in another format; the message says what to do.
     """
     file = path / FILE if path.is_dir() or not path.suffix else path
     try:
@@ -203,12 +223,13 @@ def load_model(path: Path) -> Model:
         zlib.error,
     ):
         raise ConfigError(
-            f"{file}: the learned model cannot be read; it is damaged or not a model. Run `make train`."
+            f"{file}: the learned model cannot be read; it is damaged or not a model. "
+            "Run `make train`."
         ) from None
 
 
 def rows_of(kept: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
-    """(2^bits,): 1 + the place of a bucket in `kept`, 0 where it has none."""
+    """(2^bits,): for each bucket, 1 + its index in `kept`, or 0 if it is not there."""
     row_of = np.zeros(2**bits, np.int32)
     row_of[kept] = np.arange(1, len(kept) + 1, dtype=np.int32)
     return row_of
@@ -221,17 +242,20 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
             f"{file}: the model was made for another version of the router; run `make train`."
         )
     spec = Spec(**{**about["spec"], "ngrams": tuple(about["spec"]["ngrams"])})
-    rows, hidden, columns, width = (
-        len(arrays["kept"]),
-        len(arrays["bias"]),
-        len(CLASSES),
-        len(NAMES),
-    )
+    rows, hidden = len(arrays["kept"]), len(arrays["bias"])
+    columns, width = len(CLASSES), len(NAMES)
     shapes = {
-        "table": (rows, hidden), "table_scale": (hidden,), "dense": (width, hidden), "mean": (width,), "scale": (width,),
-        "bias": (hidden,), "out": (hidden, columns), "out_bias": (columns,), "calibration": (CALIBRATION_ROWS, columns),
+        "table": (rows, hidden),
+        "table_scale": (hidden,),
+        "dense": (width, hidden),
+        "mean": (width,),
+        "scale": (width,),
+        "bias": (hidden,),
+        "out": (hidden, columns),
+        "out_bias": (columns,),
+        "calibration": (CALIBRATION_ROWS, columns),
         "seen": (2**spec.seen_bits // 8,),
-    }  # fmt: skip
+    }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ConfigError(
@@ -244,7 +268,11 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
         )
     table = np.concatenate((np.zeros((1, hidden), np.int8), arrays["table"]))
     return Model(
-        spec=spec, row_of=rows_of(arrays["kept"], spec.bits), table=table, **{name: arrays[name] for name in _WEIGHTS[2:]},
+        spec=spec,
+        row_of=rows_of(arrays["kept"], spec.bits),
+        table=table,
+        **{name: arrays[name] for name in _WEIGHTS[2:]},
         thresholds={str(k): float(v) for k, v in about["thresholds"].items()},
-        limits={str(k): float(v) for k, v in about["limits"].items()}, version=str(about["version"]),
-    )  # fmt: skip
+        limits={str(k): float(v) for k, v in about["limits"].items()},
+        version=str(about["version"]),
+    )

@@ -1,9 +1,10 @@
-"""Tier 4: the router model names the label in a single, constrained token; its log-probabilities say how sure it is.
+"""Tier 4: the classifier generates one constrained token, the label; the log-probabilities are its
+confidence.
 
-Needs a server that can constrain an answer to a choice (vLLM). `structured_outputs.choice` since 0.12, `guided_choice`
-before. Whether it can is shown by a canary: one such request in the background, after each start of
-the server. The first constrained request after a start also loads the server's grammar library,
-which takes seconds: no client waits for that.
+It needs a server that can constrain an answer to a choice: vLLM, by `structured_outputs.choice`
+since 0.12 and `guided_choice` before. Whether the server can is tested by a canary, one such
+request in the background after each start of the server. The first constrained request after a
+start also loads the server's grammar library, which takes seconds; no client has to wait for it.
 """
 
 import math
@@ -13,40 +14,38 @@ from typing import Any
 
 import orjson
 
-from airouter.classify.tiers.reasoning import middle_out
+from airouter.classify.tiers.query import classifier_query
 from airouter.dialects import lenient_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
+from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, HttpRequest, Verdict, immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.settings.schema import OneTokenTier as TierSettings
+from airouter.settings.cascade import OneTokenTierSettings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import Lease, side_lease, status_error
 
 NAME = "one_token"
-LABELS = ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH")
 _TURN_CHARS = 300
 _STRUCTURED_SINCE = (0, 12)
 _NO_LABEL = "it does not answer with a label and log-probabilities"
-
-
-# Statuses of a canary that tell that the server does not take such a request.
+# Statuses of a canary by which a server rejects constrained requests.
 _UNSUITABLE = frozenset({400, 404, 405, 415, 422, 501})
-CANARY_LIMIT = 30.0  # seconds; the grammar library takes 4 to 7 on two CPU cores
-_RETRY_OFF = 300.0  # seconds until a server that cannot be constrained is tried again
-_RETRY = 5.0  # seconds until the next canary after one without an answer; doubles up to _RETRY_OFF
+CANARY_LIMIT = 30.0  # seconds; loading the grammar library takes 4 to 7 on two CPU cores
+_RETRY_OFF = 300.0  # seconds until a server that rejected a canary is tested again
+_RETRY = 5.0  # seconds until the next canary after one without a result, doubled up to _RETRY_OFF
 _CANARY_ASK = "Query: Hello"
 
 
 @immutable
 class _Known:
-    """What the canaries have shown of the server.
+    """What the canaries have shown about the server.
 
-    `life` tells which start of the server and which of its models it holds for; `way` how the
-    server takes its choice ("" until a canary has passed), `off` why it cannot be used, `retry_at`
-    when the next canary is due, `wait` the seconds until the one after that.
+    `life`: the start of the server, and the model, that this applies to. `way`: the parameter by
+    which the server takes a choice, "" until a canary has passed. `off`: why the tier is off, ""
+    if it is not. `retry_at`: when the next canary is due. `wait`: seconds until the one after it.
     """
 
     life: tuple[int, str | None] | None = None
@@ -57,20 +56,20 @@ class _Known:
 
 
 class OneTokenTier:
-    """Asks one backend; abstains, never raises, when it is unsure or cannot be asked.
+    """Calls one backend; abstains if it is unsure or the call fails.
 
-    Only the canary decides whether the tier is on: an ask that the server refuses (too long for its
-    window, say) abstains, and that is all. A backend that is not local may cost money and gets no
-    canary: there the first ask shows whether the server can be constrained.
+    Only canaries switch the tier on and off. If the server rejects a client's request, because it
+    exceeds the context window for example, the tier just abstains. Cloud backends get no canary,
+    which might cost money; there, the first request shows whether the server can be constrained.
 
-    Mutable state: what is known of the server, replaced as a whole.
+    Mutable state: what is known about the server, replaced as a whole.
     """
 
     name = NAME
     instant = False
 
     def __init__(
-        self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock, log: Log
+        self, backend: Backend, settings: OneTokenTierSettings, rubric: str, clock: Clock, log: Log
     ) -> None:
         self._backend = backend
         self._settings = settings
@@ -98,36 +97,37 @@ class OneTokenTier:
                 NAME,
                 None,
                 ms=self._since(began),
-                reason="the answer was no label with log-probabilities",
+                reason="the answer was not a label with log-probabilities",
             )
         return self._verdict(shares, self._since(began))
 
     def _verdict(self, shares: Mapping[str, float], ms: float) -> Verdict:
-        """SIMPLE and MODERATE share a route: what counts is how sure the route is."""
-        local = shares["SIMPLE"] + shares["MODERATE"]
-        routes = {
-            "COMPLEX": shares["COMPLEX"],
-            "ENRICH": shares["ENRICH"],
-            ("SIMPLE" if shares["SIMPLE"] > shares["MODERATE"] else "MODERATE"): local,
-        }
-        label = max(routes, key=lambda name: routes[name])
-        p, threshold = routes[label], self._settings.min_p
+        """The most probable route decides: SIMPLE and MODERATE share one, so their probabilities
+        are added."""
+        routes = dict.fromkeys(map(ROUTE_OF_LABEL.__getitem__, shares), 0.0)
+        for name, share in shares.items():
+            routes[ROUTE_OF_LABEL[name]] += share
+        route = max(routes, key=routes.__getitem__)
+        label = max((n for n in shares if ROUTE_OF_LABEL[n] == route), key=shares.__getitem__)
+        p, threshold = routes[route], self._settings.min_p
         raw = orjson.dumps({name: round(share, 4) for name, share in shares.items()}).decode()
         sure = p >= threshold
         return Verdict(
             NAME, label if sure else None, p=p, threshold=threshold, ms=ms, raw=raw,
-            reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label, p_primary=local,
+            reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label,
+            p_primary=routes[ROUTE_OF_LABEL[DEFAULT_LABEL]],
         )  # fmt: skip
 
     def _since(self, started: float) -> float:
         return (self._clock.monotonic() - started) * 1000
 
     def _shares(self, lease: Lease, features: Features) -> Waiting[dict[str, float] | None]:
-        """The labels' probabilities, renormalised over the labels; None when the answer has none."""
+        """The labels' probabilities, which add up to 1; None if the answer contains none."""
         timeout = self._settings.timeout
         yield from lease.enter("interactive", timeout)
         way = self._known.way or (yield from self._find_way(lease))
-        status, raw = yield from self._send(lease, self._prompt(features), way, timeout)
+        query = classifier_query(features, self._settings, _TURN_CHARS)
+        status, raw = yield from self._send(lease, query, way, timeout)
         if status != 200:
             raise status_error(self._backend, status, raw)
         shares = read_shares(raw)
@@ -139,7 +139,7 @@ class OneTokenTier:
                 self._known = _Known(life, way)
         return shares
 
-    # What is known of the server ------------------------------------------------------------------
+    # What is known about the server ---------------------------------------------------------------
 
     def _life(self, model: str | None) -> tuple[int, str | None]:
         return self._backend.restarts, model
@@ -149,7 +149,7 @@ class OneTokenTier:
         return self._backend.provider.constrains and self._backend.settings.local
 
     def _hindrance(self) -> str | None:
-        """Why the server is not asked now, or None."""
+        """Why the server cannot be asked now; None if it can."""
         backend, known = self._backend, self._known
         if not backend.provider.constrains:
             return "the server cannot constrain an answer to a choice"
@@ -163,13 +163,12 @@ class OneTokenTier:
         return "warming up: no canary has passed since the server came up"
 
     def canary_due(self) -> bool:
-        """Whether `canary()` should be run now. Cheap; the housekeeper asks twice a second."""
+        """Whether `canary()` should be run now. Cheap: the housekeeper calls it twice a second."""
         backend, known = self._backend, self._known
         if not self._sends_canaries or backend.out or backend.pause.reason is not None:
             return False
-        # One that cools or is open is known to be down. After that, half-open, waiting for a
-        # request to try it first would be waiting for ever where this tier is the only one to ask
-        # it.
+        # Cooling or open: known to be down. A half-open backend does get a canary: if only this
+        # tier uses it, there is no other request that could close the breaker.
         if backend.breaker.state in ("cooling", "open"):
             return False
         if backend.limiter.in_use >= backend.limiter.slots:
@@ -179,11 +178,13 @@ class OneTokenTier:
         return not known.way and self._clock.monotonic() >= known.retry_at
 
     def canary(self, exchange: Exchange) -> Waiting[None]:
-        """One constrained request that shows whether the tier can be used. Raises nothing but
-        `ClientGone`.
+        """Send one constrained request, which shows whether the tier can be used.
 
-        The breaker is neither asked nor told: a canary is slow by nature, and its failure no
-        client's. So it also never takes the one request that may try a half-open backend.
+        It bypasses the breaker: canaries are slow by nature, their failures affect no client, and a
+        canary must not take the place of a half-open breaker's one request.
+
+        Raises:
+            ClientGone: the exchange was cancelled.
         """
         backend, before, began = self._backend, self._known, self._clock.monotonic()
         lease = Lease(exchange, backend)
@@ -224,7 +225,7 @@ class OneTokenTier:
             self._try_later(life, wait)
 
     def _try_later(self, life: tuple[int, str | None], wait: float) -> None:
-        """No canary has passed in this life; nothing else has changed."""
+        """Record that no canary has passed since this start of the server."""
         self._known = _Known(life, "", self._known.off, self._clock.monotonic() + wait, wait)
 
     def _switch_off(self, life: tuple[int, str | None], why: str) -> None:
@@ -252,24 +253,16 @@ class OneTokenTier:
         version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
         return "structured_outputs" if version >= _STRUCTURED_SINCE else "guided_choice"
 
-    def _prompt(self, features: Features) -> str:
-        turns = (
-            features.previous[-self._settings.context_turns :]
-            if self._settings.context_turns
-            else ()
-        )
-        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
-        lead = f"Conversation so far:\n{context}\n\n" if context else ""
-        return f"{lead}Query: {middle_out(features.ask, self._settings.max_chars)}"
-
     def _body(self, model: str, prompt: str, way: str) -> dict[str, Any]:
-        """Static text first, so that the server's prefix cache keeps it. Without
-        `include_reasoning: false`, which makes vLLM drop log-probabilities as soon as a reasoning
-        or tool parser is enabled."""
+        """The request's body; static text comes first, for the server's prefix cache.
+
+        `include_reasoning: false` is not set: with a reasoning or tool parser enabled, vLLM would
+        then drop the log-probabilities.
+        """
         choice: dict[str, Any] = (
-            {"structured_outputs": {"choice": list(LABELS)}}
+            {"structured_outputs": {"choice": list(CLASSIFIER_LABELS)}}
             if way == "structured_outputs"
-            else {"guided_choice": list(LABELS)}
+            else {"guided_choice": list(CLASSIFIER_LABELS)}
         )
         return {
             "model": model,
@@ -287,14 +280,15 @@ class OneTokenTier:
 
 
 def read_shares(raw: bytes) -> dict[str, float] | None:
-    """Probability per label out of a one-token answer. Log-probabilities are raw, before the constraint: tokens that begin
-    no label are left out and the rest is renormalised. None when the token given is no beginning of
-    a label.
+    """The probability of each label according to a one-token answer; None if its token does not
+    begin a label.
 
-    The message is not looked at: a reasoning parser may have taken its one token for reasoning.
+    Log-probabilities are those before the constraint: tokens that do not begin a label are left
+    out, and the others are normalised to 1. The message itself is ignored, because a reasoning
+    parser may have taken its only token for reasoning.
     """
     try:
-        # Leniently: servers write log-probabilities of NaN and -Infinity, which are no JSON.
+        # Lenient: servers write NaN and -Infinity as log-probabilities, which is invalid JSON.
         first = lenient_json.loads(raw)["choices"][0]
         given = first["logprobs"]["content"][0]
         tokens = [
@@ -306,10 +300,10 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
         return None
     if _label_of(chosen) is None:
         return None
-    weights = dict.fromkeys(LABELS, 0.0)
+    weights = dict.fromkeys(CLASSIFIER_LABELS, 0.0)
     for token, logprob in shares.items():
         label = _label_of(token)
-        # The comparison also leaves NaN out; below -700 a probability is 0.
+        # The comparison is false for NaN, too; below -700 the probability is 0.
         if label is not None and isinstance(logprob, int | float) and logprob > -700:
             weights[label] += math.exp(min(0.0, logprob))
     total = sum(weights.values())
@@ -317,7 +311,7 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
 
 
 def _label_of(token: Any) -> str | None:
-    """The one label that the token begins."""
+    """The label that the token begins; None if there is none, or more than one."""
     start = token.strip().upper() if isinstance(token, str) else ""
-    fitting = [label for label in LABELS if start and label.startswith(start)]
+    fitting = [label for label in CLASSIFIER_LABELS if start and label.startswith(start)]
     return fitting[0] if len(fitting) == 1 else None

@@ -1,40 +1,46 @@
-"""The last tier: a local reasoning model reads the request and names a label. Costs about a second.
+"""The last tier: a local reasoning model reads the request and generates a label, in about a
+second.
 
-Streamed, so that reading stops (and the backend is told so by the closed socket) as soon as the label is out.
+The answer is streamed, so that the call can be cancelled as soon as the label has arrived.
 """
 
 import re
 
+from airouter.classify.tiers.query import classifier_query
 from airouter.dialects.openai_stream import SseReader
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
+from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.domain.types import Features, Verdict
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.settings.schema import ReasoningTier as TierSettings
+from airouter.settings.cascade import ReasoningTierSettings
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import Lease, side_lease, status_error
 from airouter.upstream.transport.call import Call
 
 NAME = "reasoning"
-_LABEL = re.compile(r"\b(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
-_CUT_LABEL = re.compile(r"\W*(SIMPLE|MODERATE|COMPLEX|ENRICH)\b")
+_NAMES = "|".join(CLASSIFIER_LABELS)
+_LABEL = re.compile(rf"\b({_NAMES})\b")
+_CUT_LABEL = re.compile(rf"\W*({_NAMES})\b")
 _THINK_END = "</think>"
 _TURN_CHARS = 400
-_TEXT_KEPT = 200_000
-_RAW_KEPT = 2000
-_CHARS_PER_TOKEN = 3.5  # of English prose, roughly
-_TEMPLATE_TOKENS = 64  # what a chat template adds
-_LEAST_TOKENS = 128
+_MAX_TEXT = 200_000  # characters of the answer that are read
+_MAX_RAW = 2000  # characters of it in the record
+_CHARS_PER_TOKEN = 3.5  # roughly, in English prose
+_TEMPLATE_TOKENS = 64  # added by the chat template
+_MIN_TOKENS = 128
 
 
 class ReasoningTier:
-    """Asks one backend. Abstains, never raises, when it cannot be asked or does not say."""
+    """Calls one backend; abstains if the call fails or the answer contains no label."""
 
     name = NAME
     instant = False
 
-    def __init__(self, backend: Backend, settings: TierSettings, rubric: str, clock: Clock) -> None:
+    def __init__(
+        self, backend: Backend, settings: ReasoningTierSettings, rubric: str, clock: Clock
+    ) -> None:
         self._backend = backend
         self._settings = settings
         self._rubric = rubric
@@ -63,9 +69,9 @@ class ReasoningTier:
             NAME,
             label,
             ms=self._ms_since(began),
-            raw=text[-_RAW_KEPT:],
+            raw=text[-_MAX_RAW:],
             finish_reason=finish_reason,
-            reason="" if label else f"the classifier named no label{before}",
+            reason="" if label else f"the classifier returned no label{before}",
         )
 
     def _ms_since(self, started: float) -> float:
@@ -86,10 +92,10 @@ class ReasoningTier:
             "max_tokens": self._tokens_left(messages),
             "stream": True,
         }
-        reader = SseReader(keep_usage=True, keep_text=_TEXT_KEPT)
+        reader = SseReader(keep_usage=True, keep_text=_MAX_TEXT)
         left = max(0.001, until - self._clock.monotonic())
         with lease.asking("chat", body, left) as call:
-            while not (call.finished or _label_is_out(reader.state.text)):
+            while not (call.finished or _has_label(reader.state.text)):
                 yield from exchange.wait()
                 self._read(call, reader)
             self._read(call, reader)
@@ -114,62 +120,47 @@ class ReasoningTier:
             reader.flush()
 
     def _tokens_left(self, messages: list[dict[str, str]]) -> int:
-        """`max_tokens`, or what the window has left if that is known: servers refuse a prompt and
-        max_tokens that together exceed it."""
-        most, window = self._settings.max_tokens, self._backend.context_window
+        """`max_tokens`, limited to the rest of the context window if its size is known: servers
+        reject a prompt and max_tokens that together exceed it."""
+        limit, window = self._settings.max_tokens, self._backend.context_window
         if window is None:
-            return most
+            return limit
         prompt = sum(len(message["content"]) for message in messages) / _CHARS_PER_TOKEN
-        return min(most, max(_LEAST_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
+        return min(limit, max(_MIN_TOKENS, int(window - prompt) - _TEMPLATE_TOKENS))
 
     def _messages(self, features: Features) -> list[dict[str, str]]:
-        """The rubric first, alone and unchanged, so that the backend's prefix cache keeps it; what differs comes after."""
-        turns = (
-            features.previous[-self._settings.context_turns :]
-            if self._settings.context_turns
-            else ()
-        )
-        context = "\n".join(f"{role}: {middle_out(text, _TURN_CHARS)}" for role, text in turns)
-        lead = f"Conversation so far:\n{context}\n\n" if context else ""
-        ask = middle_out(features.ask, self._settings.max_chars)
         return [
             {"role": "system", "content": self._rubric},
-            {"role": "user", "content": f"{lead}Query: {ask}"},
+            {"role": "user", "content": classifier_query(features, self._settings, _TURN_CHARS)},
         ]
 
 
 def read_label(text: str) -> str | None:
-    """The last exact label after the last `</think>`; None when the thinking never ended or no label stands there."""
-    said = text.rpartition(_THINK_END)[2]
-    if "<think>" in said:
+    """The last label after the last `</think>`; None if there is none, or the reasoning has not
+    ended."""
+    answer = text.rpartition(_THINK_END)[2]
+    if "<think>" in answer:
         return None
-    found = _LABEL.findall(said)
+    found = _LABEL.findall(answer)
     return found[-1] if found else None
 
 
 def read_cut_label(text: str) -> str | None:
-    """The label of an answer that was cut by max_tokens: only one that stands before all other
-    words counts.
+    """The label of an answer that was cut off by max_tokens: only one before all other words
+    counts.
 
-    One that comes later may be merely considered, also outside `<think>`: a template may put that
-    mark into the prompt.
+    A later one may be part of the reasoning, even outside `<think>`, because some chat templates
+    put that tag into the prompt.
     """
-    said = text.rpartition(_THINK_END)[2]
-    found = _CUT_LABEL.match(said)
+    answer = text.rpartition(_THINK_END)[2]
+    found = _CUT_LABEL.match(answer)
     return found[1] if found else None
 
 
-def _label_is_out(text: str) -> bool:
-    """A whole line that is a label and nothing else: what would follow it does not matter."""
-    said = text.rpartition(_THINK_END)[2]
-    if "<think>" in said:
+def _has_label(text: str) -> bool:
+    """Whether the first line is complete and consists of a label; later text does not matter."""
+    answer = text.rpartition(_THINK_END)[2]
+    if "<think>" in answer:
         return False
-    lines = said.lstrip().split("\n")
+    lines = answer.lstrip().split("\n")
     return len(lines) > 1 and _LABEL.fullmatch(lines[0].strip()) is not None
-
-
-def middle_out(text: str, limit: int) -> str:
-    """Head and tail of a long text."""
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit * 2 // 3]}\n[…]\n{text[-limit // 3 :]}"

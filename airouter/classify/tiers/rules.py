@@ -1,29 +1,30 @@
-"""Tier 1: what needs no model. A frontend's own housekeeping prompts, known by their marks.
+"""Tier 1: recognises prompts that frontends generate for themselves, such as titles and tags.
 
-`metadata.task` says it outright. Else literal phrases of known frontends do
-(`config/meta_markers.yaml`). An instruction with a transcript that no phrase is known of may be a
-frontend's or a person's: it stays local, with its whole text, and is not searched for. A person who
-pastes `### Task:`, and a retrieval template, which begins the same way but carries the person's own
-question, are decided by what they ask.
+They are recognised by `metadata.task`, or by literal phrases of known frontends
+(`config/meta_markers.yaml`). An instruction with a transcript that matches no phrase may be from a
+frontend or a person: it stays local, uncut and without a search. Two kinds of prompts look similar
+and are left to the other tiers: those of people who paste `### Task:`, and retrieval templates,
+which contain the person's own question.
 """
 
 from airouter.classify.meta_markers import MetaMarkers, load_markers
 from airouter.domain.types import Features, Verdict
 
 NAME = "rules"
-# Open WebUI's value of metadata.task for ordinary chat, where it sets one.
+# Values of metadata.task for ordinary chat.
 _NOT_META_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
 
 
 class RulesTier:
-    """Decides META, or MODERATE for what may be META; else abstains. Costs microseconds."""
+    """Decides META, or MODERATE for what may be META; otherwise abstains. Takes microseconds."""
 
     name = NAME
     instant = True
 
     def __init__(self, markers: MetaMarkers | None = None) -> None:
-        """Args:
-        markers: None reads the shipped file.
+        """
+        Args:
+            markers: the phrases to look for; None: those of `config/meta_markers.yaml`.
         """
         self._markers = markers or load_markers()
 

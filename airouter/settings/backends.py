@@ -1,0 +1,180 @@
+"""Settings of backends, and of the routes that they serve."""
+
+import re
+import ssl
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from airouter.domain.types import Limits
+from airouter.settings.section import Count, Seconds, Section, one_line
+
+# The path of a known endpoint (OpenAI's or Ollama's native API), stripped from a backend's URL.
+_ENDPOINT = re.compile(
+    r"((/+v1)+(/+(completions|embeddings|models|responses))?|(/+v1)*/+chat/+completions"
+    r"|/+api/+(chat|generate|tags))?/*$",
+    re.IGNORECASE,
+)
+
+
+class BackendSettings(Section):
+    kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
+        "openai",
+        description="Server type; determines the health path, extra fields and web search support.",
+    )
+    url: str | None = Field(
+        None, description="Base URL; a trailing /v1 is accepted. None: the backend is disabled."
+    )
+    model: str | None = Field(
+        None, description="Model to request. None: the first model listed at /v1/models."
+    )
+    api_key: str | None = Field(None, repr=False, description="API key sent to this backend only.")
+    local: bool = Field(
+        True, description="False for a cloud backend: prompts are sent to a third party."
+    )
+    slots: int = Field(
+        8,
+        ge=1,
+        le=10_000,
+        description="Maximum concurrent requests (vLLM: --max-num-seqs). "
+        "Speculation starts only if a slot is free.",
+    )
+    reasoning: bool = Field(
+        False,
+        description="True for a reasoning model: a client's max_tokens is removed, "
+        "because it would cut off the reasoning.",
+    )
+    max_tokens: Literal["auto", "strip", "floor", "pass"] = Field(
+        "auto",
+        description="How a client's max_tokens is handled. auto: strip for reasoning models, floor "
+        "if `min_max_tokens` is set, otherwise pass.",
+    )
+    min_max_tokens: Count | None = Field(
+        None, description="Minimum max_tokens, applied with `max_tokens: floor`."
+    )
+    context_window: int | None = Field(
+        None,
+        ge=256,
+        description="Context window in tokens, prompt and completion together. "
+        "None: the value reported at /v1/models, if any.",
+    )
+    vision: bool | None = Field(
+        None,
+        description="Whether the model accepts images. None: unknown; requests with images are "
+        "sent.",
+    )
+    system_prompt: str | None = Field(
+        None,
+        description="Name of a prompt in `prompts_dir` that is prepended to the system message.",
+    )
+    date_context: bool = Field(
+        False,
+        description="Append the current date to the system message. Day resolution keeps prefix "
+        "caches valid.",
+    )
+    continues: Literal["auto", "prefill", "none"] = Field(
+        "auto",
+        description="How this backend continues an answer that was cut off. `auto`: by its kind "
+        "(vllm: `continue_final_message`; other kinds: not at all). `prefill`: from a trailing "
+        "assistant message.",
+    )
+    ca_file: str | None = Field(
+        None,
+        description="CA bundle for an https backend whose certificate is signed by a private CA.",
+    )
+    connect_timeout: Seconds = Field(
+        5, description="Connect timeout in seconds, including the TLS handshake."
+    )
+    first_byte_timeout: Seconds = Field(
+        120,
+        description="Timeout in seconds from sending the request to the first content of a stream.",
+    )
+    first_byte_failover: Seconds = Field(
+        12,
+        description="Timeout in seconds to the first content of a stream while another backend of "
+        "the route can still take over, plus one second per 3,500 characters of the prompt. "
+        "`first_byte_timeout` then applies to the last backend only.",
+    )
+    idle_timeout: Seconds = Field(
+        60, description="Maximum time between two chunks of a stream, in seconds."
+    )
+    total_timeout: Seconds = Field(300, description="Timeout for the whole answer, in seconds.")
+    breaker_fails: int = Field(
+        5, ge=1, description="Consecutive failures after which the circuit breaker opens."
+    )
+    breaker_reset: Seconds = Field(
+        60,
+        description="Seconds until an open breaker becomes half-open and lets one request through.",
+    )
+    allowed_fails: Count = Field(
+        1,
+        description="Consecutive failures after which other backends are preferred; a refused "
+        "connection or a timeout triggers this at once.",
+    )
+    cooldown: Seconds = Field(
+        30, description="Seconds for which other backends are preferred after failures."
+    )
+
+    @field_validator("api_key", "model")
+    @classmethod
+    def _lines(cls, value: str | None) -> str | None:
+        return one_line(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _key(cls, value: str | None) -> str | None:
+        """Reject keys that cannot be sent in a header."""
+        if value is not None and not (value.isascii() and " " not in value):
+            raise ValueError("must consist of ASCII characters without spaces")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        value = value.strip()
+        if not value.isprintable() or " " in value:
+            raise ValueError("must be a single URL without spaces or line breaks")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "must not contain a user name, a query or a fragment; put the key in api_key"
+            )
+        _ = parts.port  # raises if the port is not a number
+        return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
+
+    @field_validator("ca_file")
+    @classmethod
+    def _ca_file(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ssl.create_default_context(cafile=value)
+            except OSError as error:  # ssl.SSLError is one
+                reason = error.strerror or getattr(error, "reason", "unreadable")
+                raise ValueError(
+                    f"{value!r} is not a readable PEM certificate file ({reason})"
+                ) from None
+        return value
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout
+        )
+
+    @property
+    def max_tokens_policy(self) -> str:
+        if self.max_tokens != "auto":
+            return self.max_tokens
+        return "strip" if self.reasoning else "floor" if self.min_max_tokens else "pass"
+
+
+class RouteSettings(Section):
+    backends: tuple[str, ...] = Field(description="Backends to try, in order.")
+    slow_ms: float = Field(
+        10_000, gt=0, description="Requests that take longer, in ms, are logged as SLOW_REQUEST."
+    )

@@ -1,0 +1,107 @@
+"""Settings of the routing decision: the tiers, in order, and each tier's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from airouter.domain.labels import CACHE_SECONDS
+from airouter.settings.section import Seconds, Section
+
+ContextTurns = Annotated[
+    int, Field(ge=0, le=50, description="Number of earlier turns sent to the classifier.")
+]
+
+
+class ClassifierTier(Section):
+    """A tier that calls a backend as classifier."""
+
+    backend: str = Field("router", description="Backend used as classifier.")
+    timeout: Seconds
+    prompt: str
+    max_chars: int = Field(
+        4000,
+        ge=200,
+        description="Maximum characters of the user's request sent to the classifier; the middle "
+        "is cut.",
+    )
+    context_turns: ContextTurns
+
+
+class ReasoningTierSettings(ClassifierTier):
+    timeout: Seconds = Field(
+        10, description="Classifier timeout in seconds; after it the primary route is taken."
+    )
+    prompt: str = Field(
+        "classifier/system",
+        description="Classification prompt. Static, so that the backend can cache its prefix.",
+    )
+    context_turns: ContextTurns = 4
+    max_tokens: int = Field(
+        1024,
+        ge=16,
+        le=1_000_000,
+        description="Maximum tokens the classifier may generate, including reasoning; the tier "
+        "abstains if they contain no label. Typical: 200 to 400.",
+    )
+
+
+class OneTokenTierSettings(ClassifierTier):
+    backend: str = Field(
+        "router", description="Backend used as classifier; its answer is one constrained token."
+    )
+    timeout: Seconds = Field(
+        2, description="Classifier timeout in seconds; after it the next tier decides."
+    )
+    prompt: str = Field("classifier/one_token", description="Classification prompt. Static.")
+    context_turns: ContextTurns = 2
+    min_p: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Minimum probability of the label; below it the tier abstains.",
+    )
+
+
+class LearnedTierSettings(Section):
+    model: Path = Field(Path("data/model"), description="Directory of the learned model.")
+
+
+class CacheTierSettings(Section):
+    size: int = Field(10_000, ge=1, description="Maximum number of cached decisions.")
+    local_s: Seconds = Field(
+        CACHE_SECONDS["COMPLEX"],
+        description="TTL of a cached PRIMARY or COMPLEX decision, in seconds.",
+    )
+    enrich_s: Seconds = Field(
+        CACHE_SECONDS["ENRICH"], description="TTL of a cached ENRICH decision, in seconds."
+    )
+
+
+class CascadeSettings(Section):
+    tiers: tuple[str, ...] = Field(
+        ("rules", "cache", "learned", "one_token", "reasoning"),
+        description="Tiers, in order; the first that does not abstain decides.",
+    )
+    reasoning: ReasoningTierSettings = Field(default_factory=lambda: ReasoningTierSettings())
+    one_token: OneTokenTierSettings = Field(default_factory=lambda: OneTokenTierSettings())
+    learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
+    cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
+    fallback_min_p: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="If the last tier is unavailable, the most probable label so far is used when "
+        "it has at least this probability; otherwise the primary route.",
+    )
+    patience: Seconds | None = Field(
+        None,
+        description="Seconds after which a finished speculative answer no longer waits for the "
+        "classifier: its call is cancelled and the decision falls back. None: 3, or twice the "
+        "95th percentile of recent classifier calls, whichever is longer.",
+    )
+    meta_max_chars: int = Field(
+        112_000,
+        ge=1000,
+        description="Maximum characters of a META request; older history beyond it is dropped.",
+    )
