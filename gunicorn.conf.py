@@ -104,7 +104,8 @@ def _reload(_number: int, _frame: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """On SIGTERM, let requests in flight finish until `timeouts.drain`."""
+    """Start the background work. On SIGTERM, let requests in flight finish until
+    `timeouts.drain`."""
     gunicorns_own = signal.getsignal(signal.SIGTERM)
 
     def stop(number: int, frame: Any) -> None:
@@ -116,7 +117,10 @@ def post_worker_init(worker: Any) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     runtime = _runtime(worker)
-    if runtime is not None and worker.age == 1 and not os.environ.get("AIROUTER_INTRODUCED"):
+    if runtime is None:
+        return
+    runtime.start()
+    if worker.age == 1 and not os.environ.get("AIROUTER_INTRODUCED"):
         threading.Thread(target=_tell_who_is_down, args=(runtime,), daemon=True).start()
 
 

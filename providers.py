@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.openai import OPENAI
+from airouter.domain.dialect import BackendDialect
 from airouter.domain.errors import ConfigError
 from airouter.domain.ports import Provider
 from airouter.domain.types import HttpRequest, WebSearch
@@ -23,6 +25,7 @@ class OpenAICompatible:
     constrains = False
     adds_usage = True
     searches = False
+    dialect: BackendDialect = OPENAI
 
     def headers(self, api_key: str | None) -> dict[str, str]:
         """The headers of every request to this backend, including its own key."""

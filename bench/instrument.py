@@ -30,7 +30,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "gunicorn: event loop, before": ("gunicorn.workers.gthread:ThreadWorker.enqueue_req",),
     "gunicorn: event loop, after": ("gunicorn.workers.gthread:ThreadWorker.finish_request",),
     "edge: begin exchange": (
-        "airouter.api.middleware:Edge.__call__",
+        "airouter.api.middleware:Middleware.__call__",
         "airouter.api.middleware:Exchange.__init__",
     ),
     "edge: end exchange": (
@@ -38,7 +38,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "airouter.flow.exchange:Exchange.close",
     ),
     "record": ("airouter.telemetry.record:RecordBuilder.freeze",),
-    "edge: dispatch": ("airouter.api.fast_path:Express.__call__",),
+    "edge: dispatch": ("airouter.api.fast_path:FastPath.__call__",),
     "edge: authorise": ("airouter.api.fast_path:authorise",),
     "request: read body": ("airouter.api.inference:read_body",),
     "request: parse, check": (

@@ -12,7 +12,7 @@ from airouter.api.body import read_body
 from airouter.api.pages import addressed_here
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
-from airouter.runtime.state import Runtime
+from airouter.runtime.process import Runtime
 from airouter.settings.schema import Server
 from airouter.upstream.backend import Backend
 
@@ -52,13 +52,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
             raise BadRequest(
                 "'draining' must be true or false.", param="draining", code="invalid_type"
             )
-        runtime.drain(on)
+        runtime.commands.drain(on)
         return jsonify({"draining": on})
 
     @bp.post("/reload")
     def reload() -> Response:
         try:
-            runtime.reload()
+            runtime.commands.reload()
         except RouterError as error:
             raise BadRequest(
                 f"Nothing was changed: {error.message}", code="invalid_configuration"
@@ -70,7 +70,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         """Announce an event, e.g. `{"event": "model.swap.initiated", "backend": "primary",
         "expected_s": 45}`."""
         event = _payload(runtime)
-        runtime.announce(event)
+        runtime.commands.announce(event)
         return jsonify({"event": event["event"], "accepted": True})
 
     @bp.get("/status")
@@ -80,7 +80,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         return jsonify(
             {
                 "draining": runtime.draining,
-                "generation": runtime.generation,
+                "generation": runtime.commands.generation,
                 "pid": os.getpid(),
                 "workers": state.settings.server.workers,
                 "backends": {name: backend_status(b) for name, b in state.backends.items()},

@@ -11,7 +11,7 @@ from flask import Flask, request
 
 from airouter.api.pages import refuse_pages
 from airouter.domain.errors import Unauthorized
-from airouter.runtime.state import Runtime
+from airouter.runtime.process import Runtime
 from airouter.settings.schema import Server
 
 PUBLIC = frozenset({"/", "/health/liveness", "/health/readiness"})

@@ -12,12 +12,12 @@ from airouter.api.auth import authorise
 from airouter.api.inference import Inference
 from airouter.api.paths import canonical
 from airouter.api.render_errors import answer_to
-from airouter.runtime.state import Runtime
+from airouter.runtime.process import Runtime
 
 PATH = "/v1/chat/completions"
 
 
-class Express:
+class FastPath:
     """Wraps Flask's WSGI application."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], runtime: Runtime) -> None:

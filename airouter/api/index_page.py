@@ -11,7 +11,7 @@ from html import escape
 from flask import Request, Response
 
 from airouter import __version__
-from airouter.runtime.state import Runtime
+from airouter.runtime.process import Runtime
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health
 

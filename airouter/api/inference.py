@@ -8,16 +8,21 @@ from flask import Blueprint, Response, jsonify, request
 from airouter.api.body import read_body
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
+from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
+from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
-from airouter.domain.types import Endpoint
+from airouter.domain.types import Decision, Endpoint, Features, Plan
+from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
 from airouter.planning import forced_route
-from airouter.proxy.pipeline import Executor, find_backend
-from airouter.proxy.request_state import Wish
-from airouter.runtime.state import Runtime, State
+from airouter.proxy.pipeline import Pipeline, find_backend
+from airouter.proxy.request_state import Flow, RoutingOverrides
+from airouter.runtime.process import Runtime
 
+_PROBE_LOOK = 0.02  # seconds between looks at whether the first probe has ended
 Environ = Mapping[str, Any]
 
 
@@ -48,32 +53,39 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
 
 class Inference:
-    """The endpoints as functions of the WSGI environment, so that `Express` can bypass Flask."""
+    """The endpoints as functions of the WSGI environment, so that `FastPath` can bypass Flask."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def chat(self, environ: Environ) -> Answer:
-        state, exchange, incoming = self._receive(environ, "chat")
-        return respond(
-            exchange, state.executor.chat(exchange, incoming, self._wish(environ, incoming))
-        )
+    def chat(self, environ: Environ, dialect: ClientDialect = OPENAI) -> Answer:
+        """A chat completion, in any dialect."""
+        pipeline, exchange, incoming = self._receive(environ, "chat", dialect)
+
+        def flow() -> Flow:
+            overrides = yield from self._overrides(environ, exchange, incoming)
+            yield from pipeline.chat(exchange, incoming, overrides)
+
+        return respond(exchange, flow(), dialect)
 
     def completions(self, environ: Environ) -> Answer:
-        state, exchange, incoming = self._receive(environ, "completions")
-        return respond(
-            exchange, state.executor.plain(exchange, incoming, self._wish(environ, incoming))
-        )
+        pipeline, exchange, incoming = self._receive(environ, "completions")
+
+        def flow() -> Flow:
+            overrides = yield from self._overrides(environ, exchange, incoming)
+            yield from pipeline.plain(exchange, incoming, overrides)
+
+        return respond(exchange, flow())
 
     def embeddings(self, environ: Environ) -> Answer:
-        state, exchange, incoming = self._receive(environ, "embeddings")
-        name = self._embedder(state, incoming.model)
-        return respond(
-            exchange,
-            state.executor.plain(
-                exchange, incoming, Wish(backend=name, priority=_priority(environ))
-            ),
-        )
+        pipeline, exchange, incoming = self._receive(environ, "embeddings")
+
+        def flow() -> Flow:
+            name = yield from self._embedder(pipeline, exchange, incoming.model)
+            overrides = RoutingOverrides(backend=name, priority=_priority(environ))
+            yield from pipeline.plain(exchange, incoming, overrides)
+
+        return respond(exchange, flow())
 
     def route(self, environ: Environ) -> Response:
         """Explain the routing decision without answering the request; `"execute": true` answers
@@ -91,19 +103,30 @@ class Inference:
             raise BadRequest(
                 "'execute' must be true or false.", param="execute", code="invalid_type"
             )
-        state, exchange = self._runtime.state, environ[EXCHANGE]
+        pipeline, exchange = self._runtime.state.pipeline, environ[EXCHANGE]
         incoming = parse_request("chat", payload, adjusted)
-        wish = (
-            self._wish(environ, incoming)
-            if forced == "auto"
-            else Wish(route=forced, priority=_priority(environ))
-        )
+
+        def overridden() -> Waiting[RoutingOverrides]:
+            if forced == "auto":
+                return (yield from self._overrides(environ, exchange, incoming))
+            return RoutingOverrides(route=forced, priority=_priority(environ))
+
+        def answer() -> Flow:
+            overrides = yield from overridden()
+            yield from pipeline.chat(exchange, incoming, overrides)
+
+        def explain() -> Waiting[tuple[Decision, Plan, Features]]:
+            overrides = yield from overridden()
+            return (yield from pipeline.explain(exchange, incoming, overrides))
+
         if execute:
             self._begin(environ, exchange, "chat", incoming)
-            return respond(exchange, state.executor.chat(exchange, incoming, wish)).response()
-        return jsonify(_explanation(state.executor, exchange, incoming, wish))
+            return respond(exchange, answer()).response()
+        return jsonify(_explanation(*complete(exchange, explain())))
 
-    def _receive(self, environ: Environ, endpoint: Endpoint) -> tuple[State, Exchange, ChatRequest]:
+    def _receive(
+        self, environ: Environ, endpoint: Endpoint, dialect: ClientDialect = OPENAI
+    ) -> tuple[Pipeline, Exchange, ChatRequest]:
         """Read and validate the request. Invalid requests are recorded, too."""
         exchange: Exchange = environ[EXCHANGE]
         exchange.record.wanted = True
@@ -112,9 +135,10 @@ class Inference:
         metrics.in_flight_inc()
         exchange.hold(metrics.in_flight_dec)
         adjusted: list[str] = []
-        incoming = parse_request(endpoint, self._payload(environ, adjusted), adjusted)
+        payload = dialect.parse(self._payload(environ, adjusted))
+        incoming = parse_request(endpoint, payload, adjusted)
         self._begin(environ, exchange, endpoint, incoming)
-        return self._runtime.state, exchange, incoming
+        return self._runtime.state.pipeline, exchange, incoming
 
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
@@ -133,23 +157,27 @@ class Inference:
         content_type = environ.get("CONTENT_TYPE", "")
         return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
 
-    def _wish(self, environ: Environ, incoming: ChatRequest) -> Wish:
+    def _overrides(
+        self, environ: Environ, exchange: Exchange, incoming: ChatRequest
+    ) -> Waiting[RoutingOverrides]:
         """Routing overrides from the model name and the X-Router-* headers."""
         virtual = self._runtime.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
         priority = _priority(environ)
         if route is not None or incoming.model is None or _is_virtual(incoming.model, virtual):
-            return Wish(route=route, priority=priority)
-        return Wish(backend=self._backend_of(incoming.model), priority=priority)
+            return RoutingOverrides(route=route, priority=priority)
+        backend = yield from self._backend_of(exchange, incoming.model)
+        return RoutingOverrides(backend=backend, priority=priority)
 
-    def _embedder(self, state: State, model: str | None) -> str:
+    def _embedder(self, pipeline: Pipeline, exchange: Exchange, model: str | None) -> Waiting[str]:
         """The backend for embeddings: the one that serves the requested model, or the configured
         one. There is no fallback to another model, because embeddings of different models are not
         comparable."""
-        if model is not None and not _is_virtual(model, state.settings.virtual_model):
-            return self._backend_of(model, state.settings.embeddings)
-        name = state.settings.embeddings
-        if name is None or name not in state.backends:
+        settings = pipeline.settings
+        if model is not None and not _is_virtual(model, settings.virtual_model):
+            return (yield from self._backend_of(exchange, model, settings.embeddings))
+        name = settings.embeddings
+        if name is None or name not in pipeline.backends:
             raise NotFound(
                 "No embeddings backend is configured; set `embeddings` in the router's "
                 "configuration to the name of a backend.",
@@ -157,22 +185,27 @@ class Inference:
             )
         return name
 
-    def _backend_of(self, model: str, preferred: str | None = None) -> str:
+    def _backend_of(
+        self, exchange: Exchange, model: str, preferred: str | None = None
+    ) -> Waiting[str]:
         """The backend that serves a model. Right after start, waits for the first probe of the
         backends, which discovers their models.
 
         Args:
             preferred: the backend to use if several serve the model.
         """
-        runtime = self._runtime
-        try:
-            found = find_backend(runtime.state.backends, model)
-        except NotFound:
-            probes = runtime.state.settings.probes
-            if runtime.housekeeper.looked.is_set() or not probes.enabled:
-                raise
-            runtime.housekeeper.looked.wait(probes.timeout + 1)
-            found = find_backend(runtime.state.backends, model)
+        runtime, probed = self._runtime, self._runtime.housekeeper.looked
+        probes = runtime.state.settings.probes
+        until = runtime.clock.monotonic() + probes.timeout + 1
+        while True:
+            awaited = probes.enabled and not probed.is_set()
+            try:
+                found = find_backend(runtime.state.backends, model)
+                break
+            except NotFound:
+                if not awaited or runtime.clock.monotonic() >= until:
+                    raise
+            yield from exchange.sleep(_PROBE_LOOK)
         other = runtime.state.backends.get(preferred or "")
         return other.name if other is not None and other.model == model else found
 
@@ -208,16 +241,7 @@ def _priority(environ: Environ) -> str:
     return wanted
 
 
-def _explanation(
-    executor: Executor, exchange: Exchange, incoming: ChatRequest, wish: Wish
-) -> dict[str, Any]:
-    flow = executor.explain(exchange, incoming, wish)
-    while True:
-        try:
-            next(flow)
-        except StopIteration as end:
-            decision, plan, features = end.value
-            break
+def _explanation(decision: Decision, plan: Plan, features: Features) -> dict[str, Any]:
     return {
         "route": plan.route,
         "label": decision.label,

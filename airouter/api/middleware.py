@@ -11,14 +11,15 @@ from typing import Any
 from airouter.api import cors
 from airouter.domain.redaction import masked, masked_plain, masked_text
 from airouter.flow.exchange import Exchange
-from airouter.runtime.state import Runtime
+from airouter.runtime.process import Runtime
 
 EXCHANGE = "airouter.exchange"
+DIALECT = "airouter.dialect"  # of the API that was called; absent: OpenAI's
 Environ = dict[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Edge:
+class Middleware:
     """Wraps the Flask app."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], runtime: Runtime) -> None:
@@ -48,7 +49,7 @@ class Edge:
         )
         environ[EXCHANGE] = exchange
         if environ.get("REQUEST_METHOD") == "POST":
-            runtime.last_request = exchange.started
+            runtime.current.last_request = exchange.started_at
 
         mask = masked
 

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, jsonify
 
 from airouter.domain.errors import NotFound
 from airouter.domain.labels import ROUTES
-from airouter.runtime.state import Runtime, State
+from airouter.runtime.process import Runtime
+from airouter.runtime.state import State
 
 
 def blueprint(runtime: Runtime) -> Blueprint:

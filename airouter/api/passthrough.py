@@ -1,7 +1,7 @@
 """/router/* and /primary/*: an allow-list of paths of a backend's own API, e.g. for benchmarks."""
 
 import errno
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
@@ -10,11 +10,10 @@ from airouter.api.middleware import EXCHANGE
 from airouter.domain import redaction
 from airouter.domain.errors import ClientGone, NotFound, RouterError
 from airouter.domain.types import HttpRequest
-from airouter.flow.exchange import Exchange, Keepalive
-from airouter.runtime.state import Runtime
-from airouter.upstream.admission import admit
-from airouter.upstream.client import open_call
-from airouter.upstream.fetch import call_done, call_open
+from airouter.flow.driver import complete
+from airouter.flow.exchange import Exchange
+from airouter.runtime.process import Runtime
+from airouter.upstream.client import Lease, open_call
 from airouter.upstream.transport.call import Call
 
 GETS = frozenset({"health", "version", "metrics", "load", "v1/models"})
@@ -48,24 +47,19 @@ def blueprint(runtime: Runtime) -> Blueprint:
                 name,
             )
             body = read_body(request.environ, runtime.state.settings.server, runtime.clock)
-            _run(admit(exchange, backend, "interactive", runtime.state.settings.queue.wait))
+            wait = runtime.state.settings.queue.wait
+            complete(exchange, Lease(exchange, backend).queue("interactive", wait))
         call = open_call(backend, HttpRequest(request.method, f"/{path}", backend.headers, body))
         call.extend_first_byte()
-        call_open(exchange, call)
+        exchange.begin(call)
         while not (call.head_at or call.finished):
-            _run(exchange.pause())
+            complete(exchange, exchange.wait())
         if call.error is not None:
             raise call.error
         headers = {key.title(): call.headers[key] for key in _PASSED_HEADERS if key in call.headers}
         return Response(_body(exchange, call), call.status, headers, direct_passthrough=True)
 
     return bp
-
-
-def _run(waiting: Generator[Keepalive, None, object]) -> None:
-    """Wait without sending keepalives: the client receives the backend's bytes only."""
-    for _ in waiting:
-        pass
 
 
 def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
@@ -78,20 +72,20 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
             elif call.finished:
                 break
             else:
-                _run(exchange.pause())
+                complete(exchange, exchange.wait())
     except ClientGone:
         exchange.gone()
         return
     except RouterError as error:
         exchange.fail(error)
         raise _cut() from None
-    call_done(exchange, call)
+    exchange.end(call)
     if call.error is not None:
         exchange.fail(call.error)
         raise _cut()
     if rest := keys.flush():
         yield rest
-    exchange.settle("ok" if call.status < 400 else "upstream_error", call.status)
+    exchange.finish("ok" if call.status < 400 else "upstream_error", call.status)
 
 
 def _cut() -> OSError:

@@ -10,8 +10,10 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from airouter.api.instead import instead_of
-from airouter.api.middleware import EXCHANGE
-from airouter.dialects.openai_errors import openai_shaped, reason_of
+from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.dialects.openai import OPENAI
+from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
+from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import (
     BadRequest,
     ClientGone,
@@ -22,7 +24,7 @@ from airouter.domain.errors import (
 )
 from airouter.flow.exchange import Exchange
 from airouter.proxy.response_headers import printable
-from airouter.proxy.retry_policy import refuses_content, retry_after
+from airouter.proxy.retry_policy import retry_after
 
 # Status codes of a backend that are passed on to the client. 401 and 403 concern the router's key,
 # not the client's request.
@@ -46,12 +48,14 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
         error = RouterError("Internal error in the router; see its log for details.")
-    return render(error, exchange)
+    return render(error, exchange, environ.get(DIALECT, OPENAI))
 
 
-def render(error: RouterError, exchange: Exchange | None) -> Response:
-    """The HTTP response for an error."""
-    status, body, headers = error.status, orjson.dumps(error.body()), dict(error.headers)
+def render(
+    error: RouterError, exchange: Exchange | None, dialect: ClientDialect = OPENAI
+) -> Response:
+    """The HTTP response for an error, in the dialect of the API that was called."""
+    status, body, headers = error.status, error.body(), dict(error.headers)
     if isinstance(error, UpstreamStatus):
         status, body, passed = _upstream(error)
         headers |= passed
@@ -63,16 +67,17 @@ def render(error: RouterError, exchange: Exchange | None) -> Response:
         if record.wanted and record.route != "none":
             headers["X-Router-Route"] = record.route
         if record.attempts:
-            headers["X-Router-Attempts"] = printable(", ".join(record.attempts))
-        exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.settle(
+            headers["X-Router-Attempts"] = printable(", ".join(map(str, record.attempts)))
+        exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.finish(
             "client_error" if status in (400, 404, 413, 422) else "upstream_error",
             status,
             error.message,
         )
-    return Response(body, status, headers, content_type="application/json")
+    raw = orjson.dumps(dialect.error(body))
+    return Response(raw, status, headers, content_type="application/json")
 
 
-def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
+def _upstream(error: UpstreamStatus) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, body and headers for a backend's own error; the body is converted to OpenAI's format
     if necessary."""
     wait = retry_after(error.upstream_headers)
@@ -81,13 +86,13 @@ def _upstream(error: UpstreamStatus) -> tuple[int, bytes, dict[str, str]]:
     if error.upstream_status not in _PASSED_ON and not refuses_content(error):
         said = _said_to_us(error, reason_of(shaped))
         refused = RouterError(
-            f"{error.message}{said} The router's key for this backend is wrong, missing or not allowed "
-            "to do this; your own key is not the problem.",
+            f"{error.message}{said} The router's key for this backend is wrong, missing or not "
+            "allowed to do this; your own key is not the problem.",
             status=502,
             code="upstream_refused_key",
         )
-        return 502, orjson.dumps(refused.body()), headers
-    return error.upstream_status, orjson.dumps(shaped), headers
+        return 502, refused.body(), headers
+    return error.upstream_status, shaped, headers
 
 
 def _said_to_us(error: UpstreamStatus, reason: str) -> str:

@@ -1,20 +1,23 @@
-"""Turns a flow into an HTTP response. Errors become a status until the response has started, and an
-event of the stream afterwards."""
+"""Turns a flow into an HTTP response in the client's dialect. Errors become a status until the
+response has started, and an event of the stream afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from flask import Response
 
+from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped
 from airouter.dialects.openai_stream import error_event
+from airouter.domain.dialect import ClientDialect, Translator
 from airouter.domain.errors import ClientGone, RouterError, UpstreamStatus
 from airouter.domain.types import immutable
-from airouter.flow.exchange import Exchange, Keepalive
+from airouter.flow.driver import drive
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Keepalive
 from airouter.proxy.request_state import Flow, Head
 from airouter.proxy.response_headers import STREAM_HEADERS
 
-# One newline only: an empty event confuses clients that expect an id in every event.
-COMMENT = b": waiting\n"
+Items = Generator[Keepalive | Head | bytes, None, None]
 
 
 @immutable
@@ -30,45 +33,70 @@ class Answer:
         return Response(self.body, self.status, self.headers, direct_passthrough=True)
 
 
-def respond(exchange: Exchange, flow: Flow) -> Answer:
+def respond(exchange: Exchange, flow: Flow, dialect: ClientDialect = OPENAI) -> Answer:
     """Run the flow up to its first item and build the response from it.
 
     Raises:
         RouterError: the flow failed before the response started.
     """
-    first = next(flow)
+    items: Items = drive(exchange, flow)
+    first = next(items)
     if isinstance(first, Head) and first.body is not None:
-        flow.close()
-        return Answer(first.status, first.headers, first.body)
+        items.close()
+        headers = [("Content-Type", "application/json"), *first.headers]
+        return Answer(first.status, headers, _translated(first.body, dialect))
+    writer = dialect.writer(stream=True)
+    content_type = ("Content-Type", dialect.stream_type)
     if isinstance(first, Head):
-        return Answer(first.status, first.headers, _rest(exchange, flow))
-    headers = [
-        ("Content-Type", "text/event-stream; charset=utf-8"),
-        ("X-Router-Session", exchange.id8),
-    ]
-    return Answer(200, [*headers, *STREAM_HEADERS], _opened(exchange, flow))
+        body = _rest(exchange, items, dialect, writer)
+        return Answer(first.status, [content_type, *first.headers], body)
+    headers = [content_type, ("X-Router-Session", exchange.id8), *STREAM_HEADERS]
+    return Answer(200, headers, _opened(exchange, items, dialect, writer))
 
 
-def _opened(exchange: Exchange, flow: Flow) -> Iterator[bytes]:
+def _translated(body: bytes, dialect: ClientDialect) -> bytes:
+    writer = dialect.writer(stream=False)
+    return body if writer is None else writer.feed(body) + writer.flush()
+
+
+def _opened(
+    exchange: Exchange, items: Items, dialect: ClientDialect, writer: Translator | None
+) -> Iterator[bytes]:
     """A stream that starts before the first content is available."""
-    yield COMMENT
-    yield from _rest(exchange, flow)
+    yield dialect.comment
+    yield from _rest(exchange, items, dialect, writer)
 
 
-def _rest(exchange: Exchange, flow: Flow) -> Iterator[bytes]:
+def _rest(
+    exchange: Exchange, items: Items, dialect: ClientDialect, writer: Translator | None
+) -> Iterator[bytes]:
+    chunks = _chunks(exchange, items, dialect.comment)
+    if writer is None:
+        yield from chunks
+        return
+    for chunk in chunks:
+        written = chunk if chunk is dialect.comment else writer.feed(chunk)
+        if written:
+            yield written
+    if rest := writer.flush():
+        yield rest
+
+
+def _chunks(exchange: Exchange, items: Items, comment: bytes) -> Iterator[bytes]:
+    """The rest of the answer in OpenAI's format."""
     try:
-        for item in flow:
+        for item in items:
             if isinstance(item, bytes):
                 yield item
             elif isinstance(item, Keepalive):
-                yield COMMENT
+                yield comment
     except ClientGone:
         exchange.gone()
     except UpstreamStatus as error:
-        exchange.settle("upstream_error", 200, error.message)
+        exchange.finish("upstream_error", 200, error.message)
         yield error_event(openai_shaped(error))
     except RouterError as error:
         exchange.fail(error)
         yield error_event(error.body())
     finally:
-        flow.close()
+        items.close()

@@ -8,7 +8,8 @@ from airouter import __version__
 from airouter.api.admin import backend_status
 from airouter.api.index_page import prefers_html, render
 from airouter.domain.clock import ms
-from airouter.runtime.state import Runtime, State
+from airouter.runtime.process import Runtime
+from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health
 

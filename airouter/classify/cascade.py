@@ -5,7 +5,7 @@ the exchange's other work, such as a speculative answer, continues meanwhile. Eq
 same time are classified once.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,7 +16,8 @@ from airouter.domain.clock import Clock
 from airouter.domain.errors import PatienceOver
 from airouter.domain.labels import DEFAULT_LABEL
 from airouter.domain.types import Decision, Features, Verdict
-from airouter.flow.exchange import Exchange, Keepalive, Patience
+from airouter.flow.exchange import Exchange, Patience
+from airouter.flow.waits import Waiting
 
 
 class InstantTier(Protocol):
@@ -36,7 +37,7 @@ class CallingTier(Protocol):
     name: str
     instant: bool
 
-    def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]:
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
         """The verdict. If the call fails, it is an abstention, not an error.
 
         Raises:
@@ -100,7 +101,7 @@ class Deliberation:
 
     def run(
         self, exchange: Exchange, finished: Callable[[], bool] | None = None
-    ) -> Generator[Keepalive, None, Decision]:
+    ) -> Waiting[Decision]:
         """Ask the remaining tiers, or wait for the decision on an equal request.
 
         Args:
@@ -130,7 +131,7 @@ class Deliberation:
                 seat.leave()
                 exchange.drop(seat.leave)
 
-    def _ask(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+    def _ask(self, exchange: Exchange) -> Waiting[None]:
         """Ask the remaining tiers until one decides."""
         while self.decision is None and self._rest:
             tier = self._rest.pop(0)
@@ -158,7 +159,7 @@ class Deliberation:
         )
         self._fall_back("patience")
 
-    def _board(self, exchange: Exchange) -> Generator[Keepalive, None, Seat | None]:
+    def _board(self, exchange: Exchange) -> Waiting[Seat | None]:
         """A leader's seat, or a follower's once its leader has decided (`decision` is then set)."""
         key = key_of(self._features) if self._cascade.cache is not None else None
         while key is not None:
@@ -168,7 +169,7 @@ class Deliberation:
                 return seat
             try:
                 while not seat.resolved:
-                    yield from exchange.pause(wake=seat.wake)
+                    yield from exchange.wait(wake=seat.wake)
             except (
                 PatienceOver
             ):  # the exchange goes on; anything else closes it, and with it the seat

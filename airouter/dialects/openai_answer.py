@@ -174,6 +174,48 @@ class Answer:
         """The whole answer, as it came but for a byte order mark."""
         return without_bom(bytes(self._raw))
 
+    # What it says ---------------------------------------------------------------------------------
+
+    @property
+    def finish_reason(self) -> str | None:
+        if self._stream:
+            return self.state.finish_reasons.get(0)
+        reason = self._first_choice.get("finish_reason")
+        return reason if isinstance(reason, str) else None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        usage = self.state.usage if self._stream else (self.payload or {}).get("usage")
+        return usage if isinstance(usage, dict) else None
+
+    @property
+    def model(self) -> str | None:
+        model = self.state.model if self._stream else (self.payload or {}).get("model")
+        return model if isinstance(model, str) else None
+
+    @property
+    def text(self) -> str:
+        """The text of choice 0; of a stream as far as it is remembered."""
+        if self._stream:
+            return self.state.text
+        message = self._first_choice.get("message")
+        holder, name = (
+            (message, "content")
+            if isinstance(message, dict)
+            else (
+                self._first_choice,
+                "text",
+            )
+        )
+        text = holder.get(name)
+        return text if isinstance(text, str) else ""
+
+    @property
+    def _first_choice(self) -> dict[str, Any]:
+        choices = (self.payload or {}).get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        return first if isinstance(first, dict) else {}
+
     # Judging --------------------------------------------------------------------------------------
 
     def problem(self, headers: dict[str, str]) -> RouterError | None:

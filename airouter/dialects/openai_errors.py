@@ -8,7 +8,7 @@ import orjson
 
 from airouter.dialects import lenient_json
 from airouter.dialects.bounded_json import EVENT_ELEMENTS
-from airouter.domain.errors import UpstreamStatus
+from airouter.domain.errors import RouterError, UpstreamStatus
 from airouter.domain.redaction import masked_json, masked_text
 
 CONTEXT_CODE = "context_length_exceeded"
@@ -41,10 +41,35 @@ _LOOKED_AT = (
     2000  # bytes; behind them some backends repeat the request, which may speak of anything
 )
 
+# How backends say that they do not serve a model: OpenAI, vLLM, Ollama, DeepSeek; Mistral and
+# LiteLLM; LM Studio; Groq; OpenRouter; TabbyAPI and LM Studio before a model is loaded.
+_MODEL_GONE = re.compile(
+    rb"model_not_(?:found|supported|available|loaded)|model_decommissioned|invalid_model\b"
+    rb"|(?:no such|unknown|unsupported|invalid) model\b(?! (?:output|type|config|param))"
+    rb"|model\b[^{}]{0,120}?\b(?:not found|does not exist|not exist|has been decommissioned"
+    rb"|is not (?:currently )?loaded)"
+    rb"|not a valid model|no models? (?:is |are )?(?:currently )?loaded"
+)
+_POLICY_MARKS = (b"content_policy", b"content_filter", b"content policy")
+
 
 def context_exceeded(status: int, body: bytes) -> bool:
     """Whether a backend refuses a request because it is longer than its context window."""
     return status in _CONTEXT_STATUS and _CONTEXT.search(body[:_LOOKED_AT].lower()) is not None
+
+
+def model_is_gone(error: RouterError) -> bool:
+    """Whether a backend says that it does not serve the model it was asked for."""
+    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (400, 404, 422):
+        return False
+    body = error.upstream_body.lower()
+    return error.upstream_status == 404 or bool(_MODEL_GONE.search(body))
+
+
+def refuses_content(error: UpstreamStatus) -> bool:
+    """Whether a backend will not answer because of what is asked, by its policy."""
+    body = error.upstream_body.lower()
+    return any(mark in body for mark in _POLICY_MARKS)
 
 
 def openai_shaped(error: UpstreamStatus) -> dict[str, object]:

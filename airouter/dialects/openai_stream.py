@@ -1,5 +1,5 @@
-"""Server-sent events of a chat or text completion: fed with bytes, hands back whole events, and
-notes what they say.
+"""The event stream of a chat or text completion: fed with bytes, hands back whole events, and notes
+what they say.
 
 The bytes of an event are passed on as they came. Each event is looked at once, never written anew.
 """
@@ -11,17 +11,13 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects import sse
 from airouter.dialects.bounded_json import EVENT_ELEMENTS
 from airouter.dialects.error_shapes import error_in
 from airouter.dialects.lenient_json import loads
 from airouter.domain.redaction import masked_json
 
-_MAX_EVENT = 16 * 1024 * 1024
 _CONTENT_KEPT = 2000
-# An empty line, by whatever line ends the server writes.
-_BOUNDARY = re.compile(rb"\n\r?\n|\r\r")
-_LONGEST = 3  # bytes of a boundary
-_HEAD = 1000  # bytes of an event that tell whether it is a comment
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
 _CHUNK = re.compile(rb'\{\s*"')
 _NAMED_ERROR = re.compile(rb"^event:[ ]*error[ ]*$", re.MULTILINE)
@@ -114,7 +110,7 @@ class SseReader:
         tail = self._tail
         if tail:
             # A long event is not looked through again for each of its pieces.
-            goes_on = data and _BOUNDARY.search(tail[1 - _LONGEST :] + data) is None
+            goes_on = data and not sse.ends_in(tail, data)
             tail += data
             if self.held or goes_on:
                 return self._bounded(b"")
@@ -122,7 +118,7 @@ class SseReader:
         # The usual case, and the one to be fast in: events none of which is to be dropped.
         kept: list[bytes] | None = None
         start, plain = 0, b"\r" not in data  # JSON escapes it, so nearly always
-        while not self.held and (stop := _next_boundary(data, start, plain)) > 0:
+        while not self.held and (stop := sse.next_boundary(data, start, plain)) > 0:
             event = data[start:stop]
             passed = self._look(event)
             if kept is None and passed is not event:
@@ -136,8 +132,8 @@ class SseReader:
         return self._bounded(data[:start] if tail else data)
 
     def _bounded(self, passed: bytes) -> bytes:
-        if len(self._tail) > _MAX_EVENT:
-            raise ValueError("an event of more than 16 MB")
+        if len(self._tail) > sse.MAX_EVENT:
+            raise ValueError(sse.TOO_LONG)
         return passed
 
     @property
@@ -148,7 +144,7 @@ class SseReader:
     @property
     def mid_event(self) -> bool:
         """Whether a part of an event other than a comment has come."""
-        return bool(self._tail) and not self._tail[:_HEAD].lstrip().startswith(b":")
+        return bool(self._tail) and not sse.is_comment(self._tail)
 
     def pass_gap(self) -> bytes:
         """Go on behind a gap: the whole events that were held back."""
@@ -168,7 +164,7 @@ class SseReader:
 
     def _look(self, event: bytes) -> bytes:
         """Note what an event says; what may be passed on of it: the event itself, or b""."""
-        payload = _payload(event)
+        payload = sse.payload_of(event)
         if payload is None:
             return event if event.strip() else b""  # a comment passes
         state = self.state
@@ -285,36 +281,12 @@ def _error_in(chunk: Any, payload: bytes, event: bytes) -> dict[str, Any] | None
         error = error_in(chunk)
         if error is not None:
             return error
-    if b"event:" not in event or not _NAMED_ERROR.search(_lines(event)):
+    if b"event:" not in event or not _NAMED_ERROR.search(sse.lines_of(event)):
         return None
     return chunk if isinstance(chunk, dict) else {"message": payload.decode("utf-8", "replace")}
 
 
-def _payload(event: bytes) -> bytes | None:
-    """The data of an event (several data lines joined by newlines), or None for a comment or an empty event."""
-    if event.startswith(b"data:") and event.count(b"\n") <= 2 and b"\r" not in event:
-        return event[5:].strip()
-    lines = [line[5:].strip() for line in _lines(event).split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
-
-
-def _lines(event: bytes) -> bytes:
-    return event.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _next_boundary(data: bytes, start: int, plain: bool) -> int:
-    """Index just behind the first event boundary at or after `start`, -1 if there is none.
-
-    Args:
-        plain: there is no carriage return in the data.
-    """
-    if plain:
-        end = data.find(b"\n\n", start)
-        return end + 2 if end >= 0 else -1
-    found = _BOUNDARY.search(data, start)
-    return found.end() if found else -1
-
-
 def error_event(body: dict[str, Any]) -> bytes:
-    """An error as the last event of a stream, in the form OpenAI's clients raise an exception for."""
+    """An error as the last event of a stream, in the form for which OpenAI's clients raise an
+    exception."""
     return b"data: " + orjson.dumps(body) + b"\n\n"

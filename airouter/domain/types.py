@@ -131,6 +131,22 @@ class Plan:
 
 
 @immutable
+class AttemptOutcome:
+    """One try of one backend, in the history of an exchange.
+
+    `result` is "ok", "continued" or an error's code; `then` what followed an error, if not the next
+    backend: "again" or "not continued".
+    """
+
+    backend: str
+    result: str
+    then: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.backend}: {self.result}" + (f", {self.then}" if self.then else "")
+
+
+@immutable
 class Step:
     """One call to a backend within an exchange. Durations are in ms; `response_content` has at most
     2,000 characters."""
@@ -189,7 +205,7 @@ class RecordFields:
     abort_ms: float | None = None  # from the decision to closing the connection
     wasted_tokens: int = 0
     client_gone_ms: float | None = None  # from detecting the disconnect to freeing the backend
-    attempts: list[str] = field(default_factory=list)
+    attempts: list[AttemptOutcome] = field(default_factory=list)
     save: bool = False
 
 

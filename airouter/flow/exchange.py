@@ -1,25 +1,25 @@
-"""One client request from accept to close: the owner of everything that is taken for it, released once, whatever happens."""
+"""One client request from accept to close: the owner of everything acquired for it. All of it is
+released once, whatever happens."""
 
 import contextlib
 import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone, DeadlineExceeded, PatienceOver, RouterError
 from airouter.domain.ports import Sink
 from airouter.domain.types import immutable
-from airouter.flow.poller import Poller
+from airouter.flow.poller import Call
+from airouter.flow.waits import INFINITY, KEEPALIVE, Wait, Waiting
 from airouter.telemetry.record import RecordBuilder
 
-INFINITY = float("inf")
-_LOOK = (
-    5.0  # seconds at most between two looks at the limits, one of which a shutdown may have moved
-)
+# Seconds at most between two looks at the limits: a shutdown may have brought one forward.
+_LOOK = 5.0
 
 
 class Shutdown:
@@ -27,14 +27,6 @@ class Shutdown:
 
     def __init__(self) -> None:
         self.at = INFINITY
-
-
-class Keepalive:
-    """What a waiting flow yields when the client has heard nothing for a while."""
-
-
-KEEPALIVE = Keepalive()
-Waiting = Generator[Keepalive, None, None]
 
 
 @immutable
@@ -45,10 +37,26 @@ class Patience:
     finished: Callable[[], bool]
 
 
-class Exchange:
-    """Made and closed by the WSGI edge; inner code only adds to it (`hold`) and says how it ended (`settle`).
+class Startable(Call, Protocol):
+    """A call that an exchange can own."""
 
-    It is used by the one thread that serves the request; `close()` alone may come from elsewhere and is locked.
+    def start(self) -> object: ...
+
+    def close(self) -> None: ...
+
+
+class Exchange:
+    """Created and closed by the middleware. Inner code adds to what it holds, and says how it ended
+    (`finish`).
+
+    It is used by the one thread that serves the request; only `close()` may be called by another,
+    and is locked.
+
+    Args:
+        client: the client's socket, for noticing that it leaves; None: there is none.
+        total: seconds for all of it (`timeouts.total`).
+        sinks: receive the record when it is closed.
+        shutdown: when requests under way must end.
     """
 
     def __init__(
@@ -62,11 +70,12 @@ class Exchange:
         shutdown: Shutdown | None = None,
     ) -> None:
         self.clock = clock
-        self.started = clock.monotonic()
-        self.deadline = self.started + total
+        self.client = client
+        self.calls: list[Call] = []  # under way
+        self.started_at = clock.monotonic()
+        self.deadline = self.started_at + total
         self.client_deadline = INFINITY
         self._shutdown = shutdown or Shutdown()
-        self.poller = Poller(clock, client)
         self.record = RecordBuilder(os.urandom(16).hex(), clock.now(), client_ip)
         self.patience: Patience | None = None  # set while a decision is waited for
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
@@ -82,7 +91,8 @@ class Exchange:
         return self.record.id[:8]
 
     def hold(self, release: Callable[[], Any]) -> None:
-        """Have `release` called when the exchange closes; last held, first released. It must be idempotent."""
+        """Call `release` when the exchange closes; last held, first released. It must be
+        idempotent."""
         with self._lock:
             if not self._closed:
                 self._held.append(release)
@@ -94,25 +104,40 @@ class Exchange:
         with self._lock, contextlib.suppress(ValueError):
             self._held.remove(release)
 
+    def begin(self, call: Startable) -> None:
+        """Start a call: waits now wait for it, too, and it is closed with the exchange."""
+        self.hold(call.close)
+        self.calls.append(call)
+        call.start()
+
+    def end(self, call: Startable) -> None:
+        """Close a call, and no longer wait for it. Idempotent."""
+        call.close()
+        with contextlib.suppress(ValueError):
+            self.calls.remove(call)
+        self.drop(call.close)
+
     def limit(self, seconds: float) -> None:
-        """The client's own deadline, counted from the start; never held against a backend."""
-        self.client_deadline = self.started + seconds
+        """Set the client's own deadline, from the start of the exchange. A backend that misses it
+        has not failed."""
+        self.client_deadline = self.started_at + seconds
 
     def keep_alive(self, after: float) -> None:
-        """For a streaming client: waiting yields KEEPALIVE after so many seconds of silence."""
+        """For a streaming client: yield KEEPALIVE after so many seconds without data."""
         self.keepalive_every = after
-        self._keepalive_at = self.started + after
+        self._keepalive_at = self.started_at + after
 
     def heard(self) -> None:
         """The client was sent something."""
         self._keepalive_at = self.clock.monotonic() + self.keepalive_every
 
-    def pause(self, until: float = INFINITY, wake: socket.socket | None = None) -> Waiting:
-        """Wait for one thing to happen; yields KEEPALIVE when the client should hear something meanwhile.
+    def wait(self, until: float = INFINITY, wake: socket.socket | None = None) -> Waiting[None]:
+        """Wait for one thing to happen: progress of a call, `wake` becoming readable, or the time
+        `until`. Callers look again at what they wait for. Yields KEEPALIVE when it is due.
 
         Raises:
             ClientGone: the client left.
-            DeadlineExceeded: the exchange as a whole, or the client's own limit, ran out.
+            DeadlineExceeded: the time of the exchange, or the client's own limit, has run out.
             PatienceOver: see `check_patience()`.
         """
         now = self.clock.monotonic()
@@ -120,7 +145,7 @@ class Exchange:
             until = min(until, self.patience.at)
         limit = min(self.deadline, self.client_deadline, self._shutdown.at)
         try:
-            self.poller.wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
+            yield Wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
         except ClientGone:
             self._gone_at = self.clock.monotonic()
             raise
@@ -132,11 +157,15 @@ class Exchange:
             self.heard()
             yield KEEPALIVE
 
-    def check_patience(self) -> None:
-        """Go on waiting, or not.
+    def sleep(self, seconds: float) -> Waiting[None]:
+        """Let time pass; calls under way make progress meanwhile."""
+        until = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            yield from self.wait(until)
 
-        Raises:
-            PatienceOver: it has lasted too long while a finished answer is there.
+    def check_patience(self) -> None:
+        """Raises:
+        PatienceOver: a finished answer has been held back for too long.
         """
         patience = self.patience
         if patience is None or self.clock.monotonic() < patience.at:
@@ -152,9 +181,8 @@ class Exchange:
                 code="shutting_down",
                 retry_after=5,
             )
-        once = {
-            "x-should-retry": "false"
-        }  # a client library would otherwise spend the same time again, unasked
+        # A client library would otherwise spend the same time again, unasked.
+        once = {"x-should-retry": "false"}
         if now >= self.client_deadline:
             return DeadlineExceeded(
                 "X-Router-Timeout exceeded.",
@@ -166,8 +194,8 @@ class Exchange:
             "The request exceeded the router's time limit (timeouts.total).", headers=once
         )
 
-    def settle(self, outcome: str, status: int, error: str | None = None) -> None:
-        """How the exchange ended; the first one to say so is believed."""
+    def finish(self, outcome: str, status: int, error: str | None = None) -> None:
+        """Note how the exchange ended; the first call wins."""
         record = self.record
         if record.outcome is None:
             record.outcome, record.status, record.error = outcome, status, error
@@ -177,12 +205,12 @@ class Exchange:
         outcome = {"client": "client_error", "us": "router_error", "upstream": "upstream_error"}[
             error.blame
         ]
-        self.settle(outcome, error.status, f"{error.code}: {error.message}")
+        self.finish(outcome, error.status, f"{error.code}: {error.message}")
 
     def gone(self) -> None:
         """End because the client left."""
         self._gone_at = self._gone_at or self.clock.monotonic()
-        self.settle("client_gone", 499)
+        self.finish("client_gone", 499)
 
     def close(self) -> None:
         """Release everything once, then emit the record. Idempotent and never raises."""
@@ -201,13 +229,13 @@ class Exchange:
         if record.outcome == "client_gone" and self._gone_at is not None:
             record.client_gone_ms = (now - self._gone_at) * 1000
         if record.wanted:
-            frozen = record.freeze((now - self.started) * 1000)
+            frozen = record.freeze((now - self.started_at) * 1000)
             for sink in self._sinks:
                 _safely(partial(sink.emit, frozen))
 
 
 def _safely(action: Callable[[], Any]) -> None:
-    """One failing release or sink must not keep the others from theirs."""
+    """A release or sink that fails must not prevent the others."""
     try:
         action()
     except Exception:

@@ -1,22 +1,26 @@
-"""One request's event loop: its calls to backends and its client's socket, waited for together in the request's own thread.
+"""Waits in one thread for whatever happens first: progress of a call, a wake-up, the client leaving,
+or a time.
 
-So there is no thread per call and no lock: a classification and a speculative answer advance side by side, a client that
-leaves is seen at once (POLLRDHUP), and every limit is the timeout of the same poll().
+There is no thread per call and no lock: a classification and a speculative answer advance side by
+side, a client that leaves is noticed at once (POLLRDHUP), and every limit is the timeout of the
+same poll().
 """
 
 import select
 import socket
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone
 
-# A client that half-closes its connection counts as gone: HTTP clients do not do that while they wait for an answer.
+# A client that half-closes its connection counts as gone: HTTP clients do not do that while they
+# wait for an answer.
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class Call(Protocol):
-    """What can be waited for: a call to a backend, without its meaning."""
+    """A call to a backend, as far as waiting for it goes."""
 
     @property
     def finished(self) -> bool: ...
@@ -40,37 +44,29 @@ class Call(Protocol):
     def expire(self, now: float) -> None: ...
 
 
-AnyCall = TypeVar("AnyCall", bound=Call)
-
-
 class Poller:
-    """Waits for whatever happens first: progress of a call, a wake-up, the client leaving, a limit, or `until`."""
+    """One thread's poll(). Mutable state: what it is registered for; used by one thread.
+
+    Args:
+        client: the client's socket, whose closing is noticed.
+    """
 
     def __init__(self, clock: Clock, client: socket.socket | None = None) -> None:
-        self.clock = clock
-        self.client = client
+        self._clock = clock
         self._client_fd = client.fileno() if client is not None else -1
-        self._calls: list[Call] = []
         self._watched: list[tuple[int, int, Call | None]] | None = None
         self._by_fd: dict[int, Call] = {}
 
-    def add(self, call: AnyCall) -> AnyCall:
-        self._calls.append(call)
-        return call
-
-    def remove(self, call: Call) -> None:
-        if call in self._calls:
-            self._calls.remove(call)
-
-    def wait(self, until: float, wake: socket.socket | None = None) -> None:
-        """Wait until something happened, at the latest until the monotonic time `until`.
+    def wait(self, calls: Sequence[Call], until: float, wake: socket.socket | None = None) -> None:
+        """Wait until something happened, at the latest until the monotonic time `until`; advance
+        the calls that can go on, and expire those whose limit has passed.
 
         Raises:
             ClientGone: the client closed its connection.
         """
-        now = self.clock.monotonic()
+        now = self._clock.monotonic()
         watched: list[tuple[int, int, Call | None]] = []
-        for call in self._calls:
+        for call in calls:
             if call.finished:
                 continue
             until = min(until, call.expires)
@@ -89,8 +85,8 @@ class Poller:
             woken = by_fd.get(fd)
             if woken is not None:
                 woken.advance()
-        now = self.clock.monotonic()
-        for call in self._calls:
+        now = self._clock.monotonic()
+        for call in calls:
             if now >= call.expires:
                 call.expire(now)
 

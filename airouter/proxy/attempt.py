@@ -1,6 +1,4 @@
-"""One try of one backend: its slot, its call, and what came back, until it is relayed or given up."""
-
-from typing import Any
+"""One try of one backend: its call, and what came back, until it is relayed or given up."""
 
 from airouter.dialects.openai_answer import Answer
 from airouter.dialects.openai_compose import Outgoing
@@ -8,40 +6,43 @@ from airouter.dialects.openai_request import ChatRequest
 from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.domain.clock import ms
 from airouter.domain.errors import RouterError, UpstreamBroken, UpstreamStatus
-from airouter.domain.types import Endpoint, Step
+from airouter.domain.types import Step
 from airouter.flow.exchange import Exchange
-from airouter.upstream.admission import Admission
-from airouter.upstream.client import open_call
+from airouter.upstream.client import Lease
 
-PATHS: dict[Endpoint, str] = {
-    "chat": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-}
 _MAX_ERROR = 4 * 1024 * 1024  # bytes of an error's body that are read
-_KEPT = 2000
+_KEPT = 2000  # characters of an answer's text that its step keeps
 
 
 class Attempt:
-    """Started at once. `ready` says that it can be judged; `problem()` judges it; `drain()` hands
+    """Started at once. `ready` says that it can be judged, `problem()` judges it, `drain()` hands
     out what may be passed on.
 
-    It belongs to the exchange's thread; `close()` is idempotent and frees the slot when the socket
-    is shut.
+    It belongs to the exchange's thread. `close()` is idempotent: the socket is shut first, then the
+    slot is free.
+
+    Args:
+        lease: of the backend, entered; its permit outlives the attempt.
+        buffer: bytes after which reading stops until `drain()`; 0: no bound.
+        rewrite: makes the events of a continuation fit those already sent.
+
+    Raises:
+        RouterError: a check does not let the request pass.
     """
 
     def __init__(
         self,
         exchange: Exchange,
-        admission: Admission,
+        lease: Lease,
         outgoing: Outgoing,
         request: ChatRequest,
         *,
-        buffer: int,
+        buffer: int = 0,
         rewrite: Rewrite | None = None,
     ) -> None:
         self.exchange = exchange
-        self.backend = backend = admission.backend
+        self.lease = lease
+        self.backend = backend = lease.backend
         self.outgoing = outgoing
         self.stream = request.stream
         self.step = "provider_call"
@@ -54,18 +55,14 @@ class Attempt:
             choices=request.choices,
             rewrite=rewrite,
         )
-        self._admission = admission
         self._buffer = buffer
         self._error_body = bytearray()
         self._recorded = False
-        post = backend.provider.post(PATHS[request.endpoint], outgoing.body, backend.headers)
-        self.call = open_call(backend, post)
+        self.call = lease.ask(request.endpoint, outgoing.body)
         if not self.stream:
             self.call.extend_first_byte()
         self.call.on_progress = self._progress
         exchange.hold(self.close)
-        exchange.poller.add(self.call)
-        self.call.start()
 
     # While it runs --------------------------------------------------------------------------------
 
@@ -138,49 +135,16 @@ class Attempt:
         return answer.state.complete if self.stream else answer.payload is not None
 
     @property
-    def body(self) -> bytes:
-        """The whole answer, as it came."""
-        return self.answer.raw
+    def model(self) -> str:
+        """The model that answered, as it says itself, else as it was asked for."""
+        return self.answer.model or self.lease.model
 
-    # What it says ---------------------------------------------------------------------------------------------------
-
-    @property
-    def finish_reason(self) -> str | None:
-        if self.stream:
-            return self.state.finish_reasons.get(0)
-        choices = (self.answer.payload or {}).get("choices")
-        first = choices[0] if isinstance(choices, list) and choices else None
-        return first.get("finish_reason") if isinstance(first, dict) else None
-
-    @property
-    def usage(self) -> dict[str, Any] | None:
-        usage = self.state.usage if self.stream else (self.answer.payload or {}).get("usage")
-        return usage if isinstance(usage, dict) else None
-
-    @property
-    def model(self) -> str | None:
-        model = self.state.model if self.stream else (self.answer.payload or {}).get("model")
-        return model if isinstance(model, str) else self.outgoing.body.get("model")
-
-    @property
-    def content(self) -> str:
-        """The start of the answer's text, at most 2,000 characters."""
-        if self.stream:
-            return self.state.text[:_KEPT]
-        choices = (self.answer.payload or {}).get("choices")
-        first = (
-            choices[0]
-            if isinstance(choices, list) and choices and isinstance(choices[0], dict)
-            else {}
-        )
-        message = first.get("message")
-        text = message.get("content") if isinstance(message, dict) else first.get("text")
-        return text[:_KEPT] if isinstance(text, str) else ""
+    # Its times ------------------------------------------------------------------------------------
 
     @property
     def began(self) -> float:
         """When the request was sent, or begun where it is not sent yet; in seconds of the clock."""
-        return self.call.sent_at or self.call.started
+        return self.call.sent_at or self.call.started_at
 
     @property
     def inference_ms(self) -> float:
@@ -191,34 +155,43 @@ class Attempt:
     @property
     def connect_ms(self) -> int:
         """Request begun → response headers."""
-        return ms((self.call.head_at or self.call.started) - self.call.started)
+        return ms((self.call.head_at or self.call.started_at) - self.call.started_at)
 
     @property
     def ttft_ms(self) -> float:
         """Request begun → first byte of the answer's body."""
         call = self.call
-        return ((call.first_body_at or call.head_at or call.started) - call.started) * 1000
+        first = call.first_body_at or call.head_at or call.started_at
+        return (first - call.started_at) * 1000
 
-    # Its end --------------------------------------------------------------------------------------------------------
+    # Its end --------------------------------------------------------------------------------------
 
     def record_step(self, error: str | None = None) -> None:
         """Note this try in the exchange's record, once."""
         if self._recorded:
             return
         self._recorded = True
-        body = self.outgoing.body
+        answer = self.answer
         self.exchange.record.steps.append(
             Step(
-                self.step, self.backend.name, self.backend.url, body.get("model", ""), self.outgoing.messages, self.outgoing.params(),
-                self.inference_ms, self.call.status or None, self.finish_reason, self.content, error,
+                self.step,
+                self.backend.name,
+                self.backend.url,
+                self.lease.model,
+                self.outgoing.messages,
+                self.outgoing.params(),
+                self.inference_ms,
+                self.call.status or None,
+                answer.finish_reason,
+                answer.text[:_KEPT],
+                error,
             )
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """Shut the socket if it is still open, then free the slot."""
-        self.call.close()
-        self._admission.close()
-        self.exchange.poller.remove(self.call)
+        self.exchange.end(self.call)
+        self.lease.leave()
         self.exchange.drop(self.close)
 
 

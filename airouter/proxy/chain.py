@@ -1,12 +1,10 @@
-"""A failover chain: in which order its backends are asked, who is left after an error, and which error the client is told."""
+"""A failover chain: in which order its backends are asked, which are left after an error, and which
+error the client is told. Pure, but for looking at the backends' health."""
 
 from collections.abc import Sequence
 
 from airouter.domain.errors import Busy, NoBackend, RouterError, UpstreamStatus
-from airouter.proxy.retry_policy import Move, model_is_gone, next_move, retry_after
-from airouter.resilience.breaker import Permit
-from airouter.resilience.failure import failure_of
-from airouter.telemetry.logs import Log
+from airouter.proxy.retry_policy import Move, next_move, retry_after
 from airouter.upstream.backend import Backend
 
 _CHARS_PER_SECOND = 3500  # of a prompt, read at a slow GPU's 1,000 tokens per second
@@ -60,28 +58,9 @@ def first_byte_limit(backend: Backend, others: Sequence[Backend], prompt_chars: 
     return spec.first_byte_timeout
 
 
-def permit_for(backend: Backend, others: Sequence[Backend]) -> Permit:
-    """The right to ask a backend once. One that cools is asked only when none of the others can answer.
-
-    Raises:
-        NoBackend: it may not be asked now.
-    """
-    if backend.out:
-        raise NoBackend(f"The backend {backend.name!r} is out of service.", code="backend_out")
-    permit = backend.breaker.allow(last_resort=not any(other.can_answer for other in others))
-    if permit is None:
-        wait = backend.breaker.retry_after()
-        raise NoBackend(
-            f"The backend {backend.name!r} has failed repeatedly "
-            f"and is not called for the next {wait} s.",
-            code="backend_unavailable",
-            retry_after=wait,
-        )
-    return permit
-
-
-def somebody_else(backend: Backend, others: Sequence[Backend]) -> bool:
-    """Whether a request need not wait for a backend that loads its model: another can answer now. A cloud does not count."""
+def another_can_answer(backend: Backend, others: Sequence[Backend]) -> bool:
+    """Whether a request need not wait for a backend that loads its model. For a local backend a
+    cloud does not count."""
     return any(
         o.can_answer_now and (o.settings.local or not backend.settings.local) for o in others
     )
@@ -98,10 +77,8 @@ def remaining(
     Raises:
         RouterError: the error itself, when nobody may.
     """
-    if isinstance(error, Busy):
-        return [
-            b for b in candidates if b.settings.local
-        ]  # busy is not failed: no reason to go to a cloud
+    if isinstance(error, Busy):  # busy is not failed: no reason to use a cloud
+        return [b for b in candidates if b.settings.local]
     move = next_move(error, named=named)
     if move is Move.FINAL:
         raise error
@@ -115,32 +92,15 @@ def remaining(
 
 
 def more_telling(last: RouterError | None, error: RouterError) -> RouterError:
-    """Of two errors the one to tell the client: an answer from a backend says more than that it was not asked."""
+    """Of two errors the one to tell the client: a backend's answer says more than that another was
+    not asked."""
     if last is not None and isinstance(error, NoBackend) and not isinstance(last, NoBackend):
         return last
     return error
 
 
 def says_when(error: RouterError) -> bool:
-    """Whether the client is told when to come back: repeating the request then multiplies nothing."""
+    """Whether the client is told when to try again."""
     return error.retry_after is not None or (
         isinstance(error, UpstreamStatus) and retry_after(error.upstream_headers) is not None
     )
-
-
-def settle(permit: Permit, backend: Backend, error: RouterError, log: Log) -> None:
-    """Tell the breaker how an attempt failed; some failures say nothing about the backend."""
-    kind = failure_of(error)
-    if kind is not None:
-        before = backend.breaker.state
-        permit.failed(kind)
-        if backend.breaker.state != before:
-            log.warning(
-                "Backend %s is %s after: %s", backend.name, backend.breaker.state, error.message
-            )
-    elif isinstance(error, UpstreamStatus):
-        permit.answered()
-        if model_is_gone(error):
-            backend.relearn()
-    else:
-        permit.forgotten()

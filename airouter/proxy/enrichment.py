@@ -1,19 +1,18 @@
-"""ENRICH: a cloud web search fetches context; failing that, the answer is given without it, and says so."""
+"""ENRICH: a cloud web search fetches context. If that fails, the answer is given without it, and
+says so."""
 
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import orjson
 
 from airouter.dialects import bounded_json
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
 from airouter.domain.types import Features, Step, WebSearch
-from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
+from airouter.proxy.request_state import Received
 from airouter.settings.schema import EnrichmentSettings
-from airouter.upstream.admission import enter
 from airouter.upstream.backend import Backend
-from airouter.upstream.fetch import fetch
-from airouter.upstream.guarded import guarded
+from airouter.upstream.client import Lease, side_lease
 
 _TURN_CHARS = 500
 _ASK_CHARS = 4000
@@ -21,23 +20,25 @@ _KEPT = 2000
 
 
 def enrich(
-    exchange: Exchange,
+    received: Received,
     backend: Backend,
     settings: EnrichmentSettings,
-    features: Features,
-    date: str,
     prompts: Mapping[str, str],
-) -> Generator[Any, None, str | None]:
-    """The system text with the fetched context, or None when the search failed (noted in the record)."""
+) -> Waiting[str | None]:
+    """The system text with the context found, or None when the search failed (noted in the
+    record)."""
+    exchange = received.exchange
     clock, record = exchange.clock, exchange.record
-    started = clock.monotonic()
-    record.enter("enrichment_ms", started)
-    query = _query(features, date, prompts["enrich/query"])
-    model, status, text, problem = backend.model or "", None, "", None
+    began = clock.monotonic()
+    record.enter("enrichment_ms", began)
+    query = _query(received.features, received.date, prompts["enrich/query"])
+    status, text, problem = None, "", None
+    model = backend.model or ""
     try:
-        model, status, body = yield from guarded(
-            exchange, backend, _search(exchange, backend, settings, query)
-        )
+        with side_lease(exchange, backend) as lease:
+            yield from lease.enter("interactive", settings.timeout)
+            model = lease.model
+            status, body = yield from _search(lease, settings, query, began + settings.timeout)
         text = _read(backend, status, body)
     except DeadlineExceeded:
         raise
@@ -45,20 +46,19 @@ def enrich(
         problem = error.message
         record.notes.append(f"answered without search results: {error.message}")
     record.leave()
-    record.enrichment_ms = (clock.monotonic() - started) * 1000
+    record.enrichment_ms = (clock.monotonic() - began) * 1000
     params = {
         "tools": ",".join(settings.tools),
         "max_output_tokens": settings.max_output_tokens,
         "temperature": 0,
     }
-    sent = [{"role": "user", "content": query}]
     record.steps.append(
         Step(
             "enrichment",
             backend.name,
             backend.url,
             model,
-            sent,
+            [{"role": "user", "content": query}],
             params,
             record.enrichment_ms,
             status,
@@ -71,17 +71,14 @@ def enrich(
 
 
 def _search(
-    exchange: Exchange, backend: Backend, settings: EnrichmentSettings, query: str
-) -> Generator[Any, None, tuple[str, int, bytes]]:
-    """Model, status and body of the search."""
-    started = exchange.clock.monotonic()
-    with (yield from enter(exchange, backend, "interactive", settings.timeout)) as admission:
-        model = admission.model
-        search = WebSearch(query, model, settings.tools, settings.max_output_tokens)
-        request = backend.provider.search(search, backend.headers)
-        left = max(0.001, settings.timeout - (exchange.clock.monotonic() - started))
-        status, body = yield from fetch(exchange, backend, request, timeout=left)
-        return model, status, body
+    lease: Lease, settings: EnrichmentSettings, query: str, until: float
+) -> Waiting[tuple[int, bytes]]:
+    """Status and body of the search."""
+    backend = lease.backend
+    search = WebSearch(query, lease.model, settings.tools, settings.max_output_tokens)
+    request = backend.provider.search(search, backend.headers)
+    left = max(0.001, until - backend.clock.monotonic())
+    return (yield from lease.fetch(request, left))
 
 
 def _read(backend: Backend, status: int, body: bytes) -> str:
@@ -102,7 +99,8 @@ def _read(backend: Backend, status: int, body: bytes) -> str:
 
 
 def _query(features: Features, date: str, instruction: str) -> str:
-    """What to search for: the instruction, the turns that the ask may lean on, the ask, the date last."""
+    """What to search for: the instruction, the turns that the ask may refer to, the ask, and last
+    the date."""
     turns = "\n".join(f"{role}: {text[:_TURN_CHARS]}" for role, text in features.previous[-2:])
     lead = f"Conversation so far:\n{turns}\n\n" if turns else ""
     return f"{instruction}\n\n{lead}Request: {features.ask[:_ASK_CHARS]}\n\n{date}"

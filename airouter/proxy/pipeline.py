@@ -1,10 +1,12 @@
-"""Carries a request out: decide (with the primary's answer already under way), plan, search if need be, answer, relay.
+"""Carries a request out: decide (with the primary's answer already under way), plan, search if need
+be, answer, relay.
 
-A flow is a generator. It yields `KEEPALIVE` while a streaming client should hear something, one `Head` when the answer
-is committed, and then the answer's bytes. Errors before the head are raised; after it they are the stream's last event.
+A flow is a generator. It yields its waits, `KEEPALIVE` when a streaming client should receive
+something, one `Head` when the answer is committed, and then the answer's bytes. Errors before the
+head are raised; after it they are the stream's last event.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from airouter.classify.cascade import Cascade
@@ -13,26 +15,29 @@ from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock
 from airouter.domain.errors import NotFound
 from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
+from airouter.domain.ports import RetryBudget
 from airouter.domain.types import Decision, Features, Plan, Verdict
-from airouter.flow.exchange import Exchange, Keepalive
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
 from airouter.planning import Planner
 from airouter.proxy.attempt import Attempt
 from airouter.proxy.enrichment import enrich
-from airouter.proxy.failover import Answerer
-from airouter.proxy.request_state import Flow, Wish, Work
-from airouter.proxy.speculation import Speculation, admission_for, speculate
+from airouter.proxy.failover import Failover
+from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
+from airouter.proxy.speculation import Speculation, speculate
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.prompts import date_line
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
-from airouter.upstream.egress import EgressRefused
 
-_CHARS_PER_TOKEN = 3.5  # of English prose with today's tokenizers, on the safe side; only for choosing a long enough window
+# Of English prose with today's tokenizers, on the safe side; for choosing a context window.
+_CHARS_PER_TOKEN = 3.5
 
 
-class Executor:
-    """Stateless but for the conversation memory; one per configuration."""
+class Pipeline:
+    """The stages of a request, in order. One per configuration; stateless but for the memory of
+    tool conversations."""
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Executor:
         cascade: Cascade,
         prompts: Mapping[str, str],
         memory: ConversationMemory,
+        budget: RetryBudget,
         log: Log,
         clock: Clock,
     ) -> None:
@@ -50,122 +56,140 @@ class Executor:
         self.planner = Planner(settings)
         self._prompts = prompts
         self._memory = memory
-        self._answerer = Answerer(settings, backends, prompts, memory, log, clock)
+        self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
         self._log = log
         self._clock = clock
 
-    # The flows ------------------------------------------------------------------------------------------------------
+    # The flows ------------------------------------------------------------------------------------
 
-    def chat(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
+    def chat(self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Flow:
         """`/v1/chat/completions`."""
-        features = features_of(request)
-        work = Work(exchange, request, features, wish, date_line(exchange.record.timestamp))
-        self._note_request(work)
-        settled = self._settled(work)
+        received = self._receive(exchange, request, overrides)
         speculation: Speculation | None = None
-        if settled is None:
-            deliberation = self.cascade.deliberate(features)
+        known = self._without_deciding(received)
+        if known is None:
+            deliberation = self.cascade.deliberate(received.features)
             if deliberation.decision is None:
-                speculation = self._speculate(work, deliberation.p_primary)
+                speculation = self._speculate(received, deliberation.p_primary)
             exchange.record.enter("classification_ms", self._clock.monotonic())
-            finished = speculation.finished if speculation is not None else None
-            decision = deliberation.decision or (yield from deliberation.run(exchange, finished))
+            answered = speculation.answered if speculation is not None else None
+            decision = deliberation.decision or (yield from deliberation.run(exchange, answered))
             self._log_decision(decision)
-            plan = self._plan(decision, features)
-        else:
-            decision, plan = settled
+            known = decision, self._plan(decision, received.features)
         decided_at = self._clock.monotonic()
-        self._note_decision(work, decision, plan)
-        started: Attempt | None = None
-        if speculation is not None:
-            if not plan.enrich and plan.backends[0] == speculation.attempt.backend.name:
-                started = speculation.adopt()
-            else:
-                speculation.cancel(decided_at)
-                self._log.info("Cancelled speculative primary (route=%s)", plan.route)
-        if plan.enrich:
-            yield from self._enrich(work)
-        yield from self._answerer.answer(work, started)
+        decided = self._decide(received, *known)
+        adopted = self._adopt(speculation, decided.plan, decided_at)
+        if decided.plan.enrich:
+            decided = yield from self._enrich(decided)
+        yield from self._failover.answer(decided, adopted)
 
-    def plain(self, exchange: Exchange, request: ChatRequest, wish: Wish) -> Flow:
+    def plain(self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Flow:
         """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
-        work = Work(
-            exchange, request, features_of(request), wish, date_line(exchange.record.timestamp)
-        )
-        self._note_request(work)
-        settled = self._settled(work)
-        if settled is None:
-            decision = Decision(DEFAULT_LABEL, "explicit", None, None, 0.0, (), forced=True)
-            settled = decision, self.planner.plan(decision)
-        decision, plan = settled
-        self._note_decision(work, decision, replace(plan, enrich=False))
-        yield from self._answerer.answer(work, None)
-
-    # Deciding -------------------------------------------------------------------------------------------------------
+        received = self._receive(exchange, request, overrides)
+        known = self._without_deciding(received)
+        if known is None:
+            decision = _forced(DEFAULT_LABEL)
+            known = decision, self.planner.plan(decision)
+        decision, plan = known
+        decided = self._decide(received, decision, replace(plan, enrich=False))
+        yield from self._failover.answer(decided, None)
 
     def explain(
-        self, exchange: Exchange, request: ChatRequest, wish: Wish
-    ) -> Generator[Keepalive, None, tuple[Decision, Plan, Features]]:
+        self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
+    ) -> Waiting[tuple[Decision, Plan, Features]]:
         """Decide and plan, and do nothing."""
-        features = features_of(request)
-        work = Work(exchange, request, features, wish, date_line(exchange.record.timestamp))
-        settled = self._settled(work)
-        if settled is not None:
-            return (*settled, features)
+        received = Received(
+            exchange,
+            request,
+            features_of(request),
+            overrides,
+            date_line(exchange.record.timestamp),
+        )
+        features = received.features
+        known = self._without_deciding(received)
+        if known is not None:
+            return (*known, features)
         deliberation = self.cascade.deliberate(features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
         return decision, self._plan(decision, features), features
 
-    def _settled(self, work: Work) -> tuple[Decision, Plan] | None:
-        """What needs no deciding: a backend's own model, a forced route, a tool conversation that began somewhere."""
-        wish, request = work.wish, work.request
-        if wish.backend is not None:
-            plan = self.planner.for_backend(wish.backend, self._route_of(wish.backend))
-            return Decision(
-                LABEL_OF_ROUTE[plan.route], "explicit", None, None, 0.0, (), forced=True
-            ), plan
-        if wish.route is not None:
-            decision = Decision(
-                LABEL_OF_ROUTE[wish.route], "explicit", None, None, 0.0, (), forced=True
-            )
-            return decision, self._plan(decision, work.features)
-        if work.features.last_role in ("tool", "function"):
-            recalled = self._memory.recall(request.messages)
-            if recalled is not None and recalled[1] in self.backends:
-                route, backend = recalled
-                reason = "a tool conversation stays where it began"
-                others = tuple(name for name in self.settings.serving(route) if name != backend)
-                plan = Plan(route, (backend, *others), False, (reason,))
-            else:
-                plan = Plan(
-                    "primary",
-                    self.settings.serving("primary"),
-                    False,
-                    ("a tool result is not classified",),
-                )
+    # Receiving ------------------------------------------------------------------------------------
+
+    def _receive(
+        self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
+    ) -> Received:
+        features, record = features_of(request), exchange.record
+        record.asked(request.endpoint, request.stream, features, request.messages)
+        record.requested_route = overrides.backend or overrides.route or "auto"
+        self._log.info(
+            "Incoming request: messages=%d total_chars=%d stream=%s",
+            features.n_messages,
+            features.total_chars,
+            request.stream,
+        )
+        return Received(exchange, request, features, overrides, date_line(record.timestamp))
+
+    # Deciding -------------------------------------------------------------------------------------
+
+    def _without_deciding(self, received: Received) -> tuple[Decision, Plan] | None:
+        """Of a request that names a backend's own model, forces a route, or continues a tool
+        conversation; None for any other."""
+        overrides, request = received.overrides, received.request
+        if overrides.backend is not None:
+            plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))
+            return _forced(LABEL_OF_ROUTE[plan.route]), plan
+        if overrides.route is not None:
+            decision = _forced(LABEL_OF_ROUTE[overrides.route])
+            return decision, self._plan(decision, received.features)
+        if received.features.last_role in ("tool", "function"):
+            plan = self._tool_plan(request)
             label = LABEL_OF_ROUTE[plan.route]
             verdict = Verdict("conversation", label, reason=plan.reasons[0])
             return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
+
+    def _tool_plan(self, request: ChatRequest) -> Plan:
+        """For the result of a tool: the backend that called it, else the primary."""
+        recalled = self._memory.recall(request.messages)
+        if recalled is not None and recalled[1] in self.backends:
+            route, backend = recalled
+            others = tuple(name for name in self.settings.serving(route) if name != backend)
+            reason = "a tool conversation stays where it began"
+            return Plan(route, (backend, *others), False, (reason,))
+        reason = "a tool result is not classified"
+        return Plan("primary", self.settings.serving("primary"), False, (reason,))
 
     def _plan(self, decision: Decision, features: Features) -> Plan:
         return self.planner.plan(
             decision, needs=lambda name: self._can_serve(name, features), features=features
         )
 
+    def _decide(self, received: Received, decision: Decision, plan: Plan) -> Decided:
+        record = received.exchange.record
+        record.decided(decision)
+        record.planned(plan)
+        return Decided(
+            received.exchange,
+            received.request,
+            received.features,
+            received.overrides,
+            received.date,
+            decision,
+            plan,
+        )
+
     def _log_decision(self, decision: Decision) -> None:
         """META is decided by rules and not classified."""
-        asked = next((v for v in reversed(decision.verdicts) if v.finish_reason), None)
         if decision.label == "META":
             return
+        asked = next((v for v in reversed(decision.verdicts) if v.finish_reason), None)
         label = "UNCLEAR" if decision.tier in ("fallback", "patience") else decision.label
-        reason = asked.finish_reason if asked is not None else "none"
         self._log.info(
             "Classification completed: %s -> %s in %dms (finish_reason=%s) tier=%s",
             label,
             decision.route,
             round(decision.ms),
-            reason,
+            asked.finish_reason if asked is not None else "none",
             decision.tier,
         )
 
@@ -181,58 +205,49 @@ class Executor:
         too_long = window is not None and features.total_chars / _CHARS_PER_TOKEN > window
         return not too_long and not (features.has_images and backend.settings.vision is False)
 
-    # Beginning ------------------------------------------------------------------------------------------------------
+    # Speculating and searching --------------------------------------------------------------------
 
-    def _speculate(self, work: Work, p_primary: float | None) -> Speculation | None:
+    def _speculate(self, received: Received, p_primary: float | None) -> Speculation | None:
         backend = self.backends[self.settings.serving("primary")[0]]
-        likely = p_primary is None or p_primary >= self.settings.speculation.min_p_primary
-        if not likely or not self._can_serve(backend.name, work.features):
-            return None
         settings = self.settings.speculation
-        admission = admission_for(work.exchange, settings, backend)
-        if admission is None:
+        likely = p_primary is None or p_primary >= settings.min_p_primary
+        if not likely or not self._can_serve(backend.name, received.features):
             return None
-        try:
-            outgoing = self._answerer.compose(work, backend, admission.model, "primary")
-            return speculate(work.exchange, admission, outgoing, work.request, settings)
-        except EgressRefused:  # it is refused again, and says so, if the route is the primary
-            admission.close()
-            return None
-
-    def _enrich(self, work: Work) -> Generator[Keepalive, None, None]:
-        settings = self.settings.enrichment
-        work.context = yield from enrich(
-            work.exchange,
-            self.backends[settings.backend],
+        return speculate(
+            received,
+            backend,
             settings,
-            work.features,
-            work.date,
-            self._prompts,
+            lambda lease: self._failover.compose(received, lease, "primary"),
         )
-        if work.context is not None:
+
+    def _adopt(
+        self, speculation: Speculation | None, plan: Plan, decided_at: float
+    ) -> Attempt | None:
+        """The speculation as the first attempt if the plan wants it; else it is cancelled."""
+        if speculation is None:
+            return None
+        if not plan.enrich and plan.backends[0] == speculation.backend.name:
+            return speculation.adopt()
+        speculation.cancel(decided_at)
+        self._log.info("Cancelled speculative primary (route=%s)", plan.route)
+        return None
+
+    def _enrich(self, decided: Decided) -> Waiting[Decided]:
+        settings, record = self.settings.enrichment, decided.exchange.record
+        backend = self.backends[settings.backend]
+        context = yield from enrich(decided, backend, settings, self._prompts)
+        if context is not None:
             self._log.info(
                 "Enrichment context retrieved: %d chars in %dms",
-                len(work.context),
-                round(work.exchange.record.enrichment_ms or 0),
+                len(context),
+                round(record.enrichment_ms or 0),
             )
+        return replace(decided, context=context)
 
-    # Noting ---------------------------------------------------------------------------------------------------------
 
-    def _note_request(self, work: Work) -> None:
-        request, record = work.request, work.exchange.record
-        record.asked(request.endpoint, request.stream, work.features, request.messages)
-        record.requested_route = work.wish.backend or work.wish.route or "auto"
-        self._log.info(
-            "Incoming request: messages=%d total_chars=%d stream=%s",
-            work.features.n_messages,
-            work.features.total_chars,
-            request.stream,
-        )
-
-    def _note_decision(self, work: Work, decision: Decision, plan: Plan) -> None:
-        work.decision, work.plan = decision, plan
-        work.exchange.record.decided(decision)
-        work.exchange.record.planned(plan)
+def _forced(label: str) -> Decision:
+    """A decision that the client made itself."""
+    return Decision(label, "explicit", None, None, 0.0, (), forced=True)
 
 
 def find_backend(backends: Mapping[str, Backend], model: str) -> str:

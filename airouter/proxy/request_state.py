@@ -1,49 +1,63 @@
-"""What a request under way consists of, and what a flow yields."""
+"""A request in its two phases, received and decided, and what a flow yields."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.types import Decision, Features, Plan, immutable
-from airouter.flow.exchange import Exchange, Keepalive
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Keepalive, Wait
 
 
 @immutable
 class Head:
-    """The answer is committed: its status and headers; `body` is all of it, or None when bytes follow."""
+    """The answer is committed: its status and headers. `body` is all of it, or None when bytes
+    follow."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes | None
 
 
-Flow = Generator[Keepalive | Head | bytes, None, None]
+Flow: TypeAlias = Generator[Wait | Keepalive | Head | bytes, None, None]
 
 
 @immutable
-class Wish:
-    """What the client asked for besides the request itself: a forced route, a backend by its model's name, a priority."""
+class RoutingOverrides:
+    """What the client decided itself: a route, a backend (by its model's name), a priority."""
 
     route: str | None = None
     backend: str | None = None
     priority: str = "interactive"
 
 
-@dataclass(slots=True)
-class Work:
-    """One request: what came in, then what was decided. `date` is the request's date line, computed once."""
+@immutable
+class Received:
+    """A request that is not decided yet. `date` is its date line, computed once."""
 
     exchange: Exchange
     request: ChatRequest
     features: Features
-    wish: Wish
+    overrides: RoutingOverrides
     date: str
-    context: str | None = None  # from a web search
-    decision: Decision | None = None
-    plan: Plan | None = None
+
+    @property
+    def names_backend(self) -> bool:
+        """Whether the client chose the backend, by its model's name."""
+        return self.overrides.backend is not None
+
+
+@immutable
+class Decided(Received):
+    """A request with its decision and plan. `context` is the text that a web search found."""
+
+    decision: Decision
+    plan: Plan
+    context: str | None = None
 
     @property
     def priority(self) -> str:
-        """Its place in a backend's queue: a frontend's housekeeping waits behind people, a batch behind both."""
-        meta = self.plan is not None and self.plan.route == "meta"
-        return "meta" if meta and self.wish.priority != "batch" else self.wish.priority
+        """Its place in a backend's queue: a frontend's housekeeping waits behind people, a batch
+        behind both."""
+        wanted = self.overrides.priority
+        return "meta" if self.plan.route == "meta" and wanted != "batch" else wanted

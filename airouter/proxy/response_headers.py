@@ -1,22 +1,16 @@
-"""The X-Router-* headers: why this answer came from where it came from."""
+"""The X-Router-* headers: which route, backend and decision an answer comes from."""
 
 from airouter.proxy.attempt import Attempt
-from airouter.proxy.request_state import Work
+from airouter.proxy.request_state import Decided
 
 STREAM_HEADERS = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 
 
-def answer_headers(work: Work, attempt: Attempt) -> list[tuple[str, str]]:
+def answer_headers(decided: Decided, attempt: Attempt) -> list[tuple[str, str]]:
     """Headers of a committed answer; values are one line of ASCII."""
-    record, decision, plan = work.exchange.record, work.decision, work.plan
-    assert decision is not None
-    assert plan is not None
+    record, decision, plan = decided.exchange.record, decided.decision, decided.plan
     headers = [
-        (
-            "Content-Type",
-            "text/event-stream; charset=utf-8" if work.request.stream else "application/json",
-        ),
-        ("X-Router-Session", work.exchange.id8),
+        ("X-Router-Session", decided.exchange.id8),
         ("X-Router-Route", plan.route),
         ("X-Router-Label", decision.label),
         ("X-Router-Tier", decision.tier),
@@ -33,8 +27,8 @@ def answer_headers(work: Work, attempt: Attempt) -> list[tuple[str, str]]:
     if record.notes:
         headers.append(("X-Router-Note", printable("; ".join(record.notes))))
     if len(record.attempts) > 1:
-        headers.append(("X-Router-Attempts", printable(", ".join(record.attempts))))
-    if work.request.stream:
+        headers.append(("X-Router-Attempts", printable(", ".join(map(str, record.attempts)))))
+    if decided.request.stream:
         headers += STREAM_HEADERS
     return headers
 

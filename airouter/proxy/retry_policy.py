@@ -3,12 +3,11 @@
 What it means for the backend is in `resilience/failure.py`.
 """
 
-import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from airouter.dialects.openai_errors import context_exceeded
+from airouter.dialects.openai_errors import context_exceeded, model_is_gone, refuses_content
 from airouter.domain.clock import Clock
 from airouter.domain.errors import (
     Busy,
@@ -31,19 +30,9 @@ class Move(Enum):
     WIDER = "ask a backend with a larger context window"
 
 
-# How backends say that they do not serve a model: OpenAI, vLLM, Ollama, DeepSeek; Mistral and
-# LiteLLM; LM Studio; Groq; OpenRouter; TabbyAPI and LM Studio before a model is loaded.
-_MODEL_GONE = re.compile(
-    rb"model_not_(?:found|supported|available|loaded)|model_decommissioned|invalid_model\b"
-    rb"|(?:no such|unknown|unsupported|invalid) model\b(?! (?:output|type|config|param))"
-    rb"|model\b[^{}]{0,120}?\b(?:not found|does not exist|not exist|has been decommissioned"
-    rb"|is not (?:currently )?loaded)"
-    rb"|not a valid model|no models? (?:is |are )?(?:currently )?loaded"
-)
 # 4xx that are about the deployment, its address, its account or its load, not about the request.
 _DEPLOYMENT = (401, 402, 403, 405, 407, 408, 410, 425, 429, 499)
 _QUOTA_MARKS = (b"insufficient_quota", b"credit balance is too low", b"billing_hard_limit")
-_POLICY_MARKS = (b"content_policy", b"content_filter", b"content policy")
 
 
 def next_move(error: RouterError, *, named: bool = False) -> Move:
@@ -61,20 +50,6 @@ def next_move(error: RouterError, *, named: bool = False) -> Move:
     if isinstance(error, UpstreamError | NoBackend | Busy):
         return Move.NEXT
     return Move.FINAL
-
-
-def model_is_gone(error: RouterError) -> bool:
-    """Whether a backend says that it does not serve the model it was asked for."""
-    if not isinstance(error, UpstreamStatus) or error.upstream_status not in (400, 404, 422):
-        return False
-    body = error.upstream_body.lower()
-    return error.upstream_status == 404 or bool(_MODEL_GONE.search(body))
-
-
-def refuses_content(error: UpstreamStatus) -> bool:
-    """Whether a backend will not answer because of what is asked, by its policy."""
-    body = error.upstream_body.lower()
-    return any(mark in body for mark in _POLICY_MARKS)
 
 
 def _for_status(error: UpstreamStatus, named: bool) -> Move:

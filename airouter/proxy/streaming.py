@@ -2,36 +2,23 @@
 said not to be."""
 
 from collections.abc import Generator
-from typing import Protocol
 
 from airouter.dialects.openai_errors import reason_of
 from airouter.dialects.openai_stream import error_event
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken
-from airouter.flow.exchange import INFINITY, Exchange, Keepalive
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import INFINITY, Keepalive, Wait
 from airouter.proxy.attempt import Attempt
+from airouter.proxy.recovery import Recovery
 
 DONE = b"data: [DONE]\n\n"
 _USAGE_WAIT = 1.0  # seconds after the last finish_reason in which a usage chunk may still come
 _CLOSE_WAIT = 0.2  # seconds after [DONE] in which the response may end, so that its socket is kept
 
 
-class Recover(Protocol):
-    """How a stream that broke off is continued."""
-
-    def possible(self, broken: Attempt) -> bool:
-        """Whether it is worth giving up what `broken` may still send."""
-        ...
-
-    def __call__(
-        self, broken: Attempt, error: RouterError
-    ) -> Generator[Keepalive, None, Attempt | None]:
-        """The attempt that goes on where `broken` ended, or None."""
-        ...
-
-
 def relay(
-    exchange: Exchange, attempt: Attempt, recover: Recover
-) -> Generator[Keepalive | bytes, None, None]:
+    exchange: Exchange, attempt: Attempt, recovery: Recovery
+) -> Generator[Wait | Keepalive | bytes, None, None]:
     """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after
     any other."""
     continued = False
@@ -39,14 +26,14 @@ def relay(
     while True:
         record.enter("inference_ms", attempt.began)
         try:
-            yield from _pass_on(exchange, attempt, recover)
+            yield from _pass_on(exchange, attempt, recovery)
             error = _why_incomplete(attempt)
         except DeadlineExceeded as late:
             error = late
         state = attempt.state
         record.leave()
         record.inference_ms += attempt.inference_ms
-        record.usage = None if continued else attempt.usage  # of a part: not the answer's
+        record.usage = None if continued else attempt.answer.usage  # of a part: not the answer's
         if state.garbage:
             record.notes.append(
                 f"{state.garbage} unreadable events of {attempt.backend.name} dropped"
@@ -55,21 +42,21 @@ def relay(
         attempt.close()
         if error is None:
             attempt.backend.breaker.succeed()
-            exchange.settle("ok", 200)
+            exchange.finish("ok", 200)
             yield DONE
             return
         out_of_time = isinstance(error, DeadlineExceeded)
-        successor = None if out_of_time else (yield from recover(attempt, error))
+        successor = None if out_of_time else (yield from recovery.successor(attempt, error))
         if successor is None:
-            exchange.settle("truncated", 200, f"{error.code}: {error.message}")
+            exchange.finish("truncated", 200, f"{error.code}: {error.message}")
             yield error_event(error.body())
             return
         attempt, continued = successor, True
 
 
 def _pass_on(
-    exchange: Exchange, attempt: Attempt, recover: Recover
-) -> Generator[Keepalive | bytes, None, None]:
+    exchange: Exchange, attempt: Attempt, recovery: Recovery
+) -> Generator[Wait | Keepalive | bytes, None, None]:
     state, ends_at, said = attempt.state, INFINITY, -1
     while True:
         data = attempt.drain()
@@ -78,7 +65,7 @@ def _pass_on(
             exchange.heard()
             continue
         if attempt.answer.held_at_gap:
-            if recover.possible(attempt):
+            if recovery.possible(attempt):
                 return
             attempt.answer.pass_gap()  # what follows is the client's all the same
             continue
@@ -91,7 +78,7 @@ def _pass_on(
             ends_at = min(ends_at, now + (_CLOSE_WAIT if state.done else _USAGE_WAIT))
             if now >= ends_at:
                 return
-        yield from exchange.pause(ends_at)
+        yield from exchange.wait(ends_at)
 
 
 def _why_incomplete(attempt: Attempt) -> RouterError | None:

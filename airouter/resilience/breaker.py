@@ -8,12 +8,9 @@ either, the breaker is half-open: one request, the probe, is let through.
 
 import math
 import threading
-from typing import Literal
 
 from airouter.domain.clock import Clock
-
-State = Literal["closed", "cooling", "open", "half_open"]
-Failure = Literal["connect", "silent", "other"]
+from airouter.domain.ports import BreakerState, Failure
 
 
 class Permit:
@@ -82,7 +79,7 @@ class Breaker:
         self._allowed_fails = allowed_fails
         self._cooldown = cooldown
         self._lock = threading.Lock()
-        self._state: State = "closed"
+        self._state: BreakerState = "closed"
         self._cause: Failure | None = None
         self._until = 0.0
         self._fails = 0
@@ -94,7 +91,7 @@ class Breaker:
         self.opened = 0  # how often, for the metrics
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """The current state."""
         with self._lock:
             return self._now()
@@ -175,7 +172,7 @@ class Breaker:
             if self._state in ("closed", "cooling") and self._probe is None:
                 self._worsen("cooling", "connect", self._cooldown)
 
-    def _now(self) -> State:
+    def _now(self) -> BreakerState:
         if self._state in ("cooling", "open") and (
             self._probe is not None or self._clock.monotonic() >= self._until
         ):
@@ -211,7 +208,7 @@ class Breaker:
             if permit is self._probe:
                 self._probe = None
 
-    def _worsen(self, state: State, cause: Failure, seconds: float) -> None:
+    def _worsen(self, state: BreakerState, cause: Failure, seconds: float) -> None:
         if state == "open" and self._state != "open":
             self.opened += 1
         self._state, self._cause = state, cause

@@ -7,7 +7,7 @@ from airouter.domain.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
-from airouter.resilience.breaker import Failure
+from airouter.domain.ports import Failure
 
 
 def failure_of(error: RouterError) -> Failure | None:

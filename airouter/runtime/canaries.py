@@ -7,12 +7,13 @@ requests.
 
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airouter.classify.tiers.one_token import CANARY_LIMIT, OneTokenTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone
+from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
 from airouter.telemetry.logs import Log
 
@@ -32,20 +33,20 @@ class _Running:
 class Canaries:
     """Runs at most one canary per tier at a time. Mutable state: the running canaries; used by the
     housekeeper's thread, and by `close()` after that thread has ended.
-
-    Args:
-        tiers: returns the tiers of the current configuration; tiers without canaries are ignored.
     """
 
-    def __init__(self, tiers: Callable[[], Iterable[object]], clock: Clock, log: Log) -> None:
-        self._tiers = tiers
+    def __init__(self, clock: Clock, log: Log) -> None:
         self._clock = clock
         self._log = log
         self._running: list[_Running] = []
 
-    def look(self) -> None:
-        """Start canaries that are due; stop those of a previous configuration."""
-        tiers = list(_with_canaries(self._tiers()))
+    def look(self, tiers_now: Iterable[object]) -> None:
+        """Start canaries that are due; stop those of a previous configuration.
+
+        Args:
+            tiers_now: of the current configuration; those without canaries are ignored.
+        """
+        tiers = list(_with_canaries(tiers_now))
         for run in self._running:
             if run.tier not in tiers or not run.thread.is_alive():
                 run.stop()
@@ -98,8 +99,7 @@ def send(tier: OneTokenTier, clock: Clock, client: socket.socket | None = None) 
     """
     exchange = Exchange(clock, client=client, client_ip="", total=CANARY_LIMIT + 10)
     try:
-        for _ in tier.canary(exchange):
-            pass
+        complete(exchange, tier.canary(exchange))
     finally:
         exchange.close()
 

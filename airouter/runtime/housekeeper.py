@@ -3,13 +3,13 @@
 
 import random
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from airouter.domain.clock import Clock
 from airouter.runtime.canaries import Canaries
+from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
-from airouter.settings.schema import ProbeSettings
+from airouter.runtime.state import Current
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health, ask_all
@@ -25,28 +25,22 @@ class Housekeeper:
 
     def __init__(
         self,
-        backends: Callable[[], Mapping[str, Backend]],
-        settings: Callable[[], ProbeSettings],
+        current: Current,
+        commands: Commands,
         control: Control,
-        on_control: Callable[[], None],
-        last_request: Callable[[], float],
-        canaries: Canaries,
         clock: Clock,
         log: Log,
     ) -> None:
-        self._backends = backends
-        self._settings = settings
+        self._current = current
+        self._commands = commands
         self._control = control
-        self._on_control = on_control
-        self._last_request = last_request
-        self._canaries = canaries
+        self._canaries = Canaries(clock, log)
         self._clock = clock
         self._log = log
         self._due: dict[str, float] = {}
         self._down: set[str] = set()
         self._stamp = (0, 0, 0)
         self._stopped = False
-        self._wake = threading.Event()
         # Set after the first probe: the models of reachable backends are known.
         self.looked = threading.Event()
         self.found: dict[str, Health] = {}  # result of the last probe by backend
@@ -58,20 +52,16 @@ class Housekeeper:
 
     def close(self) -> None:
         self._stopped = True
-        self._wake.set()
+        self._current.changed.set()
         if self._thread is not None:
-            self._thread.join(self._settings().timeout + 1)
+            self._thread.join(self._current.state.settings.probes.timeout + 1)
         self._canaries.close()
-
-    def nudge(self) -> None:
-        """Check at once, because something has changed."""
-        self._wake.set()
 
     def _run(self) -> None:
         wait = 0.0  # at once: the backends' models are not known yet
         while True:
-            self._wake.wait(wait)
-            self._wake.clear()
+            self._current.changed.wait(wait)
+            self._current.changed.clear()
             if self._stopped:
                 return
             wait = _LOOK
@@ -85,15 +75,17 @@ class Housekeeper:
         stamp = self._control.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
-            self._on_control()
+            self._commands.obey()
         self._probe()
-        self._canaries.look()  # after the probes, which show which backends are up
+        self._canaries.look(
+            self._current.state.pipeline.cascade.tiers
+        )  # after the probes, which show which backends are up
 
     def _probe(self) -> None:
-        now, settings = self._clock.monotonic(), self._settings()
+        state, now = self._current.state, self._clock.monotonic()
+        settings, backends = state.settings.probes, state.backends
         if not settings.enabled:
             return
-        backends = self._backends()
         due = {
             name: backend
             for name, backend in backends.items()
@@ -102,7 +94,7 @@ class Housekeeper:
         if not due:
             return
         results = ask_all(due, self._clock, settings.timeout)
-        idle = now - self._last_request() > _IDLE_AFTER
+        idle = now - self._current.last_request > _IDLE_AFTER
         for name, health in results.items():
             backend = backends[name]
             self.found[name] = replace(health, body=None)

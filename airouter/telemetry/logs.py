@@ -43,6 +43,15 @@ class Log(Protocol):
     def error(self, template: str, *args: object) -> None: ...
 
 
+class _Silent:
+    def info(self, template: str, *args: object) -> None: ...
+
+    warning = error = info
+
+
+SILENT: Log = _Silent()  # for what has nowhere to log
+
+
 class RotatingFile:
     """A log file that several processes append to and rotate: `app.log`, `app.log.1`, … (mode
     0600).

@@ -55,6 +55,7 @@ def document(record: ExchangeRecord, content: Content = "full") -> bytes:
     known = {id(message): index for index, message in enumerate(record.client_messages)}
     verdicts = (_fields(verdict) for verdict in record.verdicts)
     values = _fields(record) | {
+        "attempts": [str(attempt) for attempt in record.attempts],
         "timestamp": record.timestamp.isoformat(),
         "user_query": record.user_query[:MAX_QUERY] if full else "",
         "client_messages": [_json(message, _slim) for message in record.client_messages]

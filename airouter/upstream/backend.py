@@ -1,6 +1,7 @@
 """A backend at run time: its settings, where it is, its slots, its model's name."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, Literal
 
 import orjson
@@ -8,20 +9,27 @@ import orjson
 from airouter.dialects import bounded_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import UpstreamBroken
-from airouter.domain.ports import Provider
+from airouter.domain.ports import Breaker, Limiter, Provider
 from airouter.domain.types import HttpRequest
-from airouter.resilience.breaker import Breaker
-from airouter.resilience.limiter import Limiter
 from airouter.resilience.pause import Pause
 from airouter.settings.schema import BackendSettings
-from airouter.upstream.egress import CHECKS, Check
+from airouter.telemetry.logs import SILENT, Log
+from airouter.upstream import egress
+from airouter.upstream.egress import Check
+from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Origin
 
 
 class Backend:
-    """One configured server. Mutable state: whether it is out of service (the operator's to
-    set), and the model it was found to serve, with its context window and whether they are to be
-    read again; under a lock."""
+    """One configured server. Mutable state: whether it is out of service (set by the operator), and
+    the model it was found to serve, with its context window and whether they are to be read again;
+    under a lock.
+
+    Args:
+        limiter, breaker: of this backend; their implementation is chosen in `app.py`.
+        checks: on what is sent to it; None: those of `egress.py`.
+        connect: makes its calls; another one than `Call` needs no socket.
+    """
 
     def __init__(
         self,
@@ -30,26 +38,23 @@ class Backend:
         provider: Provider,
         clock: Clock,
         *,
-        queue: int,
-        workers: int = 1,
-        egress: tuple[Check, ...] = CHECKS,
+        limiter: Limiter,
+        breaker: Breaker,
+        log: Log = SILENT,
+        checks: tuple[Check, ...] | None = None,
+        connect: Callable[..., Call] = Call,
     ) -> None:
         assert settings.url is not None
         self.name = name
         self.settings = settings
         self.provider = provider
         self.clock = clock
-        self.egress = egress  # what is sent to it passes these
+        self.log = log
+        self.checks = egress.CHECKS if checks is None else checks  # every request passes them
+        self.connect = connect  # makes a call, which is not started yet
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
-        # Each worker process has its own limiter: the cap is divided among them.
-        self.limiter = Limiter(max(1, settings.slots // workers), queue, clock)
-        self.breaker = Breaker(
-            clock,
-            threshold=settings.breaker_fails,
-            reset=settings.breaker_reset,
-            allowed_fails=settings.allowed_fails,
-            cooldown=settings.cooldown,
-        )
+        self.limiter = limiter
+        self.breaker = breaker
         self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)
         self.out = False  # taken out of service by the operator
@@ -170,7 +175,8 @@ class Backend:
         names = model_names(body)
         if not names:
             raise UpstreamBroken(
-                f"The backend {self.name!r} lists no model at /v1/models; set its model in the configuration."
+                f"The backend {self.name!r} lists no model at /v1/models; "
+                "set its model in the configuration."
             )
         with self._lock:
             if not self._known or self._model is None:

@@ -1,8 +1,8 @@
 """Checks on what is sent to backends, in the order in which they are made.
 
-All calls pass them, probes and side calls included. A check gets the backend's name and settings (`local` is
-False for a third party) and the request as it would be sent; it returns the request, changed or
-not, or raises `EgressRefused`, and then the next backend of the chain is asked.
+All requests pass them, probes and side calls included. A check receives the backend's name and
+settings (`local` is False for a third party) and the request as it would be sent. It returns the
+request, changed or not, or raises `EgressRefused`; then the next backend of the chain is asked.
 """
 
 from collections.abc import Callable

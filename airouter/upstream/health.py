@@ -1,4 +1,5 @@
-"""Asks all backends at once whether they are up, under one hard limit; callers at the same time share one answer."""
+"""Asks all backends at once whether they are up, within one limit. Concurrent callers share one
+round of requests."""
 
 import logging
 import threading
@@ -18,7 +19,8 @@ _MAX_BODY = 16_000_000  # bytes of an answer to a probe; a list of models has th
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One backend's answer: `ms` from asking to answer, `problem` in words when it is not healthy."""
+    """One backend's answer: `ms` from request to answer, `problem` a sentence when it is not
+    healthy."""
 
     healthy: bool
     ms: float
@@ -79,11 +81,11 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
             try:
                 requests[name] = backend.probe_request()
                 call = open_call(backend, requests[name], Limits(left, left, left, left))
-                calls[name] = poller.add(call.start())
+                calls[name] = call.start()
             except Exception as error:
                 results[name] = _surprise(name, error)
         while clock.monotonic() < until and not all(call.finished for call in calls.values()):
-            poller.wait(until)
+            poller.wait(list(calls.values()), until)
             for call in calls.values():
                 if call.buffered > _MAX_BODY:
                     call.close()

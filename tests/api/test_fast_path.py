@@ -12,8 +12,8 @@ import pytest
 from harness import REFUSED
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from airouter.api import fast_path as express
-from airouter.api.middleware import Edge
+from airouter.api import fast_path
+from airouter.api.middleware import Middleware
 from airouter.settings.schema import Settings
 from app import create_app
 
@@ -66,10 +66,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def asked(
     app: Any, case: dict[str, Any], *, flask: bool = False
 ) -> tuple[str, dict[str, str], bytes]:
-    """Status, headers (but the session's id) and body; `flask`: past Express."""
+    """Status, headers (but the session's id) and body; `flask`: past the fast path."""
     data = case.get("data", orjson.dumps(GOOD))
     environ = EnvironBuilder(
-        path=express.PATH,
+        path=fast_path.PATH,
         method="POST",
         headers=case.get("headers", {}),
         input_stream=io.BytesIO(data),
@@ -79,8 +79,8 @@ def asked(
     if "keyless" not in case:
         environ.setdefault("HTTP_AUTHORIZATION", f"Bearer {KEY}")
     lane = app.wsgi_app._app
-    assert isinstance(lane, express.Express)
-    whole = Edge(lane._app if flask else lane, app.extensions["airouter"])
+    assert isinstance(lane, fast_path.FastPath)
+    whole = Middleware(lane._app if flask else lane, app.extensions["airouter"])
     body, status, headers = run_wsgi_app(whole, environ, buffered=True)
     return status, {k: v for k, v in headers.items() if k != "X-Router-Session"}, b"".join(body)
 
@@ -108,7 +108,7 @@ def test_a_bug_is_a_500_without_its_text(app: Any, monkeypatch: pytest.MonkeyPat
 def test_other_methods_go_to_flask(app: Any, method: str) -> None:
     with app.test_client() as client:
         answer = client.open(
-            express.PATH, method=method, headers={"Authorization": f"Bearer {KEY}"}
+            fast_path.PATH, method=method, headers={"Authorization": f"Bearer {KEY}"}
         )
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

@@ -12,6 +12,7 @@ import pytest
 from harness import ask, asked, body, eventually, steer
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_backend
 from resilience_harness import FakeClock, admin, backend
 
 from airouter.classify.tiers.one_token import OneTokenTier, read_shares
@@ -21,7 +22,6 @@ from airouter.settings.cascade import OneTokenTierSettings
 from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend
 from bench.router_process import RouterProcess, merged
-from providers import KINDS
 from simulator.testing import Simulator
 
 MakeRouter = Callable[..., RouterProcess]
@@ -280,7 +280,7 @@ def test_no_canary_is_sent_without_the_tier_or_to_a_cloud(
 
 def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
     spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
-    server = Backend("router", spec, KINDS["vllm"], clock, queue=4)
+    server = make_backend("router", spec, clock)
     return OneTokenTier(server, OneTokenTierSettings(), "Label it.", clock, Silent()), server
 
 

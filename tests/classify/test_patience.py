@@ -4,7 +4,7 @@ what happens to the classifier's call."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from airouter.classify.cascade import Cascade
 from airouter.classify.patience import PatienceMeter
 from airouter.domain.clock import Clock
 from airouter.domain.types import Features, Verdict
-from airouter.flow.exchange import Exchange, Keepalive
+from airouter.flow.driver import complete
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
 from tests.classify.make import features
@@ -149,10 +151,10 @@ class Hangs:
     def __init__(self) -> None:
         self.asked = 0
 
-    def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]:
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
         self.asked += 1
         while True:
-            yield from exchange.pause()
+            yield from exchange.wait()
 
 
 @pytest.mark.parametrize(("p", "label"), [(0.95, "COMPLEX"), (0.5, "MODERATE")])
@@ -163,8 +165,7 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
     cascade = Cascade([Guesses(p), tier], clock, fallback_min_p=0.9, patience=0.05)
     exchange = Exchange(clock, client=None, client_ip="", total=20)
     deliberation = cascade.deliberate(features("What is it?"))
-    for _ in deliberation.run(exchange, lambda: True):
-        pass
+    complete(exchange, deliberation.run(exchange, lambda: True))
     decision = deliberation.decision
     assert decision is not None
     assert (decision.label, decision.tier) == (label, "patience")

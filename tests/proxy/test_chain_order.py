@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from making import make_backend
 from resilience_harness import FakeClock
 
 from airouter.proxy.chain import first_byte_limit, in_order
 from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend
-from providers import KINDS
 
 
 def backend(name: str, *, local: bool = True, **settings: Any) -> Backend:
     spec = BackendSettings(url="http://127.0.0.1:9", model="m", local=local, slots=1, **settings)
-    return Backend(name, spec, KINDS["openai"], FakeClock(), queue=8)
+    return make_backend(name, spec, FakeClock(), queue=8)
 
 
 def names(backends: list[Backend]) -> list[str]:

@@ -24,9 +24,9 @@ LABELS = {
     "elderberry": "ENRICH",
 }
 TOO_LONG = "word " * 800  # as much as a classifier is shown; with the rubric it is beyond WINDOW
-STOPS_WITHIN = (
-    400  # tokens that vLLM may go on for after a closed socket; alone it would write thousands
-)
+# Tokens that vLLM may write while the route is decided, and for a moment after the socket is
+# closed; left alone it would write 3,000.
+STOPS_WITHIN = 1500
 
 
 def decide(router: RouterProcess, text: str) -> dict[str, Any]:

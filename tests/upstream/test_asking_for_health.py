@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 from harness import REFUSED
+from making import make_backend
 
 from airouter.domain.clock import Clock
 from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend, model_names, window_of
 from airouter.upstream.health import HealthChecker, ask_all
-from providers import KINDS
 from simulator.testing import Simulator
 
 CLOCK = Clock()
@@ -33,7 +33,7 @@ def server(own_simulator: Simulator) -> Simulator:
 
 
 def backend(url: str, kind: str = "vllm", **fields: object) -> Backend:
-    return Backend("b", BackendSettings(kind=kind, url=url, **fields), KINDS[kind], CLOCK, queue=4)  # type: ignore[arg-type]
+    return make_backend("b", BackendSettings(kind=kind, url=url, **fields), CLOCK)  # type: ignore[arg-type]
 
 
 def test_it_costs_nothing(server: Simulator) -> None:

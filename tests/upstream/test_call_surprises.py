@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from making import make_backend
 from wire_server import (
     CLOCK,
     GET,
@@ -28,7 +29,6 @@ from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
 from airouter.upstream.health import HealthChecker, ask_all
 from airouter.upstream.transport.inflate import decoder_for
-from providers import KINDS
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\n"
 SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSTOLEN"
@@ -37,7 +37,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0
 
 def backend(url: str, **fields: object) -> Backend:
     settings = BackendSettings(kind="vllm", url=url, **fields)  # type: ignore[arg-type]
-    return Backend("b", settings, KINDS["vllm"], CLOCK, queue=4)
+    return make_backend("b", settings, CLOCK)
 
 
 @pytest.mark.parametrize(

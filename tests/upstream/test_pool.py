@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from harness import eventually
+from making import Waiter
 from wire_server import CLOCK, GET, OK, Peer, WireServer, origin_of, run
 
 from airouter.domain.clock import Clock
 from airouter.domain.errors import UpstreamTimeout
 from airouter.domain.types import Limits
-from airouter.flow.poller import Poller
 from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Lookup, Origin
 
@@ -175,7 +175,7 @@ def test_a_dead_resolver_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) 
         origin = origin_of(server)
         assert resolved(origin)
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        poller = Poller(CLOCK)
+        poller = Waiter(CLOCK)
         try:
             limits = Limits(1, 5, 5, 10)
             stuck = Call(Origin("http://backend.test:80", CLOCK), GET, limits, CLOCK, "stuck")

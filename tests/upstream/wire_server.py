@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from making import Waiter
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import HttpRequest, Limits
-from airouter.flow.poller import Poller
 from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Origin
 
@@ -175,8 +175,8 @@ def own_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 def begin(
     origin: Origin, request: HttpRequest = GET, limits: Limits = AMPLE
-) -> tuple[Call, Poller]:
-    poller = Poller(CLOCK)
+) -> tuple[Call, Waiter]:
+    poller = Waiter(CLOCK)
     call = poller.add(Call(origin, request, limits, CLOCK, "it"))
     call.start()
     return call, poller

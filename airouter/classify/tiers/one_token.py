@@ -9,7 +9,7 @@ start also loads the server's grammar library, which takes seconds; no client ha
 
 import math
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -20,13 +20,12 @@ from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
 from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, HttpRequest, Verdict, immutable
-from airouter.flow.exchange import Exchange, Keepalive
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
 from airouter.settings.cascade import OneTokenTierSettings
 from airouter.telemetry.logs import Log
-from airouter.upstream.admission import enter
 from airouter.upstream.backend import Backend
-from airouter.upstream.fetch import fetch, fetch_model
-from airouter.upstream.guarded import guarded, refusal
+from airouter.upstream.client import Lease, side_lease, status_error
 
 NAME = "one_token"
 _TURN_CHARS = 300
@@ -79,29 +78,28 @@ class OneTokenTier:
         self._log = log
         self._known = _Known()
 
-    def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]:
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
         hindrance = self._hindrance()
         if hindrance is not None:
             return Verdict(NAME, None, reason=hindrance)
-        started = self._clock.monotonic()
+        began = self._clock.monotonic()
         try:
-            shares = yield from guarded(
-                exchange, self._backend, self._shares(exchange, features), silence_counts=False
-            )
+            with side_lease(exchange, self._backend, hurried=True) as lease:
+                shares = yield from self._shares(lease, features)
         except DeadlineExceeded:
             raise
         except RouterError as error:
             return Verdict(
-                NAME, None, ms=self._since(started), reason=f"{error.code}: {error.message}"
+                NAME, None, ms=self._since(began), reason=f"{error.code}: {error.message}"
             )
         if shares is None:
             return Verdict(
                 NAME,
                 None,
-                ms=self._since(started),
+                ms=self._since(began),
                 reason="the answer was not a label with log-probabilities",
             )
-        return self._verdict(shares, self._since(started))
+        return self._verdict(shares, self._since(began))
 
     def _verdict(self, shares: Mapping[str, float], ms: float) -> Verdict:
         """The most probable route decides: SIMPLE and MODERATE share one, so their probabilities
@@ -123,21 +121,18 @@ class OneTokenTier:
     def _since(self, started: float) -> float:
         return (self._clock.monotonic() - started) * 1000
 
-    def _shares(
-        self, exchange: Exchange, features: Features
-    ) -> Generator[Keepalive, None, dict[str, float] | None]:
+    def _shares(self, lease: Lease, features: Features) -> Waiting[dict[str, float] | None]:
         """The labels' probabilities, which add up to 1; None if the answer contains none."""
-        backend, timeout = self._backend, self._settings.timeout
-        with (yield from enter(exchange, backend, "interactive", timeout)) as admission:
-            model = admission.model
-            way = self._known.way or (yield from self._find_way(exchange))
-            query = classifier_query(features, self._settings, _TURN_CHARS)
-            status, raw = yield from self._send(exchange, model, query, way, timeout)
+        timeout = self._settings.timeout
+        yield from lease.enter("interactive", timeout)
+        way = self._known.way or (yield from self._find_way(lease))
+        query = classifier_query(features, self._settings, _TURN_CHARS)
+        status, raw = yield from self._send(lease, query, way, timeout)
         if status != 200:
-            raise refusal(backend, status, raw)
+            raise status_error(self._backend, status, raw)
         shares = read_shares(raw)
         if not self._sends_canaries and not self._known.way:  # this answer is the first to tell
-            life = self._life(model)
+            life = self._life(lease.model)
             if shares is None:
                 self._switch_off(life, _NO_LABEL)
             else:
@@ -182,7 +177,7 @@ class OneTokenTier:
             return True
         return not known.way and self._clock.monotonic() >= known.retry_at
 
-    def canary(self, exchange: Exchange) -> Generator[Keepalive, None, None]:
+    def canary(self, exchange: Exchange) -> Waiting[None]:
         """Send one constrained request, which shows whether the tier can be used.
 
         It bypasses the breaker: canaries are slow by nature, their failures affect no client, and a
@@ -191,29 +186,28 @@ class OneTokenTier:
         Raises:
             ClientGone: the exchange was cancelled.
         """
-        backend, before, started = self._backend, self._known, self._clock.monotonic()
-        slot = backend.limiter.try_acquire()
-        if slot is None:
+        backend, before, began = self._backend, self._known, self._clock.monotonic()
+        lease = Lease(exchange, backend)
+        if not lease.take_slot():
+            lease.close()
             return
-        exchange.hold(slot.release)
         restarts = backend.restarts
         life = restarts, backend.model
         wait = min(_RETRY_OFF, before.wait * 2) if before.life == life else _RETRY
         # Whatever goes wrong from here on, the next one is not due at once.
         self._try_later(life, wait)
         try:
-            model = yield from fetch_model(exchange, backend)
-            life = restarts, model
+            yield from lease.read_model()
+            life = restarts, lease.model
             self._try_later(life, wait)
-            way = yield from self._find_way(exchange)
-            status, raw = yield from self._send(exchange, model, _CANARY_ASK, way, CANARY_LIMIT)
+            way = yield from self._find_way(lease)
+            status, raw = yield from self._send(lease, _CANARY_ASK, way, CANARY_LIMIT)
         except RouterError:
             self._try_later(life, wait)
             return
         finally:
-            slot.release()
-            exchange.drop(slot.release)
-        ms = self._since(started)
+            lease.close()
+        ms = self._since(began)
         if status == 200 and read_shares(raw) is not None:
             self._known = _Known(life, way)
             self._log.info(
@@ -248,20 +242,13 @@ class OneTokenTier:
     # The request ----------------------------------------------------------------------------------
 
     def _send(
-        self, exchange: Exchange, model: str, prompt: str, way: str, timeout: float
-    ) -> Generator[Keepalive, None, tuple[int, bytes]]:
-        backend = self._backend
-        body = self._body(model, prompt, way)
-        request = backend.provider.post("/v1/chat/completions", body, backend.headers)
-        return (yield from fetch(exchange, backend, request, timeout=timeout))
+        self, lease: Lease, prompt: str, way: str, timeout: float
+    ) -> Waiting[tuple[int, bytes]]:
+        return (yield from lease.whole("chat", self._body(lease.model, prompt, way), timeout))
 
-    def _find_way(self, exchange: Exchange) -> Generator[Keepalive, None, str]:
-        status, body = yield from fetch(
-            exchange,
-            self._backend,
-            HttpRequest("GET", "/version", self._backend.headers),
-            timeout=self._settings.timeout,
-        )
+    def _find_way(self, lease: Lease) -> Waiting[str]:
+        request = HttpRequest("GET", "/version", self._backend.headers)
+        status, body = yield from lease.fetch(request, self._settings.timeout)
         found = re.search(rb'"version"\s*:\s*"v?(\d+)\.(\d+)', body) if status == 200 else None
         version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
         return "structured_outputs" if version >= _STRUCTURED_SINCE else "guided_choice"

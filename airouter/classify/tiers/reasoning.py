@@ -5,21 +5,19 @@ The answer is streamed, so that the call can be cancelled as soon as the label h
 """
 
 import re
-from collections.abc import Generator
-from typing import Any
 
 from airouter.classify.tiers.query import classifier_query
 from airouter.dialects.openai_stream import SseReader
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
 from airouter.domain.labels import CLASSIFIER_LABELS
-from airouter.domain.types import Features, Limits, Verdict
+from airouter.domain.types import Features, Verdict
+from airouter.flow.exchange import Exchange
+from airouter.flow.waits import Waiting
 from airouter.settings.cascade import ReasoningTierSettings
-from airouter.upstream.admission import enter
 from airouter.upstream.backend import Backend
-from airouter.upstream.client import open_call
-from airouter.upstream.fetch import opened
-from airouter.upstream.guarded import guarded, refusal
+from airouter.upstream.client import Lease, side_lease, status_error
+from airouter.upstream.transport.call import Call
 
 NAME = "reasoning"
 _NAMES = "|".join(CLASSIFIER_LABELS)
@@ -48,20 +46,19 @@ class ReasoningTier:
         self._rubric = rubric
         self._clock = clock
 
-    def ask(self, exchange: Any, features: Features) -> Generator[Any, None, Verdict]:
-        started = self._clock.monotonic()
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
+        began = self._clock.monotonic()
         try:
-            text, finish_reason = yield from guarded(
-                exchange, self._backend, self._classify(exchange, features)
-            )
+            with side_lease(exchange, self._backend) as lease:
+                text, finish_reason = yield from self._classify(exchange, lease, features)
+        except DeadlineExceeded:
+            raise
         except RouterError as error:
-            if isinstance(error, DeadlineExceeded):
-                raise
             reason = "timeout" if isinstance(error, UpstreamTimeout) else error.code
             return Verdict(
                 NAME,
                 None,
-                ms=self._ms_since(started),
+                ms=self._ms_since(began),
                 reason=f"{reason}: {error.message}",
                 finish_reason=reason,
             )
@@ -71,7 +68,7 @@ class ReasoningTier:
         return Verdict(
             NAME,
             label,
-            ms=self._ms_since(started),
+            ms=self._ms_since(began),
             raw=text[-_MAX_RAW:],
             finish_reason=finish_reason,
             reason="" if label else f"the classifier returned no label{before}",
@@ -80,37 +77,37 @@ class ReasoningTier:
     def _ms_since(self, started: float) -> float:
         return (self._clock.monotonic() - started) * 1000
 
-    def _classify(self, exchange: Any, features: Features) -> Generator[Any, None, tuple[str, str]]:
-        settings, backend = self._settings, self._backend
+    def _classify(
+        self, exchange: Exchange, lease: Lease, features: Features
+    ) -> Waiting[tuple[str, str]]:
+        """The text and its finish_reason; the reason is "label" when reading stopped early."""
+        settings = self._settings
         until = self._clock.monotonic() + settings.timeout
-        with (yield from enter(exchange, backend, "interactive", settings.timeout)) as admission:
-            messages = self._messages(features)
-            body = {
-                "model": admission.model,
-                "messages": messages,
-                "temperature": 0,
-                "max_tokens": self._tokens_left(messages),
-                "stream": True,
-            }
-            left = max(0.001, until - self._clock.monotonic())
-            limits = Limits(min(backend.settings.connect_timeout, left), left, left, left)
-            request = backend.provider.post("/v1/chat/completions", body, backend.headers)
-            reader = SseReader(keep_usage=True, keep_text=_MAX_TEXT)
-            with opened(exchange, open_call(backend, request, limits)) as call:
-                while not (call.finished or _has_label(reader.state.text)):
-                    yield from exchange.pause()
-                    self._read(call, reader)
+        yield from lease.enter("interactive", settings.timeout)
+        messages = self._messages(features)
+        body = {
+            "model": lease.model,
+            "messages": messages,
+            "temperature": 0,
+            "max_tokens": self._tokens_left(messages),
+            "stream": True,
+        }
+        reader = SseReader(keep_usage=True, keep_text=_MAX_TEXT)
+        left = max(0.001, until - self._clock.monotonic())
+        with lease.asking("chat", body, left) as call:
+            while not (call.finished or _has_label(reader.state.text)):
+                yield from exchange.wait()
                 self._read(call, reader)
-            if call.error is not None:
-                raise call.error
-            if call.status != 200:
-                raise refusal(backend, call.status)
-            return reader.state.text, reader.state.finish_reasons.get(
-                0, "label" if not call.complete else "none"
-            )
+            self._read(call, reader)
+        if call.error is not None:
+            raise call.error
+        if call.status != 200:
+            raise status_error(self._backend, call.status)
+        early = "label" if not call.complete else "none"
+        return reader.state.text, reader.state.finish_reasons.get(0, early)
 
     @staticmethod
-    def _read(call: Any, reader: SseReader) -> None:
+    def _read(call: Call, reader: SseReader) -> None:
         data = call.take()
         if data and call.status == 200:
             try:

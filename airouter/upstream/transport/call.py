@@ -1,7 +1,9 @@
-"""One HTTP call to a backend as a non-blocking state machine, so that it can be cancelled at any moment by its owner.
+"""One HTTP call to a backend as a non-blocking state machine, so that its owner can cancel it at any
+moment.
 
-A call belongs to one thread. Nothing in it blocks: `Poller` says when its socket is ready and then calls `advance()`.
-Cancelling is `close()`: the socket is shut down at once, before or after headers, and the backend sees it at once.
+A call belongs to one thread. Nothing in it blocks: whoever waits for it calls `advance()` when its
+socket is ready. Cancelling is `close()`: the socket is shut down at once, before or after the
+headers, and the backend notices at once.
 """
 
 import contextlib
@@ -17,6 +19,7 @@ from select import POLLIN, POLLOUT
 import httptools
 
 from airouter.domain.clock import Clock
+from airouter.domain.dialect import Translator
 from airouter.domain.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
 from airouter.domain.types import HttpRequest, Limits
 from airouter.upstream.transport.inflate import Decode, TooDense, decoder_for
@@ -33,14 +36,21 @@ _NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
 class Call:
-    """A request under way: `status` and `headers` once they came, body bytes through `take()`, `error` when it failed.
+    """A request under way: `status` and `headers` once they came, body bytes through `take()`,
+    `error` when it failed.
 
     Phases: resolve → connect → handshake (https) → send → head → body → done. Times are monotonic
     seconds.
     """
 
     def __init__(
-        self, origin: Origin, request: HttpRequest, limits: Limits, clock: Clock, name: str
+        self,
+        origin: Origin,
+        request: HttpRequest,
+        limits: Limits,
+        clock: Clock,
+        name: str,
+        reader: Translator | None = None,
     ) -> None:
         self.origin = origin
         self.name = name  # of the backend, for messages
@@ -52,13 +62,14 @@ class Call:
         self.complete = False  # the whole answer has been received
         self.paused = False  # the owner's buffer is full: do not read
         self.buffered = 0  # body bytes received and not yet taken
-        self.started = clock.monotonic()
+        self.started_at = clock.monotonic()
         self.sent_at: float | None = None
         self.head_at: float | None = None
         self.first_body_at: float | None = None
         self.ended_at: float | None = None
         self.shut_at: float | None = None  # when the socket was shut before the answer's end
         self.on_progress: Callable[[], None] | None = None
+        self._reader = reader  # translates the body into the router's own format
         self._request = request
         self._body: deque[bytes] = deque()
         self._sock: socket.socket | None = None
@@ -72,8 +83,8 @@ class Call:
         self._reused = False
         self._resent = False
         self._handshake_wants = POLLOUT
-        self._total_at = self.started + limits.total
-        self._phase_at = self.started + limits.connect
+        self._total_at = self.started_at + limits.total
+        self._phase_at = self.started_at + limits.connect
         self._phase = "connect"
         self._had_length = False
         self._contradictory = False  # it states its length in two ways
@@ -125,6 +136,16 @@ class Call:
 
     def take(self) -> bytes:
         """The body bytes received since the last call (b"" when none)."""
+        reader = self._reader
+        if reader is None:
+            return self._received()
+        data = reader.feed(self._received())
+        if self.complete:
+            self._reader = None
+            data += reader.flush()
+        return data
+
+    def _received(self) -> bytes:
         if not self._body:
             return b""
         if len(self._body) == 1:
@@ -176,9 +197,11 @@ class Call:
         sock, self._sock, self._fd = self._sock, None, -1
         if sock is None:
             return
-        # socket's own shutdown: SSLSocket's would drop its TLS state first.
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            if isinstance(sock, ssl.SSLSocket):  # its own shutdown would drop its TLS state first
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
         sock.close()
         if not self.finished:
             self.shut_at = self.clock.monotonic()

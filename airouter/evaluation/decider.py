@@ -1,0 +1,26 @@
+"""The cascade as a function, for `evaluate`."""
+
+from collections.abc import Callable
+
+from airouter.classify.cascade import Cascade
+from airouter.domain.types import Decision, Features
+from airouter.flow.driver import complete
+from airouter.flow.exchange import Exchange
+
+
+def decider(cascade: Cascade, total: float) -> Callable[[Features], Decision]:
+    """Decides one request at a time; calls the classifier if the instant tiers abstain.
+
+    Args:
+        total: seconds for one decision.
+    """
+
+    def decide(features: Features) -> Decision:
+        exchange = Exchange(cascade.clock, client=None, client_ip="", total=total)
+        try:
+            deliberation = cascade.deliberate(features)
+            return deliberation.decision or complete(exchange, deliberation.run(exchange))
+        finally:
+            exchange.close()
+
+    return decide

@@ -1,0 +1,35 @@
+"""Limiters, breakers and retry budgets of one process, shared with no other."""
+
+from airouter.domain.clock import Clock
+from airouter.domain.ports import Breaker, Limiter, RetryBudget
+from airouter.resilience import breaker, limiter
+
+
+class PerProcess:
+    """The default `Resilience`. Stateless: what it makes is owned by who asked for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def limiter(self, backend: str, slots: int, queue: int) -> Limiter:
+        return limiter.Limiter(slots, queue, self._clock)
+
+    def breaker(
+        self,
+        backend: str,
+        *,
+        threshold: int,
+        reset: float,
+        allowed_fails: int,
+        cooldown: float,
+    ) -> Breaker:
+        return breaker.Breaker(
+            self._clock,
+            threshold=threshold,
+            reset=reset,
+            allowed_fails=allowed_fails,
+            cooldown=cooldown,
+        )
+
+    def retry_budget(self) -> RetryBudget:
+        return breaker.RetryBudget()

@@ -1,0 +1,90 @@
+"""Everything of one worker process, as the API and gunicorn see it."""
+
+import atexit
+from collections.abc import Sequence
+from typing import Protocol
+
+from airouter.domain.clock import Clock
+from airouter.domain.ports import Sink
+from airouter.flow.exchange import Shutdown
+from airouter.runtime.commands import Commands
+from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.state import Current, State
+from airouter.telemetry.logs import AppLog, install_stdlib_handler
+from airouter.telemetry.metrics import Metrics
+from airouter.telemetry.stats import Stats
+
+
+class Closable(Protocol):
+    def close(self, timeout: float = 5.0) -> bool: ...
+
+
+class Runtime:
+    """Built in `app.py`; starts nothing until `start()`.
+
+    Args:
+        sinks: receive the record of every exchange.
+        writers: have records to write before the process ends.
+    """
+
+    def __init__(
+        self,
+        current: Current,
+        commands: Commands,
+        housekeeper: Housekeeper,
+        *,
+        clock: Clock,
+        log: AppLog,
+        metrics: Metrics,
+        stats: Stats,
+        sinks: tuple[Sink, ...],
+        writers: Sequence[Closable],
+    ) -> None:
+        self.current = current
+        self.commands = commands
+        self.housekeeper = housekeeper
+        self.clock = clock
+        self.log = log
+        self.metrics = metrics
+        self.stats = stats
+        self.sinks = sinks
+        self._writers = writers
+        self._started = False
+
+    @property
+    def state(self) -> State:
+        """Of the current configuration."""
+        return self.current.state
+
+    @property
+    def draining(self) -> bool:
+        return self.current.draining
+
+    @property
+    def shutdown(self) -> Shutdown:
+        return self.current.shutdown
+
+    def start(self) -> None:
+        """Start background work; called after the fork. Idempotent."""
+        if self._started:
+            return
+        self._started = True
+        install_stdlib_handler(self.log)
+        self.metrics.start()
+        self.housekeeper.start()
+        atexit.register(self.close)
+
+    def stop(self) -> None:
+        """Handle SIGTERM: requests in flight may take another `timeouts.drain` seconds. A second
+        signal does not extend this."""
+        self.commands.stop()
+
+    def close(self) -> None:
+        """Stop background work, write queued records, close idle connections. Idempotent."""
+        self.housekeeper.close()
+        for writer in self._writers:
+            writer.close()
+        self.log.close()
+        for backend in self.state.backends.values():
+            backend.origin.close()
+        atexit.unregister(self.close)
