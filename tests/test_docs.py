@@ -294,7 +294,7 @@ def test_every_field_of_the_request_lines_is_documented() -> None:
     full = record(
         enrichment_ms=1.0, outcome="truncated", backend="primary", tier="rules", total_ms=1e9
     )
-    written = set(re.findall(r"(\w+=)", f"{request_line(full)} {slow_line(full)}"))
+    written = set(re.findall(r"(\w+=)", f"{request_line(full)} {slow_line(full, {})}"))
     assert written == {
         name for name in named(cells(LOGS, "## app.log")) if re.fullmatch(r"\w+=", name)
     }

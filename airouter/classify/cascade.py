@@ -21,17 +21,31 @@ from airouter.flow.waits import Waiting
 
 
 class InstantTier(Protocol):
+    """A tier that decides without a call to a backend."""
+
     name: str
     instant: bool
 
-    def vote(self, features: Features) -> Verdict: ...
+    def vote(self, features: Features) -> Verdict:
+        """The verdict, which may be an abstention."""
+        ...
 
 
 class CallingTier(Protocol):
+    """A tier that calls a backend."""
+
     name: str
     instant: bool
 
-    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]: ...
+    def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
+        """The verdict. If the call fails, it is an abstention, not an error.
+
+        Raises:
+            ClientGone: the client disconnected.
+            DeadlineExceeded: the exchange timed out.
+            PatienceOver: a finished answer has waited too long for the decision.
+        """
+        ...
 
 
 class Cascade:

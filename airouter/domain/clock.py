@@ -32,6 +32,7 @@ class Clock:
             return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
+        """Block this thread."""
         time.sleep(seconds)
 
 

@@ -16,7 +16,9 @@ from airouter.domain.types import ExchangeRecord, HttpRequest, WebSearch
 class Sink(Protocol):
     """Receives the record of every finished exchange. Must not block and must not raise."""
 
-    def emit(self, record: ExchangeRecord) -> None: ...
+    def emit(self, record: ExchangeRecord) -> None:
+        """Take over the record; called once per exchange, in the thread of the request."""
+        ...
 
 
 class Provider(Protocol):
@@ -31,13 +33,25 @@ class Provider(Protocol):
     dialect: BackendDialect
     searches: bool  # can search the web
 
-    def headers(self, api_key: str | None) -> dict[str, str]: ...
+    def headers(self, api_key: str | None) -> dict[str, str]:
+        """The headers of every request to the backend."""
+        ...
 
-    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest: ...
+    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str]) -> HttpRequest:
+        """A POST request with a JSON body; `path` is relative to the backend's base URL."""
+        ...
 
-    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest: ...
+    def search(self, search: WebSearch, headers: Mapping[str, str]) -> HttpRequest:
+        """The request that runs a web search.
 
-    def search_text(self, payload: Any) -> str: ...
+        Raises:
+            ConfigError: this kind of backend cannot search the web.
+        """
+        ...
+
+    def search_text(self, payload: Any) -> str:
+        """The text in the JSON of a search's response; "" if there is none."""
+        ...
 
 
 BreakerState = Literal["closed", "cooling", "open", "half_open"]

@@ -116,6 +116,7 @@ class Decision:
 
     @property
     def route(self) -> str:
+        """The label's route."""
         return ROUTE_OF_LABEL[self.label]
 
 

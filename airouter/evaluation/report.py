@@ -35,10 +35,12 @@ class Outcome:
 
     @property
     def right(self) -> bool:
+        """Whether the decision is acceptable."""
         return self.decided in self.accepted
 
     @property
     def harmful(self) -> bool:
+        """Whether a prompt for the cloud or a web search was answered by the primary."""
         return self.decided == "PRIMARY" and self.label in _HARD and "PRIMARY" not in self.accepted
 
 

@@ -23,6 +23,7 @@ class Slot:
         self.taken_at = taken_at
 
     def release(self) -> None:
+        """Give the slot to the next request in the queue, or free it."""
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter._release(self)
@@ -77,10 +78,12 @@ class Limiter:
 
     @property
     def in_use(self) -> int:
+        """Slots in use."""
         return self._in_use
 
     @property
     def waiting(self) -> int:
+        """Requests in the queue."""
         return sum(len(line) for line in self._waiting.values())
 
     @property

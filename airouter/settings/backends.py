@@ -19,6 +19,8 @@ _ENDPOINT = re.compile(
 
 
 class BackendSettings(Section):
+    """A backend: where it is, what it supports, and its timeouts."""
+
     kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
         "openai",
         description="Server type; determines the health path, extra fields and web search support.",
@@ -162,18 +164,22 @@ class BackendSettings(Section):
 
     @property
     def limits(self) -> Limits:
+        """The timeouts of a call that has no alternative."""
         return Limits(
             self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout
         )
 
     @property
     def max_tokens_policy(self) -> str:
+        """`max_tokens` with "auto" resolved: strip, floor or pass."""
         if self.max_tokens != "auto":
             return self.max_tokens
         return "strip" if self.reasoning else "floor" if self.min_max_tokens else "pass"
 
 
 class RouteSettings(Section):
+    """A route: the backends that serve it."""
+
     backends: tuple[str, ...] = Field(description="Backends to try, in order.")
     slow_ms: float = Field(
         10_000, gt=0, description="Requests that take longer, in ms, are logged as SLOW_REQUEST."

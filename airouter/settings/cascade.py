@@ -29,6 +29,8 @@ class ClassifierTier(Section):
 
 
 class ReasoningTierSettings(ClassifierTier):
+    """The tier whose classifier reasons before it answers with a label."""
+
     timeout: Seconds = Field(
         10, description="Classifier timeout in seconds; after it the primary route is taken."
     )
@@ -47,6 +49,8 @@ class ReasoningTierSettings(ClassifierTier):
 
 
 class OneTokenTierSettings(ClassifierTier):
+    """The tier whose classifier answers with one constrained token."""
+
     backend: str = Field(
         "router", description="Backend used as classifier; its answer is one constrained token."
     )
@@ -64,10 +68,14 @@ class OneTokenTierSettings(ClassifierTier):
 
 
 class LearnedTierSettings(Section):
+    """The tier that runs a small text classifier."""
+
     model: Path = Field(Path("data/model"), description="Directory of the learned model.")
 
 
 class CacheTierSettings(Section):
+    """The tier that reuses earlier decisions."""
+
     size: int = Field(10_000, ge=1, description="Maximum number of cached decisions.")
     local_s: Seconds = Field(
         CACHE_SECONDS["COMPLEX"],
@@ -79,6 +87,8 @@ class CacheTierSettings(Section):
 
 
 class CascadeSettings(Section):
+    """The routing decision."""
+
     tiers: tuple[str, ...] = Field(
         ("rules", "cache", "learned", "one_token", "reasoning"),
         description="Tiers, in order; the first that does not abstain decides.",

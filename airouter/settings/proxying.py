@@ -8,6 +8,8 @@ from airouter.settings.section import Count, Seconds, Section
 
 
 class EnrichmentSettings(Section):
+    """The web search before an ENRICH answer."""
+
     backend: str = Field("xai", description="Backend that runs the web search (kind xai).")
     tools: tuple[str, ...] = Field(
         ("web_search", "x_search"), description="Search tools the backend may use."
@@ -29,6 +31,8 @@ class EnrichmentSettings(Section):
 
 
 class SpeculationSettings(Section):
+    """Starting the primary's answer before the decision."""
+
     enabled: bool = Field(
         True, description="Start the primary's answer while the route is still being decided."
     )
@@ -47,6 +51,8 @@ class SpeculationSettings(Section):
 
 
 class QueueSettings(Section):
+    """The queue in front of each backend."""
+
     length: Count = Field(
         64, description="Maximum queued requests per backend; further requests get a 429 at once."
     )
@@ -62,6 +68,8 @@ class QueueSettings(Section):
 
 
 class ProbeSettings(Section):
+    """Health probes in the background."""
+
     enabled: bool = Field(
         True,
         description="Probe backends in the background, by requests that cost nothing.",
@@ -79,6 +87,8 @@ class ProbeSettings(Section):
 
 
 class Timeouts(Section):
+    """Timeouts that are not those of a single backend."""
+
     total: Seconds = Field(
         600, description="Timeout of a request as a whole, including failovers, in seconds."
     )

@@ -13,6 +13,8 @@ _ORIGIN_END = re.compile(r"(?<![:/])/+$")
 
 
 class Server(Section):
+    """The address, the processes, and who may connect."""
+
     host: str = Field(
         "127.0.0.1",
         description="Address to listen on. A non-loopback address requires `api_key` or "
@@ -122,6 +124,8 @@ class Server(Section):
 
 
 class Logging(Section):
+    """app.log and session files."""
+
     dir: Path = Field(Path("logs"), description="Directory of app.log and sessions/.")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Minimum log level."

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.logs import Log
 
-SLOW_MS: Mapping[str, float] = {"primary": 5_000, "meta": 5_000, "xai": 30_000, "enrich": 60_000}
-SLOW_DEFAULT_MS = 10_000.0
+SLOW_DEFAULT_MS = 10_000.0  # for routes without a threshold
 _BREAKS_WORD = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -22,13 +21,14 @@ def request_line(record: ExchangeRecord) -> str:
 
 
 def slow_line(
-    record: ExchangeRecord,
-    thresholds: Mapping[str, float] = SLOW_MS,
-    default: float = SLOW_DEFAULT_MS,
+    record: ExchangeRecord, thresholds: Mapping[str, float], default: float = SLOW_DEFAULT_MS
 ) -> str | None:
-    """The SLOW_REQUEST line if the exchange took longer than its route's threshold (ms), else None.
+    """The SLOW_REQUEST line if the exchange took longer than its route's threshold, else None.
 
     None as well if the client disconnected: the duration then says nothing about the router.
+
+    Args:
+        thresholds: milliseconds by route; `default` for the others.
     """
     if record.outcome == "client_gone" or record.total_ms <= thresholds.get(record.route, default):
         return None
@@ -44,7 +44,7 @@ class RequestLines:
     slow."""
 
     def __init__(
-        self, log: Log, thresholds: Mapping[str, float] = SLOW_MS, default: float = SLOW_DEFAULT_MS
+        self, log: Log, thresholds: Mapping[str, float], default: float = SLOW_DEFAULT_MS
     ) -> None:
         self._log, self._thresholds, self._default = log, thresholds, default
 

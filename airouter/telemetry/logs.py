@@ -33,7 +33,8 @@ _Entry = tuple[float, int, str, str, tuple[object, ...], Mapping[str, Any] | Non
 
 
 class Log(Protocol):
-    """The logging interface: printf-style templates; arguments must not change afterwards."""
+    """The logging interface: printf-style templates, whose arguments must not change afterwards.
+    Never raises and never blocks."""
 
     def info(self, template: str, *args: object) -> None: ...
 

@@ -3,6 +3,8 @@ import records
 
 from airouter.telemetry.lines import RequestLines, request_line, slow_line
 
+SLOW_MS = {"primary": 5_000, "meta": 5_000, "xai": 30_000, "enrich": 60_000}
+
 
 def record(**changes):
     return records.record(
@@ -43,7 +45,9 @@ def test_request_line_exactly():
 def test_extras_come_last():
     line = request_line(record(outcome="client_gone", backend="gpu0", tier="rules"))
     assert line.endswith(" stream=True outcome=client_gone backend=gpu0 tier=rules")
-    slow = slow_line(record(total_ms=6000.0, backend="gpu0", tier="rules", enrichment_ms=0.0))
+    slow = slow_line(
+        record(total_ms=6000.0, backend="gpu0", tier="rules", enrichment_ms=0.0), SLOW_MS
+    )
     assert slow == (
         "SLOW_REQUEST session=01234567 route=primary total_ms=6000 "
         "classification_ms=12 enrichment_ms=0"
@@ -56,8 +60,8 @@ def test_extras_come_last():
     [("primary", 5000), ("meta", 5000), ("xai", 30000), ("enrich", 60000), ("other", 10000)],
 )
 def test_slow_only_above_the_threshold(route, limit):
-    assert slow_line(record(route=route, total_ms=limit)) is None
-    line = slow_line(record(route=route, total_ms=limit + 1))
+    assert slow_line(record(route=route, total_ms=limit), SLOW_MS) is None
+    line = slow_line(record(route=route, total_ms=limit + 1), SLOW_MS)
     assert line == (
         f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} "
         "classification_ms=12 inference_ms=1235"
@@ -65,8 +69,8 @@ def test_slow_only_above_the_threshold(route, limit):
 
 
 def test_a_client_that_left_is_not_slow():
-    assert slow_line(record(total_ms=99_000, outcome="client_gone")) is None
-    assert slow_line(record(total_ms=99_000, outcome="truncated")) is not None
+    assert slow_line(record(total_ms=99_000, outcome="client_gone"), SLOW_MS) is None
+    assert slow_line(record(total_ms=99_000, outcome="truncated"), SLOW_MS) is not None
 
 
 def test_thresholds_are_given():
@@ -82,7 +86,7 @@ def test_an_id_cannot_forge_fields():
 
 def test_the_sink():
     log = Collected()
-    sink = RequestLines(log)
+    sink = RequestLines(log, SLOW_MS)
     sink.emit(record(total_ms=9000.0))
     sink.emit(record(id="100%s"))
     assert [level for level, _ in log.lines] == ["INFO", "WARNING", "INFO"]
@@ -92,5 +96,5 @@ def test_the_sink():
 
 def test_the_sink_never_raises():
     log = Collected()
-    RequestLines(log).emit(record(total_ms=None))
+    RequestLines(log, SLOW_MS).emit(record(total_ms=None))
     assert log.lines == [("ERROR", "no REQUEST line for session=01234567: TypeError")]
