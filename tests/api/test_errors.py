@@ -22,7 +22,7 @@ from harness import (
     eventually,
     steer,
 )
-from settings_for_tests import SHIPPED
+from settings_for_tests import PLAIN_CASCADE
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -255,7 +255,7 @@ def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory)
     calm = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
     config = {
         "backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}},
-        "cascade": SHIPPED["cascade"],
+        "cascade": PLAIN_CASCADE,
     }
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
     with RouterProcess(
