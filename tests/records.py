@@ -1,36 +1,8 @@
-"""Records, steps, a clock and a log for the tests of what is written down."""
+"""Records and steps for the tests of what is written down."""
 
-from datetime import UTC, datetime, timedelta
+from doubles import NOW
 
-from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord, Step, Verdict
-
-NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
-
-
-class FixedClock(Clock):
-    """Stands still until `elapsed` (seconds) is moved."""
-
-    def __init__(self):
-        self.elapsed = 0.0
-
-    def monotonic(self):
-        return 500.0 + self.elapsed
-
-    def now(self):
-        return NOW + timedelta(seconds=self.elapsed)
-
-
-class Collected:
-    """A log that keeps its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def info(self, template, *args):
-        self.lines.append(template % args)
-
-    warning = error = info
 
 
 def step(**changes):

@@ -6,7 +6,8 @@ import stat
 import threading
 
 import pytest
-from records import Collected, FixedClock, record, step
+from doubles import FakeClock, LogLines
+from records import record, step
 
 import session_logger
 from session_logger import SessionLogger
@@ -17,10 +18,10 @@ def make(tmp_path):
     made = []
 
     def build(**options):
-        events, log = [], Collected()
+        events, log = [], LogLines()
         options = {
             "log": log,
-            "clock": FixedClock(),
+            "clock": FakeClock(),
             "on_event": lambda *event: events.append(event),
         } | options
         logger = SessionLogger(tmp_path / "sessions", **options)
@@ -104,7 +105,7 @@ def test_a_record_that_must_not_be_saved_is_not(make, tmp_path):
 def test_a_full_disk_costs_the_session_a_warning_a_minute_and_nothing_else(
     make, tmp_path, monkeypatch
 ):
-    clock = FixedClock()
+    clock = FakeClock()
     logger = make(clock=clock)
     real = os.open
 

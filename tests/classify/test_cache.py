@@ -5,19 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from doubles import FakeClock
 
 from airouter.classify.single_flight import SingleFlight
 from airouter.classify.tiers.cache import CacheTier, key_of, normalised, worth_keeping
 from airouter.domain.types import Decision, Verdict
 from tests.classify.make import features
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
 
 
 def decision(
@@ -35,7 +28,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache(clock: FakeClock) -> CacheTier:
-    return CacheTier(clock, size=3)  # type: ignore[arg-type]
+    return CacheTier(clock, size=3)
 
 
 def test_remembers_a_decision(cache: CacheTier) -> None:
@@ -129,12 +122,12 @@ def test_worth_keeping_reads_the_verdict_that_decided() -> None:
 def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: FakeClock) -> None:
     cache.learn(features("weather in Oslo"), decision("ENRICH"))
     cache.learn(features("prove Fermat"), decision("COMPLEX"))
-    clock.time = 599
+    clock.elapsed = 599
     assert cache.vote(features("weather in Oslo")).label == "ENRICH"
-    clock.time = 601
+    clock.elapsed = 601
     assert cache.vote(features("weather in Oslo")).label is None
     assert cache.vote(features("prove Fermat")).label == "COMPLEX"
-    clock.time = 24 * 3600 + 1
+    clock.elapsed = 24 * 3600 + 1
     assert cache.vote(features("prove Fermat")).label is None
     assert len(cache) == 0
 
@@ -150,7 +143,7 @@ def test_bounded_and_the_least_recently_used_goes_first(cache: CacheTier) -> Non
 
 
 def test_many_threads() -> None:
-    cache = CacheTier(FakeClock(), size=50)  # type: ignore[arg-type]
+    cache = CacheTier(FakeClock(), size=50)
 
     def work(n: int) -> None:
         for i in range(200):

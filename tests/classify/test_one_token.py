@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from doubles import FakeClock, LogLines
 from harness import ask, asked, body, eventually, steer
 from hypothesis import given
 from hypothesis import strategies as st
-from resilience_harness import FakeClock, admin, backend
+from resilience_harness import admin, backend
 
 from airouter.classify.tiers.one_token import LABELS, OneTokenTier, read_shares
 from airouter.runtime.canaries import send
@@ -30,12 +31,6 @@ ONE_TOKEN: dict[str, Any] = {"cascade": {"tiers": ["rules", "one_token"]}}
 
 
 PAID = {"local": False, "api_key": "test-key"}
-
-
-class Silent:
-    def info(self, template: str, *args: object) -> None: ...
-
-    warning = error = info
 
 
 def constrained(sim: Simulator) -> list[dict[str, Any]]:
@@ -284,7 +279,7 @@ def test_no_canary_is_sent_where_none_is_wanted(make_router: MakeRouter, sim: Si
 def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
     spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
     server = Backend("router", spec, KINDS["vllm"], clock, queue=4)
-    return OneTokenTier(server, TierSettings(), "Label it.", clock, Silent()), server
+    return OneTokenTier(server, TierSettings(), "Label it.", clock, LogLines()), server
 
 
 def test_a_server_that_cannot_is_tried_again_after_some_minutes(sim: Simulator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from resilience_harness import FakeClock
+from doubles import FakeClock
 
 from airouter.proxy.chain import first_byte_limit, in_order
 from airouter.settings.schema import BackendSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from doubles import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,7 +14,6 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from resilience_harness import FakeClock
 
 from airouter.resilience.breaker import Breaker, Failure, Permit
 

@@ -1,5 +1,6 @@
 import pytest
 import records
+from doubles import LogLines
 
 from airouter.telemetry.lines import RequestLines, request_line, slow_line
 
@@ -13,20 +14,6 @@ def record(**changes):
             | changes
         )
     )
-
-
-class Collected:
-    def __init__(self):
-        self.lines = []
-
-    def info(self, template, *args):
-        self.lines.append(("INFO", template % args))
-
-    def warning(self, template, *args):
-        self.lines.append(("WARNING", template % args))
-
-    def error(self, template, *args):
-        self.lines.append(("ERROR", template % args))
 
 
 def test_request_line_exactly():
@@ -77,16 +64,17 @@ def test_an_id_cannot_forge_fields():
 
 
 def test_the_sink():
-    log = Collected()
+    log = LogLines()
     sink = RequestLines(log)
     sink.emit(record(total_ms=9000.0))
     sink.emit(record(id="100%s"))
-    assert [level for level, _ in log.lines] == ["INFO", "WARNING", "INFO"]
-    assert log.lines[1][1].startswith("SLOW_REQUEST ")
-    assert " session=100%s " in log.lines[2][1]
+    assert log.levels == ["INFO", "WARNING", "INFO"]
+    assert log.lines[1].startswith("SLOW_REQUEST ")
+    assert " session=100%s " in log.lines[2]
 
 
 def test_the_sink_never_raises():
-    log = Collected()
+    log = LogLines()
     RequestLines(log).emit(record(total_ms=None))
-    assert log.lines == [("ERROR", "no REQUEST line for session=01234567: TypeError")]
+    assert log.lines == ["no REQUEST line for session=01234567: TypeError"]
+    assert log.levels == ["ERROR"]

@@ -5,30 +5,18 @@ import os
 import re
 import stat
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from doubles import FakeClock
 
 from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
 
+START = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
-
-
-class MovedClock(Clock):
-    """Starts at 2026-03-01 12:00:00.123 in Berlin and moves only by `advance`."""
-
-    def __init__(self):
-        self.elapsed = 0.0
-
-    def monotonic(self):
-        return 1000.0 + self.elapsed
-
-    def now(self):
-        start = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
-        return start + timedelta(seconds=self.elapsed)
 
 
 @pytest.fixture
@@ -58,7 +46,7 @@ def test_line_format_file_mode_and_arguments(log):
 
 
 def test_the_time_is_when_it_was_logged_and_in_the_clocks_zone(tmp_path, monkeypatch):
-    clock = MovedClock()
+    clock = FakeClock(START)
     log = AppLog(tmp_path, clock=clock)
     queued = []
     monkeypatch.setattr(log, "_put", queued.append)
@@ -99,7 +87,7 @@ def test_an_existing_readable_file_is_closed_to_others(tmp_path):
 
 
 def test_json_on_stdout_as_well(tmp_path, capfd):
-    log = AppLog(tmp_path, fmt="json", clock=MovedClock())
+    log = AppLog(tmp_path, fmt="json", clock=FakeClock(START))
     log.info(
         "a %s",
         "b\nc",
@@ -157,7 +145,7 @@ def test_a_forked_child_writes_its_own_lines_once(log):
 
 
 def test_a_full_disk_costs_lines_one_warning_and_no_exception(tmp_path, monkeypatch, capfd):
-    clock = MovedClock()
+    clock = FakeClock(START)
     log = AppLog(tmp_path / "logs", clock=clock)
     real = os.open
 

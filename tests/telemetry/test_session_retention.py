@@ -2,7 +2,8 @@ import os
 from datetime import timedelta
 
 import pytest
-from records import NOW, Collected, FixedClock, record
+from doubles import NOW, FakeClock, LogLines
+from records import record
 
 import session_logger
 from session_logger import SessionLogger
@@ -13,10 +14,10 @@ def make(tmp_path):
     made = []
 
     def build(**options):
-        events, log = [], Collected()
+        events, log = [], LogLines()
         options = {
             "log": log,
-            "clock": FixedClock(),
+            "clock": FakeClock(),
             "on_event": lambda *event: events.append(event),
         } | options
         logger = SessionLogger(tmp_path / "sessions", **options)
@@ -52,7 +53,7 @@ def test_retention_by_age_touches_only_session_files(make, tmp_path):
     others += [".2026-03-01_12-00-00_abc.json.9.tmp"]
     for name in others:
         (directory / name).write_text("keep")
-    clock = FixedClock()
+    clock = FakeClock()
     logger = make(clock=clock)
     logger.emit(record())
     assert logger.flush(20)
@@ -83,7 +84,7 @@ def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_n
     make, tmp_path
 ):
     directory = tmp_path / "sessions"
-    clock = FixedClock()
+    clock = FakeClock()
     fill(directory, [1] * 10)
     logger = make(clock=clock, max_count=5)
     clock.elapsed = 60
@@ -106,7 +107,7 @@ def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_n
 
 def test_a_long_backlog_is_deleted_in_slices(make, tmp_path, monkeypatch):
     monkeypatch.setattr(session_logger, "DELETE_AT_ONCE", 20)
-    clock = FixedClock()
+    clock = FakeClock()
     fill(tmp_path / "sessions", [9] * 70)
     logger = make(clock=clock)
     clock.elapsed = 60

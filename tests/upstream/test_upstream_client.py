@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from resilience_harness import FakeClock
+from doubles import FakeClock
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import HttpRequest
