@@ -18,7 +18,7 @@ from airouter.domain.types import Features, Verdict
 from airouter.flow.exchange import Exchange, Keepalive
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
-from tests.classify.make import features
+from tests.classify.make import exchange, features
 
 MakeRouter = Callable[..., RouterProcess]
 
@@ -161,18 +161,17 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
     clock = Clock()
     tier = Hangs()
     cascade = Cascade([Guesses(p), tier], clock, fallback_min_p=0.9, patience=0.05)
-    exchange = Exchange(clock, client=None, client_ip="", total=20)
     deliberation = cascade.deliberate(features("What is it?"))
-    for _ in deliberation.run(exchange, lambda: True):
-        pass
+    with exchange() as held:
+        for _ in deliberation.run(held, lambda: True):
+            pass
+        assert held.patience is None  # later waits of the same exchange are not cut short
     decision = deliberation.decision
     assert decision is not None
     assert (decision.label, decision.tier) == (label, "patience")
     assert decision.ms >= 50
     assert tier.asked == 1
-    assert exchange.patience is None  # later waits of the same exchange are not cut short
     assert cascade.patience.seconds == 0.05
-    exchange.close()
 
 
 def test_the_patience_follows_the_classifier() -> None:
