@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import measured
 import pytest
 from settings_for_tests import (
     CLOUD_MODEL,
@@ -158,7 +159,7 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
 
     yield make
     for router in started:
-        router.stop(quick=True)
+        measured.kill(router)
 
 
 def recover(router: RouterProcess) -> None:
