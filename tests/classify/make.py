@@ -1,15 +1,17 @@
-"""Features of a conversation and exchanges, for the tests of this folder."""
+"""Features of a conversation, exchanges and flows, for the tests of this folder."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from airouter.classify.features import features_of
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.clock import Clock
-from airouter.domain.types import Features
+from airouter.domain.types import Decision, Features, Verdict
 from airouter.flow.exchange import Exchange
+
+T = TypeVar("T")
 
 
 def features(*messages: str | tuple[str, str], **request: Any) -> Features:
@@ -23,6 +25,15 @@ def features(*messages: str | tuple[str, str], **request: Any) -> Features:
     )
 
 
+def decision(
+    label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False
+) -> Decision:
+    """What a tier has decided."""
+    return Decision(
+        label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced
+    )
+
+
 @contextmanager
 def exchange(client: socket.socket | None = None) -> Iterator[Exchange]:
     """A client request, closed at the end. It ends early when the other side of `client` closes."""
@@ -31,3 +42,18 @@ def exchange(client: socket.socket | None = None) -> Iterator[Exchange]:
         yield made
     finally:
         made.close()
+
+
+def finish(flow: Generator[Any, None, T]) -> T:
+    """Run a flow to its end; what it returns."""
+    while True:
+        try:
+            next(flow)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def waiting(exchange: Exchange, seconds: float = 0.01) -> Generator[Any, None, None]:
+    """A flow that waits, like one that asks a backend: it ends early when the client leaves."""
+    return exchange.pause(until=exchange.clock.monotonic() + seconds)

@@ -1,24 +1,13 @@
-"""What the decision cache remembers, what it refuses to, and ten equal asks at once."""
+"""What the decision cache remembers, and what it refuses to."""
 
-import select
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from doubles import FakeClock
 
-from airouter.classify.single_flight import SingleFlight
 from airouter.classify.tiers.cache import CacheTier, key_of, normalised, worth_keeping
 from airouter.domain.types import Decision, Verdict
-from tests.classify.make import features
-
-
-def decision(
-    label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False
-) -> Decision:
-    return Decision(
-        label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced
-    )
+from tests.classify.make import decision, features
 
 
 @pytest.fixture
@@ -154,69 +143,3 @@ def test_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert len(cache) <= 50
-
-
-def test_ten_equal_asks_are_one_flight() -> None:
-    flights = SingleFlight()
-    leader = flights.board(b"key")
-    followers = [flights.board(b"key") for _ in range(9)]
-    assert leader.leads
-    assert not any(seat.leads for seat in followers)
-    assert flights.board(b"other").leads
-    found: list[Decision | None] = []
-
-    def follow(index: int) -> None:
-        seat = followers[index]
-        assert seat.wake is not None
-        assert select.select([seat.wake], [], [], 5)[0]
-        assert seat.landed
-        found.append(seat.decision)
-        seat.leave()
-
-    threads = [threading.Thread(target=follow, args=(i,)) for i in range(9)]
-    for thread in threads:
-        thread.start()
-    leader.land(decision("COMPLEX"))
-    leader.leave()
-    for thread in threads:
-        thread.join(5)
-    assert [one and one.label for one in found] == ["COMPLEX"] * 9
-    assert flights.board(b"key").leads
-
-
-def test_a_leader_that_fails_wakes_the_others_with_nothing() -> None:
-    flights = SingleFlight()
-    leader, follower = flights.board(b"key"), flights.board(b"key")
-    leader.leave()
-    leader.leave()
-    assert follower.landed
-    assert follower.decision is None
-    assert follower.wake is not None
-    assert select.select([follower.wake], [], [], 0)[0]
-    follower.leave()
-    assert flights.board(b"key").leads
-
-
-def test_a_follower_that_leaves_disturbs_nobody() -> None:
-    flights = SingleFlight()
-    leader, gone, stays = (flights.board(b"key") for _ in range(3))
-    gone.leave()
-    gone.leave()
-    leader.land(decision())
-    leader.land(None)
-    assert stays.decision is not None
-    stays.leave()
-    leader.leave()
-
-
-def test_a_late_leader_does_not_land_on_the_next_flight() -> None:
-    flights = SingleFlight()
-    first = flights.board(b"key")
-    first.land(decision())
-    second, follower = flights.board(b"key"), flights.board(b"key")
-    first.leave()
-    assert not follower.landed
-    second.land(decision("ENRICH"))
-    assert follower.decision is not None
-    assert follower.decision.label == "ENRICH"
-    follower.leave()

@@ -16,7 +16,7 @@ from airouter.classify.tiers.cache import CacheTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone, DeadlineExceeded
 from airouter.domain.types import Decision, Features, Verdict
-from tests.classify.make import exchange, features
+from tests.classify.make import exchange, features, finish, waiting
 
 ASK = features("Why is the sky blue?")
 ALL = 1000
@@ -55,7 +55,7 @@ class Calls:
         number = self.asked
         verdict = self._verdicts.pop(0) if len(self._verdicts) > 1 else self._verdicts[0]
         while number > self.answered:
-            yield from exchange.pause(until=exchange.clock.monotonic() + 0.01)
+            yield from waiting(exchange)
         if isinstance(verdict, Exception):
             raise verdict
         return verdict
@@ -76,10 +76,7 @@ def decide(chosen: Cascade, ask: Features = ASK, client: socket.socket | None = 
 
 def run(deliberation: Deliberation, client: socket.socket | None = None) -> Decision:
     with exchange(client) as ours:
-        for _ in deliberation.run(ours):
-            pass
-    assert deliberation.decision is not None
-    return deliberation.decision
+        return finish(deliberation.run(ours))
 
 
 class Together:

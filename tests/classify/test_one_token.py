@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from airouter.domain.types import Verdict
 from airouter.runtime.canaries import send
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
-from tests.classify.make import exchange, features
+from tests.classify.make import exchange, features, finish
 from tests.classify.one_token import ONE_TOKEN, constrained, decides, make_tier
 
 MakeRouter = Callable[..., RouterProcess]
@@ -127,18 +127,9 @@ def verdict_of(
         label = max(shares, key=lambda name: shares[name])
         last = steer(last, router={"label": label, "label_probabilities": shares})
     with exchange() as asking:
-        verdict = waited_for(tier.ask(asking, features(*turns[:-1], last)))
+        verdict = finish(tier.ask(asking, features(*turns[:-1], last)))
     assert server.limiter.in_use == 0
     return verdict
-
-
-def waited_for(flow: Generator[Any, None, Verdict]) -> Verdict:
-    while True:
-        try:
-            next(flow)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
 
 
 def test_a_sure_label_decides(sim: Simulator) -> None:

@@ -18,7 +18,7 @@ from airouter.domain.types import Features, Verdict
 from airouter.flow.exchange import Exchange, Keepalive
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
-from tests.classify.make import exchange, features
+from tests.classify.make import exchange, features, finish, waiting
 
 MakeRouter = Callable[..., RouterProcess]
 
@@ -152,7 +152,7 @@ class Hangs:
     def ask(self, exchange: Exchange, features: Features) -> Generator[Keepalive, None, Verdict]:
         self.asked += 1
         while True:
-            yield from exchange.pause()
+            yield from waiting(exchange)
 
 
 @pytest.mark.parametrize(("p", "label"), [(0.95, "COMPLEX"), (0.5, "MODERATE")])
@@ -163,8 +163,7 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
     cascade = Cascade([Guesses(p), tier], clock, fallback_min_p=0.9, patience=0.05)
     deliberation = cascade.deliberate(features("What is it?"))
     with exchange() as held:
-        for _ in deliberation.run(held, lambda: True):
-            pass
+        finish(deliberation.run(held, lambda: True))
         assert held.patience is None  # later waits of the same exchange are not cut short
     decision = deliberation.decision
     assert decision is not None
