@@ -306,12 +306,16 @@ def test_a_backend_that_is_not_there_is_502(make_router, sim: Simulator) -> None
     all_free(router)
 
 
+def took(answer: requests.Response) -> float:
+    return answer.elapsed.total_seconds()
+
+
 def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> None:
     """More than slots + queue at once: the rest is told at once when to come back, and the admitted are all served."""
     router = make_router(
         config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}}
     )
-    payload = body(steer("Hello", primary={"ttft_ms": 700}), **PRIMARY)
+    payload = body(steer("Hello", primary={"ttft_ms": 2000}), **PRIMARY)
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(
@@ -329,7 +333,8 @@ def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> No
             "rate_limit_error",
         )
         assert int(answer.headers["Retry-After"]) >= 1
-        assert answer.elapsed.total_seconds() < 0.6
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert max(took(one) for one in refused) < min(took(one) for one in served)
     assert sim.stats("primary")["max_running"] == 2
     all_free(router)
 
@@ -337,7 +342,7 @@ def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> No
 def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: Simulator) -> None:
     """queue.wait bounds the waiting for a slot alone: an answer that takes longer is not cut by it."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 0.4}})
-    payload = body(steer("Hello", primary={"ttft_ms": 1200}), **PRIMARY)
+    payload = body(steer("Hello", primary={"ttft_ms": 2500}), **PRIMARY)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(
             lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
@@ -346,9 +351,10 @@ def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: 
         second = pool.submit(
             lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
         )
-        assert first.result().status_code == 200
         assert second.result().status_code == 429
-        assert 0.3 < second.result().elapsed.total_seconds() < 1.2
+        assert took(second.result()) > 0.3
+        assert not first.done()
+        assert first.result().status_code == 200
     all_free(router)
 
 
