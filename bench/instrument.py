@@ -52,10 +52,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     "executor: rest": ("airouter.api.inference:respond",),
     "executor: plan": ("airouter.planning:Planner.plan",),
     "executor: compose": ("airouter.proxy.failover:compose",),
-    "executor: response headers": ("airouter.proxy.failover:answer_headers",),
+    "executor: response headers": ("airouter.api.responses:answer_headers",),
     "upstream: prepare": ("airouter.proxy.attempt:Attempt.__init__",),
     "upstream: connection, send": ("airouter.upstream.transport.call:Call.start",),
-    "upstream: wait for the backend": ("airouter.flow.poller:Poller.wait",),
+    "upstream: wait for the backend": ("airouter.flow.driver:Poller.wait",),
     "upstream: receive, parse": ("airouter.upstream.transport.call:Call.advance",),
     "upstream: judge answer": (
         "airouter.proxy.attempt:Attempt.problem",

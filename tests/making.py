@@ -3,7 +3,7 @@
 from typing import Any
 
 from airouter.domain.clock import Clock
-from airouter.flow.poller import Poller
+from airouter.flow.driver import Poller
 from airouter.resilience.per_process import PerProcess
 from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend

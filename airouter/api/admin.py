@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from airouter.api.auth import addressed_here
 from airouter.api.body import read_body
-from airouter.api.pages import addressed_here
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
 from airouter.runtime.process import Runtime

@@ -34,7 +34,7 @@ class FastPath:
         if path != PATH or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
         try:
-            authorise(environ, self._runtime.state.settings.server)
+            authorise(environ, self._runtime.current.state.settings.server)
             answer = self._inference.chat(environ)
         except Exception as error:
             return answer_to(error, environ)(environ, start_response)

@@ -103,7 +103,7 @@ class Inference:
             raise BadRequest(
                 "'execute' must be true or false.", param="execute", code="invalid_type"
             )
-        pipeline, exchange = self._runtime.state.pipeline, environ[EXCHANGE]
+        pipeline, exchange = self._runtime.current.state.pipeline, environ[EXCHANGE]
         incoming = parse_request("chat", payload, adjusted)
 
         def overridden() -> Waiting[RoutingOverrides]:
@@ -138,7 +138,7 @@ class Inference:
         payload = dialect.parse(self._payload(environ, adjusted))
         incoming = parse_request(endpoint, payload, adjusted)
         self._begin(environ, exchange, endpoint, incoming)
-        return self._runtime.state.pipeline, exchange, incoming
+        return self._runtime.current.state.pipeline, exchange, incoming
 
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
@@ -146,13 +146,13 @@ class Inference:
         exchange.record.wanted = True
         exchange.record.endpoint = endpoint
         if incoming.stream:
-            exchange.keep_alive(self._runtime.state.settings.timeouts.keepalive_after)
+            exchange.keep_alive(self._runtime.current.state.settings.timeouts.keepalive_after)
         timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
         if timeout:
             exchange.limit(_seconds(timeout))
 
     def _payload(self, environ: Environ, adjusted: list[str]) -> dict[str, Any]:
-        server = self._runtime.state.settings.server
+        server = self._runtime.current.state.settings.server
         raw = read_body(environ, server, self._runtime.clock)
         content_type = environ.get("CONTENT_TYPE", "")
         return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
@@ -161,7 +161,7 @@ class Inference:
         self, environ: Environ, exchange: Exchange, incoming: ChatRequest
     ) -> Waiting[RoutingOverrides]:
         """Routing overrides from the model name and the X-Router-* headers."""
-        virtual = self._runtime.state.settings.virtual_model
+        virtual = self._runtime.current.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
         priority = _priority(environ)
         if route is not None or incoming.model is None or _is_virtual(incoming.model, virtual):
@@ -195,18 +195,18 @@ class Inference:
             preferred: the backend to use if several serve the model.
         """
         runtime, probed = self._runtime, self._runtime.housekeeper.looked
-        probes = runtime.state.settings.probes
+        probes = runtime.current.state.settings.probes
         until = runtime.clock.monotonic() + probes.timeout + 1
         while True:
             awaited = probes.enabled and not probed.is_set()
             try:
-                found = find_backend(runtime.state.backends, model)
+                found = find_backend(runtime.current.state.backends, model)
                 break
             except NotFound:
                 if not awaited or runtime.clock.monotonic() >= until:
                     raise
             yield from exchange.sleep(_PROBE_LOOK)
-        other = runtime.state.backends.get(preferred or "")
+        other = runtime.current.state.backends.get(preferred or "")
         return other.name if other is not None and other.model == model else found
 
 

@@ -28,7 +28,7 @@ class Middleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         runtime = self._runtime
-        settings = runtime.state.settings
+        settings = runtime.current.state.settings
         if "HTTP_ORIGIN" in environ:
             answering = cors.admit(environ, start_response, settings.server)
             if answering is None:
@@ -45,7 +45,7 @@ class Middleware:
             client_ip=client_ip(environ, settings.server.trusted_proxies),
             total=settings.timeouts.total,
             sinks=runtime.sinks,
-            shutdown=runtime.shutdown,
+            shutdown=runtime.current.shutdown,
         )
         environ[EXCHANGE] = exchange
         if environ.get("REQUEST_METHOD") == "POST":

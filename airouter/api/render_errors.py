@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.api.responses import printable
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
 from airouter.domain.dialect import ClientDialect
@@ -23,7 +24,6 @@ from airouter.domain.errors import (
     UpstreamStatus,
 )
 from airouter.flow.exchange import Exchange
-from airouter.proxy.response_headers import printable
 from airouter.proxy.retry_policy import retry_after
 
 # Status codes of a backend that are passed on to the client. 401 and 403 concern the router's key,

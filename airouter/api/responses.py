@@ -1,5 +1,5 @@
-"""Turns a flow into an HTTP response in the client's dialect. Errors become a status until the
-response has started, and an event of the stream afterwards."""
+"""Turns a flow into an HTTP response in the client's dialect: headers, body or stream. Errors become
+a status until the response has started, and an event of the stream afterwards."""
 
 from collections.abc import Generator, Iterator
 
@@ -14,9 +14,9 @@ from airouter.domain.types import immutable
 from airouter.flow.driver import drive
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Keepalive
-from airouter.proxy.request_state import Flow, Head
-from airouter.proxy.response_headers import STREAM_HEADERS
+from airouter.proxy.request_state import Decided, Flow, Head
 
+STREAM_HEADERS = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 Items = Generator[Keepalive | Head | bytes, None, None]
 
 
@@ -43,15 +43,46 @@ def respond(exchange: Exchange, flow: Flow, dialect: ClientDialect = OPENAI) -> 
     first = next(items)
     if isinstance(first, Head) and first.body is not None:
         items.close()
-        headers = [("Content-Type", "application/json"), *first.headers]
-        return Answer(first.status, headers, _translated(first.body, dialect))
+        headers = [("Content-Type", "application/json"), *answer_headers(first.decided)]
+        return Answer(200, headers, _translated(first.body, dialect))
     writer = dialect.writer(stream=True)
     content_type = ("Content-Type", dialect.stream_type)
     if isinstance(first, Head):
-        body = _rest(exchange, items, dialect, writer)
-        return Answer(first.status, [content_type, *first.headers], body)
+        headers = [content_type, *answer_headers(first.decided), *STREAM_HEADERS]
+        return Answer(200, headers, _rest(exchange, items, dialect, writer))
     headers = [content_type, ("X-Router-Session", exchange.id8), *STREAM_HEADERS]
     return Answer(200, headers, _opened(exchange, items, dialect, writer))
+
+
+def answer_headers(decided: Decided) -> list[tuple[str, str]]:
+    """The X-Router-* headers of a committed answer: which route, backend and decision it comes
+    from."""
+    record, decision = decided.exchange.record, decided.decision
+    headers = [
+        ("X-Router-Session", decided.exchange.id8),
+        ("X-Router-Route", decided.plan.route),
+        ("X-Router-Label", decision.label),
+        ("X-Router-Tier", decision.tier),
+        ("X-Router-Decision-Ms", f"{record.classification_ms:.3f}"),
+        ("X-Router-Backend", record.backend or ""),
+        ("X-Router-Speculative", record.speculation or "none"),
+    ]
+    if decision.p is not None:
+        headers.append(("X-Router-P", f"{decision.p:.3f}"))
+    if decision.threshold is not None:
+        headers.append(("X-Router-Threshold", f"{decision.threshold:.3f}"))
+    if record.adjusted:
+        headers.append(("X-Router-Adjusted", printable("; ".join(record.adjusted))))
+    if record.notes:
+        headers.append(("X-Router-Note", printable("; ".join(record.notes))))
+    if len(record.attempts) > 1:
+        headers.append(("X-Router-Attempts", printable(", ".join(map(str, record.attempts)))))
+    return headers
+
+
+def printable(value: str) -> str:
+    """One line of ASCII, at most 500 characters, as the value of a header."""
+    return "".join(c if " " <= c <= "~" else "?" for c in value)[:500]
 
 
 def _translated(body: bytes, dialect: ClientDialect) -> bytes:

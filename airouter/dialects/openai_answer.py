@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from airouter.dialects.error_shapes import error_in
-from airouter.dialects.lenient_json import loads, without_bom
+from airouter.dialects.openai_errors import error_in
 from airouter.dialects.openai_forms import Assembler, as_events
 from airouter.dialects.openai_stream import Rewrite, SseReader, StreamState, is_reason
+from airouter.dialects.wire_json import lenient, without_bom
 from airouter.domain.errors import RouterError, UpstreamBroken, UpstreamStatus
 from airouter.domain.redaction import masked
 from airouter.domain.types import Endpoint
@@ -247,7 +247,7 @@ class Answer:
 
     def _judge_whole(self) -> None:
         try:
-            payload = loads(bytes(self._raw))
+            payload = lenient(bytes(self._raw))
         except ValueError:
             what = f"{_shown(self._raw)}, which is not JSON" if self._raw.strip() else "nothing"
             self._problem = UpstreamBroken(f"The backend {self._name} answered with {what}.")

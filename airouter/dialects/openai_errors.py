@@ -1,13 +1,14 @@
-"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain
-text, a page."""
+"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain text,
+a page; with an error status, within a 200, or within a stream. Pure.
+"""
 
 import re
 from typing import Any
 
 import orjson
 
-from airouter.dialects import lenient_json
-from airouter.dialects.bounded_json import EVENT_ELEMENTS
+from airouter.dialects import wire_json
+from airouter.dialects.wire_json import EVENT_ELEMENTS
 from airouter.domain.errors import RouterError, UpstreamStatus
 from airouter.domain.redaction import masked_json, masked_text
 
@@ -103,7 +104,7 @@ def _inner(body: bytes) -> Any:
     """The part of the answer that describes the error; a dict where there is one. None: it is
     not JSON."""
     try:
-        payload = lenient_json.loads(body, EVENT_ELEMENTS)
+        payload = wire_json.lenient(body, EVENT_ELEMENTS)
         orjson.dumps(payload)  # some that can be read cannot be written
     except (ValueError, TypeError):
         return None
@@ -131,7 +132,7 @@ def _reason(value: Any, depth: int) -> str:
         text = value.strip()
         if text[:1] in ("{", "["):  # JSON within JSON
             try:
-                return _reason(lenient_json.loads(text.encode()), depth - 1) or text
+                return _reason(wire_json.lenient(text.encode()), depth - 1) or text
             except ValueError:
                 return text
         return text
@@ -165,3 +166,44 @@ def _without_markup(page: str) -> str:
         last = max((found.end() for found in closing.finditer(page)), default=0)
         page = part.sub(" ", page[:last]) + page[last:]
     return _TAG.sub(" ", page)
+
+
+_TEXTS = ("detail", "message", "msg")
+_KINDS = ("object", "type", "status", "code", "status_code", "success")
+_ANSWERS = ("choices", "data", "embedding", "embeddings", "usage")
+
+
+def error_in(payload: Any) -> dict[str, Any] | None:
+    """The error that a payload reports; None when it reports none."""
+    if isinstance(payload, list):  # Gemini's: one error within a list
+        only = payload[0] if len(payload) == 1 else None
+        return error_in(only) if isinstance(only, dict) and "error" in only else None
+    if not isinstance(payload, dict):
+        return None
+    error = payload.get("error")
+    if isinstance(error, dict) and error:
+        return error
+    if isinstance(error, str) and error:
+        return {"message": error}
+    if error or payload.get("object") == "error" or payload.get("type") == "error":
+        return payload  # `"error": true` says no more than that the rest describes one
+    if any(name in payload for name in _ANSWERS):
+        return None
+    if payload.get("errors"):
+        return {"message": payload["errors"]}
+    said = [name for name in _TEXTS if payload.get(name) and not isinstance(payload[name], dict)]
+    # A text alone is an error as well; beside other fields it may be anything.
+    if said and ("detail" in said or len(payload) == 1 or any(map(_failed, _kinds(payload)))):
+        return payload
+    return None
+
+
+def _kinds(payload: dict[str, Any]) -> list[Any]:
+    return [payload[name] for name in _KINDS if name in payload]
+
+
+def _failed(kind: Any) -> bool:
+    """Whether a type, a status or a code names a failure."""
+    if isinstance(kind, str):
+        return "error" in kind.lower() or (kind.isdecimal() and int(kind[:4]) >= 400)
+    return kind is False or (isinstance(kind, int) and kind >= 400)

@@ -2,20 +2,19 @@
 fields are passed on unchanged.
 
 Backends accept more than OpenAI documents, such as numbers as text or plain strings as content
-parts. Unambiguous values are normalised (`normalise.py`); others are refused with the name of the
-parameter."""
+parts. Unambiguous values are normalised; others are refused with the name of the parameter.
+"""
 
 from typing import Any, NoReturn
 
 import orjson
 
-from airouter.dialects import normalise, request_json
-from airouter.dialects.bounded_json import too_many
+from airouter.dialects.wire_json import from_client, too_many
 from airouter.domain.errors import BadRequest, TooLarge
 from airouter.domain.types import Endpoint
 
 _MAX_MODEL_NAME = 256
-AS_MANY_AS_FIT = normalise.AS_MANY_AS_FIT
+AS_MANY_AS_FIT = -1  # no limit, as in LM Studio, llama.cpp and Ollama
 # input_text and output_text belong to the Responses API; vLLM accepts them in chat requests, too.
 TEXT_PARTS = ("text", "input_text", "output_text")
 _MAX_DEPTH = 200  # orjson serialises at most 254 levels
@@ -86,7 +85,7 @@ def parse_json(
             code="too_many_elements",
         )
     try:
-        payload, replaced = request_json.loads(raw)
+        payload, replaced = from_client(raw)
     except orjson.JSONDecodeError as error:
         if "UTF-8" in str(error):
             raise BadRequest(
@@ -135,7 +134,7 @@ def parse_request(
         BadRequest: names the invalid parameter and what is expected.
     """
     notes = list(adjusted or ())
-    payload = normalise.payload(endpoint, payload, notes)
+    payload = _normalised(endpoint, payload, notes)
     model = payload.get("model")
     if model is not None and (not isinstance(model, str) or len(model) > _MAX_MODEL_NAME):
         _refuse("model", "must be a string")
@@ -227,3 +226,117 @@ def text_of(message: dict[str, Any]) -> str:
             if part.get("type") in TEXT_PARTS and isinstance(part.get("text"), str)
         )
     return ""
+
+
+_LARGEST = 2**53  # larger integers are not exact as floats
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _normalised(endpoint: Endpoint, given: dict[str, Any], adjusted: list[str]) -> dict[str, Any]:
+    """The payload with numbers, booleans and content parts in their documented types; the same
+    object if nothing has to be changed.
+
+    Args:
+        adjusted: receives one note per normalised field.
+    """
+    changed: dict[str, Any] = {}
+    for name, read in _READERS:
+        value = given.get(name)
+        if value is None:
+            continue
+        meant = read(value)
+        if meant is not value:
+            changed[name] = meant
+            if meant != value:
+                adjusted.append(f"{name}={value!r} read as {_shown(meant)}"[:120])
+    if endpoint == "chat":
+        messages = _messages(given.get("messages"))
+        if messages is not None:
+            changed["messages"] = messages
+            adjusted.append("content parts converted to objects with a type")
+    return {**given, **changed} if changed else given
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _switch(value: Any) -> Any:
+    if isinstance(value, str):
+        return _TRUTH.get(value.strip().lower(), value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in (0, 1):
+        return bool(value)
+    return value
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value_read = float(value) if len(value) <= 20 else None
+        except ValueError:
+            return value
+        if value_read is None or not _exact(value_read):
+            return value
+        return int(value_read)
+    return int(value) if isinstance(value, float) and _exact(value) else value
+
+
+def _exact(value: float) -> bool:
+    return value.is_integer() and abs(value) <= _LARGEST
+
+
+def _limit(value: Any) -> Any:
+    """A limit in tokens. In Ollama, -2 means "until the context window is full"."""
+    value = _integer(value)
+    return AS_MANY_AS_FIT if value == -2 else value
+
+
+_READERS = (
+    ("stream", _switch),
+    ("n", _integer),
+    ("max_tokens", _limit),
+    ("max_completion_tokens", _limit),
+)
+
+
+def _messages(messages: Any) -> list[Any] | None:
+    """The messages with each content part as an object with a type; None if nothing has to be
+    changed."""
+    if not isinstance(messages, list):
+        return None
+    changed = False
+    result = []
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if content is not None and not isinstance(content, str):
+            parts = _parts(content)
+            if parts is not None:
+                message = {**message, "content": parts}
+                changed = True
+        result.append(message)
+    return result if changed else None
+
+
+def _parts(content: Any) -> list[Any] | None:
+    if isinstance(content, dict) and "type" in content:  # a single part without a list
+        return [_part(content)]
+    if not isinstance(content, list):
+        return None
+    parts = [_part(part) for part in content]
+    return parts if any(new is not old for new, old in zip(parts, content, strict=True)) else None
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, dict) or "type" in part:
+        return part
+    if isinstance(part.get("text"), str):
+        return {"type": "text", **part}
+    if "image_url" in part:
+        image = part["image_url"]
+        return {
+            "type": "image_url",
+            "image_url": {"url": image} if isinstance(image, str) else image,
+        }
+    return part

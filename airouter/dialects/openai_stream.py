@@ -12,9 +12,8 @@ from typing import Any
 import orjson
 
 from airouter.dialects import sse
-from airouter.dialects.bounded_json import EVENT_ELEMENTS
-from airouter.dialects.error_shapes import error_in
-from airouter.dialects.lenient_json import loads
+from airouter.dialects.openai_errors import error_in
+from airouter.dialects.wire_json import EVENT_ELEMENTS, lenient
 from airouter.domain.redaction import masked_json
 
 _CONTENT_KEPT = 2000
@@ -172,7 +171,7 @@ class SseReader:
             state.done = True
             return b""
         try:
-            chunk = loads(payload, EVENT_ELEMENTS) if payload else None
+            chunk = lenient(payload, EVENT_ELEMENTS) if payload else None
         except ValueError:
             chunk = None
         error = _error_in(chunk, payload, event)

@@ -2,7 +2,8 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # A POSIX time zone rule: CET-1CEST,M3.5.0,M10.5.0/3 or <+03>-3.
@@ -70,3 +71,13 @@ def is_time_zone(text: str) -> bool:
 def ms(seconds: float) -> int:
     """Seconds as whole milliseconds, for log lines and records."""
     return round(seconds * 1000)
+
+
+def date_line(now: datetime) -> str:
+    """The current date as a sentence. A finer resolution would invalidate prefix caches."""
+    return _line_for(now.date())
+
+
+@lru_cache(maxsize=8)  # strftime takes longer than the rest of composing a request
+def _line_for(day: date) -> str:
+    return f"Current date: {day:%A}, {day.day} {day:%B} {day.year}."

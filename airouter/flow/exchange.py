@@ -14,8 +14,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone, DeadlineExceeded, PatienceOver, RouterError
 from airouter.domain.ports import Sink
 from airouter.domain.types import immutable
-from airouter.flow.poller import Call
-from airouter.flow.waits import INFINITY, KEEPALIVE, Wait, Waiting
+from airouter.flow.waits import INFINITY, KEEPALIVE, Call, Wait, Waiting
 from airouter.telemetry.record import RecordBuilder
 
 # Seconds at most between two looks at the limits: a shutdown may have brought one forward.

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from airouter.domain.types import immutable
 
@@ -17,6 +17,31 @@ class Wait:
 
     until: float = INFINITY
     wake: socket.socket | None = None
+
+
+class Call(Protocol):
+    """A call to a backend, as far as waiting for it goes."""
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def events(self) -> int:
+        """The poll() events to wait for; 0: none, only `expires`."""
+        ...
+
+    @property
+    def expires(self) -> float:
+        """The monotonic time at which `expire()` is due."""
+        ...
+
+    def fileno(self) -> int: ...
+
+    def advance(self) -> None:
+        """Do what can be done without blocking. Never raises."""
+        ...
+
+    def expire(self, now: float) -> None: ...
 
 
 class Keepalive:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from airouter.dialects import bounded_json
+from airouter.dialects import wire_json
 from airouter.dialects.openai_compose import Outgoing
 from airouter.dialects.openai_request import ChatRequest
 from airouter.dialects.openai_stream import Rewrite, StreamState
@@ -96,7 +96,7 @@ def count_request(backend: Backend, model: str, text: str) -> HttpRequest:
 
 def read_count(body: bytes) -> int | None:
     try:
-        payload = bounded_json.loads(body)
+        payload = wire_json.strict(body)
     except orjson.JSONDecodeError:
         return None
     count = payload.get("count") if isinstance(payload, dict) else None

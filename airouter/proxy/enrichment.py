@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from airouter.dialects import bounded_json
+from airouter.dialects import wire_json
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamBroken, UpstreamStatus
 from airouter.domain.types import Features, Step, WebSearch
 from airouter.flow.waits import Waiting
@@ -90,7 +90,7 @@ def _read(backend: Backend, status: int, body: bytes) -> str:
             headers={},
         )
     try:
-        text = backend.provider.search_text(bounded_json.loads(body))
+        text = backend.provider.search_text(wire_json.strict(body))
     except orjson.JSONDecodeError:
         raise UpstreamBroken("the search did not answer with JSON") from None
     if not text.strip():

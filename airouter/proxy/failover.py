@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Mapping
+from functools import partial
 
 from airouter.dialects.openai_compose import Outgoing, compose
 from airouter.dialects.openai_errors import model_is_gone
@@ -19,18 +20,19 @@ from airouter.domain.ports import RetryBudget, Slot
 from airouter.domain.types import AttemptOutcome
 from airouter.flow.waits import Waiting
 from airouter.proxy.attempt import Attempt
-from airouter.proxy.chain import (
+from airouter.proxy.recovery import Recovery
+from airouter.proxy.request_state import Decided, Flow, Head, Received
+from airouter.proxy.retry_policy import (
+    Move,
     another_can_answer,
     first_byte_limit,
     in_order,
     more_telling,
+    next_move,
     remaining,
+    retry_after_of,
     says_when,
 )
-from airouter.proxy.recovery import Recovery
-from airouter.proxy.request_state import Decided, Flow, Head, Received
-from airouter.proxy.response_headers import answer_headers
-from airouter.proxy.retry_policy import Move, next_move, retry_after_of
 from airouter.proxy.streaming import relay
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
@@ -319,8 +321,8 @@ class Failover:
                 round(attempt.ttft_ms),
                 suffix,
             )
-            yield Head(200, answer_headers(decided, attempt), None)
-            recovery = Recovery(decided, attempt, self._settings, self._backends)
+            yield Head(decided, None)
+            recovery = partial(Recovery, decided, attempt, self._settings, self._backends)
             yield from relay(exchange, attempt, recovery)
             return
         record.leave()
@@ -337,4 +339,4 @@ class Failover:
         body = attempt.answer.raw
         attempt.close()
         exchange.finish("ok", 200)
-        yield Head(200, answer_headers(decided, attempt), body)
+        yield Head(decided, body)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
 from airouter.dialects.openai_request import ChatRequest
-from airouter.domain.clock import Clock
+from airouter.domain.clock import Clock, date_line
 from airouter.domain.errors import NotFound
 from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
 from airouter.domain.ports import RetryBudget
@@ -26,7 +26,6 @@ from airouter.proxy.failover import Failover
 from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
 from airouter.proxy.speculation import Speculation, speculate
 from airouter.proxy.tool_memory import ConversationMemory
-from airouter.settings.prompts import date_line
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend

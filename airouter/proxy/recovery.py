@@ -8,8 +8,8 @@ from airouter.domain.types import AttemptOutcome
 from airouter.flow.waits import Waiting
 from airouter.proxy import continuation
 from airouter.proxy.attempt import Attempt
-from airouter.proxy.chain import first_byte_limit, in_order
 from airouter.proxy.request_state import Decided
+from airouter.proxy.retry_policy import first_byte_limit, in_order
 from airouter.resilience.failure import failure_of
 from airouter.settings.schema import Settings
 from airouter.upstream.backend import Backend

@@ -10,19 +10,6 @@ from airouter.flow.waits import Keepalive, Wait
 
 
 @immutable
-class Head:
-    """The answer is committed: its status and headers. `body` is all of it, or None when bytes
-    follow."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes | None
-
-
-Flow: TypeAlias = Generator[Wait | Keepalive | Head | bytes, None, None]
-
-
-@immutable
 class RoutingOverrides:
     """What the client decided itself: a route, a backend (by its model's name), a priority."""
 
@@ -61,3 +48,14 @@ class Decided(Received):
         behind both."""
         wanted = self.overrides.priority
         return "meta" if self.plan.route == "meta" and wanted != "batch" else wanted
+
+
+@immutable
+class Head:
+    """The answer to a request is committed. `body` is all of it, or None when bytes follow."""
+
+    decided: Decided
+    body: bytes | None
+
+
+Flow: TypeAlias = Generator[Wait | Keepalive | Head | bytes, None, None]

@@ -1,7 +1,8 @@
 """Passes a committed stream on: whole events as they came, until the answer is complete or honestly
 said not to be."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import cache
 
 from airouter.dialects.openai_errors import reason_of
 from airouter.dialects.openai_stream import error_event
@@ -17,11 +18,15 @@ _CLOSE_WAIT = 0.2  # seconds after [DONE] in which the response may end, so that
 
 
 def relay(
-    exchange: Exchange, attempt: Attempt, recovery: Recovery
+    exchange: Exchange, attempt: Attempt, recover: Callable[[], Recovery]
 ) -> Generator[Wait | Keepalive | bytes, None, None]:
     """The stream's bytes. It ends with `[DONE]` after a complete answer, with an error event after
-    any other."""
-    continued = False
+    any other.
+
+    Args:
+        recover: makes what continues a stream that broke off.
+    """
+    continued, recovery = False, cache(recover)
     record = exchange.record
     while True:
         record.enter("inference_ms", attempt.began)
@@ -46,7 +51,7 @@ def relay(
             yield DONE
             return
         out_of_time = isinstance(error, DeadlineExceeded)
-        successor = None if out_of_time else (yield from recovery.successor(attempt, error))
+        successor = None if out_of_time else (yield from recovery().successor(attempt, error))
         if successor is None:
             exchange.finish("truncated", 200, f"{error.code}: {error.message}")
             yield error_event(error.body())
@@ -55,7 +60,7 @@ def relay(
 
 
 def _pass_on(
-    exchange: Exchange, attempt: Attempt, recovery: Recovery
+    exchange: Exchange, attempt: Attempt, recovery: Callable[[], Recovery]
 ) -> Generator[Wait | Keepalive | bytes, None, None]:
     state, ends_at, said = attempt.state, INFINITY, -1
     while True:
@@ -65,7 +70,7 @@ def _pass_on(
             exchange.heard()
             continue
         if attempt.answer.held_at_gap:
-            if recovery.possible(attempt):
+            if recovery().possible(attempt):
                 return
             attempt.answer.pass_gap()  # what follows is the client's all the same
             continue

@@ -1,9 +1,9 @@
-"""Layer 1 of backpressure: a circuit breaker, which decides by a backend's recent requests whether
-it may be called.
+"""Whether a backend may be asked: from how its last requests went (`Breaker`), and whether it swaps or
+loads a model (`Pause`).
 
-It has two degrees. *Cooling* is a preference: other backends are tried first, and this one only as
-a last resort. *Open* is strict: no request is let through until the reset time has passed. After
-either, the breaker is half-open: one request, the probe, is let through.
+A breaker knows two degrees. *Cooling* is a preference: other backends are asked first, this one as
+a last resort. *Open* is a refusal until its time is over. After either, one request (the half-open
+probe) tries it again.
 """
 
 import math
@@ -252,3 +252,43 @@ class RetryBudget:
                 return False
             self._balance -= 1
             return True
+
+
+class Pause:
+    """A pause that ends by itself after a time limit.
+
+    Mutable state: the reason and the end of the pause; guarded by one lock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+        self._until = 0.0
+
+    def begin(self, reason: str, seconds: float) -> None:
+        """Pause for at most `seconds`; a current pause can be extended, but not shortened."""
+        with self._lock:
+            until = self._clock.monotonic() + seconds
+            if self._reason is None or until > self._until:
+                self._reason, self._until = reason, until
+
+    def end(self) -> None:
+        """End the pause now."""
+        with self._lock:
+            self._reason = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the backend is paused; None if it is not."""
+        with self._lock:
+            if self._reason is not None and self._clock.monotonic() >= self._until:
+                self._reason = None
+            return self._reason
+
+    def seconds_left(self) -> float:
+        """Seconds until the pause ends by itself; 0 if there is none."""
+        with self._lock:
+            return (
+                max(0.0, self._until - self._clock.monotonic()) if self._reason is not None else 0.0
+            )

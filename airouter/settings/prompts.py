@@ -1,8 +1,6 @@
 """Loads the prompts in config/prompts/<role>/*.md at startup; startup fails if one is missing."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
-from functools import lru_cache
 from pathlib import Path
 
 from airouter.domain.errors import ConfigError
@@ -32,13 +30,3 @@ def load_prompts(folder: Path, names: Iterable[str]) -> Mapping[str, str]:
             )
         prompts[name] = text
     return prompts
-
-
-def date_line(now: datetime) -> str:
-    """The current date as a sentence. A finer resolution would invalidate prefix caches."""
-    return _line_for(now.date())
-
-
-@lru_cache(maxsize=8)  # strftime takes longer than the rest of composing a request
-def _line_for(day: date) -> str:
-    return f"Current date: {day:%A}, {day.day} {day:%B} {day.year}."

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import orjson
 
-from airouter.dialects import bounded_json
+from airouter.dialects import wire_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import UpstreamBroken
 from airouter.domain.ports import Breaker, Limiter, Provider
 from airouter.domain.types import HttpRequest
-from airouter.resilience.pause import Pause
+from airouter.resilience.breaker import Pause
 from airouter.settings.schema import BackendSettings
 from airouter.telemetry.logs import SILENT, Log
 from airouter.upstream import egress
@@ -211,7 +211,7 @@ def window_of(body: bytes, model: str) -> int | None:
 
 def _entries(body: bytes) -> list[dict[str, Any]]:
     try:
-        payload: Any = bounded_json.loads(body)
+        payload: Any = wire_json.strict(body)
     except orjson.JSONDecodeError:
         return []
     entries = payload.get("data") if isinstance(payload, dict) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConnectFailed, UpstreamTimeout
 from airouter.domain.types import HttpRequest, Limits
-from airouter.flow.poller import Poller
+from airouter.flow.driver import Poller
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
 from airouter.upstream.transport.call import Call

@@ -13,7 +13,7 @@ import pytest
 import requests
 from harness import error_of
 
-from airouter.api.pages import refuse_pages
+from airouter.api.auth import refuse_pages
 from airouter.domain.errors import Unauthorized
 from airouter.settings.schema import Server
 from bench.router_process import RouterProcess

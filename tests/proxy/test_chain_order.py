@@ -8,7 +8,7 @@ import pytest
 from doubles import FakeClock
 from making import make_backend
 
-from airouter.proxy.chain import first_byte_limit, in_order
+from airouter.proxy.retry_policy import first_byte_limit, in_order
 from airouter.settings.schema import BackendSettings
 from airouter.upstream.backend import Backend
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from doubles import FakeClock
 
-from airouter.resilience.pause import Pause
+from airouter.resilience.breaker import Pause
 
 
 def test_a_pause_ends_by_itself() -> None:

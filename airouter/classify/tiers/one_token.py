@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from airouter.classify.tiers.query import classifier_query
-from airouter.dialects import lenient_json
+from airouter.dialects import wire_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
 from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
@@ -289,7 +289,7 @@ def read_shares(raw: bytes) -> dict[str, float] | None:
     """
     try:
         # Lenient: servers write NaN and -Infinity as log-probabilities, which is invalid JSON.
-        first = lenient_json.loads(raw)["choices"][0]
+        first = wire_json.lenient(raw)["choices"][0]
         given = first["logprobs"]["content"][0]
         tokens = [
             (given["token"], given["logprob"]),

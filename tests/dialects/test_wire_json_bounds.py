@@ -10,9 +10,9 @@ import sys
 import orjson
 import pytest
 
-from airouter.dialects import bounded_json
-from airouter.dialects.bounded_json import _SLICE, too_many
+from airouter.dialects import wire_json
 from airouter.dialects.openai_request import parse_json
+from airouter.dialects.wire_json import _SLICE, too_many
 from airouter.domain.errors import TooLarge
 from airouter.settings.load import ROOT
 from airouter.settings.schema import Server
@@ -86,7 +86,7 @@ def test_a_bomb_is_refused(filler: bytes) -> None:
     assert (caught.value.status, caught.value.code) == (413, "too_many_elements")
     assert "server.max_json_elements" in caught.value.message
     with pytest.raises(orjson.JSONDecodeError):
-        bounded_json.loads(raw)
+        wire_json.strict(raw)
 
 
 def test_the_memory_of_a_parse_is_bounded() -> None:
@@ -94,19 +94,19 @@ def test_the_memory_of_a_parse_is_bounded() -> None:
     they would take."""
     program = f"""
 import resource
-from airouter.dialects.bounded_json import loads
+from airouter.dialects.wire_json import lenient
 import orjson
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 for filler in (b'{{}},', b'{{"":0}},', b'"ab",', b'1.5,'):
     raw = b'[' + filler * (60_000_000 // len(filler)) + b'0]'
     try:
-        loads(raw, {LIMIT})
+        lenient(raw, {LIMIT})
         raise SystemExit('parsed')
     except orjson.JSONDecodeError:
         pass
     marks = sum(filler.count(m) for m in (b',', b':', b'[', b'{{'))
-    loads(b'[' + filler * ({LIMIT} // marks - 3) + b'0]', {LIMIT})
+    lenient(b'[' + filler * ({LIMIT} // marks - 3) + b'0]', {LIMIT})
 print(peak() - before)
 """
     run = subprocess.run(
