@@ -33,7 +33,7 @@ class BackendDialect(Protocol):
         """Translates the body of an answer, errors included, into OpenAI's; None: it is OpenAI's.
 
         Args:
-            stream: the request asked for a stream of events.
+            stream: a stream of events is expected: it was asked for, and no error came.
         """
         ...
 

@@ -6,7 +6,7 @@ and the breaker is told exactly once. Probes and forwarded requests, which need 
 their calls here as well (`open_call`), so every call passes the same checks (`egress.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -188,9 +188,13 @@ class Lease:
             RouterError: a check does not let it pass.
         """
         provider = self.backend.provider
+        stream = bool(body.get("stream"))
+
+        def reader(status: int) -> Translator | None:
+            return provider.dialect.reader(stream=stream and status < 400)
+
         path, body = provider.dialect.request(endpoint, body)
         request = provider.post(path, body, self.backend.headers)
-        reader = provider.dialect.reader(stream=bool(body.get("stream")))
         self._capped = limits is not None
         call = open_call(self.backend, request, limits, reader)
         self._exchange.begin(call)
@@ -346,13 +350,13 @@ def open_call(
     backend: Backend,
     request: HttpRequest,
     limits: Limits | None = None,
-    reader: Translator | None = None,
+    reader: Callable[[int], Translator | None] | None = None,
 ) -> Call:
     """A call that is not started yet.
 
     Args:
         limits: in seconds; None: the backend's own.
-        reader: translates the body of the answer.
+        reader: gives, for its status, what translates the body of the answer.
 
     Raises:
         RouterError: a check does not let the request pass (see `egress.py`).

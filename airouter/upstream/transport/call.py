@@ -39,6 +39,8 @@ class Call:
     """A request under way: `status` and `headers` once they came, body bytes through `take()`,
     `error` when it failed.
 
+    `reader` gives, for the response's status, what translates its body; None: nothing does.
+
     Phases: resolve → connect → handshake (https) → send → head → body → done. Times are monotonic
     seconds.
     """
@@ -50,7 +52,7 @@ class Call:
         limits: Limits,
         clock: Clock,
         name: str,
-        reader: Translator | None = None,
+        reader: Callable[[int], Translator | None] | None = None,
     ) -> None:
         self.origin = origin
         self.name = name  # of the backend, for messages
@@ -69,7 +71,8 @@ class Call:
         self.ended_at: float | None = None
         self.shut_at: float | None = None  # when the socket was shut before the answer's end
         self.on_progress: Callable[[], None] | None = None
-        self._reader = reader  # translates the body into the router's own format
+        self._reader_for = reader
+        self._reader: Translator | None = None
         self._request = request
         self._body: deque[bytes] = deque()
         self._sock: socket.socket | None = None
@@ -136,10 +139,13 @@ class Call:
 
     def take(self) -> bytes:
         """The body bytes received since the last call (b"" when none)."""
+        received = self._received()
+        if self._reader_for is not None and self.status:
+            self._reader, self._reader_for = self._reader_for(self.status), None
         reader = self._reader
         if reader is None:
-            return self._received()
-        data = reader.feed(self._received())
+            return received
+        data = reader.feed(received)
         if self.complete:
             self._reader = None
             data += reader.flush()
