@@ -53,8 +53,8 @@ class ClientDialect(Protocol):
         ...
 
     def writer(self, *, stream: bool) -> Translator | None:
-        """A translator of answers in OpenAI's format, or of a stream's events, with comments, errors
-        and `[DONE]`; None if they are passed on unchanged."""
+        """A translator of answers in OpenAI's format, or of a stream's events, with comments,
+        errors and `[DONE]`; None if they are passed on unchanged."""
         ...
 
     def error(self, body: dict[str, Any]) -> dict[str, Any]:
