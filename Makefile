@@ -1,7 +1,7 @@
 # Every target runs a script in scripts/, which also works without make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test coverage test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ reload: ## reload the configuration of the running router
 
 test: ## run the tests in parallel (ARGS="-k name" is passed to pytest)
 	@sh scripts/test.sh $(ARGS)
+
+coverage: ## run the tests as `make test` does, and measure the branches of airouter/ they take
+	@sh scripts/coverage.sh $(ARGS)
 
 test-quick: ## run the quick tests, which start no process
 	@sh scripts/test-quick.sh $(ARGS)

@@ -1,4 +1,5 @@
-"""One simulator for the whole run, three routers that most tests share, and `make_router` for one with other settings."""
+"""One simulator for the whole run, the routers that most tests share, and `make_router` for one with
+other settings."""
 
 from __future__ import annotations
 
@@ -11,8 +12,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import measured
 import pytest
-from settings_for_tests import CLOUD_MODEL, IMPATIENT, MODELS, ROLES, SHIPPED, STRICT, backend_urls
+from settings_for_tests import (
+    CLOUD_MODEL,
+    IMPATIENT,
+    MODELS,
+    PLAIN,
+    PLAIN_CASCADE,
+    ROLES,
+    SHIPPED,
+    STRICT,
+    backend_urls,
+)
 
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
@@ -91,7 +103,14 @@ def shared_routers(
 
 @pytest.fixture
 def router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
-    """The router with `config/router.yaml` as shipped (but for what SHIPPED says) and all backends up."""
+    """The router with `config/router.yaml`, a cascade that tests steer (PLAIN_CASCADE) and all
+    backends up."""
+    return shared_routers("plain", PLAIN)
+
+
+@pytest.fixture
+def shipped_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
+    """The router with the cascade of `config/router.yaml`. It remembers what earlier tests asked."""
     return shared_routers("shipped", SHIPPED)
 
 
@@ -109,7 +128,8 @@ def impatient_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProces
 
 @pytest.fixture
 def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
-    """`make_router(config={...}, env={...}, backends=("primary",))`: a router of one's own, stopped at the test's end."""
+    """`make_router(config={...}, env={...}, backends=("primary",))`: a router of one's own, stopped at
+    the test's end. Its cascade is PLAIN_CASCADE unless `config` says otherwise."""
     started: list[RouterProcess] = []
     numbers = itertools.count()
 
@@ -123,7 +143,7 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
         chosen = {name: url for name, url in backend_urls(sim).items() if name in backends} | (
             urls or {}
         )
-        settings = merged({"cascade": SHIPPED["cascade"]}, config or {})
+        settings = merged({"cascade": PLAIN_CASCADE}, config or {})
         router = RouterProcess(
             tmp_path / f"router{next(numbers)}", backends=chosen, config=settings, env=env
         )
@@ -139,7 +159,7 @@ def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
 
     yield make
     for router in started:
-        router.stop(quick=True)
+        measured.kill(router)
 
 
 def recover(router: RouterProcess) -> None:

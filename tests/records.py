@@ -3,39 +3,13 @@
 import os
 import re
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
-from airouter.domain.clock import Clock
+from doubles import NOW, FakeClock, LogLines
+
 from airouter.domain.types import ExchangeRecord, Step, Verdict
 from session_logger import SessionLogger
 
-NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
-
-
-class FixedClock(Clock):
-    """A clock that moves only by setting `elapsed`, in seconds."""
-
-    def __init__(self):
-        self.elapsed = 0.0
-
-    def monotonic(self):
-        return 500.0 + self.elapsed
-
-    def now(self):
-        return NOW + timedelta(seconds=self.elapsed)
-
-
-class Collected:
-    """A log that keeps its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def info(self, template, *args):
-        self.lines.append(template % args)
-
-    warning = error = info
 
 
 def step(**changes):
@@ -106,10 +80,10 @@ def session_loggers(folder):
     made = []
 
     def build(**options):
-        events, log = [], Collected()
+        events, log = [], LogLines()
         options = {
             "log": log,
-            "clock": FixedClock(),
+            "clock": FakeClock(),
             "on_event": lambda *event: events.append(event),
         } | options
         logger = SessionLogger(folder, **options)

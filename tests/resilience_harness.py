@@ -1,5 +1,4 @@
-"""Helpers for tests of failing backends: a manual clock, chains of backends, and a worker's
-state."""
+"""What the tests of failing backends share: chains of backends, and looking at a worker's state."""
 
 from __future__ import annotations
 
@@ -10,7 +9,6 @@ from typing import Any, TypeVar
 import requests
 from harness import content, eventually, is_whole
 
-from airouter.domain.clock import Clock
 from bench.router_process import RouterProcess, merged
 
 T = TypeVar("T")
@@ -24,20 +22,6 @@ ROLE_OF = {"primary": "primary", "second": "embedding", "xai": "xai", "ollama": 
 CHAIN_MODEL = {"model": "ai-router/primary"}
 
 _LIMITS = {"connect_timeout": 1, "first_byte_timeout": 1, "idle_timeout": 0.8, "total_timeout": 1.5}
-
-
-class FakeClock(Clock):
-    """A clock that moves only when told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = 1000.0
-
-    def monotonic(self) -> float:  # type: ignore[override]
-        return self.at
-
-    def move(self, seconds: float) -> None:
-        self.at += seconds
 
 
 def chain(*tiers: str, each: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:

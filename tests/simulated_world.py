@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import orjson
-from resilience_harness import FakeClock
+from doubles import FakeClock
 
 from airouter.domain.errors import ClientGone
 from airouter.flow.exchange import Exchange
@@ -25,7 +25,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.begin = self.clock.at
+        self.begin = self.clock.monotonic()
         self.scripts: dict[str, Callable[[str, dict[str, Any]], Script]] = {}
         self.log: list[tuple[float, str, str]] = []
         self.client_leaves = float("inf")  # seconds from the beginning
@@ -33,7 +33,7 @@ class World:
 
     @property
     def now(self) -> float:
-        return round(self.clock.at - self.begin, 6)
+        return round(self.clock.monotonic() - self.begin, 6)
 
     def connect(self, origin: Origin, *arguments: Any) -> Call:
         """Instead of `Call`: the same state machine on a scripted connection."""
@@ -63,13 +63,13 @@ class World:
         leaves = self.begin + self.client_leaves
         at = min([wait.until, leaves, *(call.expires for call in calls), *arrivals])
         assert at < float("inf"), "nothing would ever end this wait"
-        self.clock.at = max(self.clock.at, at)
-        if self.clock.at >= leaves:
+        self.clock.move(max(0.0, at - self.clock.monotonic()))
+        if self.clock.monotonic() >= leaves:
             return False
         for call in calls:
             call.advance()
         for call in calls:
-            call.expire(self.clock.at)
+            call.expire(self.clock.monotonic())
         return True
 
     def opened(self, connection: _Connection) -> None:
@@ -110,13 +110,13 @@ class _Connection:
         head, _, body = bytes(data).partition(b"\r\n\r\n")
         path = head.split(b" ")[1].decode()
         self._world.log.append((self._world.now, self.name, "asked"))
-        now = self._world.clock.at
+        now = self._world.clock.monotonic()
         script = self._world.scripts[self.name](path, orjson.loads(body or b"{}"))
         self.inbox = [(now + after, what) for after, what in script]
         return len(data)
 
     def recv(self, _most: int) -> bytes:
-        if not self.inbox or self.inbox[0][0] > self._world.clock.at:
+        if not self.inbox or self.inbox[0][0] > self._world.clock.monotonic():
             raise BlockingIOError
         what = self.inbox[0][1]
         if what is None:

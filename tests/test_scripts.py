@@ -128,7 +128,7 @@ def test_venv_is_made_once(checkout):
 def test_a_newer_pip_comes_first_where_there_is_one(checkout, fail):
     assert checkout.script("venv", FAIL=fail).returncode == 0
     first, *others, last = (checkout.root / "calls.txt").read_text().splitlines()
-    assert first == f"-m pip --python .venv/bin/python {first.partition('python ')[2]}"
+    assert first.startswith("-m pip --python .venv/bin/python install ")
     assert first.endswith(NEW_PIP)
     # Where the interpreter has no pip that can do it, the environment's own is asked.
     assert [call.endswith(NEW_PIP) for call in others] == ([] if fail == "nothing" else [True])
@@ -268,6 +268,24 @@ def test_check_runs_everything_and_names_what_failed(checkout):
     assert checkout.script("check").stdout.endswith("All checks passed.\n")
 
 
+@pytest.mark.parametrize(
+    ("fails", "status"), [(None, 0), ("-m not tools", 3), ("coverage_summary", 1)]
+)
+def test_coverage_is_summed_up_whatever_the_tests_say(checkout, fails, status):
+    """Failed tests fail it, and so does a total below the goal; the data is removed."""
+    environ = {"FAIL": fails} if fails else {}
+    folder = checkout.root / "tmp"
+    folder.mkdir()
+    result = checkout.script("coverage", "-k", "name", TMPDIR=str(folder), **environ)
+    assert result.returncode == status
+    assert checkout.calls()[1:] == [
+        f"-m coverage run {TESTS} -k name",
+        "-m coverage combine --quiet",
+        "scripts/coverage_summary.py",
+    ]
+    assert list(folder.iterdir()) == []
+
+
 def test_clean_leaves_logs_and_sources(checkout):
     checkout.script("venv")
     for folder in (".mypy_cache", "airouter/__pycache__", "logs"):
@@ -302,7 +320,7 @@ def test_ci_ends_with_the_closing_line_of_pytest(checkout, make, environ, status
     failed = environ.get("CLOSING_TOOLS", environ.get("CLOSING"))
     assert result.stdout.splitlines()[-1] == (failed or "3 passed in 0.12s")
     ran = [call for call in checkout.calls() if "-m pytest" in call]
-    assert ran == ["-m pytest -m tools", TESTS]
+    assert ran == ["-m pytest -m tools", f"-m coverage run {TESTS}"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

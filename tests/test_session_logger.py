@@ -6,7 +6,7 @@ import stat
 import threading
 
 import pytest
-from records import FixedClock, names, record, session_loggers, step
+from records import FakeClock, names, record, session_loggers, step
 
 import session_logger
 
@@ -85,7 +85,7 @@ def test_a_record_that_must_not_be_saved_is_not(make, tmp_path):
 
 
 def test_a_full_disk_loses_sessions_with_one_warning_a_minute(make, tmp_path, monkeypatch):
-    clock = FixedClock()
+    clock = FakeClock()
     logger = make(clock=clock)
     real = os.open
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import Wire, ask, body, content, error_of, eventually
-from settings_for_tests import SHIPPED
+from settings_for_tests import PLAIN_CASCADE
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -21,7 +21,7 @@ def guarded(
     shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RouterProcess]:
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
-    config = {"cascade": SHIPPED["cascade"]}
+    config = {"cascade": PLAIN_CASCADE}
     with RouterProcess(
         tmp_path_factory.mktemp("guarded"), backends=backends, config=config, env={"API_KEY": KEY}
     ) as router:

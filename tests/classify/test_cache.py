@@ -1,31 +1,13 @@
-"""Which decisions are cached, and single flight for equal requests at the same time."""
+"""What the decision cache remembers, and what it refuses to."""
 
-import select
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from doubles import FakeClock
 
-from airouter.classify.single_flight import SingleFlight
 from airouter.classify.tiers.cache import CacheTier, is_cacheable, key_of, normalised
 from airouter.domain.types import Decision, Verdict
-from tests.classify.make import features
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-
-def decision(
-    label: str = "MODERATE", tier: str = "reasoning", finish: str = "stop", forced: bool = False
-) -> Decision:
-    return Decision(
-        label, tier, 0.9, None, 900.0, (Verdict(tier, label, finish_reason=finish),), forced
-    )
+from tests.classify.make import decision, features
 
 
 @pytest.fixture
@@ -35,7 +17,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache(clock: FakeClock) -> CacheTier:
-    return CacheTier(clock, size=3)  # type: ignore[arg-type]
+    return CacheTier(clock, size=3)
 
 
 def test_remembers_a_decision(cache: CacheTier) -> None:
@@ -124,15 +106,15 @@ def test_the_verdict_that_decided_determines_whether_it_is_cached() -> None:
     assert is_cacheable(Decision("COMPLEX", "reasoning", None, None, 1.0, verdicts))
 
 
-def test_enrich_decisions_expire_sooner(cache: CacheTier, clock: FakeClock) -> None:
+def test_what_depends_on_the_day_is_forgotten_sooner(cache: CacheTier, clock: FakeClock) -> None:
     cache.store(features("weather in Oslo"), decision("ENRICH"))
     cache.store(features("prove Fermat"), decision("COMPLEX"))
-    clock.time = 599
+    clock.elapsed = 599
     assert cache.vote(features("weather in Oslo")).label == "ENRICH"
-    clock.time = 601
+    clock.elapsed = 601
     assert cache.vote(features("weather in Oslo")).label is None
     assert cache.vote(features("prove Fermat")).label == "COMPLEX"
-    clock.time = 24 * 3600 + 1
+    clock.elapsed = 24 * 3600 + 1
     assert cache.vote(features("prove Fermat")).label is None
     assert len(cache) == 0
 
@@ -148,7 +130,7 @@ def test_the_least_recently_used_entry_is_evicted_first(cache: CacheTier) -> Non
 
 
 def test_many_threads() -> None:
-    cache = CacheTier(FakeClock(), size=50)  # type: ignore[arg-type]
+    cache = CacheTier(FakeClock(), size=50)
 
     def work(n: int) -> None:
         for i in range(200):
@@ -159,69 +141,3 @@ def test_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert len(cache) <= 50
-
-
-def test_equal_requests_share_one_flight() -> None:
-    flights = SingleFlight()
-    leader = flights.join(b"key")
-    followers = [flights.join(b"key") for _ in range(9)]
-    assert leader.leads
-    assert not any(seat.leads for seat in followers)
-    assert flights.join(b"other").leads
-    found: list[Decision | None] = []
-
-    def follow(index: int) -> None:
-        seat = followers[index]
-        assert seat.wake is not None
-        assert select.select([seat.wake], [], [], 5)[0]
-        assert seat.resolved
-        found.append(seat.decision)
-        seat.leave()
-
-    threads = [threading.Thread(target=follow, args=(i,)) for i in range(9)]
-    for thread in threads:
-        thread.start()
-    leader.resolve(decision("COMPLEX"))
-    leader.leave()
-    for thread in threads:
-        thread.join(5)
-    assert [one and one.label for one in found] == ["COMPLEX"] * 9
-    assert flights.join(b"key").leads
-
-
-def test_a_leader_that_fails_wakes_its_followers_without_a_decision() -> None:
-    flights = SingleFlight()
-    leader, follower = flights.join(b"key"), flights.join(b"key")
-    leader.leave()
-    leader.leave()
-    assert follower.resolved
-    assert follower.decision is None
-    assert follower.wake is not None
-    assert select.select([follower.wake], [], [], 0)[0]
-    follower.leave()
-    assert flights.join(b"key").leads
-
-
-def test_a_follower_that_leaves_does_not_affect_the_others() -> None:
-    flights = SingleFlight()
-    leader, gone, stays = (flights.join(b"key") for _ in range(3))
-    gone.leave()
-    gone.leave()
-    leader.resolve(decision())
-    leader.resolve(None)
-    assert stays.decision is not None
-    stays.leave()
-    leader.leave()
-
-
-def test_a_late_leader_does_not_resolve_the_next_flight() -> None:
-    flights = SingleFlight()
-    first = flights.join(b"key")
-    first.resolve(decision())
-    second, follower = flights.join(b"key"), flights.join(b"key")
-    first.leave()
-    assert not follower.resolved
-    second.resolve(decision("ENRICH"))
-    assert follower.decision is not None
-    assert follower.decision.label == "ENRICH"
-    follower.leave()

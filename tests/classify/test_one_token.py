@@ -1,57 +1,28 @@
-"""The one-token tier: its requests, how it reads log-probabilities, and when it is off."""
+"""The one-token tier: what it asks, how it reads log-probabilities, and what it says."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import ask, asked, body, eventually, steer
+from harness import ask, steer
 from hypothesis import given
 from hypothesis import strategies as st
-from making import make_backend
-from resilience_harness import FakeClock, admin, backend
 
-from airouter.classify.tiers.one_token import OneTokenTier, read_shares
+from airouter.classify.tiers.one_token import read_shares
+from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSIFIER_LABELS
+from airouter.domain.types import Verdict
 from airouter.runtime.canaries import send
-from airouter.settings.cascade import OneTokenTierSettings
-from airouter.settings.schema import BackendSettings
-from airouter.upstream.backend import Backend
-from bench.router_process import RouterProcess, merged
+from bench.router_process import RouterProcess
 from simulator.testing import Simulator
+from tests.classify.make import exchange, features, finish
+from tests.classify.one_token import ONE_TOKEN, constrained, decides, make_tier
 
 MakeRouter = Callable[..., RouterProcess]
-
-ONE_TOKEN: dict[str, Any] = {"cascade": {"tiers": ["rules", "one_token"]}}
-
-
-PAID = {"local": False, "api_key": "test-key"}
-
-
-class Silent:
-    def info(self, template: str, *args: object) -> None: ...
-
-    warning = error = info
-
-
-def constrained(sim: Simulator) -> list[dict[str, Any]]:
-    """The one-token requests that the classifier has received."""
-    return [sent for sent in asked(sim, "router") if "structured_outputs" in sent]
-
-
-def tier_of(router: RouterProcess, text: str = "What is it?") -> str:
-    answer = ask(router, text)
-    assert answer.status_code == 200, answer.text
-    return answer.headers["X-Router-Tier"]
-
-
-def decides(router: RouterProcess, limit: float = 10.0) -> None:
-    """Wait until the tier decides."""
-    eventually(lambda: tier_of(router) == "one_token", limit, "the tier does not decide")
 
 
 def answer_of(tokens: dict[str, float], given: str, **message: Any) -> bytes:
@@ -138,207 +109,92 @@ def test_a_server_with_parsers_is_asked_so_that_it_answers(
     assert all("include_reasoning" not in sent for sent in constrained(sim))
 
 
-# The canary ---------------------------------------------------------------------------------------
-
-QUICK: dict[str, Any] = merged(ONE_TOKEN, {"probes": {"interval": 0.3, "idle_factor": 1}})
+# The verdict --------------------------------------------------------------------------------------
 
 
-def canaries(sim: Simulator) -> int:
-    return sum(sent["messages"][-1]["content"] == "Query: Hello" for sent in constrained(sim))
-
-
-def reason(router: RouterProcess) -> str:
-    """The reason that the tier gives for a request."""
-    told = router.post("/api/route", body("What is it?")).json()
-    return str(next(v["reason"] for v in told["verdicts"] if v["tier"] == "one_token"))
-
-
-def lines(router: RouterProcess, what: str) -> int:
-    return sum(f"The one-token tier is {what}: backend router" in line for line in router.log())
-
-
-def test_a_canary_warms_the_server_before_any_client_asks(
-    make_router: MakeRouter, sim: Simulator
-) -> None:
-    """It is sent once when the router starts; until it has passed, the tier abstains at once,
-    without a request."""
-    sim.configure("router", first_constrained_ms=8000)
-    router = make_router(ONE_TOKEN, warm=False)
-    eventually(lambda: canaries(sim) == 1, why="no canary")
-    started = time.monotonic()
-    assert tier_of(router) == "fallback"
-    assert "warming up" in reason(router)
-    assert time.monotonic() - started < 7
-    assert len(constrained(sim)) == 1
-    decides(router)
-    told = backend(router, "router")
-    assert (told["breaker"], told["fails"], told["in_use"]) == ("closed", 0, 0)
-    assert canaries(sim) == 1
-    assert lines(router, "on") == 1
-    assert lines(router, "off") == 0
-
-
-@pytest.mark.parametrize("status", [400, 404, 422])
-def test_after_a_rejected_request_the_tier_stays_on(
-    make_router: MakeRouter, sim: Simulator, status: int
-) -> None:
-    """Rejected because it exceeds the context window, for example: however often that happens, the
-    tier stays on and the backend healthy."""
-    router = make_router(ONE_TOKEN)
-    decides(router)
-    sim.fault("router", "error_status", status=status, times=6)
-    assert [tier_of(router) for _ in range(6)] == ["fallback"] * 6
-    assert tier_of(router) == "one_token"
-    assert backend(router, "router")["breaker"] == "closed"
-    assert canaries(sim) == 1
-    assert lines(router, "off") == 0
-
-
-def test_it_is_off_until_a_restart_if_the_server_cannot_be_constrained(
-    make_router: MakeRouter, sim: Simulator
-) -> None:
-    """The canary detects it, at no cost for clients' requests; it is logged once, and tested again
-    after the next start."""
-    sim.fault("router", "error_status", status=400)
-    router = make_router(QUICK)
-    eventually(lambda: lines(router, "off") == 1, why="it is not off")
-    assert tier_of(router) == "fallback"
-    assert "cannot constrain" in reason(router)
-    assert len(constrained(sim)) == 1
-    restart(router, sim)  # still not: no second line
-    eventually(lambda: canaries(sim) == 2, why="no canary after the restart")
-    sim.clear_faults()
-    assert tier_of(router) == "fallback"
-    restart(router, sim)
-    decides(router)
-    assert (lines(router, "off"), lines(router, "on")) == (1, 1)
-    assert canaries(sim) == 3
-
-
-def restart(router: RouterProcess, sim: Simulator) -> None:
-    """Stop and start the classifier's server, and wait until the router has noticed both."""
-    sim.refuse("router")
-    eventually(lambda: backend(router, "router")["breaker"] == "cooling", why="not seen down")
-    sim.accept("router")
-    eventually(lambda: backend(router, "router")["breaker"] == "closed", why="not seen up")
-
-
-def test_a_restarted_server_gets_a_new_canary(make_router: MakeRouter, sim: Simulator) -> None:
-    """After it was down, after a model swap, and after it was out of service."""
-    router = make_router(QUICK)
-    decides(router)
-    assert canaries(sim) == 1
-    sim.configure("router", first_constrained_ms=3000)
-    restart(router, sim)
-    assert tier_of(router) == "fallback"
-    assert "warming up" in reason(router)
-    decides(router)
-    assert canaries(sim) == 2
-    admin(router, "events", {"event": "model.swap.completed", "backend": "router"})
-    eventually(lambda: canaries(sim) == 3, why="no canary after a swap")
-    admin(router, "events", {"event": "backend.out", "backend": "router"})
-    admin(router, "events", {"event": "backend.in", "backend": "router"})
-    eventually(lambda: canaries(sim) == 4, why="no canary after it came back")
-    decides(router)
-    assert lines(router, "off") == 0
-
-
-def test_a_hanging_canary_is_cancelled_at_a_reload_and_at_shutdown(
-    make_router: MakeRouter, sim: Simulator
-) -> None:
-    """It holds one slot and nothing else, and its connection is closed."""
-    sim.fault("router", "hang")
-    router = make_router(ONE_TOKEN, warm=False)
-    eventually(lambda: canaries(sim) == 1, why="no canary")
-    eventually(lambda: backend(router, "router")["in_use"] == 1)
-    assert tier_of(router) == "fallback"
-    admin(router, "reload")
-    sim.wait_for("router", aborted=1)
-    eventually(lambda: canaries(sim) == 2, why="the new configuration sends none")
-    assert backend(router, "router")["in_use"] == 1
-    stopping = time.monotonic()
-    router.stop()
-    assert time.monotonic() - stopping < 8
-    sim.wait_for("router", aborted=2)
-
-
-def test_no_canary_is_sent_without_the_tier_or_to_a_cloud(
-    make_router: MakeRouter, sim: Simulator
-) -> None:
-    """A cloud backend may cost money: there, the first request is the test."""
-    other = make_router({"cascade": {"tiers": ["rules", "reasoning"]}})
-    cloud = make_router(merged(ONE_TOKEN, {"backends": {"router": PAID}}))
-    assert tier_of(other) == "reasoning"
-    time.sleep(1.2)  # two looks of the housekeeper
-    assert constrained(sim) == []
-    sim.fault("router", "error_status", status=400, times=1)
-    assert tier_of(cloud) == "fallback"
-    assert tier_of(cloud) == "one_token"
-    assert canaries(sim) == 0
-    assert lines(cloud, "off") == 0
-
-
-def make_tier(sim: Simulator, clock: FakeClock, **settings: Any) -> tuple[OneTokenTier, Backend]:
-    spec = BackendSettings(kind="vllm", url=sim.url("router"), **settings)
-    server = make_backend("router", spec, clock)
-    return OneTokenTier(server, OneTokenTierSettings(), "Label it.", clock, Silent()), server
-
-
-def test_a_server_that_rejected_the_canary_gets_another_after_some_minutes(sim: Simulator) -> None:
-    """Not earlier; if the new canary passes, the tier is on."""
-    clock = FakeClock()
-    tier, _server = make_tier(sim, clock)
-    sim.fault("router", "error_status", status=422, times=1)
+def verdict_of(
+    sim: Simulator,
+    *turns: str | tuple[str, str],
+    settings: dict[str, Any] | None = None,
+    **shares: float,
+) -> Verdict:
+    """What the tier says where the classifier has these probabilities, by label."""
+    clock = Clock()
+    tier, server = make_tier(sim, clock, settings)
     send(tier, clock)
-    assert not tier.canary_due()
-    clock.move(299)
-    assert not tier.canary_due()
-    clock.move(2)
-    assert tier.canary_due()
-    send(tier, clock)
-    assert not tier.canary_due()
-    clock.move(100_000)
-    assert not tier.canary_due()
-    assert canaries(sim) == 2
-
-
-def test_failing_canaries_back_off(sim: Simulator) -> None:
-    """A 503 says nothing about constraints: the next canary is sent after 5 s, then after twice as
-    long, up to 5 minutes."""
-    clock = FakeClock()
-    tier, server = make_tier(sim, clock)
-    sim.fault("router", "error_status", status=503)
-    waits = []
-    for _ in range(9):
-        send(tier, clock)
-        waited = 0
-        while not tier.canary_due():
-            clock.move(1)
-            waited += 1
-        waits.append(waited)
-    assert waits[:3] == [5, 10, 20]
-    assert waits[-1] == 300
-    assert server.breaker.state == "closed"
+    last = turns[-1] if turns else "Which one?"
+    assert isinstance(last, str)
+    if shares:
+        label = max(shares, key=lambda name: shares[name])
+        last = steer(last, router={"label": label, "label_probabilities": shares})
+    with exchange() as asking:
+        verdict = finish(asking, tier.ask(asking, features(*turns[:-1], last)))
     assert server.limiter.in_use == 0
+    return verdict
 
 
-def test_a_canary_waits_until_the_backend_is_available(sim: Simulator) -> None:
-    """It is not sent while the backend is out of service, paused, cooling or without a free
-    slot."""
-    clock = FakeClock()
-    tier, server = make_tier(sim, clock, slots=1)
-    assert tier.canary_due()
-    server.out = True
-    assert not tier.canary_due()
-    server.out = False
-    server.pause.begin("model swap", 60)
-    assert not tier.canary_due()
-    server.pause.end()
-    slot = server.limiter.try_acquire()
-    assert slot is not None
-    assert not tier.canary_due()
-    slot.release()
-    server.breaker.probe_refused()
-    assert not tier.canary_due()
-    server.breaker.probe_passed()
-    assert tier.canary_due()
+def test_a_sure_label_decides(sim: Simulator) -> None:
+    verdict = verdict_of(sim, COMPLEX=0.85, SIMPLE=0.1, ENRICH=0.05)
+    assert (verdict.tier, verdict.label, verdict.guess) == ("one_token", "COMPLEX", "COMPLEX")
+    assert verdict.p == pytest.approx(0.85, abs=0.001)
+    assert verdict.p_primary == pytest.approx(0.1, abs=0.001)
+    assert (verdict.threshold, verdict.finish_reason, verdict.reason) == (0.8, "stop", "")
+    assert json.loads(verdict.raw)["ENRICH"] == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize("likelier", ["SIMPLE", "MODERATE"])
+def test_the_two_labels_of_the_primary_count_together(sim: Simulator, likelier: str) -> None:
+    """They share a route: neither is sure by itself, and the likelier one is named."""
+    shares = {"SIMPLE": 0.42, "MODERATE": 0.42, "COMPLEX": 0.14, likelier: 0.44}
+    verdict = verdict_of(sim, **shares)
+    assert verdict.label == likelier
+    assert verdict.p == verdict.p_primary == pytest.approx(0.86, abs=0.001)
+
+
+def test_together_they_outweigh_a_likelier_label(sim: Simulator) -> None:
+    verdict = verdict_of(sim, COMPLEX=0.4, SIMPLE=0.35, MODERATE=0.25)
+    assert (verdict.label, verdict.guess) == (None, "SIMPLE")
+    assert verdict.p == pytest.approx(0.6, abs=0.001)
+
+
+@pytest.mark.parametrize(("min_p", "decided"), [(0.8, False), (0.7, True)])
+def test_an_unsure_label_is_a_guess(sim: Simulator, min_p: float, decided: bool) -> None:
+    """`min_p` is the line: below it the tier abstains and says what it would have said."""
+    verdict = verdict_of(sim, settings={"min_p": min_p}, ENRICH=0.75, SIMPLE=0.25)
+    assert verdict.label == ("ENRICH" if decided else None)
+    assert (verdict.guess, verdict.threshold) == ("ENRICH", min_p)
+    assert ("unsure: ENRICH at 0.75" in verdict.reason) != decided
+
+
+@pytest.mark.parametrize(
+    ("fault", "params", "reason"),
+    [
+        ("error_status", {"status": 500}, "500"),
+        ("html", {}, "no label with log-probabilities"),
+        ("hang", {}, "timeout"),
+        ("reset", {}, "connection"),
+    ],
+)
+def test_an_ask_that_fails_abstains_without_a_guess(
+    sim: Simulator, fault: str, params: dict[str, Any], reason: str
+) -> None:
+    """It says why, raises nothing and holds nothing."""
+    sim.fault("router", fault, skip=1, **params)  # not the canary
+    verdict = verdict_of(sim, settings={"timeout": 0.5})
+    assert (verdict.label, verdict.guess, verdict.p) == (None, None, None)
+    assert reason in verdict.reason, verdict.reason
+
+
+def test_the_latest_turns_go_along_and_long_texts_lose_their_middle(sim: Simulator) -> None:
+    turns = ["First ask", ("assistant", "First answer"), "x" * 900, ("assistant", "Second answer")]
+    verdict_of(sim, *turns, f"Begin {'y' * 5000} end")
+    system, user = constrained(sim)[-1]["messages"]
+    assert system == {"role": "system", "content": "Label it."}
+    text = user["content"]
+    assert text.startswith("Conversation so far:\nuser: xxx")
+    assert "assistant: Second answer\n\nQuery: Begin yyy" in text
+    assert text.endswith("yyy end")
+    assert "First" not in text
+    assert 4000 < len(text) < 4500
+    verdict_of(sim, *turns, "And now?", settings={"context_turns": 0})
+    assert constrained(sim)[-1]["messages"][1]["content"] == "Query: And now?"

@@ -15,12 +15,11 @@ from airouter.classify.cascade import Cascade
 from airouter.classify.patience import PatienceMeter
 from airouter.domain.clock import Clock
 from airouter.domain.types import Features, Verdict
-from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from bench.router_process import RouterProcess, merged
 from simulator.testing import Simulator
-from tests.classify.make import features
+from tests.classify.make import exchange, features, finish, waiting
 
 MakeRouter = Callable[..., RouterProcess]
 
@@ -154,7 +153,7 @@ class Hangs:
     def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
         self.asked += 1
         while True:
-            yield from exchange.wait()
+            yield from waiting(exchange)
 
 
 @pytest.mark.parametrize(("p", "label"), [(0.95, "COMPLEX"), (0.5, "MODERATE")])
@@ -163,17 +162,16 @@ def test_the_best_guess_decides_if_it_is_probable_enough(p: float, label: str) -
     clock = Clock()
     tier = Hangs()
     cascade = Cascade([Guesses(p), tier], clock, fallback_min_p=0.9, patience=0.05)
-    exchange = Exchange(clock, client=None, client_ip="", total=20)
     deliberation = cascade.deliberate(features("What is it?"))
-    complete(exchange, deliberation.run(exchange, lambda: True))
+    with exchange() as held:
+        finish(held, deliberation.run(held, lambda: True))
+        assert held.patience is None  # later waits of the same exchange are not cut short
     decision = deliberation.decision
     assert decision is not None
     assert (decision.label, decision.tier) == (label, "patience")
     assert decision.ms >= 50
     assert tier.asked == 1
-    assert exchange.patience is None  # later waits of the same exchange are not cut short
     assert cascade.patience.seconds == 0.05
-    exchange.close()
 
 
 def test_the_patience_follows_the_classifier() -> None:

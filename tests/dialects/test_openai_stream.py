@@ -10,58 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airouter.dialects.openai_stream import SseReader, StreamState, error_event
-
-USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-
-
-def event(**chunk: Any) -> bytes:
-    return b"data: " + json.dumps(chunk).encode()
-
-
-def delta(text: str, index: int = 0, **more: Any) -> bytes:
-    return event(
-        id="c",
-        model="m",
-        choices=[{"index": index, "delta": {"content": text}, "finish_reason": None, **more}],
-    )
-
-
-def role() -> bytes:
-    return event(
-        id="c",
-        model="m",
-        choices=[
-            {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-        ],
-    )
-
-
-def finish(index: int = 0) -> bytes:
-    return event(choices=[{"index": index, "delta": {}, "finish_reason": "stop"}])
-
-
-def usage() -> bytes:
-    return event(choices=[], usage=USAGE)
-
-
-DONE = b"data: [DONE]"
-
-
-def stream(*events: bytes, end: bytes = b"\n\n") -> bytes:
-    return b"".join(piece + end for piece in events)
-
-
-def read(
-    data: bytes, *, keep_usage: bool = False, cuts: tuple[int, ...] = ()
-) -> tuple[bytes, StreamState]:
-    reader = SseReader(keep_usage=keep_usage)
-    out, last = b"", 0
-    for cut in (*sorted(cuts), len(data)):
-        out += reader.feed(data[last:cut])
-        last = cut
-    return out + reader.flush(), reader.state
-
+from airouter.dialects.openai_stream import SseReader
+from tests.dialects.streams import DONE, USAGE, delta, event, finish, read, role, stream, usage
 
 EVENTS = st.one_of(
     st.text(max_size=12).map(delta),
@@ -259,25 +209,6 @@ def test_an_event_in_small_pieces_costs_what_it_weighs() -> None:
     assert time.monotonic() - started < 10  # it was joined and searched anew for each piece
 
 
-def test_the_last_event_may_lack_its_blank_line() -> None:
-    """A stream that ends right after its last event loses nothing; half an event is not passed on."""
-    assert read(stream(delta("a")) + delta("b"))[0] == stream(delta("a"), delta("b"))
-    assert read(stream(delta("a")) + delta("b")[:-5])[0] == stream(delta("a"))
-
-
-def test_our_own_error_event() -> None:
-    """The event that clients raise an exception for."""
-    assert error_event({"error": {"message": "m"}}) == b'data: {"error":{"message":"m"}}\n\n'
-
-
-def test_done_alone_completes_an_answer_of_a_backend_that_gives_no_reasons() -> None:
-    """Some servers end by [DONE] and never name a reason; but not where a choice is still open."""
-    assert read(stream(delta("a"), DONE))[1].complete
-    assert not read(stream(DONE))[1].complete
-    assert not read(stream(delta("a"), event(error={"message": "x"}), DONE))[1].complete
-    assert not read(stream(delta("a"), delta("b", 1), finish(), DONE))[1].complete
-
-
 @pytest.mark.parametrize("reason", ["", "null", "None", 1, True, {}, []])
 def test_only_a_text_is_a_reason(reason: Any) -> None:
     """Servers fill the field of unfinished chunks with what stands for nothing."""
@@ -342,66 +273,3 @@ def test_half_an_emoji_in_an_event_is_read() -> None:
     half = b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d"}}]}'
     out, state = read(stream(half))
     assert (out, state.text, state.garbage) == (stream(half), "a\ufffd", 0)
-
-
-def test_what_follows_a_gap_is_held_back_until_it_is_asked_for() -> None:
-    """Text may be missing where an event cannot be read: the owner decides whether to go on."""
-    reader = SseReader(keep_usage=False, stop_at_gap=True)
-    broken = b'data: {"choices":[{"index":0,"delta":{"cont'
-    assert reader.feed(stream(delta("a"), broken, delta("c"))) == stream(delta("a"))
-    assert reader.held
-    assert reader.feed(stream(delta("d"))) == b""
-    assert reader.state.text == "a"
-    assert reader.pass_gap() == stream(delta("c"), delta("d"))
-    assert reader.state.gap
-    assert not reader.held
-
-
-@pytest.mark.parametrize("junk", [b"data: ping", b"data: 5", b"data:", b"data: <html>"])
-def test_junk_that_was_no_chunk_is_no_gap(junk: bytes) -> None:
-    """Nothing can be missing where nothing of an answer stood."""
-    assert not read(stream(delta("a"), junk, finish()))[1].gap
-
-
-def test_garbage_behind_the_end_is_no_gap() -> None:
-    """A complete answer stays complete."""
-    assert not read(stream(delta("a"), finish(), b"data: {not json"))[1].gap
-
-
-@pytest.mark.parametrize("mark", [b'"[DONE]"', b"[done]", b"[DONE]  "])
-def test_done_is_read_however_it_is_written(mark: bytes) -> None:
-    """A server without reasons to finish has nothing else to end its stream with."""
-    reader = SseReader(keep_usage=False, choices=1)
-    reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
-    assert reader.feed(b"data: " + mark + b"\n\n") == b""
-    assert reader.state.complete
-
-
-def test_one_choice_with_another_index_is_complete() -> None:
-    """As many as were asked for have ended, and every one that came."""
-    reader = SseReader(keep_usage=False, choices=1)
-    reader.feed(b'data: {"choices":[{"index":1,"delta":{"content":"a"}}]}\n\n')
-    assert not reader.state.complete
-    reader.feed(b'data: {"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}\n\n')
-    assert reader.state.complete
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        b'event: error\ndata: {"message":"why"}\n\n',
-        b'event:  error\r\ndata: {"message":"why"}\r\n\r\n',
-        b'id: 3\nevent: error\ndata: {"message":"why"}\n\n',
-        b'data: {"message":"why"}\nevent: error\n\n',
-        b"event: error\ndata: why\n\n",
-        b'data: {"detail":"why"}\n\n',
-    ],
-)
-def test_an_error_behind_content_is_no_end(event: bytes) -> None:
-    """Also where `[DONE]` follows it: the answer is not complete."""
-    reader = SseReader(keep_usage=False, choices=1)
-    reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
-    assert reader.feed(event + b"data: [DONE]\n\n") == b""
-    assert reader.state.error is not None
-    assert "why" in str(reader.state.error)
-    assert not reader.state.complete

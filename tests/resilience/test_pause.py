@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resilience_harness import FakeClock
+from doubles import FakeClock
 
 from airouter.resilience.pause import Pause
 

@@ -17,7 +17,7 @@ def record(**changes):
     )
 
 
-class Collected:
+class LogLines:
     def __init__(self):
         self.lines = []
 
@@ -85,7 +85,7 @@ def test_an_id_cannot_forge_fields():
 
 
 def test_the_sink():
-    log = Collected()
+    log = LogLines()
     sink = RequestLines(log, SLOW_MS)
     sink.emit(record(total_ms=9000.0))
     sink.emit(record(id="100%s"))
@@ -95,6 +95,6 @@ def test_the_sink():
 
 
 def test_the_sink_never_raises():
-    log = Collected()
+    log = LogLines()
     RequestLines(log, SLOW_MS).emit(record(total_ms=None))
     assert log.lines == [("ERROR", "no REQUEST line for session=01234567: TypeError")]

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-from records import NOW, FixedClock, names, record, session_loggers
+from records import NOW, FakeClock, names, record, session_loggers
 
 import session_logger
 
@@ -31,7 +31,7 @@ def test_retention_by_age_touches_only_session_files(make, tmp_path):
     others += [".2026-03-01_12-00-00_abc.json.9.tmp"]
     for name in others:
         (directory / name).write_text("keep")
-    clock = FixedClock()
+    clock = FakeClock()
     logger = make(clock=clock)
     logger.emit(record())
     assert logger.flush(20)
@@ -62,7 +62,7 @@ def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_n
     make, tmp_path
 ):
     directory = tmp_path / "sessions"
-    clock = FixedClock()
+    clock = FakeClock()
     fill(directory, [1] * 10)
     logger = make(clock=clock, max_count=5)
     clock.elapsed = 60
@@ -85,7 +85,7 @@ def test_files_of_other_workers_are_seen_at_the_next_scan_and_vanished_ones_do_n
 
 def test_a_long_backlog_is_deleted_in_slices(make, tmp_path, monkeypatch):
     monkeypatch.setattr(session_logger, "DELETE_AT_ONCE", 20)
-    clock = FixedClock()
+    clock = FakeClock()
     fill(tmp_path / "sessions", [9] * 70)
     logger = make(clock=clock)
     clock.elapsed = 60

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from doubles import FakeClock
 from harness import eventually
 from making import Waiter
 from wire_server import CLOCK, GET, OK, Peer, WireServer, origin_of, run
@@ -18,17 +19,6 @@ from airouter.domain.errors import UpstreamTimeout
 from airouter.domain.types import Limits
 from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Lookup, Origin
-
-
-class Movable(Clock):
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = 1000.0
-
-    def monotonic(self) -> float:  # type: ignore[override]
-        return self.at
 
 
 @pytest.fixture
@@ -92,10 +82,10 @@ def test_a_spent_connection_is_not_given_out(
 
 def test_an_old_connection_is_not_given_out(pair: tuple[socket.socket, socket.socket]) -> None:
     """After most servers' keep-alive time an idle connection is not trusted any more."""
-    clock = Movable()
+    clock = FakeClock()
     origin = Origin("http://127.0.0.1:1", clock)
     origin.give(pair[0])
-    clock.at += 60
+    clock.move(60)
     assert origin.take() is None
     assert pair[0].fileno() == -1
 
@@ -127,14 +117,14 @@ def test_addresses_are_remembered_and_outlive_the_resolver(monkeypatch: pytest.M
         return [(socket.AF_INET, type, 0, "", ("192.0.2.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    clock = Movable()
+    clock = FakeClock()
     origin = Origin("http://backend.test:80", clock)
     found = [(socket.AF_INET, ("192.0.2.1", 80))]
     assert resolved(origin) == found
     for _ in range(3):
         assert origin.addresses() == found
     assert len(looked_up) == 1
-    clock.at += 31
+    clock.move(31)
     assert origin.addresses() == found  # at once; it is looked up again meanwhile
     eventually(lambda: len(looked_up) == 2)
     assert origin.addresses() == found

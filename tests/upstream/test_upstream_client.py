@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 import pytest
+from doubles import FakeClock
 from making import make_backend
-from resilience_harness import FakeClock
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import HttpRequest

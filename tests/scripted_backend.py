@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,9 +51,35 @@ class Asked:
         chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
         self.raw(b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n")
 
+    def taken(self, limit: float) -> bool:
+        """Whether there is room for more within so many seconds."""
+        return bool(select.select([], [self._handler.connection], [], limit)[1])
+
     def raw(self, data: bytes) -> None:
         self._handler.wfile.write(data)
         self._handler.wfile.flush()
+
+
+class Flood:
+    """A behaviour: streams more than all buffers between it and a client hold, and tells when what
+    it has written is no longer taken."""
+
+    events = 12_500  # of 4 KB
+    whole = "x" * 4000 * events
+
+    def __init__(self) -> None:
+        self.held_back = threading.Event()
+        self.sent = 0
+
+    def __call__(self, asked: Asked) -> None:
+        asked.stream(finish=False)
+        for _ in range(self.events):
+            if not asked.taken(1.0):
+                self.held_back.set()
+            asked.event({"content": "x" * 4000})
+            self.sent += 1
+        asked.event({}, "stop")
+        asked.raw(b"data: [DONE]\n\n")
 
 
 class ScriptedBackend:

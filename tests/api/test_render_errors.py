@@ -22,158 +22,13 @@ from harness import (
     eventually,
     steer,
 )
-from settings_for_tests import SHIPPED
+from settings_for_tests import PLAIN_CASCADE
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
 PRIMARY = {"model": "ai-router/primary"}
 USER = {"role": "user", "content": "Hello"}
-DEEP = "[" * 300 + "]" * 300
-
-REFUSED_BODIES = [
-    (b"", "empty_body", None),
-    (b"   \n", "empty_body", None),
-    (b"{", "invalid_json", None),
-    (b'{"messages": [}', "invalid_json", None),
-    (b"\xff\xfe{}", "invalid_json", None),
-    (b'{"messages": "\xc3\x28"}', "invalid_json", None),
-    (b'{"x": "\\ud800"}', "invalid_type", "messages"),
-    (b'{"x": NaN}', "invalid_json", None),
-    (b"[" * 5000, "invalid_json", None),
-    (b"[]", "invalid_request", None),
-    (b'"text"', "invalid_request", None),
-    (b"null", "invalid_request", None),
-    (b"{}", "invalid_type", "messages"),
-    (b'{"messages": "Hello"}', "invalid_type", "messages"),
-    (b'{"messages": []}', "invalid_type", "messages"),
-    (b'{"messages": {"role": "user"}}', "invalid_type", "messages"),
-    (b'{"messages": ["Hello"]}', "invalid_type", "messages[0]"),
-    (b'{"messages": [{"content": "Hello"}]}', "invalid_type", "messages[0].role"),
-    (b'{"messages": [{"role": 5, "content": "Hello"}]}', "invalid_type", "messages[0].role"),
-    (b'{"messages": [{"role": "user", "content": 5}]}', "invalid_type", "messages[0].content"),
-    (
-        b'{"messages": [{"role": "user", "content": {"text": "x"}}]}',
-        "invalid_type",
-        "messages[0].content",
-    ),
-    (
-        b'{"messages": [{"role": "user", "content": [5]}]}',
-        "invalid_type",
-        "messages[0].content[0]",
-    ),
-    (
-        b'{"messages": [{"role": "user", "content": [{"type": "text", "text": null}]}]}',
-        "invalid_type",
-        "messages[0].content[0].text",
-    ),
-]
-REFUSED_FIELDS = [
-    ("max_tokens", "many"),
-    ("max_tokens", 0),
-    ("max_tokens", -5),
-    ("max_tokens", 1.5),
-    ("max_tokens", True),
-    ("max_completion_tokens", "many"),
-    ("n", 0),
-    ("n", "two"),
-    ("n", 129),
-    ("stream", "yes"),
-    ("stream", []),
-    ("stream_options", "usage"),
-    ("stream_options", []),
-    ("tools", {}),
-    ("tools", "weather"),
-    ("metadata", "x"),
-    ("metadata", ["task"]),
-    ("model", 5),
-    ("model", ["ai-router"]),
-    ("model", "x" * 300),
-]
-
-
-@pytest.mark.parametrize(
-    ("raw", "code", "param"), REFUSED_BODIES, ids=lambda value: repr(value)[:40]
-)
-def test_a_body_that_makes_no_sense_is_400(
-    router: RouterProcess, sim: Simulator, raw: bytes, code: str, param: str | None
-) -> None:
-    """Malformed JSON and misshapen messages are the client's error, named by parameter, and reach no backend."""
-    answer = requests.post(
-        router.url + "/v1/chat/completions",
-        data=raw,
-        headers={"Content-Type": "application/json"},
-        timeout=10,
-    )
-    error = error_of(answer)
-    assert (answer.status_code, error["code"], error["param"], error["type"]) == (
-        400,
-        code,
-        param,
-        "invalid_request_error",
-    )
-    assert sum(sim.stats(role)["started"] for role in ("router", "primary", "xai")) == 0
-
-
-@pytest.mark.parametrize(("name", "value"), REFUSED_FIELDS, ids=lambda value: repr(value)[:20])
-def test_a_field_of_the_wrong_type_is_400(
-    router: RouterProcess, sim: Simulator, name: str, value: object
-) -> None:
-    """A field that the router relies on is checked, and the error names it."""
-    answer = ask(router, "Hello", **{name: value})
-    assert (answer.status_code, error_of(answer)["param"]) == (400, name)
-
-
-@pytest.mark.parametrize(
-    "path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/route"]
-)
-@pytest.mark.parametrize("where", ["content", "extra", "tools", "metadata"])
-def test_a_body_nested_too_deeply_is_400(
-    router: RouterProcess, sim: Simulator, path: str, where: str
-) -> None:
-    """Nesting that could not be written again for a backend is refused on every endpoint, and leaves no slot behind."""
-    deep = json.loads(DEEP)
-    payload = {
-        "messages": [{**USER, "x": deep} if where == "content" else USER],
-        "prompt": "x",
-        "input": "x",
-    }
-    payload |= {
-        "extra": {"x": deep},
-        "tools": {"tools": [deep]},
-        "metadata": {"metadata": {"x": deep}},
-    }.get(where, {})
-    answer = router.post(path, payload)
-    assert (answer.status_code, error_of(answer)["code"]) == (400, "nested_too_deeply")
-    all_free(router)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "text/plain",
-        "text/plain;x=json",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "ä/ö",
-    ],
-)
-def test_another_content_type_is_400(router: RouterProcess, sim: Simulator, kind: str) -> None:
-    """Only JSON is taken for JSON."""
-    answer = router.post(
-        "/v1/chat/completions", body("Hello"), headers={"Content-Type": kind.encode()}
-    )
-    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_content_type")
-
-
-@pytest.mark.parametrize(
-    "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"]
-)
-def test_json_by_any_name_is_taken(router: RouterProcess, sim: Simulator, kind: str) -> None:
-    """Content types that say JSON are."""
-    assert content(
-        router.post("/v1/chat/completions", body("Hello"), headers={"Content-Type": kind})
-    )
 
 
 @pytest.mark.parametrize(
@@ -255,7 +110,7 @@ def hasty(shared_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory)
     calm = {"breaker_fails": 1_000_000, "allowed_fails": 1_000_000, "cooldown": 0.01}
     config = {
         "backends": {"primary": {"total_timeout": 1.0, "first_byte_timeout": 1.0, **calm}},
-        "cascade": SHIPPED["cascade"],
+        "cascade": PLAIN_CASCADE,
     }
     backends = {role: shared_simulator.url(role) for role in ("router", "primary", "xai")}
     with RouterProcess(
@@ -306,12 +161,16 @@ def test_a_backend_that_is_not_there_is_502(make_router, sim: Simulator) -> None
     all_free(router)
 
 
+def took(answer: requests.Response) -> float:
+    return answer.elapsed.total_seconds()
+
+
 def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> None:
     """More than slots + queue at once: the rest is told at once when to come back, and the admitted are all served."""
     router = make_router(
         config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}}
     )
-    payload = body(steer("Hello", primary={"ttft_ms": 700}), **PRIMARY)
+    payload = body(steer("Hello", primary={"ttft_ms": 2000}), **PRIMARY)
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(
@@ -329,7 +188,8 @@ def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> No
             "rate_limit_error",
         )
         assert int(answer.headers["Retry-After"]) >= 1
-        assert answer.elapsed.total_seconds() < 0.6
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert max(took(one) for one in refused) < min(took(one) for one in served)
     assert sim.stats("primary")["max_running"] == 2
     all_free(router)
 
@@ -337,7 +197,7 @@ def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> No
 def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: Simulator) -> None:
     """queue.wait bounds the waiting for a slot alone: an answer that takes longer is not cut by it."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 0.4}})
-    payload = body(steer("Hello", primary={"ttft_ms": 1200}), **PRIMARY)
+    payload = body(steer("Hello", primary={"ttft_ms": 2500}), **PRIMARY)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(
             lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
@@ -346,9 +206,10 @@ def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: 
         second = pool.submit(
             lambda: requests.post(router.url + "/v1/chat/completions", json=payload, timeout=30)
         )
-        assert first.result().status_code == 200
         assert second.result().status_code == 429
-        assert 0.3 < second.result().elapsed.total_seconds() < 1.2
+        assert took(second.result()) > 0.3
+        assert not first.done()
+        assert first.result().status_code == 200
     all_free(router)
 
 
