@@ -85,11 +85,11 @@ class Deliberation:
         self._features = features
         self._started = cascade.clock.monotonic()
         self._verdicts: list[Verdict] = []
-        self._asking: tuple[str, float] | None = None  # the calling tier in progress, since when
-        self._rest = list(cascade.tiers)
-        while self._rest and self._rest[0].instant and self.decision is None:
-            self._weigh(self._rest.pop(0).vote(features))  # type: ignore[union-attr]
-        if self.decision is None and not self._rest:
+        self._calling: tuple[str, float] | None = None  # the calling tier in progress, since when
+        self._remaining = list(cascade.tiers)
+        while self._remaining and self._remaining[0].instant and self.decision is None:
+            self._add(self._remaining.pop(0).vote(features))  # type: ignore[union-attr]
+        if self.decision is None and not self._remaining:
             self._fall_back()
 
     @property
@@ -115,7 +115,7 @@ class Deliberation:
             exchange.patience = Patience(self._started + patience, finished)
         try:
             try:
-                seat = yield from self._board(exchange)
+                seat = yield from self._join_flight(exchange)
                 yield from self._ask(exchange)
             except PatienceOver:
                 self._give_up(exchange, patience)
@@ -133,23 +133,23 @@ class Deliberation:
 
     def _ask(self, exchange: Exchange) -> Waiting[None]:
         """Ask the remaining tiers until one decides."""
-        while self.decision is None and self._rest:
-            tier = self._rest.pop(0)
+        while self.decision is None and self._remaining:
+            tier = self._remaining.pop(0)
             if tier.instant:
-                self._weigh(tier.vote(self._features))  # type: ignore[union-attr]
+                self._add(tier.vote(self._features))  # type: ignore[union-attr]
                 continue
             exchange.check_patience()
-            self._asking = tier.name, self._cascade.clock.monotonic()
+            self._calling = tier.name, self._cascade.clock.monotonic()
             verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
-            self._asking = None
-            self._weigh(verdict)
+            self._calling = None
+            self._add(verdict)
             if self.decision is not None:
                 self._cascade.patience.observe(tier.name, self.decision.ms / 1000)
 
     def _give_up(self, exchange: Exchange, patience: float) -> None:
         """Decide without the classifier, which took longer than `patience` seconds."""
-        if self._asking is not None:
-            name, since = self._asking
+        if self._calling is not None:
+            name, since = self._calling
             ms = (self._cascade.clock.monotonic() - since) * 1000
             why = "cancelled: a finished answer waited longer than cascade.patience"
             self._verdicts.append(Verdict(name, None, ms=ms, reason=why, finish_reason="patience"))
@@ -159,7 +159,7 @@ class Deliberation:
         )
         self._fall_back("patience")
 
-    def _board(self, exchange: Exchange) -> Waiting[Seat | None]:
+    def _join_flight(self, exchange: Exchange) -> Waiting[Seat | None]:
         """A leader's seat, or a follower's once its leader has decided (`decision` is then set)."""
         key = key_of(self._features) if self._cascade.cache is not None else None
         while key is not None:
@@ -170,9 +170,7 @@ class Deliberation:
             try:
                 while not seat.resolved:
                     yield from exchange.wait(wake=seat.wake)
-            except (
-                PatienceOver
-            ):  # the exchange goes on; anything else closes it, and with it the seat
+            except PatienceOver:  # the exchange continues; other errors close it and its seat
                 seat.leave()
                 exchange.drop(seat.leave)
                 raise
@@ -195,7 +193,7 @@ class Deliberation:
             self._cascade.cache.store(self._features, decision)
         seat.resolve(decision if shareable else None)
 
-    def _weigh(self, verdict: Verdict) -> None:
+    def _add(self, verdict: Verdict) -> None:
         self._verdicts.append(verdict)
         if verdict.label is not None:
             self._decide(verdict.label, verdict.tier, verdict.p, verdict.threshold)
@@ -204,9 +202,9 @@ class Deliberation:
         """Decide by the best guess so far if it is probable enough, else for the primary."""
         guesses = [v for v in self._verdicts if v.guess is not None and v.p is not None]
         best = max(guesses, key=lambda v: v.p or 0.0, default=None)
-        least = self._cascade.fallback_min_p
-        if best is not None and best.guess is not None and (best.p or 0.0) >= least:
-            self._decide(best.guess, tier, best.p, least)
+        threshold = self._cascade.fallback_min_p
+        if best is not None and best.guess is not None and (best.p or 0.0) >= threshold:
+            self._decide(best.guess, tier, best.p, threshold)
         else:
             self._decide(DEFAULT_LABEL, tier, None, None)
 

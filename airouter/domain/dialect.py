@@ -1,8 +1,8 @@
-"""What a dialect is: a wire format, translated to and from OpenAI's.
+"""Dialects: wire formats that are translated to and from OpenAI's.
 
-OpenAI's format is the one that the router works with inside: requests are routed, answers judged,
-continued and recorded in it. Another format is translated where it enters and leaves, a client's
-in `api/`, a backend's in `upstream/`. Where both sides speak OpenAI's, bytes pass untouched.
+The router uses OpenAI's format internally: it routes requests, checks and continues answers, and
+writes records in it. Other formats are translated at the edges, a client's in `api/`, a backend's
+in `upstream/`. If both sides use OpenAI's format, bytes are passed on unchanged.
 """
 
 from typing import Any, Protocol
@@ -11,10 +11,10 @@ from airouter.domain.types import Endpoint
 
 
 class Translator(Protocol):
-    """Translates one answer, piece by piece."""
+    """Translates one answer incrementally."""
 
     def feed(self, data: bytes) -> bytes:
-        """The translation of what can be translated so far; b"" when that is nothing."""
+        """The next part of the translation; b"" if more input is needed."""
         ...
 
     def flush(self) -> bytes:
@@ -26,14 +26,14 @@ class BackendDialect(Protocol):
     """A backend's format. Stateless."""
 
     def request(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The path and the body of a request, made from OpenAI's body."""
+        """The path and body of a request, from a body in OpenAI's format."""
         ...
 
     def reader(self, *, stream: bool) -> Translator | None:
-        """Translates the body of an answer, errors included, into OpenAI's; None: it is OpenAI's.
+        """A translator of answers, errors included, to OpenAI's format; None if they are in it.
 
         Args:
-            stream: a stream of events is expected: it was asked for, and no error came.
+            stream: whether the answer is a stream: one was requested, and it is not an error.
         """
         ...
 
@@ -41,22 +41,22 @@ class BackendDialect(Protocol):
 class ClientDialect(Protocol):
     """A client API's format. Stateless."""
 
-    comment: bytes  # of a stream; keeps the connection alive while there is no content
+    comment: bytes  # keeps a stream's connection alive while there is no content
     stream_type: str  # the Content-Type of a stream
 
     def parse(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """A chat completion in OpenAI's format.
+        """The client's request as a chat completion in OpenAI's format.
 
         Raises:
-            BadRequest: names the invalid parameter.
+            BadRequest: the request is invalid; the error names the parameter.
         """
         ...
 
     def writer(self, *, stream: bool) -> Translator | None:
-        """Translates OpenAI's answer, or its events (comments, errors and `[DONE]` included);
-        None: it is passed on as it is."""
+        """A translator of answers in OpenAI's format, or of a stream's events, with comments,
+        errors and `[DONE]`; None if they are passed on unchanged."""
         ...
 
     def error(self, body: dict[str, Any]) -> dict[str, Any]:
-        """An error in this format, made from OpenAI's `{"error": …}`."""
+        """An error in this format, from OpenAI's `{"error": …}`."""
         ...

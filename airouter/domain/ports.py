@@ -1,7 +1,7 @@
 """Protocols of the parts that `app.py` injects.
 
-Limiter, breaker and retry budget are per process; an implementation that several replicas share
-need not change their callers. Acquiring a slot may take time: a flow waits for the ticket.
+Limiter, breaker and retry budget are per process. An implementation that several replicas share
+requires no change of their callers, which already wait for a ticket until it has a slot.
 """
 
 import socket
@@ -59,73 +59,91 @@ Failure = Literal["connect", "silent", "other"]
 
 
 class Permit(Protocol):
-    """The right to send one request. Settled once: the first call wins."""
+    """Permission for one call. Its first `answered`, `failed` or `forgotten` counts; later ones do
+    nothing."""
 
     def answered(self, *, whole: bool = True) -> None:
-        """The backend answered. `whole=False`: a stream has begun; `Breaker.succeed()` follows
-        when it is complete."""
+        """The backend works: it returned an answer, or an error that is the request's own fault.
+
+        Args:
+            whole: False if a stream has only started; `Breaker.succeed()` follows at its end.
+        """
         ...
 
     def failed(self, kind: Failure) -> None:
-        """connect: it cannot be reached; silent: no byte in time; other: 5xx, or an answer that
-        broke or cannot be read."""
+        """The call failed: `connect`: nothing listens; `silent`: no byte arrived in time; `other`:
+        a 5xx status, or a broken or invalid answer."""
         ...
 
     def forgotten(self) -> None:
-        """Nothing was learnt: the client left, or the caller gave up."""
+        """The call says nothing about the backend: the client or the caller cancelled it."""
         ...
 
 
 class Breaker(Protocol):
-    """Whether a backend may be asked, from how its last requests went."""
+    """The circuit breaker of a backend; see `resilience/breaker.py`."""
 
-    opened: int  # how often
-
-    @property
-    def state(self) -> BreakerState: ...
+    opened: int  # how often it has opened
 
     @property
-    def available(self) -> bool:
-        """Whether `allow()` would give a permit."""
+    def state(self) -> BreakerState:
+        """The current state."""
         ...
 
     @property
-    def cause(self) -> Failure | None: ...
+    def available(self) -> bool:
+        """Whether `allow()` would return a permit."""
+        ...
+
+    @property
+    def cause(self) -> Failure | None:
+        """The failure that caused the current state."""
+        ...
 
     @property
     def fails(self) -> int:
-        """Failures in a row."""
+        """Consecutive failures."""
         ...
 
     @property
     def unreached_for(self) -> float | None:
-        """Seconds since a connection first failed; None while it is not known to be down."""
+        """Seconds since a connection first failed; None if the backend is not known to be down."""
         ...
 
     def retry_after(self) -> int:
-        """Whole seconds, at least 1, until it may be asked again."""
+        """Whole seconds until it is half-open, rounded up; at least 1."""
         ...
 
-    def allow(self, *, last_resort: bool = False) -> Permit | None: ...
+    def allow(self, *, last_resort: bool = False) -> Permit | None:
+        """A permit, or None if the backend must not be called.
+
+        Args:
+            last_resort: whether no other backend is left; a cooling one may then be called.
+        """
+        ...
 
     def succeed(self) -> None:
-        """A stream that had begun is complete."""
+        """A stream that was reported by `answered(whole=False)` is complete."""
         ...
 
     def fail(self, kind: Failure) -> None:
-        """A stream that had begun broke off."""
+        """An answer broke off after its permit had been used."""
         ...
 
-    def probe_passed(self) -> None: ...
+    def probe_passed(self) -> None:
+        """A health check passed, which ends the state if a refused connection caused it."""
+        ...
 
-    def probe_refused(self) -> None: ...
+    def probe_refused(self) -> None:
+        """A health check's connection was refused: other backends are preferred."""
+        ...
 
 
 class Slot(Protocol):
-    """The right to use a backend."""
+    """Permission to use a backend."""
 
     def release(self) -> None:
-        """Idempotent."""
+        """Give the slot back. Idempotent."""
         ...
 
 
@@ -143,25 +161,29 @@ class Ticket(Protocol):
         ...
 
     def fetch(self) -> Slot:
-        """Take the granted slot; the caller owns it from here."""
+        """Take the granted slot, which the caller then owns."""
         ...
 
     def leave(self) -> None:
-        """Give the place up, and a slot that was granted but not fetched. Idempotent."""
+        """Leave the queue and release a slot that was granted but not fetched. Idempotent."""
         ...
 
 
 class Limiter(Protocol):
-    """How many requests a backend works on at once, and the queue for it."""
+    """The limit of a backend's concurrent requests, and the queue in front of it."""
 
     slots: int
     queue: int
 
     @property
-    def in_use(self) -> int: ...
+    def in_use(self) -> int:
+        """Slots in use."""
+        ...
 
     @property
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        ...
 
     @property
     def full(self) -> bool:
@@ -169,36 +191,36 @@ class Limiter(Protocol):
         ...
 
     def try_acquire(self) -> Slot | None:
-        """A slot, if one is free now and known to be."""
+        """A slot if one is known to be free and no request is waiting for it; otherwise None."""
         ...
 
     def queue_up(self, priority: str) -> Ticket:
         """Join the queue.
 
         Raises:
-            Busy: it is full.
+            Busy: the queue is full.
         """
         ...
 
     def busy(self, why: str) -> Busy:
-        """The error for a request that is not admitted."""
+        """The error for a request that is not admitted, with the expected wait as Retry-After."""
         ...
 
 
 class RetryBudget(Protocol):
-    """Bounds retries by the number of requests."""
+    """Limits retries to a share of the requests."""
 
     def deposit(self) -> None:
-        """A request has come."""
+        """Count a request."""
         ...
 
     def withdraw(self) -> bool:
-        """Whether a retry may be made."""
+        """Take one retry from the budget; returns False if it is used up."""
         ...
 
 
 class Resilience(Protocol):
-    """Makes what replicas may share; see `resilience/per_process.py`."""
+    """Builds the parts that replicas may share; see `resilience/per_process.py`."""
 
     def limiter(self, backend: str, slots: int, queue: int) -> Limiter: ...
 

@@ -1,4 +1,4 @@
-"""The cascade as a function, for `evaluate`."""
+"""Runs a cascade on single requests, for `evaluate`."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from airouter.flow.exchange import Exchange
 
 
 def decider(cascade: Cascade, total: float) -> Callable[[Features], Decision]:
-    """Decides one request at a time; calls the classifier if the instant tiers abstain.
+    """A function that runs the cascade for one request, with the classifier if necessary.
 
     Args:
-        total: seconds for one decision.
+        total: timeout of one decision, in seconds; the function then raises DeadlineExceeded.
     """
 
     def decide(features: Features) -> Decision:

@@ -1,4 +1,4 @@
-"""Limiters, breakers and retry budgets of one process, shared with no other."""
+"""Limiters, breakers and retry budgets of a single process."""
 
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Breaker, Limiter, RetryBudget
@@ -6,7 +6,7 @@ from airouter.resilience import breaker, limiter
 
 
 class PerProcess:
-    """The default `Resilience`. Stateless: what it makes is owned by who asked for it."""
+    """The default `Resilience`. Stateless: the caller owns what it builds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -40,19 +40,20 @@ _CANARY_ASK = "Query: Hello"
 
 
 @immutable
-class _Known:
+class _ServerState:
     """What the canaries have shown about the server.
 
-    `life`: the start of the server, and the model, that this applies to. `way`: the parameter by
-    which the server takes a choice, "" until a canary has passed. `off`: why the tier is off, ""
-    if it is not. `retry_at`: when the next canary is due. `wait`: seconds until the one after it.
+    `instance`: the start of the server, and its model, that this applies to. `parameter`: the
+    request parameter for constraints, "" until a canary has passed. `off_reason`: why the tier is
+    off, "" if it is not. `retry_at`: when the next canary is due. `backoff`: seconds until the one
+    after it.
     """
 
-    life: tuple[int, str | None] | None = None
-    way: str = ""
-    off: str = ""
+    instance: tuple[int, str | None] | None = None
+    parameter: str = ""
+    off_reason: str = ""
     retry_at: float = 0.0
-    wait: float = _RETRY
+    backoff: float = _RETRY
 
 
 class OneTokenTier:
@@ -76,12 +77,12 @@ class OneTokenTier:
         self._rubric = rubric
         self._clock = clock
         self._log = log
-        self._known = _Known()
+        self._server = _ServerState()
 
     def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
-        hindrance = self._hindrance()
-        if hindrance is not None:
-            return Verdict(NAME, None, reason=hindrance)
+        reason = self._why_unavailable()
+        if reason is not None:
+            return Verdict(NAME, None, reason=reason)
         began = self._clock.monotonic()
         try:
             with side_lease(exchange, self._backend, hurried=True) as lease:
@@ -125,46 +126,46 @@ class OneTokenTier:
         """The labels' probabilities, which add up to 1; None if the answer contains none."""
         timeout = self._settings.timeout
         yield from lease.enter("interactive", timeout)
-        way = self._known.way or (yield from self._find_way(lease))
+        parameter = self._server.parameter or (yield from self._find_parameter(lease))
         query = classifier_query(features, self._settings, _TURN_CHARS)
-        status, raw = yield from self._send(lease, query, way, timeout)
+        status, raw = yield from self._send(lease, query, parameter, timeout)
         if status != 200:
             raise status_error(self._backend, status, raw)
         shares = read_shares(raw)
-        if not self._sends_canaries and not self._known.way:  # this answer is the first to tell
-            life = self._life(lease.model)
+        if not self._sends_canaries and not self._server.parameter:  # this answer is the test
+            instance = self._instance(lease.model)
             if shares is None:
-                self._switch_off(life, _NO_LABEL)
+                self._switch_off(instance, _NO_LABEL)
             else:
-                self._known = _Known(life, way)
+                self._server = _ServerState(instance, parameter)
         return shares
 
     # What is known about the server ---------------------------------------------------------------
 
-    def _life(self, model: str | None) -> tuple[int, str | None]:
+    def _instance(self, model: str | None) -> tuple[int, str | None]:
         return self._backend.restarts, model
 
     @property
     def _sends_canaries(self) -> bool:
         return self._backend.provider.constrains and self._backend.settings.local
 
-    def _hindrance(self) -> str | None:
+    def _why_unavailable(self) -> str | None:
         """Why the server cannot be asked now; None if it can."""
-        backend, known = self._backend, self._known
+        backend, server = self._backend, self._server
         if not backend.provider.constrains:
             return "the server cannot constrain an answer to a choice"
         if not self._sends_canaries:
-            off = known.off and self._clock.monotonic() < known.retry_at
-            return known.off if off else None
-        if known.off:
-            return known.off
-        if known.way and known.life == self._life(backend.model):
+            waiting = self._clock.monotonic() < server.retry_at
+            return server.off_reason if server.off_reason and waiting else None
+        if server.off_reason:
+            return server.off_reason
+        if server.parameter and server.instance == self._instance(backend.model):
             return None
         return "warming up: no canary has passed since the server came up"
 
     def canary_due(self) -> bool:
         """Whether `canary()` should be run now. Cheap: the housekeeper calls it twice a second."""
-        backend, known = self._backend, self._known
+        backend, server = self._backend, self._server
         if not self._sends_canaries or backend.out or backend.pause.reason is not None:
             return False
         # Cooling or open: known to be down. A half-open backend does get a canary: if only this
@@ -173,9 +174,9 @@ class OneTokenTier:
             return False
         if backend.limiter.in_use >= backend.limiter.slots:
             return False
-        if known.life != self._life(backend.model):
+        if server.instance != self._instance(backend.model):
             return True
-        return not known.way and self._clock.monotonic() >= known.retry_at
+        return not server.parameter and self._clock.monotonic() >= server.retry_at
 
     def canary(self, exchange: Exchange) -> Waiting[None]:
         """Send one constrained request, which shows whether the tier can be used.
@@ -186,52 +187,53 @@ class OneTokenTier:
         Raises:
             ClientGone: the exchange was cancelled.
         """
-        backend, before, began = self._backend, self._known, self._clock.monotonic()
+        backend, before, began = self._backend, self._server, self._clock.monotonic()
         lease = Lease(exchange, backend)
         if not lease.take_slot():
             lease.close()
             return
         restarts = backend.restarts
-        life = restarts, backend.model
-        wait = min(_RETRY_OFF, before.wait * 2) if before.life == life else _RETRY
-        # Whatever goes wrong from here on, the next one is not due at once.
-        self._try_later(life, wait)
+        instance = restarts, backend.model
+        backoff = min(_RETRY_OFF, before.backoff * 2) if before.instance == instance else _RETRY
+        # If anything fails from here on, the next canary is not due at once.
+        self._retry_later(instance, backoff)
         try:
             yield from lease.read_model()
-            life = restarts, lease.model
-            self._try_later(life, wait)
-            way = yield from self._find_way(lease)
-            status, raw = yield from self._send(lease, _CANARY_ASK, way, CANARY_LIMIT)
+            instance = restarts, lease.model
+            self._retry_later(instance, backoff)
+            parameter = yield from self._find_parameter(lease)
+            status, raw = yield from self._send(lease, _CANARY_ASK, parameter, CANARY_LIMIT)
         except RouterError:
-            self._try_later(life, wait)
+            self._retry_later(instance, backoff)
             return
         finally:
             lease.close()
         ms = self._since(began)
         if status == 200 and read_shares(raw) is not None:
-            self._known = _Known(life, way)
+            self._server = _ServerState(instance, parameter)
             self._log.info(
                 "The one-token tier is on: backend %s answered its canary in %dms",
                 backend.name,
                 round(ms),
             )
         elif status == 200:
-            self._switch_off(life, _NO_LABEL)
+            self._switch_off(instance, _NO_LABEL)
         elif status in _UNSUITABLE:
             if status == 404:
                 backend.relearn()  # it may serve another model by now
-            self._switch_off(life, f"it answered with status {status}")
+            self._switch_off(instance, f"it answered with status {status}")
         else:
-            self._try_later(life, wait)
+            self._retry_later(instance, backoff)
 
-    def _try_later(self, life: tuple[int, str | None], wait: float) -> None:
+    def _retry_later(self, instance: tuple[int, str | None], backoff: float) -> None:
         """Record that no canary has passed since this start of the server."""
-        self._known = _Known(life, "", self._known.off, self._clock.monotonic() + wait, wait)
+        retry_at = self._clock.monotonic() + backoff
+        self._server = _ServerState(instance, "", self._server.off_reason, retry_at, backoff)
 
-    def _switch_off(self, life: tuple[int, str | None], why: str) -> None:
-        was_off = self._known.off
-        off = f"the server cannot constrain an answer to a choice: {why}"
-        self._known = _Known(life, "", off, self._clock.monotonic() + _RETRY_OFF)
+    def _switch_off(self, instance: tuple[int, str | None], why: str) -> None:
+        was_off = bool(self._server.off_reason)
+        reason = f"the server cannot constrain an answer to a choice: {why}"
+        self._server = _ServerState(instance, "", reason, self._clock.monotonic() + _RETRY_OFF)
         if not was_off:
             self._log.warning(
                 "The one-token tier is off: backend %s cannot be constrained to a label, %s",
@@ -242,18 +244,18 @@ class OneTokenTier:
     # The request ----------------------------------------------------------------------------------
 
     def _send(
-        self, lease: Lease, prompt: str, way: str, timeout: float
+        self, lease: Lease, prompt: str, parameter: str, timeout: float
     ) -> Waiting[tuple[int, bytes]]:
-        return (yield from lease.whole("chat", self._body(lease.model, prompt, way), timeout))
+        return (yield from lease.whole("chat", self._body(lease.model, prompt, parameter), timeout))
 
-    def _find_way(self, lease: Lease) -> Waiting[str]:
+    def _find_parameter(self, lease: Lease) -> Waiting[str]:
         request = HttpRequest("GET", "/version", self._backend.headers)
         status, body = yield from lease.fetch(request, self._settings.timeout)
         found = re.search(rb'"version"\s*:\s*"v?(\d+)\.(\d+)', body) if status == 200 else None
         version = (int(found[1]), int(found[2])) if found else _STRUCTURED_SINCE
         return "structured_outputs" if version >= _STRUCTURED_SINCE else "guided_choice"
 
-    def _body(self, model: str, prompt: str, way: str) -> dict[str, Any]:
+    def _body(self, model: str, prompt: str, parameter: str) -> dict[str, Any]:
         """The request's body; static text comes first, for the server's prefix cache.
 
         `include_reasoning: false` is not set: with a reasoning or tool parser enabled, vLLM would
@@ -261,7 +263,7 @@ class OneTokenTier:
         """
         choice: dict[str, Any] = (
             {"structured_outputs": {"choice": list(CLASSIFIER_LABELS)}}
-            if way == "structured_outputs"
+            if parameter == "structured_outputs"
             else {"guided_choice": list(CLASSIFIER_LABELS)}
         )
         return {

@@ -80,7 +80,7 @@ class ReasoningTier:
     def _classify(
         self, exchange: Exchange, lease: Lease, features: Features
     ) -> Waiting[tuple[str, str]]:
-        """The text and its finish_reason; the reason is "label" when reading stopped early."""
+        """The answer and its finish_reason, which is "label" if the call ended at the label."""
         settings = self._settings
         until = self._clock.monotonic() + settings.timeout
         yield from lease.enter("interactive", settings.timeout)
