@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from airouter.classify.features import features_of
-from airouter.classify.meta_markers import load_markers
-from airouter.classify.tiers.rules import RulesTier
+from airouter.classify.tiers.rules import RulesTier, load_markers
 from airouter.dialects.openai_request import parse_request
 from tests.classify.test_meta_markers import TALKS
 
@@ -189,7 +188,7 @@ def test_every_marker_names_its_source() -> None:
     """Each source is listed under `sources` with a date."""
     import yaml
 
-    from airouter.classify.meta_markers import PATH
+    from airouter.classify.tiers.rules import PATH
 
     data = yaml.safe_load(PATH.read_text("utf-8"))
     for entry in data["markers"]:

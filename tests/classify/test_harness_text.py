@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from airouter.classify.features import features_of
-from airouter.classify.harness import human_text
+from airouter.classify.features import features_of, human_text
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.types import Features
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airouter.classify.meta_markers import load_markers
-from airouter.classify.tiers.rules import RulesTier
+from airouter.classify.tiers.rules import RulesTier, load_markers
 from airouter.domain.errors import ConfigError
 from airouter.domain.types import Features
 from tests.classify.make import features

@@ -11,8 +11,7 @@ import pytest
 from harness import Stream, all_free, ask, body, content, eventually, is_whole, session_file, steer
 from resilience_harness import Running, backend
 
-from airouter.classify.cascade import Cascade
-from airouter.classify.patience import PatienceMeter
+from airouter.classify.cascade import Cascade, PatienceMeter
 from airouter.domain.clock import Clock
 from airouter.domain.types import Features, Verdict
 from airouter.flow.exchange import Exchange

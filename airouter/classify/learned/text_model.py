@@ -28,8 +28,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from airouter.classify.learned.dense_features import NAMES
-from airouter.classify.learned.text_features import U64, Encoded, Spec
+from airouter.classify.learned.text_features import NAMES, U64, Encoded, Spec
 from airouter.domain.errors import ConfigError
 from airouter.domain.labels import CLASSES
 

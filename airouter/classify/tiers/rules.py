@@ -7,12 +7,281 @@ and are left to the other tiers: those of people who paste `### Task:`, and retr
 which contain the person's own question.
 """
 
-from airouter.classify.meta_markers import MetaMarkers, load_markers
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from airouter.domain.errors import ConfigError
 from airouter.domain.types import Features, Verdict
+from airouter.settings.load import ROOT
 
 NAME = "rules"
 # Values of metadata.task for ordinary chat.
 _NOT_META_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
+
+
+PATH = ROOT / "config" / "meta_markers.yaml"
+PLACES = ("ask", "end", "exact", "last", "turn", "system", "any")
+
+_SPACE = re.compile(r"\s+")
+# Characters that are examined at each end of a text, where instructions are.
+_HEAD, _TAIL = 3000, 1500
+# Maximum distances of an instruction's first phrase, in characters: from the start of a system
+# message (agents put two lines before it), of another message, from the end of a message, and from
+# the start where nothing may precede the phrase.
+_NEAR, _AT, _AT_END, _BEGINS = 320, 60, 400, 2
+_PERSON = re.compile(r"[?:\"`“”„«»「『]")  # a question or quotation before the phrase: a person's
+_LAST_CHARS = 900  # maximum length of an instruction as the last message
+_RETRIEVAL_HEAD = 400  # characters at the start in which a retrieval template is recognised
+_AFTER_TRANSCRIPT = 60  # characters; a longer text after a transcript is a person's question
+_BESIDE = 400  # maximum characters of instruction beside a transcript
+_HEADING = "### task:"
+_OUTPUT = "#### output:"
+_UNMARKED = "compaction"  # the task whose template does not mark the end of the chat
+_OPEN, _CLOSE = "<chat_history>", "</chat_history>"
+# The start of a turn in a transcript, by the user's or the assistant's name.
+_TURN = re.compile(
+    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
+    r"(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|"
+    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|uživatel|käyttäjä)"
+    r"\s*[\])>\"]?\s?[:：]"
+)
+_REPLY = re.compile(
+    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
+    r"(?:assistant|ai|bot|a|model|assistente|asistente|assistent|ассистент|助手|アシスタント|도우미|"
+    r"어시스턴트|مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)"
+    r"\s*[\])>\"]?\s?[:：]"
+)
+_COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
+_TRANSCRIPT_TAG = re.compile(
+    r"(?i)<(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"dialogue?|history)>"
+)
+_TRANSCRIPT_END = re.compile(
+    r"(?i)</(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"dialogue?|history)>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A known prompt of a frontend: the text that `where` names contains all `phrases`."""
+
+    frontend: str
+    version: str
+    task: str
+    where: str
+    phrases: tuple[str, ...]
+    begins: bool = False  # whether the prompt begins with the first phrase
+
+
+@dataclass(frozen=True, slots=True)
+class MetaMarkers:
+    """The content of `config/meta_markers.yaml`, normalised for comparison."""
+
+    markers: tuple[Marker, ...]
+    retrieval: tuple[str, ...]
+    products: tuple[str, ...]
+    handovers: tuple[str, ...]
+    closings: tuple[str, ...]
+    headings: tuple[str, ...]
+    chats: tuple[str, ...]
+
+    def templated(self, features: Features) -> bool:
+        """Whether the ask has the structure of Open WebUI's templates, which may be reworded."""
+        ask = features.ask
+        if not (_alone(features) and ask[:20].lstrip().lower().startswith(_HEADING)):
+            return False
+        folded = fold(ends_of(ask))
+        if self._retrieves(folded) or self._person_follows(folded):
+            return False
+        at = min((folded.find(chat) for chat in self.chats if chat in folded), default=-1)
+        return at > 0 and any(heading in folded[:at] for heading in self.headings)
+
+    def shaped(self, features: Features) -> bool:
+        """Whether the ask is an instruction with a transcript, perhaps from an unlisted frontend.
+
+        Either it contains the markup of a template (`<chat_history>`, `### Task:`, or a message
+        that is all transcript after a system message), or the text beside the transcript names a
+        typical product and its output format. If more text by a person follows, the person pasted
+        the transcript.
+        """
+        ask = features.ask
+        # The second check is a cheap one before the searches.
+        if not _alone(features) or not any(mark in ask for mark in ":：<"):
+            return False
+        ask = ends_of(ask)
+        first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
+        if tag and not _TRANSCRIPT_END.search(ask, tag.end()):
+            tag = None  # mentioned only, without content
+        begins = min((found.start() for found in (first, reply, tag) if found), default=0)
+        folded, before = fold(ask), fold(ask[:begins])
+        if not (tag or (first and reply)) or self._retrieves(folded):
+            return False
+        if _PERSON.search(before.partition(_HEADING)[0].rstrip(" :")):
+            return False
+        if not self._person_follows(folded):
+            if features.system and tag and not before:
+                return True
+            if folded.startswith(_HEADING) or (tag and tag[0].lower() == _OPEN):
+                return bool(before)
+        after = fold(_TRANSCRIPT_END.split(ask)[-1] if tag else ask[begins:].rpartition("\n")[2])
+        if tag and len(after) > _AFTER_TRANSCRIPT:
+            return False
+        beside = f"{before} {after[-_BESIDE:]}"
+        if len(beside) > 2 * _BESIDE or any(mark in beside for mark in self.retrieval):
+            return False
+        return _contains_word(self.products, beside) and bool(
+            _COUNTED.search(beside) or _contains_word(self.handovers, beside)
+        )
+
+    def find(self, features: Features) -> Marker | None:
+        """The matching marker; None for other prompts, even if they quote or resemble one."""
+        texts = _texts(features)
+        ask = texts.get("ask", "")
+        # Whether a person's words follow the template's chat, or documents precede it.
+        personal = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
+        everything = "\n".join(set(texts.values()))
+        for marker in self.markers:
+            if marker.phrases[0] not in everything:  # nearly always
+                continue
+            if personal and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
+                continue
+            places = ("ask", "turn", "system") if marker.where == "any" else (marker.where,)
+            if any(_matches(marker, texts[place], place) for place in places if place in texts):
+                return marker
+        return None
+
+    def _retrieves(self, ask: str) -> bool:
+        """Whether this is a template for a question about documents, which begins similarly."""
+        head = ask[:_RETRIEVAL_HEAD]
+        for chat in self.chats:  # quotations in the chat do not count
+            head = head.partition(chat)[0]
+        return head.startswith(_HEADING) and any(mark in head for mark in self.retrieval)
+
+    def _person_follows(self, ask: str) -> bool:
+        """Whether text that is not part of a template follows its chat.
+
+        Args:
+            ask: normalised.
+        """
+        _, closed, rest = ask.rpartition(_CLOSE)
+        rest = rest.strip()
+        # The text to be completed may contain the closing tag itself.
+        template = rest.startswith(self.closings) or rest.endswith(_OUTPUT)
+        return bool(closed and rest and _OPEN in ask) and not template
+
+
+def load_markers(path: Path = PATH) -> MetaMarkers:
+    """Read and validate the markers.
+
+    Raises:
+        ConfigError: the file is missing or invalid; the message names the entry.
+    """
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the file of markers cannot be read ({error.strerror})."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(f"{path}: this is not valid YAML.") from None
+    if not isinstance(data, dict) or not isinstance(data.get("markers"), list):
+        raise ConfigError(f"{path}: 'markers' must be a list of entries.")
+    sections = (data.get(name) for name in ("shapes", "template", "sources"))
+    shapes, template, sources = (s if isinstance(s, dict) else {} for s in sections)
+    return MetaMarkers(
+        tuple(_marker(path, i, entry, sources) for i, entry in enumerate(data["markers"])),
+        _phrases(data.get("retrieval")),
+        _phrases(shapes.get("products")),
+        _phrases(shapes.get("handovers")),
+        _phrases(data.get("closings")),
+        *(_phrases(template.get(name)) for name in ("headings", "chats")),
+    )
+
+
+def _marker(path: Path, i: int, entry: Any, sources: dict[str, Any]) -> Marker:
+    if not isinstance(entry, dict) or not {"frontend", "version", "task", "where", "all"} <= set(
+        entry
+    ):
+        raise ConfigError(f"{path}: markers[{i}] needs frontend, version, task, where and all.")
+    phrases = _phrases(entry["all"])
+    if entry["where"] not in PLACES or not phrases:
+        raise ConfigError(
+            f"{path}: markers[{i}]: 'where' is one of {', '.join(PLACES)}, and 'all' is a list of "
+            "phrases."
+        )
+    if entry.get("source") is not None and entry["source"] not in sources:
+        raise ConfigError(f"{path}: markers[{i}]: 'source' is one of those under 'sources'.")
+    return Marker(
+        str(entry["frontend"]),
+        str(entry["version"]),
+        str(entry["task"]),
+        entry["where"],
+        phrases,
+        entry.get("begins") is True,
+    )
+
+
+def _phrases(values: Any) -> tuple[str, ...]:
+    return tuple(fold(str(value)) for value in values) if isinstance(values, list) else ()
+
+
+def fold(text: str) -> str:
+    """The text in lower case with single spaces, for comparison."""
+    return _SPACE.sub(" ", text.lower()).strip()
+
+
+def ends_of(text: str) -> str:
+    """The head and tail of a long text; the middle is not examined."""
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
+
+
+def _alone(features: Features) -> bool:
+    """Whether the request is a single user message, apart from system messages."""
+    return features.n_user == 1 and not features.previous and features.last_role == "user"
+
+
+def _texts(features: Features) -> dict[str, str]:
+    """The normalised texts that may contain an instruction, by place."""
+    texts: dict[str, str] = {}
+    if _alone(features):
+        texts["ask"] = texts["end"] = texts["exact"] = fold(ends_of(features.ask))
+    if features.n_messages > 1 and len(features.last_text) <= _LAST_CHARS:
+        texts["last"] = fold(features.last_text)
+    elif features.n_messages == 1 and len(features.ask) <= _LAST_CHARS:
+        texts["last"] = texts.get("ask") or fold(features.ask)
+    if features.last_role != "assistant":
+        same = features.last_text == features.ask and "ask" in texts
+        texts["turn"] = texts["ask"] if same else fold(ends_of(features.last_text))
+    if features.system:
+        texts["system"] = fold(ends_of(features.system))
+    return texts
+
+
+def _matches(marker: Marker, text: str, place: str) -> bool:
+    """Whether the text contains all phrases, the first one unquoted and where instructions are."""
+    phrases = marker.phrases
+    if place == "exact":
+        return text == phrases[0]
+    first = text.rfind(phrases[0]) if place == "end" else text.find(phrases[0])
+    if first < 0 or not all(phrase in text for phrase in phrases):
+        return False
+    if place == "system":
+        return first <= _NEAR
+    if place == "end":
+        return len(text) - first <= _AT_END
+    if _PERSON.search(text[:first]):
+        return False
+    return first <= (_BEGINS if marker.begins else _AT)
+
+
+def _contains_word(words: tuple[str, ...], text: str) -> bool:
+    """Whether the text contains one of the words; Latin ones must be whole words."""
+    return any(re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text) for word in words)
 
 
 class RulesTier:
