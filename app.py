@@ -43,7 +43,8 @@ BLUEPRINTS = (inference, models, passthrough, status, admin)
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:
     """Build the WSGI application. Its background work starts with
-    `app.extensions["airouter"].start()`, which gunicorn.conf.py calls after the fork.
+    `app.extensions["airouter"].start()`, which gunicorn.conf.py calls after the fork, or with the
+    first request.
 
     Args:
         settings: the configuration; None reads it from the environment and `config/router.yaml`.

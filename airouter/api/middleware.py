@@ -28,6 +28,8 @@ class Middleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         runtime = self._runtime
+        if not runtime.started:  # under a server that does not use gunicorn.conf.py
+            runtime.start()
         settings = runtime.current.state.settings
         if "HTTP_ORIGIN" in environ:
             answering = cors.admit(environ, start_response, settings.server)

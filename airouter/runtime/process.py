@@ -1,6 +1,7 @@
 """Everything of one worker process, as the API and gunicorn see it."""
 
 import atexit
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -20,7 +21,7 @@ class Closable(Protocol):
 
 
 class Runtime:
-    """Built in `app.py`; starts nothing until `start()`.
+    """Built in `app.py`; starts nothing until `start()`. Mutable state: whether it has been started.
 
     Args:
         sinks: receive the record of every exchange.
@@ -49,7 +50,8 @@ class Runtime:
         self.stats = stats
         self.sinks = sinks
         self._writers = writers
-        self._started = False
+        self.started = False
+        self._starting = threading.Lock()
 
     @property
     def state(self) -> State:
@@ -65,10 +67,11 @@ class Runtime:
         return self.current.shutdown
 
     def start(self) -> None:
-        """Start background work; called after the fork. Idempotent."""
-        if self._started:
-            return
-        self._started = True
+        """Start background work: after the fork, at the first request at the latest. Idempotent."""
+        with self._starting:
+            if self.started:
+                return
+            self.started = True
         install_stdlib_handler(self.log)
         self.metrics.start()
         self.housekeeper.start()
