@@ -96,6 +96,7 @@ def app(sim: Simulator, tmp_path: Path) -> Iterator[Any]:
     for role in ("router", "primary"):
         sim.configure(role, model=role)
     made = create_app(Settings.model_validate(sections))
+    made.extensions["airouter"].start()
     yield made
     made.extensions["airouter"].close()
 
