@@ -11,28 +11,20 @@ import logging
 import os
 import socket
 import ssl
-import zlib
-from collections import deque
 from collections.abc import Callable
 from select import POLLIN, POLLOUT
-
-import httptools
 
 from airouter.domain.clock import Clock
 from airouter.domain.dialect import Translator
 from airouter.domain.errors import ConnectFailed, UpstreamBroken, UpstreamError, UpstreamTimeout
 from airouter.domain.types import HttpRequest, Limits
-from airouter.upstream.transport.inflate import Decode, TooDense, decoder_for
 from airouter.upstream.transport.pool import Addresses, Lookup, Origin, open_socket
+from airouter.upstream.transport.response import ResponseReader
 
 _RECV = 65_536
-_MAX_HEADER_BYTES = 256 * 1024
-_STALE_WITHIN = (
-    1.0  # seconds; a server that closes later than this after the request was sent has worked on it
-)
+# Seconds; a server that closes later than this after the request was sent has worked on it.
+_STALE_WITHIN = 1.0
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-# HttpParserUpgrade is no HttpParserError: it comes with a 101, which no request of ours asks for.
-_NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
 class Call:
@@ -58,28 +50,21 @@ class Call:
         self.name = name  # of the backend, for messages
         self.clock = clock
         self.limits = limits
-        self.status = 0
-        self.headers: dict[str, str] = {}
         self.error: UpstreamError | None = None
         self.complete = False  # the whole answer has been received
         self.paused = False  # the owner's buffer is full: do not read
-        self.buffered = 0  # body bytes received and not yet taken
         self.started_at = clock.monotonic()
         self.sent_at: float | None = None
-        self.head_at: float | None = None
-        self.first_body_at: float | None = None
         self.ended_at: float | None = None
         self.shut_at: float | None = None  # when the socket was shut before the answer's end
         self.on_progress: Callable[[], None] | None = None
         self._reader_for = reader
         self._reader: Translator | None = None
         self._request = request
-        self._body: deque[bytes] = deque()
+        self._response = ResponseReader(name, clock)
         self._sock: socket.socket | None = None
         self._fd = -1
         self._out = memoryview(_wire(origin, request))
-        self._parser = _parser_for(self)
-        self._header_bytes = 0
         self._lookup: Lookup | None = None
         self._addresses: Addresses = []
         self._address_at = float("inf")  # when the next address is tried
@@ -89,15 +74,34 @@ class Call:
         self._total_at = self.started_at + limits.total
         self._phase_at = self.started_at + limits.connect
         self._phase = "connect"
-        self._had_length = False
-        self._contradictory = False  # it states its length in two ways
-        self._decode: Decode | None = None
-        self._switches = False  # it wants to speak another protocol
-        self._whole = False  # the answer's last byte has been parsed
-        self._reusable = False  # the connection, as far as the answer says
         self._streaming_since: float | None = None
 
-    # What the poller asks -------------------------------------------------------------------------------------------
+    # The response ---------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> int:
+        """0 until the head has come."""
+        return self._response.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name."""
+        return self._response.headers
+
+    @property
+    def head_at(self) -> float | None:
+        return self._response.head_at
+
+    @property
+    def first_body_at(self) -> float | None:
+        return self._response.first_body_at
+
+    @property
+    def buffered(self) -> int:
+        """Body bytes received and not yet taken."""
+        return self._response.buffered
+
+    # What the poller asks -------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
@@ -116,12 +120,13 @@ class Call:
 
     @property
     def expires(self) -> float:
-        """When the call fails for want of time. A paused call is the client's slowness, so only the total limit counts."""
+        """When the call fails for want of time. While it is paused the client is slow, not the
+        backend, so only the total limit counts."""
         if self.paused:
             return self._total_at
         return min(self._total_at, self._phase_at, self._address_at)
 
-    # What the owner does --------------------------------------------------------------------------------------------
+    # What the owner does --------------------------------------------------------------------------
 
     def start(self) -> "Call":
         """Begin; a failure is in `error`, never raised."""
@@ -139,7 +144,7 @@ class Call:
 
     def take(self) -> bytes:
         """The body bytes received since the last call (b"" when none)."""
-        received = self._received()
+        received = self._response.take()
         if self._reader_for is not None and self.status:
             self._reader, self._reader_for = self._reader_for(self.status), None
         reader = self._reader
@@ -149,17 +154,6 @@ class Call:
         if self.complete:
             self._reader = None
             data += reader.flush()
-        return data
-
-    def _received(self) -> bytes:
-        if not self._body:
-            return b""
-        if len(self._body) == 1:
-            data = self._body.popleft()
-        else:
-            data = b"".join(self._body)
-            self._body.clear()
-        self.buffered = 0
         return data
 
     def content_seen(self) -> None:
@@ -184,7 +178,7 @@ class Call:
             self._phase_at = min(self._phase_at, self.sent_at + seconds)
 
     def extend_first_byte(self) -> None:
-        """A whole answer has no first byte before its last: only the total limit bounds the wait for it."""
+        """For a whole answer, whose first byte comes with its last: only the total limit counts."""
         self._phase_at = float("inf") if self.sent_at is not None else self._phase_at
         self.limits = Limits(self.limits.connect, float("inf"), float("inf"), self.limits.total)
 
@@ -196,7 +190,8 @@ class Call:
                 self._phase_at = self.clock.monotonic() + self.limits.idle
 
     def close(self) -> None:
-        """Give the call up, whatever its state: idempotent, never raises. A finished call's socket is already elsewhere."""
+        """Cancel the call, whatever its state. Idempotent, never raises. A finished call has given
+        its socket back."""
         if self._lookup is not None:
             self._drop_lookup()
             self.shut_at = self.clock.monotonic()
@@ -270,14 +265,12 @@ class Call:
             )
         except OSError as error:
             self._broken(error)
-        except _NOT_HTTP as error:
-            upgrade = isinstance(error, httptools.HttpParserUpgrade) or self._switches
-            what = "a protocol switch (101)" if upgrade else "data that is not HTTP"
-            self._fail(UpstreamBroken(f"The backend {self.name!r} answered with {what}."))
+        except UpstreamBroken as error:
+            self._fail(error)
         if self.on_progress is not None:
             self.on_progress()
 
-    # Connecting and sending -----------------------------------------------------------------------------------------
+    # Connecting and sending -----------------------------------------------------------------------
 
     def _attach(self, sock: socket.socket) -> None:
         self._sock, self._fd = sock, sock.fileno()
@@ -376,114 +369,30 @@ class Call:
         self._phase = "head"
         self._phase_at = self.sent_at + self.limits.first_byte
 
-    # Receiving ------------------------------------------------------------------------------------------------------
+    # Receiving ------------------------------------------------------------------------------------
 
     def _receive(self) -> None:
         assert self._sock is not None
-        tls = self.origin.tls
+        response, tls = self._response, self.origin.tls
         while True:
             data = self._sock.recv(_RECV)
             if not data:
                 self._end_of_stream()
                 return
-            if self.head_at is None:
-                self._header_bytes += len(data)
-                if self._header_bytes > _MAX_HEADER_BYTES:
-                    self._fail(
-                        UpstreamBroken(
-                            f"The backend {self.name!r} sent more than 256 kB of headers."
-                        )
-                    )
-                    return
-            self._parse(data)
+            response.feed(data)
+            if response.whole:
+                self._finish(reusable=response.reusable)
             # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
             if self.finished or not tls:
                 return
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except _NOT_HTTP:
-            if self.error is not None:
-                return
-            if not self._whole:
-                raise
-            self._reusable = False  # bytes behind the answer that are not even HTTP
-        if self._whole:
-            self._finish(reusable=self._reusable)
-
     def _end_of_stream(self) -> None:
-        if self.head_at is not None and not self._had_length:
-            self._finish(reusable=False)  # the end of the connection is the end of the answer
+        if self._response.ends_with_connection:
+            self._finish(reusable=False)
         else:
             self._broken(ConnectionResetError())
 
-    def on_message_begin(self) -> None:
-        # A second answer, which nothing has asked for: it would be taken for that of the next
-        # request.
-        self._reusable = self._reusable and not self._whole
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head_at is None:  # later ones are trailers
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        if self._whole:
-            return
-        status = self._parser.get_status_code()
-        # Final, unlike the others below 200; without `Upgrade` the parser itself accepts it.
-        if status == 101:
-            self._switches = True
-            raise httptools.HttpParserInvalidStatusError
-        if status < 200:  # 100 Continue, 103 Early Hints: the answer is still to come
-            self.headers.clear()
-            return
-        self.status = status
-        self.head_at = self.clock.monotonic()
-        transfer = self.headers.get("transfer-encoding")
-        length = "content-length" in self.headers
-        self._had_length = length if transfer is None else "chunked" in transfer.lower()
-        self._contradictory = length and transfer is not None
-        encoding = self.headers.get("content-encoding", "identity")
-        if encoding.strip().lower() not in ("", "identity"):
-            self._decode = decoder_for(encoding) or self._undecodable
-
-    def _undecodable(self, _data: bytes) -> bytes:
-        """The body of an error may be missing; that of an answer may not."""
-        if self.status < 400:
-            encoding = self.headers["content-encoding"][:40]
-            self._fail(
-                UpstreamBroken(
-                    f"The backend {self.name!r} sent a body compressed with {encoding!r}, "
-                    "although it was asked for an uncompressed one."
-                )
-            )
-        return b""
-
-    def on_body(self, data: bytes) -> None:
-        if self._whole or self.error is not None:
-            return
-        if self._decode is not None:
-            try:
-                data = self._decode(data)
-            except zlib.error as error:
-                dense = isinstance(error, TooDense)
-                what = "unpacks to far more than it weighs" if dense else "is damaged"
-                self._fail(
-                    UpstreamBroken(f"The backend {self.name!r} sent a compressed body that {what}.")
-                )
-                return
-        if self.first_body_at is None:
-            self.first_body_at = self.clock.monotonic()
-        self._body.append(data)
-        self.buffered += len(data)
-
-    def on_message_complete(self) -> None:
-        if self.head_at is not None and self.error is None and not self._whole:
-            keep = self._parser.should_keep_alive() and not self._contradictory
-            self._whole, self._reusable = True, keep
-
-    # Ends -----------------------------------------------------------------------------------------------------------
+    # Ends -----------------------------------------------------------------------------------------
 
     def _finish(self, *, reusable: bool) -> None:
         self.complete = True
@@ -509,18 +418,18 @@ class Call:
             sock.close()
 
     def _broken(self, error: OSError) -> None:
-        received = self._header_bytes > 0
+        received = self._response.received > 0
         if (
             self._reused
             and not received
             and (self.sent_at is None or self.clock.monotonic() - self.sent_at < _STALE_WITHIN)
         ):
-            # The server had closed the kept-alive connection just before it was used again: nothing was answered on it,
-            # so the request goes out once more on a new one.
+            # The server had closed the kept-alive connection just before it was used again. Nothing
+            # was answered on it, so the request is sent once more, on a new one.
             self._drop_socket()
             self._resent = True
             self._out = memoryview(_wire(self.origin, self._request))
-            self._parser = _parser_for(self)
+            self._response = ResponseReader(self.name, self.clock)
             self._phase_at = self.clock.monotonic() + self.limits.connect
             self._connect_anew()
             return
@@ -553,20 +462,9 @@ class Call:
         return "idle" if self._streaming_since is not None else "first_byte"
 
 
-def _parser_for(call: Call) -> httptools.HttpResponseParser:
-    """As lenient as the HTTP libraries of most clients, in what changes no meaning: lines without
-    CR, a length beside chunks (which count), blanks behind a chunk's size."""
-    parser = httptools.HttpResponseParser(call)
-    parser.set_dangerous_leniencies(
-        lenient_chunked_length=True,
-        lenient_optional_cr_before_lf=True,
-        lenient_spaces_after_chunk_size=True,
-    )
-    return parser
-
-
 def _wire(origin: Origin, request: HttpRequest) -> bytes:
-    """The request as bytes. Header values come from configuration and this code, never from a client."""
+    """The request as bytes. Header values come from the configuration and this code, never from a
+    client."""
     lines = [
         f"{request.method} {origin.base_path}{request.path} HTTP/1.1",
         f"Host: {origin.authority}",
