@@ -1,4 +1,5 @@
-"""Training the network: embeddings of hashed n-grams summed, ReLU, dropout, softmax; Adam with a falling rate. numpy and scipy."""
+"""Training the network: embeddings of hashed n-grams summed, ReLU, dropout, softmax; Adam with a
+falling rate. numpy and scipy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +14,13 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """`hidden`: units per member. `members`: networks from different seeds, whose scores are averaged. `gain`: scale of the input."""
+    """`hidden`: units. `gain`: scale of the input."""
 
     hidden: int = 64
-    members: int = 1
     epochs: int = 10
     rate: float = 0.01
     decay: float = 1e-5
-    dropout: float = 0.3
-    input_dropout: float = 0.0
+    dropout: float = 0.5
     gain: float = 3.0
     batch: int = 512
 
@@ -37,22 +36,12 @@ class Network:
 
 
 def train_network(x: Any, targets: F32, training: Training, seed: int) -> Network:
-    """All members as one network: hidden units side by side, their outputs averaged.
+    """The trained network.
 
     Args:
         x: CSR (n, d) float32. targets: (n, k), rows sum to 1.
     """
     x = (x * np.float32(training.gain)).astype(np.float32)
-    members = [_member(x, targets, training, seed + i) for i in range(training.members)]
-    return Network(
-        np.concatenate([one.embed for one in members], axis=1) * np.float32(training.gain),
-        np.concatenate([one.bias for one in members]),
-        (np.concatenate([one.out for one in members]) / len(members)).astype(np.float32),
-        np.mean([one.out_bias for one in members], axis=0).astype(np.float32),
-    )
-
-
-def _member(x: Any, targets: F32, training: Training, seed: int) -> Network:
     rng = np.random.default_rng(seed)
     (n, d), k, h = x.shape, targets.shape[1], training.hidden
     weights = [
@@ -67,33 +56,26 @@ def _member(x: Any, targets: F32, training: Training, seed: int) -> Network:
         order = rng.permutation(n)
         for start in range(0, n, training.batch):
             rows = order[start : start + training.batch]
-            gradients = _gradients(x[rows], targets[rows], weights, training, rng)
+            gradients = _gradients(x[rows], targets[rows], weights, training.dropout, rng)
             step += 1
             rate = training.rate * max(0.02, 1 - step / steps)
             for i, gradient in enumerate(gradients):
                 first[i] *= 0.9
                 first[i] += 0.1 * gradient
-                gradient *= gradient
                 second[i] *= 0.99
-                second[i] += 0.01 * gradient
+                second[i] += 0.01 * gradient * gradient
                 move = first[i] / (1 - 0.9**step) / (np.sqrt(second[i] / (1 - 0.99**step)) + 1e-6)
                 weights[i] -= np.float32(rate) * (move + np.float32(training.decay) * weights[i])
-    return Network(*weights)
+    embed, *rest = weights
+    return Network(embed * np.float32(training.gain), *rest)
 
 
 def _gradients(
-    x: Any, targets: F32, weights: list[F32], training: Training, rng: np.random.Generator
+    x: Any, targets: F32, weights: list[F32], dropout: float, rng: np.random.Generator
 ) -> list[F32]:
     embed, bias, out, out_bias = weights
-    if training.input_dropout:
-        x = x.copy()
-        x.data *= (rng.random(len(x.data)) >= training.input_dropout).astype(
-            np.float32
-        ) / np.float32(1 - training.input_dropout)
     before = x @ embed + bias
-    kept = (rng.random(before.shape) >= training.dropout).astype(np.float32) / np.float32(
-        1 - training.dropout
-    )
+    kept = (rng.random(before.shape) >= dropout).astype(np.float32) / np.float32(1 - dropout)
     hidden = np.maximum(before, 0) * kept
     rest = (softmax(hidden @ out + out_bias) - targets) / np.float32(len(targets))
     inner = (rest @ out.T) * kept * (before > 0)

@@ -104,9 +104,7 @@ def _table(
     out = np.zeros((len(_GRID) + 1, 1 + len(marks), len(origins)))
     for o, name in enumerate(origins):
         here = mine & (origin == name)
-        order = np.sort(p[here])
-        out[:-1, 0, o] = len(order) - np.searchsorted(order, _GRID, side="left")
-        for m, mark in enumerate(marks, 1):
+        for m, mark in enumerate((here, *marks)):
             order = np.sort(p[here & mark])
             out[:-1, m, o] = len(order) - np.searchsorted(order, _GRID, side="left")
     return out

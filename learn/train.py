@@ -3,8 +3,7 @@ Deterministic.
 
 1. For each origin: train without it, score it, note how much of it is unseen.
 2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and
-thresholds that were
-   made without it.
+   thresholds that were made without it.
 3. Train on everything; write weights and card to `data/model/`.
 """
 
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
 from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of
 from learn.measure import Bools, Floats, Truth
-from learn.recipes import CHOSEN
 from learn.thresholds import Budgets, choose
 
 OUT = ROOT / "data" / "model"
@@ -69,29 +68,26 @@ def targets_of(truth: Truth) -> NDArray[np.float32]:
 
 
 def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int) -> Scored:
+    """Scores of all prompts, each from a model trained without the prompt's origin."""
     names = np.unique(truth.origin)
-    scores, strange = (
-        np.zeros((len(truth.label), len(CLASSES)), np.float32),
-        np.zeros(len(truth.label), np.float32),
-    )
-    with ProcessPoolExecutor(workers, initializer=share, initargs=(matrix, truth, recipe)) as pool:
-        for name, (rows, held_scores, held_strange) in zip(
-            names, pool.map(_held_out, names), strict=True
-        ):
-            scores[rows], strange[rows] = held_scores, held_strange
+    n = len(truth.label)
+    scores, strange = np.zeros((n, len(CLASSES)), np.float32), np.zeros(n, np.float32)
+    with ProcessPoolExecutor(workers, initializer=_share, initargs=(matrix, truth, recipe)) as pool:
+        for name, (rows, *found) in zip(names, pool.map(_held_out, names), strict=True):
+            scores[rows], strange[rows] = found
             print(f"  without {name}: {len(rows)} prompts scored", flush=True)
     return Scored(scores, strange, matrix.dense[:, 0])
 
 
-shared: list[tuple[Matrix, Truth, Recipe]] = []
+_shared: list[Any] = []  # in each worker process: matrix, truth, recipe
 
 
-def share(matrix: Matrix, truth: Truth, recipe: Recipe) -> None:
-    shared[:] = [(matrix, truth, recipe)]
+def _share(*found: Any) -> None:
+    _shared[:] = found
 
 
 def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[float]]:
-    matrix, truth, recipe = shared[0]
+    matrix, truth, recipe = _shared
     rows = np.flatnonzero(truth.origin == name)
     fitted = fit(matrix, targets_of(truth), np.flatnonzero(truth.origin != name), recipe)
     strange = [unseen(matrix.hashes[row], fitted.seen, recipe.spec.seen_bits) for row in rows]
@@ -178,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--version", default="1", help="name of the model in verdicts and the card")
     chosen = parser.parse_args(arguments)
-    return train(chosen.out, CHOSEN, chosen.workers, chosen.version)
+    return train(chosen.out, Recipe(), chosen.workers, chosen.version)
 
 
 if __name__ == "__main__":
