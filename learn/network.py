@@ -63,7 +63,7 @@ def train_network(x: Any, targets: F32, training: Training, seed: int) -> Networ
                 first[i] *= 0.9
                 first[i] += 0.1 * gradient
                 second[i] *= 0.99
-                second[i] += 0.01 * gradient * gradient
+                second[i] += 0.01 * (gradient * gradient)
                 move = first[i] / (1 - 0.9**step) / (np.sqrt(second[i] / (1 - 0.99**step)) + 1e-6)
                 weights[i] -= np.float32(rate) * (move + np.float32(training.decay) * weights[i])
     embed, *rest = weights
