@@ -7,15 +7,12 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-from rich.console import Console
 
 from bench import (
     ab,
@@ -42,8 +39,8 @@ from bench.environment import environment
 from bench.peers import run as peers
 from bench.report import run as report
 from bench.result import Result, write_json
-from bench.sampling import Meter, Sampler
-from bench.stand import Options, Unavailable, scratch, stand
+from bench.sampling import Sampler
+from bench.stand import Unavailable, scratch, stand
 
 Run = Callable[..., list[Result]]
 
@@ -53,12 +50,11 @@ class Command:
     """One benchmark.
 
     Args:
-        family: what it measures: a stand (then `run` takes it, and `used` is its profile); a chain
-        of tiers of its own,
-            because it breaks what it measures; whatever it brings itself; single endpoints.
+        family: what it measures: a stand (then `run` takes it, and `used` is its profile); what it
+            starts itself, because it breaks it or compares it; single endpoints.
     """
 
-    family: Literal["stand", "chain", "own", "endpoint"]
+    family: Literal["stand", "own", "endpoint"]
     run: Run
     about: str
     used: str = ""
@@ -96,29 +92,31 @@ COMMANDS: dict[str, Command] = {
         profile.PROFILE
     ),
     "faults": Command(
-        "chain", faults.run,
+        "own", faults.run,
         "every fault of the simulator, streaming and not: what the client gets, who was asked"
     ),
     "scorecard": Command(
-        "chain", scorecard.run,
+        "own", scorecard.run,
         "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
     ),
     "failover": Command(
-        "chain", failover.run,
+        "own", failover.run,
         "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
     ),
     "operations": Command(
-        "chain", operations.run,
+        "own", operations.run,
         "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
     ),
     "overload": Command(
-        "chain", overload.run,
-        "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left afterwards",
+        "own", overload.run,
+        "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left "
+        "afterwards",
         arguments=overload.ARGUMENTS,
     ),
     "history": Command(
         "own", history.run,
-        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything slower than fresh?",
+        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything slower "
+        "than fresh?",
     ),
     "peers": Command(
         "own", peers.run,
@@ -163,7 +161,8 @@ _MEASURING: options.Options = {
     ),
     "--tiers": dict(
         metavar="LIST",
-        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as shipped)",
+        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as "
+        "shipped)",
     ),
 }  # fmt: skip
 
@@ -171,7 +170,8 @@ _MEASURING: options.Options = {
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="Benchmark",
-        description="Measures the router and its models. Without --url it starts the simulator and a router of its own.",
+        description="Measures the router and its models. Without --url it starts the simulator and "
+        "a router of its own.",
     )
     commands = top.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, one in COMMANDS.items():
@@ -194,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
     console = options.begin(150)
     if args.benchmark == "report":
         return report.run(args, console)
-    sampler = Sampler(Meter(console))
+    sampler = Sampler(console)
     results: list[Result] = []
     status = 0
     names = ALL if args.benchmark == "all" else [args.benchmark]
@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
             console.print(f"{name}: stopped, because a request failed: {failure}", highlight=False)
             status = 1
         finally:
-            sampler.meter.stop()
+            sampler.stop()
         for result in found:
             result.print(console)
             status = 1 if result.broken else status
@@ -227,7 +227,11 @@ def main(argv: list[str] | None = None) -> int:
         console.print("Interrupted: the tables hold what was measured until then.")
         status = 130
     about["command"] = report.command_line(sys.argv[1:] if argv is None else argv)
-    _keep(args, results, about, not sampler.interrupted, console)
+    kept = args.benchmark in report.KEPT and results and args.json is None
+    if path := report.place(args.benchmark) if kept else args.json:
+        write_json(path, results, about, complete=not sampler.interrupted)
+    if kept:
+        report.write_page(path, console)
     console.print(
         f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}",
         style="dim",
@@ -236,59 +240,27 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _keep(
-    args: argparse.Namespace,
-    results: list[Result],
-    about: dict[str, Any],
-    complete: bool,
-    console: Console,
-) -> None:
-    if args.json is not None:
-        write_json(args.json, results, about, complete=complete)
-    elif args.benchmark in report.KEPT and results:
-        kept = report.place(args.benchmark)
-        write_json(kept, results, about, complete=complete)
-        report.write_page(kept, console)
-
-
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
-    command = COMMANDS[name]
-    owns = {
-        "chain": "It breaks the backends, so it starts its own: leave --url out.",
-        "own": "It starts everything it compares itself: leave --url out.",
-    }
-    if args.url and command.family in owns:
-        raise Unavailable(owns[command.family])
+    command, compared = COMMANDS[name], getattr(args, "ab", None)
+    if args.url and (command.family == "own" or name == "profile" or compared):
+        raise Unavailable("It starts everything that it measures itself: leave --url out.")
+    if compared:
+        return ab.run(ab.sides(compared), sampler, args)
     if command.family != "stand":
         return command.run(sampler, args)
-    if args.url and name == "profile":
-        raise Unavailable(
-            "It looks inside the router's process, so it starts its own: leave --url out."
-        )
-    chosen = Options(
-        url=args.url,
-        api_key=args.api_key or os.environ.get("API_KEY") or None,
-        direct=args.direct,
-        profile=args.profile or ("fast" if args.quick else None),
-        workers=args.workers,
-        log_dir=args.log_dir,
-    )
     tiers = args.tiers or (routing.TIERS if name == "routing" else None)
-    if getattr(args, "ab", None):
-        if args.url:
-            raise Unavailable("It compares two routers of its own: leave --url out.")
-        return ab.run(ab.sides(args.ab), chosen, sampler, tiers, args.samples, args.quick)
-    extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
-    if tiers:
-        extra = {**extra, "env": {**extra.get("env", {}), "CASCADE_TIERS": tiers}}
-    with stand(chosen, command.used, **extra) as where:
+    env = {"CASCADE_TIERS": tiers} if tiers else None
+    app = profile.APP if name == "profile" else ""
+    with stand(args, command.used, env=env, app=app) as where:
         results = command.run(where, sampler, args.samples, args.quick)
-        workers = f", {args.workers} worker{'s' if args.workers > 1 else ''}"
-        decided = f", tiers {tiers}" if tiers else ""
-        own = f"{workers}{decided}" if where.embedded else ""
+        facts = [where.profile]
+        if where.embedded:
+            facts.append(f"{args.workers} worker{'s' if args.workers > 1 else ''}")
+            facts += [f"tiers {tiers}"] if tiers else []
+        facts += ["quick"] if args.quick else []
         for result in results:
-            # Round brackets: square ones are markup to the printer, and vanish.
-            result.title += f" ({where.profile}{own}{', quick' if args.quick else ''})"
+            # Round brackets: the printer would take square ones for markup.
+            result.title += f" ({', '.join(facts)})"
     return results
 
 

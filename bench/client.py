@@ -11,13 +11,16 @@ import ssl
 import time
 from bisect import bisect_left
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
 import orjson
+
+from bench.stats import gaps
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 # The first character of a piece of an answer's text, or of its reasoning.
@@ -94,7 +97,7 @@ class Answer:
 
     Args:
         whole: the HTTP message has its end.
-        late: the limit ran out.
+        late: the limit ran out; `problem` says so, too.
         aborted: the client hung up as it was told to.
         arrivals, sizes: when each piece of the body came, and its bytes.
         problem: why there is no whole answer; empty when there is one.
@@ -179,7 +182,7 @@ class Answer:
     @property
     def gap(self) -> float:
         """The longest silence within the body."""
-        return max((b - a for a, b in pairwise(self.arrivals)), default=0.0)
+        return max(gaps(self.arrivals), default=0.0)
 
     def complete(self, chunks: int) -> bool:
         """Whether a stream is whole, with so many pieces of content."""
@@ -258,7 +261,7 @@ class Reading:
         self.keep = self._parser.should_keep_alive()  # it knows now, and no longer afterwards
 
 
-class Connection:
+class Connection(AbstractContextManager["Connection"]):
     """One kept-alive connection for one thread. One that the server closed while idle is opened
     anew, once.
 
@@ -270,9 +273,6 @@ class Connection:
         self.endpoint = endpoint
         self._timeout = timeout
         self._sock: socket.socket | None = None
-
-    def __enter__(self) -> "Connection":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -315,19 +315,18 @@ class Connection:
             Failure: it did not come, or not in time.
         """
         answer = self.ask(wire)
-        if answer.late:
-            raise Failure("TimeoutError: timed out")
         if answer.problem:
             raise Failure(answer.problem)
         return answer
 
-    def first_content(self, wire: bytes) -> float:
-        """Seconds until a stream's first content.
+    def timed(self, wire: bytes, stream: bool = False) -> float:
+        """Seconds until the answer was whole, or until a stream's first content.
 
         Raises:
-            Failure: there was none.
+            Failure: it was no answer with status 200, or a stream without content.
         """
-        found = self.checked(wire).first_content
+        answer = self.checked(wire)
+        found = answer.first_content if stream else answer.seconds
         if found is None:
             raise Failure("a stream without content")
         return found
@@ -349,7 +348,8 @@ class Connection:
         """
         reused = self._sock is not None
         reading, fields = self._exchange(wire, limit or self._timeout, abort_after, pause)
-        if reused and fields.get("problem") and not reading.began:  # closed while it was idle
+        failed = "problem" in fields and "late" not in fields
+        if reused and failed and not reading.began:  # closed while it was idle
             reading, fields = self._exchange(wire, limit or self._timeout, abort_after, pause)
         answer = reading.answer(**fields)
         if not (answer.whole and reading.keep):
@@ -377,7 +377,7 @@ class Connection:
                 if pause:
                     time.sleep(pause)
         except TimeoutError:
-            return reading, {"late": True}
+            return reading, {"late": True, "problem": "TimeoutError: timed out"}
         except (OSError, httptools.HttpParserError) as error:
             self.close()
             kind = type(error).__name__ if isinstance(error, OSError) else "not HTTP"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.endpoint import Subject, simulated, subjects
 from bench.measured import STORE, Kind, Record, load
-from bench.options import Options, number
+from bench.options import COMMON, Options, number
 from bench.sampling import Sampler
 from bench.slo import DEFAULT_ENDPOINTS, EndpointProfile, SloError, endpoint_profile
 from bench.stand import Unavailable
@@ -34,9 +34,8 @@ OPTIONS: Options = {
         help="requests before them that do not count (default: the profile's)"
     ),
     "--quick": dict(action="store_true", help="five samples: does it work, not how well"),
-    "--json": dict(type=Path, metavar="OUT", help="write the results to this file as well"),
-    "--api-key": dict(default=os.environ.get("API_KEY") or None,
-    help="the endpoints' key (better: API_KEY)"),
+    "--json": COMMON["--json"],
+    "--api-key": COMMON["--api-key"],
     "--environment": dict(default=_ENVIRONMENT, metavar="NAME",
     help=f"adjusts the levels; here: {_ENVIRONMENT}"),
     "--store": dict(type=Path, default=STORE, metavar="DIR",

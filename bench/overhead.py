@@ -4,8 +4,8 @@ backend."""
 from functools import partial
 
 from bench.client import Connection
-from bench.prompts import body
-from bench.result import Result, counted, intervals, spread
+from bench.prompts import SHORT_TEXT, body
+from bench.result import Result, Samples, counted, intervals, spread
 from bench.sampling import Pair, Sampler, without_collector
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
@@ -13,10 +13,8 @@ from bench.stats import bootstrap, summarise
 PROFILE = "fast"
 WARM_UP = 300
 PAIRS, STREAM_PAIRS = 3000, 800
-BUDGET_S = 40.0
 COLUMNS = ("", "n", "p50 ms", "p95 ms", "p99 ms")
 TARGETS = "targets: p50 0.9 ms, p99 2 ms (stretch 0.6 ms); first content 1.2 ms (stretch 0.6 ms)"
-TEXT = "Say something short about rivers."
 
 
 def run(
@@ -26,45 +24,38 @@ def run(
     pairs = samples or (60 if quick else PAIRS)
     title = "Added latency, one request at a time (explicit route, keep-alive)"
     result = Result("overhead", title, COLUMNS)
-    sides = ((stand.need_direct(), stand.primary_model), (stand.router, stand.explicit_model))
-    sampler.meter.start("overhead", BUDGET_S)
-    for what, stream, wanted, share in (
-        ("whole answer", False, pairs, 0.75),
-        ("first content of a stream", True, min(pairs, STREAM_PAIRS), 0.25),
+    ends = ((stand.need_direct(), stand.primary_model), (stand.router, stand.explicit_model))
+    for what, stream, wanted, budget in (
+        ("whole answer", False, pairs, 30.0),
+        ("first content of a stream", True, min(pairs, STREAM_PAIRS), 10.0),
     ):
-        wires = [end.chat(body(TEXT, model, stream=stream)) for end, model in sides]
-        with Connection(sides[0][0]) as direct, Connection(sides[1][0]) as routed:
-            pair = Pair(*map(partial(_taker, stream), (direct, routed), wires))
-            _measure(result, what, pair, wanted, BUDGET_S * share, sampler)
+        wires = [end.chat(body(SHORT_TEXT, model, stream=stream)) for end, model in ends]
+        with Connection(ends[0][0]) as direct, Connection(ends[1][0]) as routed:
+            sides = zip((direct, routed), wires, strict=True)
+            pair = Pair(*(partial(_timed, connection, wire, stream) for connection, wire in sides))
+            warm_up = min(WARM_UP, wanted)
+            sampler.collect(
+                pair.take, warm_up, budget=budget / 8, at_least=1, name=f"warm-up: {what}"
+            )
+            with without_collector():
+                found = sampler.collect(pair.take, wanted, budget=budget, name=what)
+        _add(result, what, found)
     result.notes += [
-        "added: the difference within each pair, with its 95 % bootstrap interval; the order within a pair is random",
+        "added: the difference within each pair, with its 95 % bootstrap interval; "
+        "the order within a pair is random",
         TARGETS,
     ]
     return [result]
 
 
-def _taker(stream: bool, connection: Connection, wire: bytes) -> "partial[float]":
-    return partial(_seconds, connection, wire, stream)
+def _timed(connection: Connection, wire: bytes, stream: bool, _i: int) -> float:
+    return connection.timed(wire, stream)
 
 
-def _seconds(connection: Connection, wire: bytes, stream: bool, _i: int) -> float:
-    return connection.first_content(wire) if stream else connection.checked(wire).seconds
-
-
-def _measure(
-    result: Result, what: str, pair: Pair[float], wanted: int, budget: float, sampler: Sampler
-) -> None:
-    warm_up = min(WARM_UP, wanted)
-    sampler.collect(pair.take, warm_up, budget=budget / 8, at_least=1, name=f"warm-up: {what}")
-    with without_collector():
-        found = sampler.collect(pair.take, wanted, budget=budget, at_least=5, name=what)
-    n = counted(found)
-    if not found.values:
-        if found.failures:
-            result.add(
-                (what, n, "–", "–", "–"), failures=found.failures, first_failure=found.first_failure
-            )
+def _add(result: Result, what: str, found: Samples[tuple[float, float]]) -> None:
+    if result.failed(what, found):
         return
+    n = counted(found)
     for name, values in zip(("direct", "routed"), zip(*found.values, strict=True), strict=True):
         summary = summarise(values)
         result.add((f"{what}: {name}", n, *spread(summary)), summary_s=summary)

@@ -2,18 +2,17 @@
 µs per stage."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.client import Connection
 from bench.instrument import HAND_OVER, PATHS, STAGES, Stopwatch
-from bench.prompts import body
+from bench.prompts import SHORT_TEXT, body
 from bench.result import NOTHING, Result
 from bench.sampling import Sampler
 from bench.stand import Stand
 
 PROFILE = "fast"
-INSTRUMENTED: dict[str, Any] = {"gunicorn_conf": Path(__file__).with_name("profiled_conf.py")}
+APP = "bench.instrument:create_app()"
 REQUESTS, WARM_UP = 3000, 500
 WAITING = "upstream: wait for the backend"
 
@@ -23,8 +22,7 @@ def run(
 ) -> list[Result]:
     """Stages of the explicit route, not streaming."""
     wanted = samples or (100 if quick else REQUESTS)
-    sampler.meter.start("profile", 20)
-    wire = stand.router.chat(body("Say something short about rivers.", stand.explicit_model))
+    wire = stand.router.chat(body(SHORT_TEXT, stand.explicit_model))
     reset, report = (stand.router.wire(path, None) for path in PATHS)
     with Connection(stand.router) as router:
         sampler.collect(

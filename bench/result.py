@@ -43,14 +43,21 @@ class Result:
     columns: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    broken: list[str] = field(
-        default_factory=list
-    )  # promises that were not kept: the exit status is 1 then
+    # Promises that were not kept: the exit status is 1 then.
+    broken: list[str] = field(default_factory=list)
 
     def add(self, cells: Sequence[str], **data: Any) -> None:
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
         self.rows.append(Row(tuple(cells), data))
+
+    def failed(self, name: str, samples: Samples[Any]) -> bool:
+        """Whether there is no sample. If requests failed, a row says why."""
+        if samples.failures and not samples.values:
+            nothing = (NOTHING,) * (len(self.columns) - 3)
+            said = samples.first_failure[:60]
+            self.add((name, counted(samples), *nothing, said), failures=samples.failures)
+        return not samples.values
 
     def print(self, console: Console) -> None:
         table = Table(title=escape(self.title), title_justify="left", title_style="bold")

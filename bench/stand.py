@@ -5,16 +5,17 @@ import os
 import secrets
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bench.client import Connection, Endpoint, Failure
-from bench.router_process import ROOT, RouterProcess, merged
+from bench.router_process import RouterProcess, merged
 from simulator.processes import family
 from simulator.testing import Simulator
 
@@ -27,18 +28,6 @@ _SESSION_WAIT_S = 5.0
 class Unavailable(Exception):
     """A benchmark that cannot be run here; the message is one sentence that says what is
     missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for, as far as it concerns the stand."""
-
-    url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    direct: str | None = None
-    profile: str | None = None
-    workers: int = 1
-    log_dir: Path | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +66,8 @@ class Stand:
     def need_direct(self) -> Endpoint:
         if self.direct is None:
             raise Unavailable(
-                "This compares with the primary itself: name it by --direct http://host:port (or PRIMARY_URL)."
+                "This compares with the primary itself: name it by --direct http://host:port "
+                "(or PRIMARY_URL)."
             )
         return self.direct
 
@@ -105,57 +95,60 @@ def router_before(
     key: str = "",
     env: Mapping[str, str] | None = None,
     slots: int | None = None,
-    root: Path = ROOT,
+    **more: Any,
 ) -> RouterProcess:
     """A router before all the simulator's roles, not started yet.
 
     Args:
         slots: of every backend; None: as shipped.
+        more: arguments of `RouterProcess`.
     """
     urls = {role: simulator.url(role) for role in simulator.roles}
     wide = {"backends": {role: {"slots": slots} for role in urls}} if slots else {}
     environ = {"XAI_MODEL": XAI_MODEL, **({"API_KEY": key} if key else {}), **(env or {})}
-    return RouterProcess(folder, backends=urls, config=merged(wide, config), env=environ, root=root)
+    return RouterProcess(folder, backends=urls, config=merged(wide, config), env=environ, **more)
 
 
 @contextmanager
 def stand(
-    options: Options,
+    args: Namespace,
     default_profile: str,
     *,
     roles: tuple[str, ...] = ROLES,
     manners: Mapping[str, Mapping[str, Any]] | None = None,
     config: Mapping[str, Any] | None = None,
-    gunicorn_conf: Path | None = None,
+    app: str = "",
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Stand]:
     """The stand for one benchmark; whatever was started for it is stopped at the end.
 
     Args:
+        args: from the command line; a router that runs already if `url` is set.
         manners: the simulator's settings by role.
         config: the router's, instead of room for any number of requests at once.
+        app: as of `RouterProcess`.
 
     Raises:
         Unavailable: the router that was named does not answer.
     """
-    if options.url:
-        yield running(options)
+    if args.url:
+        yield running(args)
         return
-    profile = options.profile or default_profile
+    profile = args.profile or ("fast" if args.quick else default_profile)
     with ExitStack() as stack:
         folder = scratch_folder(stack, "bench")
         simulator = stack.enter_context(Simulator(profile=profile, roles=roles))
         for role, settings in (manners or {}).items():
             simulator.configure(role, **settings)
-        key = options.api_key or secrets.token_hex(16)
-        workers = {"server": {"workers": options.workers}}
+        key = args.api_key or secrets.token_hex(16)
+        workers = {"server": {"workers": args.workers}}
         wide = {"queue": {"length": 4096, "wait": 30}} if config is None else config
-        process = router_before(
-            simulator, folder, merged(workers, wide), key=key, env=env,
-            slots=SLOTS[profile] if config is None else None,
+        router = stack.enter_context(
+            router_before(
+                simulator, folder, merged(workers, wide), key=key, env=env, app=app,
+                slots=SLOTS[profile] if config is None else None,
+            )
         )  # fmt: skip
-        process.gunicorn_conf = gunicorn_conf or process.gunicorn_conf
-        router = stack.enter_context(process)
         direct = Endpoint.of(simulator.url("primary"))
         yield Stand(
             Endpoint.of(router.url, key), direct, profile, "ai-router", first_model(direct),
@@ -164,9 +157,9 @@ def stand(
 
 
 def scratch() -> str | None:
-    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making thousands of
-    files and deleting them
-    again slows a disk's file system down for minutes, and the next run would measure that."""
+    """Where logs and sessions of the router under test go: TMPDIR, else memory. Making and deleting
+    thousands of files slows a disk's file system down for minutes, and the next run would measure
+    that."""
     return None if os.environ.get("TMPDIR") or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
 
 
@@ -178,7 +171,7 @@ def scratch_folder(stack: ExitStack, name: str) -> Path:
     return Path(stack.enter_context(made))
 
 
-def running(options: Options, what: str = "measured", passing: bool = True) -> Stand:
+def running(args: Namespace, what: str = "measured", passing: bool = True) -> Stand:
     """A router that runs already.
 
     Args:
@@ -188,16 +181,16 @@ def running(options: Options, what: str = "measured", passing: bool = True) -> S
     Raises:
         Unavailable: it does not answer.
     """
-    url = options.direct or os.environ.get("PRIMARY_URL")
+    url = args.direct or os.environ.get("PRIMARY_URL")
     try:
-        router = Endpoint.of(options.url or "", options.api_key)
+        router = Endpoint.of(args.url or "", args.api_key)
         direct = Endpoint.of(url) if url else None
         backend = direct or (router.below("/primary") if passing else None)
         primary = first_model(backend) if backend else ""
         virtual = first_model(router)
     except (Failure, ValueError) as error:
-        raise Unavailable(f"The router at {options.url} cannot be {what}: {error}.") from None
-    return Stand(router, direct, "configured", virtual, primary, options.log_dir)
+        raise Unavailable(f"The router at {args.url} cannot be {what}: {error}.") from None
+    return Stand(router, direct, "configured", virtual, primary, args.log_dir)
 
 
 def first_model(endpoint: Endpoint, timeout: float = 10.0) -> str:

@@ -3,7 +3,7 @@ this machine."""
 
 from bench.crowd import drive
 from bench.environment import cpu_seconds
-from bench.prompts import body
+from bench.prompts import SHORT_TEXT, body
 from bench.result import Result, number, spread
 from bench.sampling import Sampler
 from bench.stand import Stand
@@ -24,13 +24,11 @@ def run(
     seconds = float(samples or (1 if quick else SECONDS))
     warm_up = 0.3 if quick else WARM_UP_S
     result = Result("throughput", "Requests per second (explicit route, not streaming)", COLUMNS)
-    targets = stand.targets()
-    sampler.meter.start("throughput", len(LEVELS) * len(targets) * (seconds + warm_up))
     with sampler.interruptible():
-        for name, (endpoint, model) in targets.items():
-            wire = endpoint.chat(body("Say something short about rivers.", model))
+        for name, (endpoint, model) in stand.targets().items():
+            wire = endpoint.chat(body(SHORT_TEXT, model))
             for users in LEVELS:
-                sampler.meter.row(f"{name}, {users} at a time", seconds + warm_up)
+                sampler.row(f"{name}, {users} at a time")
                 pids = stand.router_pids if name == "routed" else []
                 before = cpu_seconds(pids)
                 load = drive(endpoint, wire, users, seconds, warm_up)

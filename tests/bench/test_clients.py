@@ -91,14 +91,14 @@ def test_nobody_there_is_a_failure() -> None:
 
 def test_streams_are_counted_chunk_by_chunk(endpoint: Endpoint) -> None:
     text = 'Count [[sim {"tokens": 12, "tps": 200, "ttft_ms": 0}]]'
-    streams = receive(endpoint, endpoint.wire(CHAT, ask(text, stream=True), close=True), 8, 10)
+    streams = receive(endpoint, [endpoint.wire(CHAT, ask(text, stream=True), close=True)] * 8, 10)
     assert [stream.complete(12) for stream in streams] == [True] * 8
     assert all(0.04 < stream.arrivals[-1] < 1 for stream in streams)
 
 
 def test_a_stream_that_breaks_off_is_not_complete(endpoint: Endpoint) -> None:
     text = 'Count [[sim {"tokens": 12, "fault": {"name": "cut", "after_chunks": 4}}]]'
-    (stream,) = receive(endpoint, endpoint.wire(CHAT, ask(text, stream=True), close=True), 1, 10)
+    (stream,) = receive(endpoint, [endpoint.wire(CHAT, ask(text, stream=True), close=True)], 10)
     assert not stream.done
     assert not stream.complete(12)
 

@@ -20,7 +20,7 @@ from bench.peers.run import NAMES, Plan, _names, compare
 from bench.peers.table import GOALS, MEASURES, PAIRED, against, figure, own, ratio, tables, verdict
 from bench.result import Result
 from bench.router_process import ROOT
-from bench.sampling import Meter, Sampler
+from bench.sampling import Sampler
 from simulator.processes import family, free_port
 from simulator.testing import Simulator
 
@@ -82,7 +82,7 @@ class Small(Plan):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Result], list[int]]]:
-    sampler = Sampler(Meter(Console(file=open(os.devnull, "w"))))  # noqa: SIM115
+    sampler = Sampler(Console(file=open(os.devnull, "w")))  # noqa: SIM115
     with Simulator(roles=("primary",)) as simulator:
         with ExitStack() as stack:
             contenders: list[Contender] = [Direct(simulator), Relay(simulator), Broken(simulator)]
@@ -97,7 +97,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Re
                 absent,
                 "not pinned",
             )
-            sampler.meter.stop()
+            sampler.stop()
             pids = contenders[1].pids
             assert pids
         yield results, pids
