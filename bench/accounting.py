@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from bench.card import TEXT
 from bench.chain import Chain
 from bench.client import Answer
 from bench.fault_cases import MIDDLE, Fault, status
@@ -37,9 +36,8 @@ def account(
     """Ask once for each step.
 
     Returns:
-        The answers, how many requests each tier has seen, and a sentence for each thing that the
-        router says otherwise
-        than it was.
+        The answers, how many requests each tier has seen, and a sentence for each thing that was
+        not as the router says.
     """
     total: Counter[str] = Counter()
     answers: list[Answer] = []
@@ -50,7 +48,7 @@ def account(
         where.reset()
         for fault in faults:
             where.fault(fault.tier, fault.name, **fault.params)
-        answer = where.ask("Tell me something about rivers.", limit=limit, stream=stream)
+        answer = where.ask(TEXT, limit=limit, stream=stream)
         answers.append(answer)
         seen = {tier: where.seen(tier) for tier in where.tiers}
         total.update(seen)
@@ -73,26 +71,29 @@ def contradictions(answer: Answer, record: Mapping[str, Any], seen: Mapping[str,
     """What of an answer's headers and its record disagrees with the requests that each tier has
     seen. Pure."""
     told = Counter(attempt.partition(":")[0] for attempt in record["attempts"])
-    # A stream's headers are out before it is continued, so they hold the first of the record's
-    # attempts.
+    # A stream's headers are sent before it is continued: they hold the record's first attempts.
     header, attempts = answer.headers.get("x-router-attempts", ""), ", ".join(record["attempts"])
     backend, served = answer.headers.get("x-router-backend"), answer.status == 200
     errors = not served or any(
         isinstance(event, dict) and "error" in event for event in answer.events()
     )
+    got = "an error" if errors else "all of it"
+    silent = len(record["attempts"]) > 1 and not header and not served
+    by_another = served and (backend != record["backend"] or not seen.get(backend or ""))
+    asked = Counter({tier: count for tier, count in seen.items() if count})
     found = {
-        f"attempts {list(record['attempts'])}, but the tiers have seen {dict(seen)}": told
-        != Counter({tier: count for tier, count in seen.items() if count}),
+        f"attempts {list(record['attempts'])}, but the tiers have seen {dict(seen)}": told != asked,
         f"X-Router-Attempts {header!r}, session file {attempts!r}": not attempts.startswith(header),
-        "an error without X-Router-Attempts": len(record["attempts"]) > 1
-        and not header
-        and not served,
-        f"status {answer.status}, session file {record['status']}": record["status"]
-        != answer.status,
-        f"X-Router-Backend {backend}, session file {record['backend']}, seen {dict(seen)}": served
-        and (backend != record["backend"] or not seen.get(backend or "")),
-        f"outcome {record['outcome']!r}, but the client got {'an error' if errors else 'all of it'}": errors
-        == (record["outcome"] == "ok"),
+        "an error without X-Router-Attempts": silent,
+        f"status {answer.status}, session file {record['status']}": (
+            record["status"] != answer.status
+        ),
+        f"X-Router-Backend {backend}, session file {record['backend']}, seen {dict(seen)}": (
+            by_another
+        ),
+        f"outcome {record['outcome']!r}, but the client got {got}": (
+            errors == (record["outcome"] == "ok")
+        ),
     }
     return [problem for problem, wrong in found.items() if wrong]
 
@@ -100,8 +101,6 @@ def contradictions(answer: Answer, record: Mapping[str, Any], seen: Mapping[str,
 def _counted(where: Chain) -> Counter[tuple[str, str]]:
     """Finished requests by backend and outcome, as the metrics have them."""
     found: Counter[tuple[str, str]] = Counter()
-    for family in text_string_to_metric_families(where.router.get("/metrics").text):
-        for sample in family.samples:
-            if sample.name == _REQUESTS:
-                found[sample.labels["backend"], sample.labels["outcome"]] += int(sample.value)
+    for sample in where.router.samples(_REQUESTS):
+        found[sample.labels["backend"], sample.labels["outcome"]] += int(sample.value)
     return found

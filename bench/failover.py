@@ -11,13 +11,12 @@ from functools import partial
 from bench import overhead
 from bench.chain import Chain, Tier, chain
 from bench.client import Answer, Connection, Failure, ask
-from bench.prompts import body
+from bench.prompts import SHORT_TEXT, body
 from bench.result import Promises, Result, interval, ms
 from bench.sampling import Sampler
 from bench.stand import Stand
 from bench.stats import Interval, bootstrap
 
-TEXT = "Say something short about rivers."
 FIRST_BYTE_S, TOTAL_S = 1.0, 3.0
 COOLDOWN_S, QUICK_COOLDOWN_S, PROBE_S = 2.0, 1.2, 0.5
 FOLLOWING = 8  # requests after the first one of a failure
@@ -60,10 +59,8 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     cooldown = QUICK_COOLDOWN_S if args.quick else COOLDOWN_S
     with chain(tiers(cooldown), CONFIG) as where, sampler.interruptible():
         bench = _Failover(where, sampler, rounds, cooldown, args.quick)
-        try:
+        with bench.promises.answered():
             bench.run()
-        except Failure as failure:
-            bench.promises.check("every request is answered", "yes", str(failure), False)
     results = (*bench.results, bench.table, bench.promises.result)
     return [result for result in results if result.rows]
 
@@ -78,16 +75,16 @@ class _Failover:
         title = f"The first tier fails, {rounds} times in each way"
         self.table = Result("failover", title, COLUMNS)
         self.table.notes.append(
-            f"cooldown {cooldown:g} s, probes every {PROBE_S:g} s, first-byte limit {FIRST_BYTE_S:g} s, total {TOTAL_S:g} s per tier;"
-            " medians; a silent tier's stream fails over at the first-byte limit, its whole answer only at the total limit;"
-            " while it stays silent, one request in each cooldown tries it again and pays that once more"
+            f"cooldown {cooldown:g} s, probes every {PROBE_S:g} s, first-byte limit "
+            f"{FIRST_BYTE_S:g} s, total {TOTAL_S:g} s per tier; medians; a silent tier's stream "
+            "fails over at the first-byte limit, its whole answer only at the total limit; while "
+            "it stays silent, one request in each cooldown tries it again and pays that once more"
         )
         title = "Acceptance criteria, and what is promised beyond them"
         self.promises = Promises("failover", title)
 
     def run(self) -> None:
         self._overhead()
-        self._sampler.meter.start("failover", 9 * 4 * self._rounds + 15)
         kill, back = partial(self._chain.kill, "vllm"), partial(self._chain.revive, "vllm")
         hang, refuse = (partial(self._chain.fault, "vllm", fault) for fault in ("hang", "refuse"))
         clear = self._chain.reset
@@ -143,7 +140,7 @@ class _Failover:
         backs: list[float] = []
         tried = 0  # rounds in which the request itself found out, and not a probe before it
         for i in range(self._rounds):
-            self._sampler.meter.row(f"{what}, {i + 1} of {self._rounds}", 9)
+            self._sampler.row(f"{what}, {i + 1} of {self._rounds}")
             self._chain.recovered()
             alone += [self._next_tier_alone(stream) for _ in range(5)]
             fail()
@@ -180,13 +177,15 @@ class _Failover:
             self.promises.check(*promise)
 
     def _next_tier_alone(self, stream: bool) -> float:
-        found = ask(self._chain.direct("ollama"), body(TEXT, "ollama-qwen", stream=stream), 10)
+        found = ask(
+            self._chain.direct("ollama"), body(SHORT_TEXT, "ollama-qwen", stream=stream), 10
+        )
         if found.status != 200:
             raise Failure(f"the next tier itself answered with {found.status}")
         return found.seconds
 
     def _answered(self, stream: bool, by: str) -> Answer:
-        found = self._chain.ask(TEXT, stream=stream)
+        found = self._chain.ask(SHORT_TEXT, stream=stream)
         served = found.headers.get("x-router-backend")
         if found.status != 200 or served != by:
             raise Failure(f"status {found.status} by {served}, not by {by}: {found.body[:160]!r}")
@@ -196,7 +195,7 @@ class _Failover:
         """Seconds until the first tier answers again."""
         begun = time.monotonic()
         while (waited := time.monotonic() - begun) < 10 * self._cooldown:
-            if self._chain.ask(TEXT, stream=stream).headers.get("x-router-backend") == "vllm":
+            if self._chain.ask(SHORT_TEXT, stream=stream).headers.get("x-router-backend") == "vllm":
                 return waited
             time.sleep(0.03)
         raise Failure("the first tier is up, but gets no requests")
@@ -204,7 +203,7 @@ class _Failover:
     def _one_probe(self) -> None:
         """While it is cooling, then half-open, a crowd arrives at once: one of them may try it, the
         others must not wait for it."""
-        self._sampler.meter.row("half-open: one probe", 4)
+        self._sampler.row("half-open: one probe")
         where, most = self._chain, 0
         for _ in range(1 if self._quick else 3):
             where.recovered()
@@ -214,7 +213,7 @@ class _Failover:
             where.configure("vllm", ttft_nonstream_ms=700)
             time.sleep(self._cooldown + 0.1)
             with ThreadPoolExecutor(AT_ONCE) as crowd:
-                list(crowd.map(where.ask, [TEXT] * AT_ONCE))
+                list(crowd.map(where.ask, [SHORT_TEXT] * AT_ONCE))
             most = max(most, where.simulators["vllm"].stats("primary")["max_running"])
         where.reset()
         said = f"probes at a time when {AT_ONCE} requests come to a half-open tier"
@@ -225,7 +224,7 @@ class _Failover:
     def _classification(self) -> None:
         """A document is filed by the second tier: its JSON comes through unchanged."""
         wanted, valid, where = 4 if self._quick else 20, 0, self._chain
-        self._sampler.meter.row("classification on the second tier", 0.2 * wanted)
+        self._sampler.row("classification on the second tier")
         where.recovered()
         where.fault("vllm", "refuse")
         for i in range(wanted):
@@ -252,7 +251,7 @@ class _Failover:
 
     def _cloud(self) -> None:
         """Who is asked when: the cloud only when both local tiers have failed or cool."""
-        self._sampler.meter.row("the cloud last", 6)
+        self._sampler.row("the cloud last")
         where, n = self._chain, 4 if self._quick else 10
         early: dict[str, int] = {}
         served = 0
@@ -266,7 +265,7 @@ class _Failover:
             where.recovered()
             for tier in down:
                 where.fault(tier, "refuse")
-            answers = [where.ask(TEXT) for _ in range(n)]
+            answers = [where.ask(SHORT_TEXT) for _ in range(n)]
             if len(down) == 2:
                 served = sum(a.headers.get("x-router-backend") == "cloud" for a in answers)
                 continue
@@ -281,7 +280,7 @@ class _Failover:
     # NFR69 ----------------------------------------------------------------------------------------
 
     def _readiness(self) -> None:
-        self._sampler.meter.row("readiness", 1)
+        self._sampler.row("readiness")
         with Connection(self._chain.endpoint, timeout=10) as connection:
             looks = range(30 if self._quick else 300)
             samples = [connection.get("/health/readiness").seconds for _ in looks]

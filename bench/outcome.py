@@ -1,14 +1,12 @@
 """What an answer is worth to a client: whole, an honest error, or one of the things that must not
 happen."""
 
-from collections import Counter
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
 from bench.client import Answer
 from bench.fault_cases import EITHER, ERROR
-from bench.result import Promises, Result
 from simulator.testing import answer_numbers
 
 _HEAD = "simulated answer"  # each simulated answer says so once, before its numbered words
@@ -45,9 +43,8 @@ def outcome_of(answer: Answer, words: int) -> Outcome:
         return Outcome.WHOLE if complete and _finished(payload) else Outcome.TRUNCATED
     events = answer.events()
     if any(is_error(event) for event in events):
-        # Said to be over and broken at once: a client that looks at the end only takes it for
-        # complete.
-        # Nothing may be missing before it; the last word may be half a word.
+        # Said to be over and broken at once: a client that looks only at the end takes it for
+        # complete. Nothing may be missing before it; the last word may be half a word.
         counted = list(range(1, len(numbers) + 1))
         honest = numbers == counted or numbers[:-1] == counted[:-1]
         clean = "[DONE]" not in events and is_error(events[-1]) and honest
@@ -79,23 +76,3 @@ def _finished(payload: Any) -> bool:
     return bool(choices) and all(
         isinstance(choice, dict) and choice.get("finish_reason") for choice in choices or []
     )
-
-
-class Card:
-    """A scorecard as it grows: a row per case, and the promises that no case may break."""
-
-    def __init__(self, table: Result) -> None:
-        self.table = table
-        self.outcomes: Counter[Outcome] = Counter()
-        self.left_behind = 0
-
-    def explain(self, name: str, answer: Answer, wrong: str = "") -> None:
-        """A note about a row that is not as promised."""
-        end = answer.problem or answer.body[-160:].decode("utf-8", "replace").strip()
-        self.table.notes.append(f"{name}: {wrong or f'status {answer.status}, {end}'}")
-
-    def judge(self, promises: Promises) -> None:
-        for outcome in UNBEARABLE:
-            count = self.outcomes[outcome]
-            promises.check(str(outcome), "0", f"{count} of {self.outcomes.total()}", count == 0)
-        promises.count("slots in use afterwards", self.left_behind)

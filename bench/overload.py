@@ -5,10 +5,10 @@ import argparse
 import time
 
 from bench.chain import Chain, Tier, chain
-from bench.client import Answer, Connection, Failure
+from bench.client import Answer, Connection
 from bench.crowd import offer
 from bench.options import Options
-from bench.prompts import body
+from bench.prompts import SHORT_TEXT, body
 from bench.result import NOTHING, Promises, Result, ms, number, spread
 from bench.sampling import Sampler
 from bench.stats import percentile, summarise
@@ -16,8 +16,7 @@ from bench.stats import percentile, summarise
 SLOTS, SERVICE_MS = 4, 100
 QUEUE, WAIT_S = 64, 5.0  # the defaults of the settings
 LEVELS, QUICK_LEVELS = (1, 2, 5, 10), (1, 10)
-SECONDS, FULL_SECONDS = 15.0, 60.0
-REST_S, QUICK_REST_S = 30.0, 10.0
+SECONDS, REST_S = 15.0, 10.0
 REJECTED_S = 5.1
 LIMIT_S = 30.0
 COLUMNS = (
@@ -33,35 +32,33 @@ TIERS = (Tier("primary", "primary", "the-model", {"slots": SLOTS}, _MANNERS),)
 CONFIG = {"queue": {"length": QUEUE, "wait": WAIT_S}}
 ARGUMENTS: Options = {
     "--seconds": dict(type=float, metavar="S", help=f"seconds per level (default {SECONDS:g})"),
-    "--full": dict(action="store_true", help=f"10 times the capacity for {FULL_SECONDS:g} seconds"),
 }
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     """Levels one after the other, then the rest and the recovery."""
-    full, quick = getattr(args, "full", False), args.quick
+    quick, n = args.quick, 10 if args.quick else 50
+    # `all` has no --seconds.
     seconds = getattr(args, "seconds", None) or (1.0 if quick else SECONDS)
-    last, rest = (FULL_SECONDS, REST_S) if full else (seconds, 0.5 if quick else QUICK_REST_S)
     with chain(TIERS, CONFIG) as where, sampler.interruptible():
         bench = _Overload(where, sampler)
-        sampler.meter.start("overload", 3 * seconds + last + rest + 6)
-        try:
-            bench.unloaded(10 if quick else 50)
+        with bench.promises.answered():
+            bench.unloaded(n)
             for level in QUICK_LEVELS if quick else LEVELS:
-                bench.level(level, last if level == LEVELS[-1] else seconds)
-            bench.recovery(0.5 if quick else rest, 10 if quick else 50)
-        except Failure as failure:
-            bench.promises.check("every request alone is answered", "yes", str(failure), False)
+                bench.level(level, seconds)
+            bench.recovery(0.5 if quick else REST_S, n)
     return [result for result in (bench.table, bench.promises.result) if result.rows]
 
 
 class _Overload:
     def __init__(self, where: Chain, sampler: Sampler) -> None:
         self._chain, self._sampler = where, sampler
-        text = "Say something short about rivers."
-        self._wire = where.endpoint.chat(body(text, "ai-router/primary"))
+        self._wire = where.endpoint.chat(body(SHORT_TEXT, "ai-router/primary"))
         self._p50 = self._p95 = SERVICE_MS / 1000
-        title = f"{SLOTS} slots, answers of {SERVICE_MS} ms, a queue of {QUEUE} and at most {WAIT_S:g} s"
+        title = (
+            f"{SLOTS} slots, answers of {SERVICE_MS} ms, "
+            f"a queue of {QUEUE} and at most {WAIT_S:g} s"
+        )
         self.table = Result("overload", title, COLUMNS)
         self.promises = Promises("overload", "What is promised under overload")
 
@@ -69,8 +66,10 @@ class _Overload:
         samples = self._one_by_one("unloaded", n)
         self._p50, self._p95 = percentile(samples, 0.5), percentile(samples, 0.95)
         self.table.notes += [
-            f"capacity: {SLOTS} slots / {ms(self._p50)} ms (the unloaded median) = {self.capacity:.1f} requests a second, evenly spaced",
-            "latency counts from when a request was due, so that a client that falls behind does not hide it",
+            f"capacity: {SLOTS} slots / {ms(self._p50)} ms (the unloaded median) = "
+            f"{self.capacity:.1f} requests a second, evenly spaced",
+            "latency counts from when a request was due, so that a client that falls behind does "
+            "not hide it",
         ]
 
     @property
@@ -79,11 +78,9 @@ class _Overload:
 
     def level(self, level: int, seconds: float) -> None:
         """So many times the capacity."""
-        meter, rate = self._sampler.meter, level * self.capacity
-        meter.row(f"{level} times the capacity, {seconds:g} s", seconds)
-        replies = offer(
-            self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S, progress=meter.at
-        )
+        rate = level * self.capacity
+        self._sampler.row(f"{level} times the capacity, {seconds:g} s")
+        replies = offer(self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S)
         served, refused, lost = sorted_out(replies)
         self._add(f"{level}×", rate, seconds, served, refused, lost)
         self._judge(level, served, refused, lost)
@@ -94,11 +91,8 @@ class _Overload:
             self.promises.note(f"{level}×: {what}", said, per_s=per_s, share=share)
 
     def recovery(self, rest: float, n: int) -> None:
-        self._sampler.meter.row(f"rest of {rest:g} s", rest)
-        begun = time.monotonic()
-        while (over := time.monotonic() - begun) < rest:
-            self._sampler.meter.at(over / rest)
-            time.sleep(0.1)
+        self._sampler.row(f"rest of {rest:g} s")
+        time.sleep(rest)
         p95 = percentile(self._one_by_one(f"{rest:g} s later", n), 0.95)
         limit = 1.5 * self._p95
         target = f"≤ 1.5 × unloaded = {ms(limit)} ms"
@@ -109,22 +103,12 @@ class _Overload:
 
     def _one_by_one(self, name: str, n: int) -> list[float]:
         """Latencies of requests that are alone."""
-        self._sampler.meter.row(name, n * SERVICE_MS / 1000)
+        self._sampler.row(name)
         with Connection(self._chain.endpoint, timeout=LIMIT_S) as connection:
             samples = [connection.checked(self._wire).seconds for _ in range(n)]
         rate, found = number(n / sum(samples)), summarise(samples)
-        cells = (
-            name,
-            rate,
-            rate,
-            *spread(found, "p50", "p95"),
-            "0",
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            "0",
-        )
-        self.table.add(cells, served_s=found)
+        times = spread(found, "p50", "p95")
+        self.table.add((name, rate, rate, *times, "0", *[NOTHING] * 3, "0"), served_s=found)
         return samples
 
     def _add(

@@ -1,7 +1,8 @@
 """What a benchmark found: rows for people and data for programs, from the same place."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.client import Failure
 from bench.stats import FEW, Interval, Summary
 
 NOTHING = "–"
@@ -91,6 +93,14 @@ class Promises:
         beyond = "" if of is None else f" of {of}"
         target = f"{wanted}{beyond}" if wanted else "0"
         self.check(promise, target, f"{found}{beyond}", found == wanted)
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """A `Failure` in it is a promise that was not kept."""
+        try:
+            yield
+        except Failure as failure:
+            self.check("every request alone is answered", "yes", str(failure)[:300], False)
 
     def note(self, what: str, measured: str, **data: Any) -> None:
         """Measured, but nothing was promised."""
