@@ -29,6 +29,7 @@ from bench import (
     overhead,
     overload,
     profile,
+    report,
     routing,
     scorecard,
     streams,
@@ -37,7 +38,6 @@ from bench import (
 from bench.client import Failure
 from bench.environment import environment
 from bench.peers import run as peers
-from bench.report import run as report
 from bench.result import Result, write_json
 from bench.sampling import Sampler
 from bench.stand import Unavailable, scratch, stand
@@ -231,7 +231,8 @@ def main(argv: list[str] | None = None) -> int:
     if path := report.place(args.benchmark) if kept else args.json:
         write_json(path, results, about, complete=not sampler.interrupted)
     if kept:
-        report.write_page(path, console)
+        kept_ones = argparse.Namespace(results=[], html=None, png=None, markdown=None)
+        report.run(kept_ones, console)
     console.print(
         f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}",
         style="dim",
