@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,8 @@ from simulator.processes import end, printed, spawn
 Say = Callable[[str], None]
 DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
 # Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
-# server, which a plain
-# `npm install` gets: its issue 1389. This is the newest that streams.
+# server, which a plain `npm install` gets: its issue 1389. This is the newest that streams.
 NODE_SERVER = "1.14.1"
-_SAY_EVERY_S = 15.0
 _ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
 
 
@@ -61,7 +58,16 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
         return Installed(Path(system), _nginx_version(Path(system)))
     done = folder / "installed"
     if not done.exists():
-        carry_out(name, _plan(name, folder), folder, say)
+        plan = _plan(name, folder)
+        say(f"{name}: {plan.about}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, text in plan.files.items():
+                (folder / file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
+        for command, limit in plan.commands:
+            _one(name, command, limit, folder, folder / "install.log")
         done.touch()
     found = _found(name, folder)
     if not found.program.exists():
@@ -70,7 +76,7 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
     return found
 
 
-def prepare(root: Path, say: Say) -> None:
+def prepare(root: Path) -> None:
     """Have a checkout of ai-router make its .venv, or bring it up to date.
 
     Raises:
@@ -79,8 +85,7 @@ def prepare(root: Path, say: Say) -> None:
     if not all((root / name).exists() for name in ("gunicorn.conf.py", "scripts/venv.sh")):
         raise NotInstalled(f"against: {root} is no checkout of ai-router")
     with tempfile.TemporaryDirectory(prefix="ai-router-against-") as folder:
-        log = Path(folder, "install.log")
-        _one("against", ("sh", "scripts/venv.sh"), 600, root, log, say)
+        _one("against", ("sh", "scripts/venv.sh"), 600, root, Path(folder, "install.log"))
 
 
 def _plan(name: str, folder: Path) -> _Plan:
@@ -141,44 +146,18 @@ def _nginx_version(program: Path) -> str:
     return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
 
 
-def carry_out(name: str, plan: _Plan, folder: Path, say: Say) -> None:
-    """Write a plan's files and run its commands.
-
-    Raises:
-        NotInstalled: one of them fails.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in plan.files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
-    say(f"{name}: {plan.about}")
-    for command, limit in plan.commands:
-        _one(name, command, limit, folder, folder / "install.log", say)
-
-
-def _one(
-    name: str, command: Sequence[str], limit: float, folder: Path, log: Path, say: Say
-) -> None:
-    """One command with its limit; a line every 15 s while it runs, and it does not outlive us."""
-    begun = said = time.monotonic()
+def _one(name: str, command: Sequence[str], limit: float, folder: Path, log: Path) -> None:
+    """One command with its limit in seconds; it does not outlive this process."""
     log.unlink(missing_ok=True)
     try:
         process = spawn(command, log, cwd=folder)
     except OSError as error:
-        raise NotInstalled(
-            f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})"
-        ) from None
+        program = Path(command[0]).name
+        raise NotInstalled(f"{name}: {program} cannot be started ({error.strerror})") from None
     try:
-        while process.poll() is None:
-            now = time.monotonic()
-            if now - begun > limit:
-                raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s")
-            if now - said > _SAY_EVERY_S:
-                said = now
-                say(f"{name}: still installing, {now - begun:.0f} s")
-            time.sleep(0.1)
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s") from None
     finally:
         status = end(process, signal.SIGTERM, limit=5)
     if status:

@@ -1,11 +1,12 @@
-"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of
-ai-router."""
+"""What a comparison has measured, and its tables: every measure beside its peers', the ratios, and
+what was asked of ai-router."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bench.peers.contender import Contender
-from bench.peers.findings import Findings
+from bench.peers.gateways import Contender
 from bench.result import NOTHING, Result, digits, interval, number
 from bench.stats import bootstrap, percentile
 
@@ -13,6 +14,56 @@ QUANTILES = tuple(q / 100 for q in (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95
 US, THEM = "ai-router", ("LiteLLM", "Portkey")
 NOT_AVAILABLE = "n/a"
 ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about workers
+
+
+class Findings:
+    """By measure, then contender. `values`: one figure each; `reasons`: why something cannot be
+    measured; `rounds`: a figure of each round; `samples`: of all rounds.
+
+    A measure that is taken once a round gets its figure as the median of the rounds.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, float]] = defaultdict(dict)
+        self.reasons: dict[str, dict[str, str]] = defaultdict(dict)
+        self.rounds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.notes: list[str] = []
+
+    def set(self, measure: str, key: str, value: float) -> None:
+        self.values[measure][key] = value
+
+    def raise_to(self, measure: str, key: str, value: float) -> None:
+        """The largest that was seen."""
+        self.set(measure, key, max(self.value(measure, key) or 0.0, value))
+
+    def once(self, measure: str, key: str, value: float) -> None:
+        """The figure of one round."""
+        self.rounds[measure][key].append(value)
+        self.set(measure, key, percentile(self.rounds[measure][key], 0.5))
+
+    def collect(self, measure: str, key: str, values: Sequence[float]) -> None:
+        self.samples[measure][key].extend(values)
+
+    def cannot(self, measures: Sequence[str], key: str, reason: str) -> None:
+        for measure in measures:
+            self.reasons[measure].setdefault(key, reason)
+
+    def value(self, measure: str, key: str) -> float | None:
+        return self.values[measure].get(key)
+
+    def reason(self, measure: str, key: str) -> str | None:
+        return self.reasons[measure].get(key)
+
+    def details(self, measure: str) -> dict[str, Any]:
+        """For the JSON file: the figure, and the rounds it comes from."""
+        found: dict[str, Any] = {}
+        for key, value in self.values[measure].items():
+            rounds = self.rounds[measure].get(key)
+            found[key] = {"value": value, **({"rounds": rounds} if rounds else {})}
+        for key, reason in self.reasons[measure].items():
+            found.setdefault(key, {})["n/a"] = reason
+        return found
 
 
 @dataclass(frozen=True, slots=True)

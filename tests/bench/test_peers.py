@@ -12,12 +12,21 @@ from rich.console import Console
 
 from bench.client import Endpoint
 from bench.peers import install as installing
-from bench.peers.contender import Contender, Program
-from bench.peers.findings import Findings
-from bench.peers.gateways import MODEL, Against, Direct
+from bench.peers.gateways import Against, Contender, Direct, Program
 from bench.peers.install import NotInstalled, install
 from bench.peers.run import NAMES, Plan, _names, compare
-from bench.peers.table import GOALS, MEASURES, PAIRED, against, figure, own, ratio, tables, verdict
+from bench.peers.table import (
+    GOALS,
+    MEASURES,
+    PAIRED,
+    Findings,
+    against,
+    figure,
+    own,
+    ratio,
+    tables,
+    verdict,
+)
 from bench.result import Result
 from bench.router_process import ROOT
 from bench.sampling import Sampler
@@ -53,7 +62,7 @@ class Relay(Program):
 
     def __init__(self, simulator: Simulator, script: str = RELAY) -> None:
         super().__init__()
-        self._simulator, self._script, self.model = simulator, script, MODEL
+        self._simulator, self._script = simulator, script
 
     def _launch(self, folder: Path) -> Endpoint:
         port = free_port()
@@ -74,7 +83,7 @@ class Broken(Relay):
 
 class Small(Plan):
     def __init__(self) -> None:
-        self.rounds = self.stream_rounds = 1
+        self.rounds = 1
         self.streams, self.chunks, self.leaves = 5, 24, 1
         self.whole_s = self.first_s = self.load_s = 0.4
         self.warm_up_s = 0.1
@@ -95,7 +104,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Re
                 tmp_path_factory.mktemp("peers"),
                 stack,
                 absent,
-                "not pinned",
             )
             sampler.stop()
             pids = contenders[1].pids
@@ -257,7 +265,7 @@ def test_few_rounds_are_not_judged() -> None:
 
 def test_what_is_no_checkout_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(NotInstalled, match="is no checkout of ai-router"):
-        installing.prepare(tmp_path, lambda _line: None)
+        installing.prepare(tmp_path)
 
 
 def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
