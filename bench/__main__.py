@@ -16,14 +16,12 @@ from typing import Any, Literal
 
 from bench import (
     ab,
-    baseline,
-    calibrate,
-    due,
-    endpoint_options,
+    endpoint,
     endpoint_profile,
     failover,
     faults,
     history,
+    measured,
     operations,
     options,
     overhead,
@@ -63,7 +61,7 @@ class Command:
     @property
     def description(self) -> str:
         more = f" Profile: {self.used}." if self.used else ""
-        more = f" {endpoint_options.ABOUT}" if self.family == "endpoint" else more
+        more = f" {endpoint.ABOUT}" if self.family == "endpoint" else more
         return f"{self.about[0].upper()}{self.about[1:].rstrip('.?')}.{more}"
 
 
@@ -129,17 +127,17 @@ COMMANDS: dict[str, Command] = {
         "every LLM_*_URL against its service levels: cold, one by one, several at a time",
     ),
     "calibrate": Command(
-        "endpoint", calibrate.run,
+        "endpoint", measured.calibrate,
         "service levels of the endpoints from measurement: (base + RTT) × margin",
-        arguments=calibrate.ARGUMENTS,
+        arguments=measured.CALIBRATE_ARGUMENTS,
     ),
     "baseline": Command(
-        "endpoint", baseline.run,
+        "endpoint", measured.baseline,
         "keep the endpoints' figures, compare with the last ones, show them as Markdown",
-        arguments=baseline.ARGUMENTS,
+        arguments=measured.BASELINE_ARGUMENTS,
     ),
     "due": Command(
-        "endpoint", due.run, "must the endpoints' service levels be calibrated again, and why?"
+        "endpoint", measured.due, "must the endpoints' service levels be calibrated again, and why?"
     ),
 }  # fmt: skip
 ALL = [name for name, one in COMMANDS.items() if one.family != "endpoint" and name != "peers"]
@@ -176,10 +174,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, one in COMMANDS.items():
         command = commands.add_parser(name, help=one.about, description=one.description)
-        endpoint = one.family == "endpoint"
-        options.add(command, endpoint_options.OPTIONS if endpoint else _MEASURING)
+        single = one.family == "endpoint"
+        options.add(command, endpoint.OPTIONS if single else _MEASURING)
         options.add(command, one.arguments)
-        command.set_defaults(**({"workers": 1, "url": None} if endpoint else {}))
+        command.set_defaults(**({"workers": 1, "url": None} if single else {}))
     options.add(
         commands.add_parser("report", help=report.ABOUT, description=report.DESCRIPTION),
         report.ARGUMENTS,

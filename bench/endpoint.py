@@ -1,20 +1,24 @@
-"""One endpoint of a profile (config/slo/endpoints-*.yaml), measured as the profile says: reachable,
-cold, one by one, at once."""
+"""The endpoints of a profile (config/slo/endpoints-*.yaml): which are chosen, and one of them
+measured as the profile says: reachable, cold, one by one, at once."""
 
 import os
 import socket
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
+from bench.options import COMMON, Options, number
 from bench.result import Samples
+from bench.router_process import ROOT
 from bench.sampling import Sampler
-from bench.slo import EndpointProfile, EndpointSlo, Method
+from bench.slo import DEFAULT_ENDPOINTS, EndpointProfile, EndpointSlo, SloError, endpoint_profile
 from bench.stand import first_model
 from bench.stats import percentile
 from simulator.testing import Simulator
@@ -22,7 +26,10 @@ from simulator.testing import Simulator
 _REACH_S = 5.0
 _STREAM_TOKENS = 64  # for tokens per second; the time to the first token does not depend on it
 # The smallest picture there is: one pixel.
-_PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+_PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGA"
+    "hKmMIQAAAABJRU5ErkJggg=="
+)
 # Which role of the simulator stands for what where no endpoint is configured.
 STAND_INS = {"chat": "primary", "vision": "primary", "embedding": "embedding"}
 ROLES = ("primary", "embedding")
@@ -48,18 +55,13 @@ class Subject:
         self, name: str, slo: EndpointSlo, profile: EndpointProfile, endpoint: Endpoint
     ) -> None:
         self.name, self.slo, self.profile, self.endpoint = name, slo, profile, endpoint
+        self.method = profile.method
         self.served = reach(endpoint)  # the model's name there
-
-    @property
-    def method(self) -> Method:
-        return self.profile.method
 
     def client(self) -> Connection:
         embedding = self.slo.kind == "embedding"
-        return Connection(
-            self.endpoint,
-            timeout=self.method.embedding_timeout_s if embedding else self.method.chat_timeout_s,
-        )
+        limit = self.method.embedding_timeout_s if embedding else self.method.chat_timeout_s
+        return Connection(self.endpoint, timeout=limit)
 
     def ask(self, connection: Connection, number: int = 0) -> Timing:
         """One request; `number` makes its text a new one."""
@@ -108,20 +110,26 @@ class Subject:
     def baseline(
         self, sampler: Sampler | None = None, count: int | None = None, warm_up: int | None = None
     ) -> Samples[Timing]:
-        """One request after the other on one connection, after those that do not count."""
+        """One request after the other on one connection, after those that do not count.
+
+        Raises:
+            Failure: a request failed; with a sampler, none succeeded.
+        """
         wanted = count or self.method.sequential
         ignored = self.method.warm_up if warm_up is None else warm_up
         with self.client() as connection:
             if sampler is None:
-                for i in range(ignored):
-                    self.ask(connection, i)
-                return Samples([self.ask(connection, ignored + i) for i in range(wanted)])
+                times = [self.ask(connection, i) for i in range(ignored + wanted)]
+                return Samples(times[ignored:])
             sampler.collect(
                 lambda i: self.ask(connection, i), ignored, name=f"{self.name}: warm-up", budget=300
             )
-            return sampler.collect(
+            found = sampler.collect(
                 lambda i: self.ask(connection, ignored + i), wanted, name=self.name, budget=600
             )
+        if not found.values:
+            raise Failure(found.first_failure or "interrupted")
+        return found
 
     def sweep(self) -> dict[int, list[float]]:
         """Seconds of each request by the number of clients at a time; each client sends its
@@ -182,32 +190,88 @@ def reach(endpoint: Endpoint) -> str:
 
 # Which endpoints there are ------------------------------------------------------------------------
 
+QUICK = (5, 1)
+STORE = ROOT / "logs" / "slo"
+_ENVIRONMENT = os.environ.get("SLO_ENVIRONMENT") or (
+    "ci" if os.environ.get("CI") else "development"
+)
+ABOUT = (
+    "Endpoints come from config/slo/endpoints-*.yaml and the variables named there; "
+    "where none is set the simulator stands in."
+)
+OPTIONS: Options = {
+    "--slo": dict(default=DEFAULT_ENDPOINTS, metavar="NAME",
+    help="the profile: 000, 001 or a file (default: 001)"),
+    "--endpoint": dict(action="append", metavar="NAME",
+    help="only this endpoint of the profile; may be repeated"),
+    "--samples": dict(type=number(1, 100_000), metavar="N",
+    help="requests to measure (default: the profile's)"),
+    "--warm-up": dict(
+        type=number(0, 100_000), metavar="N",
+        help="requests before them that do not count (default: the profile's)"
+    ),
+    "--quick": dict(action="store_true", help="five samples: does it work, not how well"),
+    "--json": COMMON["--json"],
+    "--api-key": COMMON["--api-key"],
+    "--environment": dict(default=_ENVIRONMENT, metavar="NAME",
+    help=f"adjusts the levels; here: {_ENVIRONMENT}"),
+    "--store": dict(type=Path, default=STORE, metavar="DIR",
+    help="where measurements are kept (default logs/slo)"),
+}  # fmt: skip
 
-@contextmanager
-def subjects(
-    profile: EndpointProfile, *, api_key: str | None = None, environ: Mapping[str, str] = os.environ
-) -> Iterator[dict[str, Subject | str]]:
-    """All endpoints of a profile; a sentence is why one cannot be measured. Where none is
-    configured the simulator stands
-    in for each of them."""
+
+def chosen(args: Namespace) -> EndpointProfile:
+    """The profile.
+
+    Raises:
+        SloError: it, the environment or an endpoint does not exist.
+    """
+    profile = endpoint_profile(args.slo)
+    profile.factor(args.environment)
+    for name in args.endpoint or ():
+        if name not in profile.endpoints:
+            known = ", ".join(profile.endpoints)
+            raise SloError(
+                f"There is no endpoint {name!r} in profile {profile.name}; there are {known}."
+            )
+    return profile
+
+
+def endpoints(
+    sampler: Sampler, args: Namespace, profile: EndpointProfile
+) -> Iterator[tuple[str, Subject | str]]:
+    """Those that were asked for, until Ctrl-C; a sentence is why one cannot be measured. Where none
+    is configured the simulator stands in for each of them."""
     with ExitStack() as stack:
-        stand_in = (
-            stack.enter_context(Simulator(profile="homelab", roles=ROLES))
-            if simulated(profile, environ)
-            else None
-        )
-        found: dict[str, Subject | str] = {}
+        simulator = Simulator(profile="homelab", roles=ROLES) if simulated(profile) else None
+        if simulator is not None:
+            stack.enter_context(simulator)
         for name, slo in profile.endpoints.items():
-            url = stand_in.url(STAND_INS[slo.kind]) if stand_in else slo.address(environ)
-            found[name] = f"{slo.env} is not set"
+            if sampler.interrupted or name not in (args.endpoint or profile.endpoints):
+                continue
+            url = simulator.url(STAND_INS[slo.kind]) if simulator else slo.address(os.environ)
+            found: Subject | str = f"{slo.env} is not set"
             if url:
                 try:
-                    found[name] = Subject(name, slo, profile, Endpoint.of(url, api_key))
+                    found = Subject(name, slo, profile, Endpoint.of(url, args.api_key))
                 except (Failure, ValueError) as error:
-                    found[name] = str(error)
-        yield found
+                    found = str(error)
+            yield name, found
 
 
 def simulated(profile: EndpointProfile, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the simulator stands in: no endpoint of the profile is configured."""
     return not any(slo.address(environ) for slo in profile.endpoints.values())
+
+
+def counts(args: Namespace, profile: EndpointProfile) -> tuple[int, int]:
+    """Samples and warm-ups: the command line, then --quick, then the profile."""
+    samples, warm_up = QUICK if args.quick else (profile.method.sequential, profile.method.warm_up)
+    return args.samples or samples, warm_up if args.warm_up is None else args.warm_up
+
+
+def title(what: str, profile: EndpointProfile, args: Namespace) -> str:
+    """A table's title."""
+    facts = ["simulated"] if simulated(profile) else []
+    facts += [args.environment, *(["quick"] if args.quick else [])]
+    return f"{what}, profile {profile.name} ({', '.join(facts)})"
