@@ -2,10 +2,11 @@
 
 import gc
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +16,7 @@ from bench.client import Failure
 from bench.result import Samples
 
 T = TypeVar("T")
+_JOIN_S = 11.0
 
 
 class Sampler:
@@ -82,6 +84,29 @@ class Sampler:
                     in_a_row += 1
                     samples.first_failure = samples.first_failure or str(failure)
         return samples
+
+
+class Periodic:
+    """While its block runs, a thread calls `look` every `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._stop = seconds, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(_JOIN_S)
+
+    def look(self) -> None:
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self.look()
 
 
 @contextmanager

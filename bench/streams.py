@@ -1,7 +1,6 @@
 """Many streams at once: whether all are complete, how evenly their chunks come, and what that
 costs."""
 
-import threading
 from itertools import chain
 
 from bench.client import Answer
@@ -9,7 +8,7 @@ from bench.crowd import receive
 from bench.environment import cpu_seconds, pss_mb
 from bench.prompts import body
 from bench.result import Result, number, spread
-from bench.sampling import Sampler
+from bench.sampling import Periodic, Sampler
 from bench.stand import Stand
 from bench.stats import gaps, lateness, summarise
 
@@ -56,31 +55,24 @@ def run(
     return [table, cost] if cost.rows else [table]
 
 
-class Peak:
-    """CPU time and memory of processes while they work. A thread reads the memory every half
-    second, because the client must not stop."""
+class Peak(Periodic):
+    """CPU time and memory of processes while they work; read in a thread, because the client must
+    not stop."""
 
     def __init__(self, pids: dict[str, list[int]]) -> None:
+        super().__init__(0.5)
         self.mb: dict[str, float] = {}  # the largest seen
         self.cpu_s: dict[str, float | None] = {}
         self._pids = pids
         self.before = {name: (cpu_seconds(ids), pss_mb(ids)) for name, ids in pids.items()}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.cpu_s = {name: cpu_seconds(ids) for name, ids in self._pids.items()}
-        self._stop.set()
-        self._thread.join()
+        super().__exit__()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            for name, ids in self._pids.items():
-                self.mb[name] = max(self.mb.get(name, 0.0), pss_mb(ids) or 0.0)
+    def look(self) -> None:
+        for name, ids in self._pids.items():
+            self.mb[name] = max(self.mb.get(name, 0.0), pss_mb(ids) or 0.0)
 
 
 def _add(table: Result, name: str, found: list[Answer], chunks: int) -> None:

@@ -1,13 +1,14 @@
 """What the load goes to: the embedded simulator with a router before it, at a home server's pace,
 or a router that runs."""
 
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from bench.client import Connection
 from bench.prompts import body
-from bench.stand import ROLES, Options, Stand, running, stand
+from bench.stand import ROLES, Stand, running, stand
 
 EMBEDDING_MODEL = "embedding-model"  # as the simulator calls it
 SLOTS = 8  # of the primary, as config/router.yaml ships it
@@ -38,9 +39,8 @@ CONFIG = {
     "queue": {"length": QUEUE},
 }
 # How long a turn of the usual mix of users (load/users.py) keeps a slot of this primary busy, in
-# seconds: short and long
-# answers take 0.33 and 0.68 s, a META one 0.23 s, a grounded one 0.53 s, a speculation that lost
-# 0.1 s.
+# seconds: short and long answers take 0.33 and 0.68 s, a META one 0.23 s, a grounded one 0.53 s, a
+# speculation that lost 0.1 s.
 SLOT_SECONDS_PER_TURN = 0.54
 
 
@@ -50,18 +50,18 @@ def rated_users(utilisation: float, period: float) -> float:
 
 
 @contextmanager
-def target(options: Options) -> Iterator[Stand]:
+def target(args: Namespace) -> Iterator[Stand]:
     """The router that is named, or the simulator and a router with the shipped settings, stopped at
     the end.
 
     Raises:
         Unavailable: the router that was named does not answer.
     """
-    if options.url:
-        yield running(options, "put under load", passing=False)
+    if args.url:
+        yield running(args, "put under load", passing=False)
         return
     roles = (*ROLES, "embedding")
-    with stand(options, "fast", roles=roles, manners=MANNERS, config=CONFIG) as found:
+    with stand(args, "fast", roles=roles, manners=MANNERS, config=CONFIG) as found:
         with Connection(found.router, timeout=30) as connection:
             for question in ("Hello.", "Explain in one sentence how a kite works."):
                 connection.chat(body(question, found.virtual_model))

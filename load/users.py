@@ -9,17 +9,79 @@ from typing import Any, ClassVar
 import gevent
 from locust import User, task
 
+from bench import prompts
 from bench.client import CHAT, EMBEDDINGS, Answer
-from bench.prompts import body, complex_
-from bench.stats import gaps
-from load import texts
-from load.client import Client
-from load.samples import Outcome, Sample
-from load.setup import Setup
+from bench.prompts import body
+from load.client import Client, Outcome, Sample, judged
+from load.plan import Setup
 
 SETUP = Setup.from_environ()
 _TURNS_KEPT = 6  # messages of a conversation that are sent again
 _ABORTS = 0.02
+
+# What they ask: the requests of the benchmarks, each with a number of its own so that no cache has
+# seen it.
+_NUMBERS = 1_000_000
+_TOPICS = (
+    "the tram strike", "the harbour", "the flood", "the football club", "the mayor's election",
+    "housing prices", "the new hospital", "the marathon", "the airport", "the power cut",
+    "the bridge repairs", "the film festival", "the school closures", "bus fares",
+)  # fmt: skip
+_TOWNS = (
+    "Leeds", "Bergen", "Porto", "Gdansk", "Trieste", "Utrecht", "Malmö", "Valencia", "Lyon",
+    "Graz", "Cork", "Tampere", "Ostrava", "Bari", "Ghent", "Split", "Varna", "Cluj", "Debrecen",
+    "Aarhus",
+)  # fmt: skip
+
+
+def number(chance: random.Random) -> int:
+    return chance.randrange(100, _NUMBERS)
+
+
+def moderate(chance: random.Random) -> str:
+    """For the local primary: short and long questions."""
+    return (prompts.short if chance.random() < 0.5 else prompts.long)(number(chance))
+
+
+def news(chance: random.Random) -> str:
+    """Needs fresh facts."""
+    return (
+        f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
+    )
+
+
+def mixed(chance: random.Random) -> tuple[str, str]:
+    """A chat user's question and the route meant for it: 80 % MODERATE, else COMPLEX or ENRICH."""
+    dice = chance.random()
+    if dice < 0.8:
+        return moderate(chance), "primary"
+    if dice < 0.9:
+        return prompts.complex_(number(chance)), "xai"
+    return news(chance), "enrich"
+
+
+def housekeeping(question: str, answer: str) -> list[str]:
+    """What a frontend asks after each answer, in the shape of Open WebUI's: a title, tags,
+    follow-up questions."""
+    said = f"USER: {question}\nASSISTANT: {answer[:400]}"
+    history = f"### Chat History:\n<chat_history>\n{said}\n</chat_history>"
+    tasks = (
+        "Generate a concise, 3-5 word title with an emoji summarizing the chat history.",
+        "Generate 1-3 broad tags categorizing the main themes of the chat history, along with 1-3 "
+        "more specific subtopic tags.",
+        "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask "
+        "next in this conversation.",
+    )
+    output = "### Output:\nJSON format, and nothing else."
+    return [f"### Task:\n{task}\n\n{output}\n\n{history}" for task in tasks]
+
+
+def documents(chance: random.Random, count: int = 8) -> list[str]:
+    """Chunks of text for an index."""
+    return [f"Section {number(chance)}. {prompts.long(number(chance))}" for _ in range(count)]
+
+
+# Who they are --------------------------------------------------------------------------------------
 
 
 class RouterUser(User):
@@ -98,23 +160,6 @@ class RouterUser(User):
                 )
 
 
-def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
-    """What a request has come to."""
-    outcome = Outcome.OK
-    if answer.aborted or answer.late:
-        outcome = Outcome.ABORTED if answer.aborted else Outcome.GAVE_UP
-    elif answer.problem:
-        told = answer.status in (429, 503) and "retry-after" in answer.headers
-        outcome = Outcome.REFUSED if told else Outcome.FAILED
-    times = answer.chunks
-    silence = max(gaps(times)) if len(times) > 2 else None
-    return Sample(
-        at, user, route, outcome, answer.status, answer.seconds, times[0] if times else None,
-        len(times), answer.tokens_per_s, silence,
-        answer.problem,
-    )  # fmt: skip
-
-
 class ChatUser(RouterUser):
     """Talks over several turns, and now and then closes the window in the middle of an answer."""
 
@@ -126,17 +171,14 @@ class ChatUser(RouterUser):
         self.messages: list[dict[str, str]] = []
 
     def turn(self) -> None:
-        question, route = texts.mixed(self.chance)
-        self.converse(
-            question, route, self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
-        )
+        leaves = self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
+        self.converse(*mixed(self.chance), leaves)
 
     def converse(self, question: str, route: str, abort_after: int | None = None) -> Answer:
         asked = [*self.messages, {"role": "user", "content": question}]
-        answer = self.ask(
-            texts.chat(asked, SETUP.virtual_model, stream=True), route, abort_after=abort_after
-        )
-        if not answer.problem and not answer.aborted and not answer.late:
+        body = {"model": SETUP.virtual_model, "messages": asked, "stream": True}
+        answer = self.ask(body, route, abort_after=abort_after)
+        if not answer.problem and not answer.aborted:
             self.messages = [*asked, {"role": "assistant", "content": answer.text}][-_TURNS_KEPT:]
         if self.chance.random() < 0.15:
             self.messages = []  # another conversation
@@ -160,26 +202,28 @@ class FrontendUser(ChatUser):
             client.close()
 
     def turn(self) -> None:
-        question = texts.moderate(self.chance)
+        question = moderate(self.chance)
         answer = self.converse(question, "primary")
-        if answer.problem or answer.late:
+        if answer.problem:
             return
-        tasks = zip(self.others, texts.housekeeping(question, answer.text), strict=True)
-        gevent.joinall([gevent.spawn(self._housekeep, client, text) for client, text in tasks])
-
-    def _housekeep(self, client: Client, text: str) -> None:
-        self.say(text, "meta", stream=False, client=client)
+        tasks = zip(self.others, housekeeping(question, answer.text), strict=True)
+        gevent.joinall(
+            [
+                gevent.spawn(self.say, text, "meta", stream=False, client=client)
+                for client, text in tasks
+            ]
+        )
 
 
 def _index(user: RouterUser) -> None:
     """Fills an index: eight texts per request."""
-    vectors = {"model": SETUP.embedding_model, "input": texts.documents(user.chance)}
+    vectors = {"model": SETUP.embedding_model, "input": documents(user.chance)}
     user.ask(vectors, "embeddings", path=EMBEDDINGS)
 
 
 def _impatient(user: RouterUser) -> None:
     """Hangs up after a moment and asks the same again, twice at most."""
-    question = texts.moderate(user.chance)
+    question = moderate(user.chance)
     for _ in range(3):
         if not user.say(question, "primary", limit=SETUP.impatience).late:
             break
@@ -187,17 +231,16 @@ def _impatient(user: RouterUser) -> None:
 
 _BATCH = {"X-Router-Priority": "batch"}
 # The others: (label, weight, a turn). A slow reader takes its answer in small pieces with pauses,
-# and how long that lasts is
-# its own doing; a batch job gives way to those for whom a person waits.
+# and how long that lasts is its own doing; a batch job gives way to those for whom a person waits.
 _OTHERS: tuple[tuple[str, int, Callable[[RouterUser], Any]], ...] = (
-    ("researcher", 2, lambda user: user.say(complex_(texts.number(user.chance)), "xai")),
-    ("news", 2, lambda user: user.say(texts.news(user.chance), "enrich")),
+    ("researcher", 2, lambda user: user.say(prompts.complex_(number(user.chance)), "xai")),
+    ("news", 2, lambda user: user.say(news(user.chance), "enrich")),
     ("indexer", 3 if SETUP.embedding_model else 0, _index),
     (
         "batch", 3,
-        lambda user: user.say(texts.moderate(user.chance), "primary", stream=False, headers=_BATCH),
+        lambda user: user.say(moderate(user.chance), "primary", stream=False, headers=_BATCH),
     ),
-    ("slow reader", 1, lambda user: user.say(texts.moderate(user.chance), "primary", pause=0.03)),
+    ("slow reader", 1, lambda user: user.say(moderate(user.chance), "primary", pause=0.03)),
     ("impatient", 1, _impatient),
 )  # fmt: skip
 USERS = (

@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from bench.result import NOTHING, ms
 from bench.slo import LevelSlo, Percentiles, RouterSlo
 from bench.stats import percentile
+from load.client import Outcome, Sample
 from load.plan import Phase
 from load.probe import Look
-from load.samples import Outcome, Sample
 
 OWN_PACE = frozenset(("slow reader",))  # how long its answers last is its own doing
-LOCAL = frozenset(
-    ("primary", "meta", "enrich")
-)  # the routes that end on the primary, whose slots the load is measured in
-_UNASKED = frozenset(
-    (Outcome.ABORTED, Outcome.GAVE_UP)
-)  # the client's doing: neither served nor failed
+# The routes that end on the primary, whose slots the load is measured in.
+LOCAL = frozenset(("primary", "meta", "enrich"))
+# The client's doing: neither served nor failed.
+_UNASKED = frozenset((Outcome.ABORTED, Outcome.GAVE_UP))
 
 
 @dataclass(frozen=True, slots=True)

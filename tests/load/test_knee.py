@@ -3,11 +3,10 @@
 import pytest
 
 from bench.slo import RouterSlo
-from load.knee import Step, knee, sizing, steps
+from load.client import Outcome, Sample
 from load.plan import Phase
 from load.probe import Look
-from load.report import knee_table
-from load.samples import Outcome, Sample
+from load.report import Step, knee, knee_table, sizing, steps
 from load.verdict import Stretch
 
 SLO = RouterSlo.model_validate(
