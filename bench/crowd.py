@@ -139,11 +139,11 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
     return uvloop.run(all_of_them())
 
 
-def offer(
-    endpoint: Endpoint, wire: bytes, rate: float, seconds: float, *, limit: float
+def send(
+    endpoint: Endpoint, wires: Sequence[bytes], limit: float, rate: float = float("inf")
 ) -> list[Answer]:
-    """Offer `rate` requests a second, evenly spaced, whether or not earlier ones have been
-    answered: what overload is.
+    """Send all of these, at once or `rate` a second, evenly spaced, whether or not earlier ones have
+    been answered; wait until each has ended.
 
     An answer's `seconds` count from when its request was due, so that a client that falls behind
     does not hide it.
@@ -151,15 +151,7 @@ def offer(
     Args:
         limit: seconds within which each must be answered.
     """
-    return _send(endpoint, [wire] * max(1, round(rate * seconds)), rate, limit)
 
-
-def receive(endpoint: Endpoint, wires: Sequence[bytes], limit: float) -> list[Answer]:
-    """Send all of these at once and wait until each has ended, at most `limit` seconds."""
-    return _send(endpoint, wires, float("inf"), limit)
-
-
-def _send(endpoint: Endpoint, wires: Sequence[bytes], rate: float, limit: float) -> list[Answer]:
     async def all_of_them() -> list[Answer]:
         idle: list[_Link] = []
         start = time.perf_counter()

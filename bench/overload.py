@@ -6,7 +6,7 @@ import time
 
 from bench.chain import Chain, Tier, chain
 from bench.client import Answer, Connection
-from bench.crowd import offer
+from bench.crowd import send
 from bench.options import Options
 from bench.prompts import SHORT_TEXT, body
 from bench.result import NOTHING, Promises, Result, ms, number, spread
@@ -80,7 +80,8 @@ class _Overload:
         """So many times the capacity."""
         rate = level * self.capacity
         self._sampler.row(f"{level} times the capacity, {seconds:g} s")
-        replies = offer(self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S)
+        wires = [self._wire] * max(1, round(rate * seconds))
+        replies = send(self._chain.endpoint, wires, LIMIT_S, rate)
         served, refused, lost = sorted_out(replies)
         self._add(f"{level}×", rate, seconds, served, refused, lost)
         self._judge(level, served, refused, lost)

@@ -110,7 +110,7 @@ def _throughput(rows: Rows) -> list[Figure]:
     tails: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row.get("users") is not None:
-            name, latency = str(row["name"]).rpartition(", ")[0], row.get("latency_s")
+            name, latency = str(row["name"]).rpartition(", ")[0], row.get("latency_s", {})
             rates.setdefault(name, []).append((row["users"], row["requests_per_s"]))
             if _is_summary(latency) and latency.get("n", FEW) >= FEW:
                 tails.setdefault(name, []).append((row["users"], 1000 * latency["p99"]))

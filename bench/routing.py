@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import prompts
 from bench.client import Connection, Endpoint, Failure
-from bench.crowd import receive
+from bench.crowd import send
 from bench.prompts import body
 from bench.result import NOTHING, Result, Samples, counted, intervals, ms, number, spread
 from bench.sampling import Sampler
@@ -232,7 +232,7 @@ def _burst(endpoint: Endpoint, fields: Mapping[str, Any], answered: list[int], i
     """Seconds until the last of ten requests is answered that are sent at once."""
     texts = [prompts.short(AT_ONCE * i + j) for j in range(AT_ONCE)]
     asked = [{"messages": [{"role": "user", "content": text}], "max_tokens": 10} for text in texts]
-    answers = receive(endpoint, [endpoint.chat({**one, **fields}) for one in asked], _LIMIT_S)
+    answers = send(endpoint, [endpoint.chat({**one, **fields}) for one in asked], _LIMIT_S)
     failed = [answer.said() for answer in answers if answer.status != 200]
     answered.append(AT_ONCE - len(failed))
     if failed:

@@ -4,7 +4,7 @@ costs."""
 from itertools import chain
 
 from bench.client import Answer
-from bench.crowd import receive
+from bench.crowd import send
 from bench.environment import cpu_seconds, pss_mb
 from bench.prompts import body
 from bench.result import Result, number, spread
@@ -42,7 +42,7 @@ def run(
             simulators = [stand.simulator_pid] if stand.simulator_pid else []
             with Peak({"router": stand.router_pids, "simulator": simulators}) as peak:
                 wires = [endpoint.chat(asked, close=True)] * count
-                found = receive(endpoint, wires, _LIMIT_S)
+                found = send(endpoint, wires, _LIMIT_S)
             _add(table, name, found, chunks)
             if name == "routed":
                 _add_cost(cost, peak, [times for stream in found if (times := stream.chunks)])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from bench.client import Connection, Failure
-from bench.crowd import drive, receive
+from bench.crowd import drive, send
 from bench.environment import pss_mb
 from bench.peers.gateways import Contender
 from bench.peers.table import Findings
@@ -158,7 +158,7 @@ def streams(
     pids = {str(pid): [pid] for pid in contender.worker_pids} | {"all": contender.pids}
     try:
         with Peak(pids) as peak:
-            found = receive(contender.address, wires, chunks / STREAM_TPS + _PATIENCE_S)
+            found = send(contender.address, wires, chunks / STREAM_TPS + _PATIENCE_S)
     finally:
         simulator.reset("primary")
     broken = [stream for stream in found if not stream.complete(chunks)]
