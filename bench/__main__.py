@@ -17,7 +17,6 @@ from typing import Any, Literal
 from bench import (
     ab,
     endpoint,
-    endpoint_profile,
     failover,
     faults,
     history,
@@ -123,7 +122,7 @@ COMMANDS: dict[str, Command] = {
         arguments=peers.ARGUMENTS,
     ),
     "endpoint-profile": Command(
-        "endpoint", endpoint_profile.run,
+        "endpoint", endpoint.profile,
         "every LLM_*_URL against its service levels: cold, one by one, several at a time",
     ),
     "calibrate": Command(

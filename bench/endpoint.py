@@ -1,6 +1,7 @@
-"""The endpoints of a profile (config/slo/endpoints-*.yaml): which are chosen, and one of them
-measured as the profile says: reachable, cold, one by one, at once."""
+"""The endpoints of a profile (config/slo/endpoints-*.yaml): which are chosen, and how one is measured
+as the profile says: reachable, cold, one by one, at once; `./Benchmark endpoint-profile`."""
 
+import math
 import os
 import socket
 import threading
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
-from bench.options import COMMON, Options, number
-from bench.result import Samples
+from bench.options import COMMON, Options, between
+from bench.result import NOTHING, Result, Samples, ms, number, spread
 from bench.router_process import ROOT
 from bench.sampling import Sampler
 from bench.slo import DEFAULT_ENDPOINTS, EndpointProfile, EndpointSlo, SloError, endpoint_profile
 from bench.stand import first_model
-from bench.stats import percentile
+from bench.stats import percentile, summarise
 from simulator.testing import Simulator
 
 _REACH_S = 5.0
@@ -204,10 +205,10 @@ OPTIONS: Options = {
     help="the profile: 000, 001 or a file (default: 001)"),
     "--endpoint": dict(action="append", metavar="NAME",
     help="only this endpoint of the profile; may be repeated"),
-    "--samples": dict(type=number(1, 100_000), metavar="N",
+    "--samples": dict(type=between(1, 100_000), metavar="N",
     help="requests to measure (default: the profile's)"),
     "--warm-up": dict(
-        type=number(0, 100_000), metavar="N",
+        type=between(0, 100_000), metavar="N",
         help="requests before them that do not count (default: the profile's)"
     ),
     "--quick": dict(action="store_true", help="five samples: does it work, not how well"),
@@ -275,3 +276,84 @@ def title(what: str, profile: EndpointProfile, args: Namespace) -> str:
     facts = ["simulated"] if simulated(profile) else []
     facts += [args.environment, *(["quick"] if args.quick else [])]
     return f"{what}, profile {profile.name} ({', '.join(facts)})"
+
+
+_LEVELS = (
+    "endpoint", "model there", "n", "cold ms", "× warm", "P50 ms", "P95 ms", "P99 ms", "mean ms",
+    "tok/s P50", "P95 / P99 allowed",
+    "verdict",
+)  # fmt: skip
+_SWEEP = ("endpoint", "clients", "P50 ms", "P95 ms", "× P95 of one", "expected", "")
+
+
+def profile(sampler: Sampler, args: Namespace) -> list[Result]:
+    """Two tables; a level that is not kept is a promise not kept."""
+    chosen_one = chosen(args)
+    what = "whole answer of one token" if chosen_one.measures == "answer" else "first token"
+    levels = Result("endpoint-profile", title(f"Endpoints, {what}", chosen_one, args), _LEVELS)
+    sweep = Result("endpoint-profile", "Several clients at a time (shown, not asserted)", _SWEEP)
+    with sampler.interruptible():
+        for name, subject in endpoints(sampler, args, chosen_one):
+            if isinstance(subject, str):
+                levels.add((name, *[NOTHING] * 10, f"skipped: {subject}"))
+                continue
+            try:
+                _one(subject, sampler, levels, args)
+                if not args.quick and not sampler.interrupted:
+                    _at_once(subject, sweep)
+            except Failure as failure:
+                levels.add((name, subject.served, *[NOTHING] * 9, f"failed: {failure}"))
+                levels.broken.append(f"{name} answers: {failure}")
+    return [result for result in (levels, sweep) if result.rows]
+
+
+def _one(subject: Subject, sampler: Sampler, table: Result, args: Namespace) -> None:
+    cold, warm = subject.cold()
+    timings = subject.baseline(sampler, *counts(args, subject.profile))
+    found = summarise([t.seconds for t in timings.values])
+    assert found is not None
+    rates = [t.rate for t in timings.values if t.rate is not None]
+    slo, factor = subject.slo, subject.profile.factor(args.environment)
+    limits = {
+        name: factor * limit
+        for name, limit in (slo.latency_ms.limits() if slo.latency_ms else {}).items()
+        if factor
+    }
+    missed = [
+        f"{name.upper()} {ms(value)} ms, allowed {limits[name]:g} ms"
+        for name, value in (("p95", found.p95), ("p99", found.p99))
+        if value * 1000 > limits.get(name, math.inf)
+    ]
+    if timings.failures:
+        missed.append(f"{timings.failures} requests failed, the first: {timings.first_failure}")
+    times = spread(found, "p50", "p95", "p99", "mean")
+    rate = number(percentile(rates, 0.5) if rates else None, 0)
+    allowed = " / ".join(f"{value:,.0f}" for value in limits.values()) or NOTHING
+    verdict = "MISSED" if missed else "kept" if limits else "no level"
+    table.add(
+        (subject.name, subject.served, str(found.n), ms(cold), number(cold / warm), *times, rate,
+        allowed, verdict),
+        latency_s=found, cold_s=cold, warm_s=warm, failures=timings.failures, kept=not missed,
+    )  # fmt: skip
+    table.broken += [f"{subject.name}: {each}" for each in missed]
+    if slo.cold_start and cold > slo.cold_start * warm:
+        said = f"the first request took {cold / warm:.1f} times a warm one"
+        table.notes.append(f"{subject.name}: {said}; {slo.cold_start:g} is its budget")
+
+
+def _at_once(subject: Subject, table: Result) -> None:
+    expected = subject.profile.degradation.get(subject.slo.hardware, {})
+    base: float | None = None
+    for clients, values in subject.sweep().items():
+        found = summarise(values)
+        assert found is not None
+        base = base or found.p95
+        times = found.p95 / base
+        low, high = expected.get(clients, (1.0, 1.0))
+        said = "better" if times < low else "as expected" if times <= high else "worse"
+        span = f"{low:g} … {high:g}" if clients in expected else NOTHING
+        table.add(
+            (subject.name, str(clients), *spread(found, "p50", "p95"), number(times, 2), span,
+            said if clients > 1 else ""),
+            clients=clients, latency_s=found, multiplier=times,
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from rich.console import Console
 Options = Mapping[str, Mapping[str, Any]]  # an option's name → what argparse wants to know of it
 
 
-def number(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
+def between(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
     """The type of an option that takes a number within these limits."""
 
     def read(text: str) -> Any:
@@ -25,7 +25,7 @@ def number(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
     return read
 
 
-POSITIVE = number(1, 1_000_000)
+POSITIVE = between(1, 1_000_000)
 # These stand in every command's list.
 COMMON: Options = {
     "--json": dict(type=Path, metavar="OUT", help="write the results to this file as well"),
@@ -37,7 +37,7 @@ COMMON: Options = {
         help="its primary backend, for what compares with it (default: PRIMARY_URL)",
     ),
     "--workers": dict(
-        type=number(1, 64), default=1, metavar="N",
+        type=between(1, 64), default=1, metavar="N",
         help="worker processes of the router it starts (default 1)"
     ),
 }  # fmt: skip

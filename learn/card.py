@@ -13,7 +13,7 @@ from airouter.domain.clock import Clock
 from airouter.evaluation.measures import curve
 from learn.data import CLASSES, Prompt, origins_of
 from learn.fit import Recipe
-from learn.measure import Bools, Floats, Truth, figures, right
+from learn.thresholds import Bools, Floats, Truth, figures, right
 from learn.tried import TRIED
 
 _COLUMNS = (

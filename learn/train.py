@@ -32,8 +32,7 @@ from airouter.classify.learned.text_model import calibration_rows, save_model, s
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
 from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of
-from learn.measure import Bools, Floats, Truth
-from learn.thresholds import Budgets, choose
+from learn.thresholds import Bools, Budgets, Floats, Truth, choose
 
 OUT = ROOT / "data" / "model"
 MAX_CHARS = 4000  # nothing longer was trained on

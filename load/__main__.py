@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench import options
-from bench.options import number
+from bench.options import between
 from bench.router_process import ROOT
 from bench.slo import router_slo
 from bench.stand import Unavailable
@@ -24,19 +24,19 @@ _WEEK = 7 * 86_400
 OPTIONS: options.Options = {
     "--shape": dict(choices=tuple(SHAPES), default="standard", metavar="NAME",
     help=f"{_SHAPES} (default: standard)"),
-    "--seconds": dict(type=number(1, _WEEK, float), metavar="S",
+    "--seconds": dict(type=between(1, _WEEK, float), metavar="S",
     help="how long in all (each shape has a default)"),
     **{name: what for name, what in options.COMMON.items() if name != "--json"},
     "--embedding-model": dict(metavar="NAME", help="ask its /v1/embeddings too, for this model"),
     "--users": dict(
-        type=number(1, 10_000, float), metavar="N",
+        type=between(1, 10_000, float), metavar="N",
         help="users that are the rated load (default: what the embedded one is made for, else 20)",
     ),
     "--period": dict(
-        type=number(1, _WEEK, float), default=6.0, metavar="S",
+        type=between(1, _WEEK, float), default=6.0, metavar="S",
         help="seconds from one turn of a user to its next (default 6)"
     ),
-    "--distributed": dict(type=number(1, 64), default=0, metavar="N",
+    "--distributed": dict(type=between(1, 64), default=0, metavar="N",
     help="a master and N processes that send"),
     "--slo": dict(
         metavar="FILE",

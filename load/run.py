@@ -24,8 +24,7 @@ from bench.stand import Stand
 from load import report
 from load.client import read
 from load.plan import PHASES_FILE, Phase, Setup, plan
-from load.probe import Probe
-from load.stand import QUEUE, SLOTS
+from load.stand import QUEUE, SLOTS, Probe
 from load.verdict import judge, stretches
 from simulator.processes import end, free_port, printed, spawn
 

@@ -10,7 +10,7 @@ from bench.slo import LevelSlo, Percentiles, RouterSlo
 from bench.stats import percentile
 from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
+from load.stand import Look
 
 OWN_PACE = frozenset(("slow reader",))  # how long its answers last is its own doing
 # The routes that end on the primary, whose slots the load is measured in.

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import prompts
-from bench.options import Options, number
+from bench.options import Options, between
 from bench.peers import measures
 from bench.peers.gateways import SPECS, Against, AiRouter, Contender, Direct, Gateway
 from bench.peers.install import DEFAULT_SCRATCH, Installed, NotInstalled, install, prepare
@@ -51,8 +51,8 @@ ARGUMENTS: Options = {
         help="another checkout of ai-router, interleaved with this one: ratios with intervals "
         "(10 rounds)",
     ),
-    "--rounds": dict(type=number(1, 20), metavar="N", help="rounds over all of them (default 3)"),
-    "--streams": dict(type=number(1, 2000), metavar="N", help="streams at once (default 500)"),
+    "--rounds": dict(type=between(1, 20), metavar="N", help="rounds over all of them (default 3)"),
+    "--streams": dict(type=between(1, 2000), metavar="N", help="streams at once (default 500)"),
     "--scratch": dict(
         type=Path, default=DEFAULT_SCRATCH, metavar="DIR",
         help=f"where peers are installed ({DEFAULT_SCRATCH})"

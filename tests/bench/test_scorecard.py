@@ -5,14 +5,11 @@ from typing import Any
 
 import pytest
 
-from bench.accounting import contradictions
-from bench.card import Card, Found
+from bench.card import Card, Found, Outcome
 from bench.client import Answer
-from bench.fault_cases import EITHER, ERROR, WHOLE, Case
-from bench.outcome import Outcome
+from bench.fault_cases import EITHER, ERROR, SCENARIOS, WHOLE, Case
 from bench.result import Result
-from bench.scorecard import tiers
-from bench.scorecard_cases import SCENARIOS
+from bench.scorecard import contradictions, tiers
 from simulator.faults import CATALOGUE
 from simulator.text import answer_tokens
 

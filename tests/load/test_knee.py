@@ -5,8 +5,8 @@ import pytest
 from bench.slo import RouterSlo
 from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
 from load.report import Step, knee, knee_table, sizing, steps
+from load.stand import Look
 from load.verdict import Stretch
 
 SLO = RouterSlo.model_validate(

@@ -7,7 +7,7 @@ import pytest
 from bench.slo import LevelSlo, Percentiles, RouterSlo
 from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
+from load.stand import Look
 from load.verdict import Line, Stretch, against, judge, rated, stretches
 
 HOLD = Phase("hold", 1.0, 10, True)
