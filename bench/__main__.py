@@ -30,7 +30,6 @@ from bench import (
     routing,
     scorecard,
     streams,
-    throughput,
 )
 from bench.client import Failure
 from bench.environment import environment
@@ -81,8 +80,8 @@ COMMANDS: dict[str, Command] = {
         streams.PROFILE
     ),
     "throughput": Command(
-        "stand", throughput.run, "requests per second at 16, 64 and 256 at a time",
-        throughput.PROFILE
+        "stand", overhead.throughput, "requests per second at 16, 64 and 256 at a time",
+        overhead.PROFILE
     ),
     "profile": Command(
         "stand", profile.run, "where a request's time goes inside the router, stage by stage",

@@ -1,11 +1,13 @@
-"""What the router adds to a request: pairs of direct and routed, alternating, on the same
-backend."""
+"""What the router adds to a request: pairs of direct and routed, alternating, on the same backend;
+and requests per second with many at a time, where the direct row is the ceiling of this machine."""
 
 from functools import partial
 
 from bench.client import Connection
+from bench.crowd import drive
+from bench.environment import cpu_seconds
 from bench.prompts import SHORT_TEXT, body
-from bench.result import Result, Samples, counted, intervals, spread
+from bench.result import Result, Samples, counted, intervals, number, spread
 from bench.sampling import Pair, Sampler, without_collector
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
@@ -64,3 +66,48 @@ def _add(result: Result, what: str, found: Samples[tuple[float, float]]) -> None
         (f"{what}: added", n, *intervals(added, len(found.values))),
         n=len(found.values), failures=found.failures, p50_s=p50, p95_s=p95, p99_s=p99,
     )  # fmt: skip
+
+
+# ./Benchmark throughput ----------------------------------------------------------------------------
+
+LEVELS = (16, 64, 256)
+THROUGHPUT_S, WARM_UP_S = 5, 1.5
+_RATES = ("at a time", "requests/s", "failures", "p50 ms", "p95 ms", "p99 ms",
+    "router CPU µs/request", "router cores")  # fmt: skip
+
+
+def throughput(
+    stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
+) -> list[Result]:
+    """Closed loop: every user sends its next request when it has its answer. `samples`: seconds per
+    level."""
+    seconds = float(samples or (1 if quick else THROUGHPUT_S))
+    warm_up = 0.3 if quick else WARM_UP_S
+    result = Result("throughput", "Requests per second (explicit route, not streaming)", _RATES)
+    with sampler.interruptible():
+        for name, (endpoint, model) in stand.targets().items():
+            wire = endpoint.chat(body(SHORT_TEXT, model))
+            for users in LEVELS:
+                sampler.row(f"{name}, {users} at a time")
+                pids = stand.router_pids if name == "routed" else []
+                before = cpu_seconds(pids)
+                load = drive(endpoint, wire, users, seconds, warm_up)
+                after = cpu_seconds(pids)
+                # The CPU of the warm-up is in it, so its requests are as well: both in proportion
+                # to time.
+                rate, cores = len(load.latencies) / load.seconds, None
+                if before is not None and after is not None:
+                    cores = (after - before) / (load.seconds + warm_up)
+                cost = cores / rate * 1e6 if cores is not None and rate else None
+                found = summarise(load.latencies)
+                result.add(
+                    (f"{name}, {users}", number(rate, 0), str(load.failures), *spread(found),
+                    number(cost, 0), number(cores, 2)),
+                    users=users, requests_per_s=rate, failures=load.failures, latency_s=found,
+                    cpu_us_per_request=cost, cores=cores,
+                )  # fmt: skip
+                if load.first_failure:
+                    result.notes.append(
+                        f"{name}, {users}: the first failure: {load.first_failure[:160]}"
+                    )
+    return [result]
