@@ -85,11 +85,6 @@ class _Overload:
         served, refused, lost = sorted_out(replies)
         self._add(f"{level}×", rate, seconds, served, refused, lost)
         self._judge(level, served, refused, lost)
-        if level > 1 and seconds >= 5:
-            per_s = len(served) / max(1e-9, max(r.due + r.seconds for r in replies))
-            share, what = 100 * per_s / self.capacity, "served of what the slots could serve"
-            said = f"{per_s:.1f}/s, {share:.0f} %"
-            self.promises.note(f"{level}×: {what}", said, per_s=per_s, share=share)
 
     def recovery(self, rest: float, n: int) -> None:
         self._sampler.row(f"rest of {rest:g} s")
@@ -130,10 +125,7 @@ class _Overload:
             lost=len(lost), served_s=ok,
             refused_s=no, with_retry_after=told,
         )  # fmt: skip
-        for reply in lost[:1]:
-            self.table.notes.append(
-                f"{name}: the first without an answer: status {reply.status} {reply.problem}"
-            )
+        self.table.notes += [f"{name}: without an answer: {reply.said()}" for reply in lost[:1]]
 
     def _judge(
         self, level: int, served: list[Answer], refused: list[Answer], lost: list[Answer]

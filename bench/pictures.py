@@ -3,6 +3,7 @@ files."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ _WIDE = 40.0  # beyond this ratio of the largest to the smallest a scale is loga
 _BAR, _OURS, _LINE = "#475569", "#c2410c", "#cbd5e1"
 _SERIES = (_OURS, "#2563eb", "#15803d", "#7e22ce", "#b45309", "#0f766e")
 _LOOK: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "axes.edgecolor": _LINE}
-_RANGE = re.compile(r"^([\d,.]+)(?:–([\d,.]+))?$")
 _SUFFIX = re.compile(r"\s*\[[^\]]*\]$")
 
 
@@ -26,12 +26,11 @@ class NoPictures(Exception):
 
 class Bar(NamedTuple):
     """A value; `reach`: from the smallest to the p99 of what was measured (of few samples, to the
-    largest); `reference`: the published range."""
+    largest)."""
 
     name: str
     value: float
     reach: tuple[float, float] | None = None
-    reference: tuple[float, float] | None = None
 
 
 class Bars(NamedTuple):
@@ -86,23 +85,13 @@ def _distributions(table: Table, rows: Rows) -> list[Figure]:
                 few = few or tail == "largest"
                 low, middle, high = (1000 * value[part] for part in ("smallest", "p50", tail))
                 name = f"{str(row.get('name', '')).strip()}{' *' if tail == 'largest' else ''}"
-                bar = Bar(name, middle, (low, high), _published(row))
+                bar = Bar(name, middle, (low, high))
                 kinds.setdefault(kind.removesuffix("_s"), []).append(bar)
-    note = "median, and from the smallest to p99; outlined: reference"
+    note = "median, and from the smallest to p99"
     note += "; * few samples: to the largest" if few else ""
     title = base_title(table)
     titles = {kind: f"{title}: {kind}" if len(kinds) > 1 else title for kind in kinds}
     return [Bars(titles[kind], "ms", bars, note) for kind, bars in kinds.items()]
-
-
-def _published(row: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The published range of a route's total, in ms."""
-    reference = row.get("reference")
-    told = reference[3] if isinstance(reference, list) and len(reference) > 3 else ""
-    if not (match := _RANGE.match(str(told))):
-        return None
-    low, high = (float((part or match[1]).replace(",", "")) for part in match.groups())
-    return low, high
 
 
 def _throughput(rows: Rows) -> list[Figure]:
@@ -137,16 +126,12 @@ def _overload(rows: Rows) -> list[Figure]:
     return [Lines(title, "requests/s offered", "requests/s", series)] if series["served"] else []
 
 
-def _profile(rows: Rows) -> list[Figure]:
-    stages = [Bar(row["name"], row["us"]) for row in rows if "us" in row and "calls" in row]
-    title = "Where a request's time goes in the router"
-    return [Bars(title, "µs", stages, parts=True)] if stages else []
-
-
-def _history(rows: Rows) -> list[Figure]:
-    added = [(row["name"], row.get("added_p50_s")) for row in rows]
-    bars = [Bar(name, 1000 * value) for name, value in added if value is not None]
-    return [Bars("Cost over history: added latency, p50", "ms", bars)] if bars else []
+def _bars_of(title: str, unit: str, key: str, factor: float, rows: Rows) -> list[Figure]:
+    """One figure of each row that has it. Parts of a whole are rows with calls."""
+    parts = any("calls" in row for row in rows)
+    chosen = [row for row in rows if row.get(key) is not None and ("calls" in row) == parts]
+    bars = [Bar(row["name"], factor * row[key]) for row in chosen]
+    return [Bars(title, unit, bars, parts=parts)] if bars else []
 
 
 # Of the peers' measures those that make a picture: (measure, title, unit, factor).
@@ -181,8 +166,10 @@ def _peers(rows: Rows) -> list[Figure]:
 _OWN: Mapping[str, Callable[[Rows], list[Figure]]] = {
     "throughput": _throughput,
     "overload": _overload,
-    "profile": _profile,
-    "history": _history,
+    "profile": partial(_bars_of, "Where a request's time goes in the router", "µs", "us", 1.0),
+    "history": partial(
+        _bars_of, "Cost over history: added latency, p50", "ms", "added_p50_s", 1000.0
+    ),
     "peers": _peers,
 }
 
@@ -245,9 +232,6 @@ def _bars(figure: Bars, axes: Any) -> None:
     axes.set_xscale("log" if log else "linear")
     axes.grid(axis="x", color=_LINE, linewidth=0.5)
     for i, bar in enumerate(figure.bars):
-        if bar.reference:
-            low, high = bar.reference
-            axes.barh(i, high - low, left=low, height=0.5, fill=False, edgecolor=_OURS)
         if bar.reach:
             axes.plot(bar.reach, [i, i], color="black", linewidth=1)
         ours = bar.name.startswith("ai-router")

@@ -19,7 +19,6 @@ from rich.console import Console
 
 from bench.options import Options
 from bench.pictures import Bars, Figure, NoPictures, base_title, draw, figures_of, save
-from bench.result import NOTHING
 from bench.router_process import ROOT
 
 STORE = ROOT / "logs" / "bench"
@@ -176,28 +175,20 @@ def page(runs: Runs) -> str:
     environments = "\n".join(_environment(name, document) for name, document in runs)
     sections.append(("environment", "Environment and commands", environments))
     contents = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text, _ in sections)
+    warnings = [
+        *[f"{name} was interrupted." for name, found in runs if not found.get("complete", True)],
+        *[f"{name} was a quick run." for name, found in runs if found["environment"].get("quick")],
+    ]
     body = "\n".join(f'<h2 id="{name}">{text}</h2>\n{found}' for name, text, found in sections)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>ai-router: benchmark</title><style>{_STYLE}</style></head>\n<body>\n"
-        f"<h1>ai-router: benchmark</h1>{_warnings(runs)}\n"
+        f"<h1>ai-router: benchmark</h1><p class='broken'>{escape(' '.join(warnings))}</p>\n"
         f"{_verdict(latest)}\n"
         f'<nav aria-label="Contents"><h2>Contents</h2><ul>{contents}</ul></nav>\n'
         f"{body}\n</body></html>\n"
     )
-
-
-def _warnings(runs: Runs) -> str:
-    said = {
-        "A run was interrupted: its tables hold what was measured until then.": not all(
-            document.get("complete", True) for _, document in runs
-        ),
-        "A quick run is among these: it shows that it works, not how well.": any(
-            document["environment"].get("quick") for _, document in runs
-        ),
-    }
-    return "".join(f'<p class="broken">{text}</p>' for text, true in said.items() if true)
 
 
 def _verdict(shown: Mapping[str, Sequence[Table]]) -> str:
@@ -206,29 +197,15 @@ def _verdict(shown: Mapping[str, Sequence[Table]]) -> str:
     for benchmark, tables in shown.items():
         for table in tables:
             rows = table.get("cells", ())
-            failed = [row for row in rows if "NO" in row]
-            kept += sum(bool({"yes", "stretch"} & {*row}) and "NO" not in row for row in rows)
-            said = [_fact(row, table["columns"]) for row in failed] or table.get("broken", ())
-            missed += [(benchmark, promise) for promise in said]
-    words = f"{len(missed)} of {kept + len(missed)} promises not kept."
-    if not missed:
-        words = f"All {kept} promises were kept." if kept else "Nothing was promised here."
+            failed = [" ".join(map(str, row)) for row in rows if "NO" in row]
+            missed += [(benchmark, text) for text in table.get("broken") or failed]
+            kept += sum(bool({"yes", "stretch"} & {*row}) for row in rows)
     items = "".join(
-        f'<li><a href="#{benchmark}">{benchmark}</a>: {escape(text)}</li>'
-        for benchmark, text in missed
+        f'<li><a href="#{name}">{name}</a>: {escape(text)}</li>' for name, text in missed
     )
+    words = f"{len(missed)} of {kept + len(missed)} promises not kept."
     kind = "broken" if missed else "yes"
     return f'<h2 id="verdict">Verdict</h2><p class="{kind}">{words}</p><ul>{items}</ul>'
-
-
-def _fact(row: Sequence[Any], columns: Sequence[str]) -> str:
-    """A promise that was not kept, with what its row says of it."""
-    facts = [
-        f"{column} {cell}"
-        for column, cell in list(zip(columns, row, strict=False))[1:]
-        if column and cell not in (*VERDICTS, NOTHING, "")
-    ]
-    return f"{str(row[0]).strip()} ({', '.join(facts)})"
 
 
 def _table(table: Table, benchmark: str) -> str:
@@ -261,13 +238,12 @@ def _figure(figure: Figure, heading: str) -> str:
 
 def _grid(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     head = "".join(f"<th>{escape(str(column))}</th>" for column in columns)
-    lines = ["".join(f"<td{_kind(cell)}>{escape(str(cell))}</td>" for cell in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    body = ""
+    for row in rows:
+        cells = [f'<td class="{cell}">' if cell in VERDICTS else "<td>" for cell in row]
+        shown = zip(cells, map(escape, map(str, row)), strict=True)
+        body += f"<tr>{''.join(tag + text + '</td>' for tag, text in shown)}</tr>"
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _kind(cell: Any) -> str:
-    return f' class="{cell}"' if cell in VERDICTS else ""
 
 
 def _environment(name: str, document: Mapping[str, Any]) -> str:

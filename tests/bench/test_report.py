@@ -90,7 +90,6 @@ def test_the_page_has_every_table_and_its_pictures(html: str) -> None:
     ):
         assert heading in html
     assert html.index("Beside other gateways") < html.index("Routes and models")
-    assert "outlined: reference" in html
     assert "Not kept: a promise" in html
     assert "a processor" in html
 
@@ -185,7 +184,7 @@ def test_scales() -> None:
         Bars("t", "ms", [Bar("only nothing", 0.0)]),
         Bars("t", "ms", [Bar("below", -1.0), Bar("ai-router, above", 2.0)]),
         Lines("t", "x", "y", {"one point": [(1.0, 1.0)]}, log_x=True),
-        Bars("t", "ms", [Bar("all the same", 0.0, (0.0, 0.0), (0.0, 0.0))]),
+        Bars("t", "ms", [Bar("all the same", 0.0, (0.0, 0.0))]),
     ],
 )
 def test_odd_figures_are_drawn(figure: Bars | Lines) -> None:
@@ -216,12 +215,11 @@ def verdict_of(*rows: tuple[str, str, str], broken: str = "") -> str:
 
 def test_the_verdict_counts_promises() -> None:
     """Kept ones, missed ones with what was measured, and those that a table tells of in words alone."""
-    assert "All 2 promises were kept." in verdict_of(("a", "1", "yes"), ("b", "2", "stretch"))
-    missed = verdict_of(("a", "1", "yes"), ("b <i>", "2", "NO"), broken="b")
+    assert "0 of 2 promises not kept." in verdict_of(("a", "1", "yes"), ("b", "2", "stretch"))
+    missed = verdict_of(("a", "1", "yes"), ("b <i>", "2", "NO"))
     assert "1 of 2 promises not kept." in missed
-    assert '<a href="#faults">faults</a>: b &lt;i&gt; (measured 2)' in missed
+    assert '<a href="#faults">faults</a>: b &lt;i&gt; 2 NO' in missed
     assert "1 of 2 promises not kept." in verdict_of(("a", "1", "yes"), broken="c")
-    assert "Nothing was promised" in verdict_of(("a", "1", "2"))
 
 
 def test_no_heading_is_there_twice(html: str) -> None:
@@ -237,7 +235,7 @@ def test_no_heading_is_there_twice(html: str) -> None:
 
 
 CURVES = Lines("t", "at a time", "requests/s", {"a": [(16.0, 1000.0), (256.0, 2000.0)]}, log_x=True)
-REACH = Bars("t", "ms", [Bar("a route", 900.0, (100.0, 2000.0), (1181.0, 1426.0))])
+REACH = Bars("t", "ms", [Bar("a route", 900.0, (100.0, 2000.0))])
 
 
 def test_nothing_of_a_picture_is_cut() -> None:
