@@ -7,10 +7,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from bench.chain import Chain
 from bench.client import Answer
 from bench.fault_cases import EITHER, ERROR, FIRST_CONTENT_S, WORDS, Case
 from bench.result import NOTHING, Promises, Result, ms, number
+from bench.stand import Chain
 from simulator.testing import answer_numbers
 
 _HEAD = "simulated answer"  # each simulated answer says so once, before its numbered words

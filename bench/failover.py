@@ -6,12 +6,11 @@ import json
 import time
 
 from bench import overhead
-from bench.chain import Chain, Tier, chain
 from bench.client import Answer, Connection, Failure
 from bench.prompts import SHORT_TEXT, body
 from bench.result import Promises, Result, interval, ms
 from bench.sampling import Sampler
-from bench.stand import Stand
+from bench.stand import Chain, Stand, Tier, chain
 from bench.stats import Interval, bootstrap
 
 FIRST_BYTE_S, TOTAL_S = 1.0, 3.0

@@ -4,10 +4,10 @@ gets, and who was asked."""
 import argparse
 
 from bench.card import Card, ask
-from bench.chain import Tier, chain
 from bench.fault_cases import CASES, TOKENS
 from bench.result import Result
 from bench.sampling import Sampler
+from bench.stand import Tier, chain
 
 LIMIT_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs
 

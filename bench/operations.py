@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from bench.chain import Chain, Tier, chain
 from bench.client import Answer
 from bench.result import Promises, Result
 from bench.router_process import RouterProcess
 from bench.sampling import Sampler
+from bench.stand import Chain, Tier, chain
 from simulator.testing import answer_numbers
 
 STREAMS, QUICK_STREAMS = 100, 10

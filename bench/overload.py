@@ -4,13 +4,13 @@ and it recovers by itself."""
 import argparse
 import time
 
-from bench.chain import Chain, Tier, chain
 from bench.client import Answer, Connection
 from bench.crowd import send
 from bench.options import Options
 from bench.prompts import SHORT_TEXT, body
 from bench.result import NOTHING, Promises, Result, ms, number, spread
 from bench.sampling import Sampler
+from bench.stand import Chain, Tier, chain
 from bench.stats import percentile, summarise
 
 SLOTS, SERVICE_MS = 4, 100

@@ -13,7 +13,6 @@ from typing import Any
 
 from bench import card
 from bench.card import TEXT, Card, Found
-from bench.chain import Chain, Tier, chain
 from bench.client import Answer, Failure
 from bench.fault_cases import (
     FLAP_REQUESTS,
@@ -29,7 +28,7 @@ from bench.fault_cases import (
 )
 from bench.result import Result
 from bench.sampling import Sampler
-from bench.stand import session
+from bench.stand import Chain, Tier, chain, session
 
 _WAIT_S = 5.0
 _REQUESTS = "airouter_requests_total"

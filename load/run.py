@@ -118,7 +118,7 @@ def _locust(
         workers: above 0, a master and so many processes that send.
     """
     command = [
-        sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--loglevel", "WARNING",
+        sys.executable, "-m", "locust", "-f", "load/users.py", "--loglevel", "WARNING",
         "--stop-timeout", str(_DRAIN_S),
     ]  # fmt: skip
     if ui_port is not None:
