@@ -38,10 +38,10 @@ def outcome_of(answer: Answer, words: int) -> Outcome:
     if not answer.whole:
         return Outcome.BROKEN
     if answer.status != 200:
-        return Outcome.ERROR if is_error(answer.payload()) else Outcome.BROKEN
+        return Outcome.ERROR if is_error(answer.json()) else Outcome.BROKEN
     complete = numbers == list(range(1, words + 1))
     if not answer.streamed:
-        payload = answer.payload()
+        payload = answer.json()
         if is_error(payload) and "choices" not in payload:
             return Outcome.BROKEN  # an error under a status of 200
         return Outcome.WHOLE if complete and _finished(payload) else Outcome.TRUNCATED
@@ -128,7 +128,7 @@ def ask(where: Chain, case: Case, stream: bool, limit: float) -> Found:
     if case.refused and found.second_saw:
         found.wrong.append("the second tier was asked though the request was refused")
     if case.code:
-        payload = answer.payload()
+        payload = answer.json()
         error = payload.get("error") if isinstance(payload, dict) else None
         code = error.get("code") if isinstance(error, dict) else None
         if (answer.status, code) != (400, case.code):

@@ -117,14 +117,8 @@ class Answer:
     due: float = 0.0
 
     def json(self) -> Any:
-        return orjson.loads(self.body)
-
-    def payload(self) -> Any:
-        """The JSON of a whole answer; None when it is none."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return None
+        """The JSON of a whole answer; the bytes if they are none."""
+        return _parsed(self.body)
 
     @property
     def streamed(self) -> bool:
@@ -133,7 +127,8 @@ class Answer:
     def events(self) -> list[Any]:
         """The events of a stream, "[DONE]" as that string, what is not JSON as bytes."""
         lines = self.body.replace(b"\r\n", b"\n").split(b"\n")
-        return [_event(line[5:].strip()) for line in lines if line.startswith(b"data:")]
+        payloads = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        return ["[DONE]" if payload == b"[DONE]" else _parsed(payload) for payload in payloads]
 
     @property
     def done(self) -> bool:
@@ -143,7 +138,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer's text, streamed or not."""
-        found = self.events() if self.streamed else [self.payload()]
+        found = self.events() if self.streamed else [self.json()]
         choices = [
             choice
             for event in found
@@ -195,9 +190,9 @@ class Answer:
         return f"status {self.status}, {what}"
 
 
-def _event(payload: bytes) -> Any:
+def _parsed(payload: bytes) -> Any:
     try:
-        return "[DONE]" if payload == b"[DONE]" else orjson.loads(payload)
+        return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return payload
 
@@ -386,9 +381,3 @@ class Connection(AbstractContextManager["Connection"]):
             self.close()  # half an answer is on it
             raise
         return reading, {}
-
-
-def ask(endpoint: Endpoint, body: dict[str, Any], limit: float, path: str = CHAT) -> Answer:
-    """One request on a connection of its own, under one limit for all of it."""
-    with Connection(endpoint, timeout=limit) as connection:
-        return connection.ask(endpoint.wire(path, body, close=True))

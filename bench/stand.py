@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from bench.client import Answer, Connection, Endpoint, Failure, ask
+from bench.client import Answer, Connection, Endpoint, Failure
 from bench.prompts import body
 from bench.router_process import RouterProcess, merged
 from simulator.processes import family
@@ -316,7 +316,8 @@ class Chain:
         self, text: str, *, limit: float = 30.0, model: str = "ai-router/primary", **fields: Any
     ) -> Answer:
         """One request to the router, on a connection of its own."""
-        return ask(self.endpoint, body(text, model, **fields), limit)
+        with Connection(self.endpoint, timeout=limit) as connection:
+            return connection.ask(self.endpoint.chat(body(text, model, **fields), close=True))
 
     def seen(self, name: str) -> int:
         """Generation requests that a tier has received; 0 when it is dead."""

@@ -117,8 +117,7 @@ class RouterUser(User):
     def go(self) -> None:  # the one task: Locust would add a subclass's to those that it inherits
         self.turn()
 
-    def turn(self) -> None:
-        raise AssertionError("each kind of user says what it asks")
+    turn: Callable[[], None]
 
     def ask(
         self,
@@ -270,7 +269,11 @@ if SETUP.phases:
         def tick(self) -> tuple[int, float] | None:
             phases = list(SETUP.phases)
             found = load_at(phases, self.get_run_time())  # type: ignore[no-untyped-call]
-            self._note(found[0] if found else len(phases))
+            phase = found[0] if found else len(phases)
+            if phase != self._now:
+                self._now = phase
+                with (SETUP.folder / PHASES_FILE).open("ab") as file:
+                    file.write(orjson.dumps({"phase": phase, "at": time.monotonic()}) + b"\n")
             if found is None:
                 return None
             users = max(1, round(found[1] * SETUP.users))
@@ -279,12 +282,6 @@ if SETUP.phases:
                 self._rate = float(max(10, change))
             self._users = users
             return users, self._rate
-
-        def _note(self, phase: int) -> None:
-            if phase != self._now:
-                self._now = phase
-                with (SETUP.folder / PHASES_FILE).open("ab") as file:
-                    file.write(orjson.dumps({"phase": phase, "at": time.monotonic()}) + b"\n")
 
 
 _writer = Writer(SETUP.folder)

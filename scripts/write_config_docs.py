@@ -24,9 +24,9 @@ def settings_tables() -> str:
     """One table per section, in the order in which the settings are declared."""
     rows: dict[str, list[str]] = {}
     for name, default, meaning in describe(Settings):
-        rows.setdefault(_section(name), []).append(
-            f"| `{name}` | {shown(default)} | {_cell(meaning)} |"
-        )
+        section = name.rpartition(".")[0] or "(top level)"
+        cell = meaning.replace("|", "\\|")
+        rows.setdefault(section, []).append(f"| `{name}` | {shown(default)} | {cell} |")
     tables = (
         f"### `{title}`\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(lines)
         for title, lines in rows.items()
@@ -36,11 +36,11 @@ def settings_tables() -> str:
 
 def environment_table() -> str:
     """Every environment variable that sets a setting."""
-    meanings = {name: meaning for name, _default, meaning in describe(Settings)}
+    meanings = {name: text.replace("|", "\\|") for name, _default, text in describe(Settings)}
     lines = ["| variable | sets | meaning |", "|---|---|---|"]
     for variable, (target, _read) in ENVIRONMENT.items():
         also = f" Also from a file: `{variable}_FILE`." if variable in SECRETS else ""
-        lines.append(f"| `{variable}` | `{target}` | {_cell(meanings[_generic(target)])}{also} |")
+        lines.append(f"| `{variable}` | `{target}` | {meanings[_generic(target)]}{also} |")
     return "\n".join(lines)
 
 
@@ -58,10 +58,8 @@ def render(page: str) -> str:
 
 def shown(default: Any) -> str:
     """A default in YAML notation."""
-    if default is None:
-        return "none"
-    if default is PydanticUndefined:
-        return "required"
+    if default is None or default is PydanticUndefined:
+        return "required" if default is PydanticUndefined else "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, tuple | list):
@@ -69,18 +67,10 @@ def shown(default: Any) -> str:
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
-def _section(name: str) -> str:
-    return name.rpartition(".")[0] or "(top level)"
-
-
 def _generic(target: str) -> str:
     """The documented name of a setting: `backends.<name>.url` for `backends.primary.url`."""
     first, _, rest = target.partition(".")
     return f"{first}.<name>.{rest.partition('.')[2]}" if first in ("backends", "routes") else target
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def changes() -> Iterator[str]:

@@ -155,7 +155,7 @@ def streams(
     key, tokens = contender.key, [chunks, chunks]
     simulator.configure("primary", tps=STREAM_TPS, answer_short=tokens, answer_long=tokens)
     wires = [contender.chat(text, close=True, stream=True)] * count
-    pids = {str(pid): [pid] for pid in contender.worker_pids} | {"all": contender.pids}
+    pids = {str(pid): [pid] for pid in contender.worker_pids}
     try:
         with Peak(pids) as peak:
             found = send(contender.address, wires, chunks / STREAM_TPS + _PATIENCE_S)
@@ -166,9 +166,9 @@ def streams(
     for stream in broken[:1]:
         said = f"the first of {len(broken)} streams that are not complete: {stream.said()}"
         findings.notes.append(f"{key}, {said}")
-    if memory := [value for name, value in peak.mb.items() if name != "all"]:
-        findings.raise_to("pss_loaded", key, sum(memory) / len(memory))
-        findings.raise_to("pss_all_loaded", key, peak.mb["all"])
+    if peak.mb:
+        each = sum(peak.mb.values()) / len(peak.mb)
+        findings.set("pss_loaded", key, max(findings.value("pss_loaded", key) or 0.0, each))
     complete = [stream.chunks for stream in found if stream not in broken]
     if not complete:
         findings.cannot(STREAMED, key, "no stream was complete")

@@ -33,10 +33,6 @@ class Findings:
     def set(self, measure: str, key: str, value: float) -> None:
         self.values[measure][key] = value
 
-    def raise_to(self, measure: str, key: str, value: float) -> None:
-        """The largest that was seen."""
-        self.set(measure, key, max(self.value(measure, key) or 0.0, value))
-
     def once(self, measure: str, key: str, value: float) -> None:
         """The figure of one round."""
         self.rounds[measure][key].append(value)
@@ -106,7 +102,6 @@ MEASURES = (
     Measure("cold_start", "cold start to the first answer, s", 1, 2),
     Measure("pss_idle", "memory per worker (PSS), idle, MB", 1, 0),
     Measure("pss_loaded", "memory per worker (PSS), under the streams, MB", 1, 0),
-    Measure("pss_all_loaded", "memory of all its processes, under the streams, MB", 1, 0),
 )
 
 
@@ -204,11 +199,7 @@ def _goals(findings: Findings, names: list[str]) -> Result:
     for goal in GOALS if US in names else ():
         measured = own(findings, goal)
         sign = "≥" if goal.measure.more_is_better else "≤"
-        what = (
-            goal.measure.title
-            if goal.against is None
-            else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
-        )
+        what = f"{goal.measure.title} : {goal.against}" if goal.against else goal.measure.title
         stretch = NOTHING if goal.stretch is None else f"{sign} {goal.stretch:g}"
         shown = f"{measured:.3g}" if measured and measured < 1000 else number(measured, 0)
         result.add(
@@ -217,12 +208,6 @@ def _goals(findings: Findings, names: list[str]) -> Result:
             verdict=verdict(goal, measured),
         )  # fmt: skip
     return result
-
-
-def _workers(goal: Goal) -> str:
-    if goal.measure.key != "requests_per_s":
-        return f", {goal.measure.title.rsplit(', ', 1)[1]}"
-    return f", {goal.measure.workers} worker{'s' if goal.measure.workers > 1 else ''}"
 
 
 def _who(contenders: Sequence[Contender], absent: dict[str, str]) -> Result:
