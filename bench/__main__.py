@@ -34,8 +34,7 @@ from bench import (
 from bench.client import Failure
 from bench.environment import environment
 from bench.peers import run as peers
-from bench.result import Result, write_json
-from bench.sampling import Sampler
+from bench.result import Result, Sampler, write_json
 from bench.stand import Unavailable, scratch, stand
 
 Run = Callable[..., list[Result]]

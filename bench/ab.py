@@ -9,9 +9,8 @@ from functools import partial
 
 from bench.client import Connection
 from bench.prompts import ROUTES, body
-from bench.result import Result, Samples, counted, ms, spread
+from bench.result import Pair, Result, Sampler, Samples, counted, ms, spread
 from bench.routing import TIERS
-from bench.sampling import Pair, Sampler
 from bench.stand import Stand, Unavailable, stand
 from bench.stats import bootstrap, summarise
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -325,6 +325,10 @@ class Connection(AbstractContextManager["Connection"]):
         if found is None:
             raise Failure("a stream without content")
         return found
+
+    def timing(self, wire: bytes, stream: bool = False) -> Callable[[int], float]:
+        """`timed` as a function of the sample's number."""
+        return lambda _i: self.timed(wire, stream)
 
     def ask(
         self,

@@ -16,9 +16,8 @@ from typing import Any
 
 from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
 from bench.options import COMMON, Options, between
-from bench.result import NOTHING, Result, Samples, ms, number, spread
+from bench.result import NOTHING, Result, Sampler, Samples, ms, number, spread
 from bench.router_process import ROOT
-from bench.sampling import Sampler
 from bench.slo import DEFAULT_ENDPOINTS, EndpointProfile, EndpointSlo, SloError, endpoint_profile
 from bench.stand import first_model
 from bench.stats import percentile, summarise
@@ -272,7 +271,6 @@ def counts(args: Namespace, profile: EndpointProfile) -> tuple[int, int]:
 
 
 def title(what: str, profile: EndpointProfile, args: Namespace) -> str:
-    """A table's title."""
     facts = ["simulated"] if simulated(profile) else []
     facts += [args.environment, *(["quick"] if args.quick else [])]
     return f"{what}, profile {profile.name} ({', '.join(facts)})"

@@ -8,8 +8,7 @@ import time
 from bench import overhead
 from bench.client import Answer, Connection, Failure
 from bench.prompts import SHORT_TEXT, body
-from bench.result import Promises, Result, interval, ms
-from bench.sampling import Sampler
+from bench.result import Promises, Result, Sampler, interval, ms
 from bench.stand import Chain, Stand, Tier, chain
 from bench.stats import Interval, bootstrap
 

@@ -5,8 +5,7 @@ import argparse
 
 from bench.card import Card, ask
 from bench.fault_cases import CASES, TOKENS
-from bench.result import Result
-from bench.sampling import Sampler
+from bench.result import Result, Sampler
 from bench.stand import Tier, chain
 
 LIMIT_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs

@@ -16,8 +16,7 @@ from bench import prompts
 from bench.client import Connection, Endpoint
 from bench.crowd import send
 from bench.prompts import body
-from bench.result import NOTHING, Result, ms, number, spread
-from bench.sampling import Sampler, without_collector
+from bench.result import NOTHING, Result, Sampler, ms, number, spread, without_collector
 from bench.stand import ROLES, router_before, scratch_folder
 from bench.stats import percentile, summarise
 from session_logger import STAMP
@@ -67,7 +66,6 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
             LONG_DIRECT: (direct, {"model": MODEL, **conversation}),
             LONG: (ends[EMPTY], {"model": "ai-router", **conversation}),
         }
-        sampler.row("asking in turn")
         lines = {
             name: (stack.enter_context(Connection(end)), end.chat(what))
             for name, (end, what) in requests.items()
@@ -123,20 +121,20 @@ def _measure(
     """In each turn every line once, in random order, after some turns that do not count; adds the
     seconds to `taken`. Which tier decided, by line."""
     tiers: dict[str, str] = {}
-    begun, order, warm_up = time.perf_counter(), random.Random(7), max(5, turns // 20)
-    with without_collector(), sampler.interruptible():
-        for turn in range(-warm_up, turns):
-            if turn > 5 and time.perf_counter() - begun > BUDGET_S:
-                break
-            for name in order.sample(list(lines), len(lines)):
-                connection, wire = lines[name]
-                reply = connection.checked(wire)
-                # What a router does after its answer shall not slow the next one down.
-                time.sleep(min(_PAUSE_S, reply.seconds))
-                if turn >= 0:
-                    taken[name].append(reply.seconds)
-                    if "x-router-tier" in reply.headers:
-                        tiers[name] = reply.headers["x-router-tier"]
+    order, warm_up = random.Random(7), max(5, turns // 20)
+
+    def turn(i: int) -> None:
+        for name in order.sample(list(lines), len(lines)):
+            connection, wire = lines[name]
+            reply = connection.checked(wire)
+            # What a router does after its answer shall not slow the next one down.
+            time.sleep(min(_PAUSE_S, reply.seconds))
+            if i >= warm_up:
+                taken[name].append(reply.seconds)
+                tiers[name] = reply.headers.get("x-router-tier", "no router")
+
+    with without_collector():
+        sampler.collect(turn, warm_up + turns, budget=BUDGET_S, name="asking in turn")
     return tiers
 
 

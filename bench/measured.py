@@ -16,8 +16,7 @@ from bench.client import Failure
 from bench.endpoint import QUICK, Subject, Timing, chosen, counts, endpoints, simulated, title
 from bench.environment import environment, gpu
 from bench.options import Options
-from bench.result import NOTHING, Result, interval, ms, number, spread
-from bench.sampling import Sampler
+from bench.result import NOTHING, Result, Sampler, interval, ms, number, spread
 from bench.slo import CalibrationRule, EndpointProfile, SloError
 from bench.stand import Unavailable
 from bench.stats import bootstrap, percentile, summarise

@@ -14,9 +14,8 @@ from typing import Any
 import yaml
 
 from bench.client import Answer
-from bench.result import Promises, Result
+from bench.result import Promises, Result, Sampler
 from bench.router_process import RouterProcess
-from bench.sampling import Sampler
 from bench.stand import Chain, Tier, chain
 from simulator.testing import answer_numbers
 

@@ -1,14 +1,21 @@
 """What the router adds to a request: pairs of direct and routed, alternating, on the same backend;
 and requests per second with many at a time, where the direct row is the ceiling of this machine."""
 
-from functools import partial
-
 from bench.client import Connection
 from bench.crowd import drive
 from bench.environment import cpu_seconds
 from bench.prompts import SHORT_TEXT, body
-from bench.result import Result, Samples, counted, intervals, number, spread
-from bench.sampling import Pair, Sampler, without_collector
+from bench.result import (
+    Pair,
+    Result,
+    Sampler,
+    Samples,
+    counted,
+    intervals,
+    number,
+    spread,
+    without_collector,
+)
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
 
@@ -33,8 +40,7 @@ def run(
     ):
         wires = [end.chat(body(SHORT_TEXT, model, stream=stream)) for end, model in ends]
         with Connection(ends[0][0]) as direct, Connection(ends[1][0]) as routed:
-            sides = zip((direct, routed), wires, strict=True)
-            pair = Pair(*(partial(_timed, connection, wire, stream) for connection, wire in sides))
+            pair = Pair(direct.timing(wires[0], stream), routed.timing(wires[1], stream))
             warm_up = min(WARM_UP, wanted)
             sampler.collect(
                 pair.take, warm_up, budget=budget / 8, at_least=1, name=f"warm-up: {what}"
@@ -48,10 +54,6 @@ def run(
         TARGETS,
     ]
     return [result]
-
-
-def _timed(connection: Connection, wire: bytes, stream: bool, _i: int) -> float:
-    return connection.timed(wire, stream)
 
 
 def _add(result: Result, what: str, found: Samples[tuple[float, float]]) -> None:

@@ -8,8 +8,7 @@ from bench.client import Answer, Connection
 from bench.crowd import send
 from bench.options import Options
 from bench.prompts import SHORT_TEXT, body
-from bench.result import NOTHING, Promises, Result, ms, number, spread
-from bench.sampling import Sampler
+from bench.result import NOTHING, Promises, Result, Sampler, ms, number, spread
 from bench.stand import Chain, Tier, chain
 from bench.stats import percentile, summarise
 

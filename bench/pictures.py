@@ -113,19 +113,6 @@ def _throughput(rows: Rows) -> list[Figure]:
     ]
 
 
-def _overload(rows: Rows) -> list[Figure]:
-    series = {
-        what: [
-            (row["offered_per_s"], row["offered_per_s"] * row[what] / row["offered"])
-            for row in rows
-            if row.get("offered")
-        ]
-        for what in ("served", "refused")
-    }
-    title = "Served and refused over the load offered"
-    return [Lines(title, "requests/s offered", "requests/s", series)] if series["served"] else []
-
-
 def _bars_of(title: str, unit: str, key: str, factor: float, rows: Rows) -> list[Figure]:
     """One figure of each row that has it. Parts of a whole are rows with calls."""
     parts = any("calls" in row for row in rows)
@@ -165,7 +152,6 @@ def _peers(rows: Rows) -> list[Figure]:
 
 _OWN: Mapping[str, Callable[[Rows], list[Figure]]] = {
     "throughput": _throughput,
-    "overload": _overload,
     "profile": partial(_bars_of, "Where a request's time goes in the router", "µs", "us", 1.0),
     "history": partial(
         _bars_of, "Cost over history: added latency, p50", "ms", "added_p50_s", 1000.0

@@ -7,8 +7,7 @@ from typing import Any
 from bench.client import Connection
 from bench.instrument import HAND_OVER, PATHS, STAGES, Stopwatch
 from bench.prompts import SHORT_TEXT, body
-from bench.result import NOTHING, Result
-from bench.sampling import Sampler
+from bench.result import NOTHING, Result, Sampler
 from bench.stand import Stand
 
 PROFILE = "fast"

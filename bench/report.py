@@ -78,7 +78,6 @@ Runs = Sequence[tuple[str, dict[str, Any]]]  # file name and document, the lates
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """`./Benchmark report`; the exit status."""
     paths = args.results or newest()
     if not paths:
         console.print(
@@ -123,7 +122,6 @@ def newest(store: Path = STORE) -> list[Path]:
 
 
 def place(benchmark: str, store: Path = STORE) -> Path:
-    """Where a run that is kept goes."""
     store.mkdir(parents=True, exist_ok=True)
     return store / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{benchmark}.json"
 

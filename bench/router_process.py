@@ -160,7 +160,6 @@ class RouterProcess(Startable):
         return dict(self.get("/stats").json())
 
     def in_use(self) -> dict[str, int]:
-        """Slots in use, by backend."""
         return {name: backend["in_use"] for name, backend in self.stats()["backends"].items()}
 
     def metric(self, name: str, **labels: str) -> float:

@@ -9,8 +9,7 @@ from bench import prompts
 from bench.client import Connection, Endpoint, Failure
 from bench.crowd import send
 from bench.prompts import body
-from bench.result import NOTHING, Result, Samples, counted, intervals, ms, number, spread
-from bench.sampling import Sampler
+from bench.result import NOTHING, Result, Sampler, Samples, counted, intervals, ms, number, spread
 from bench.stand import Stand
 from bench.stats import bootstrap, summarise
 

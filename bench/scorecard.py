@@ -26,8 +26,7 @@ from bench.fault_cases import (
     Fault,
     status,
 )
-from bench.result import Result
-from bench.sampling import Sampler
+from bench.result import Result, Sampler
 from bench.stand import Chain, Tier, chain, session
 
 _WAIT_S = 5.0

@@ -59,16 +59,6 @@ class Method(_Levels):
     embedding_timeout_s: Positive = 15
 
 
-class Throughput(_Levels):
-    sustained: Positive
-    burst: Positive | None = None
-
-
-class Availability(_Levels):
-    share: Share
-    scope: str
-
-
 class EndpointSlo(_Levels):
     env: str
     model: str
@@ -81,8 +71,8 @@ class EndpointSlo(_Levels):
     window: Count | None = None
     batch: Count = 1
     dimensions: Count | None = None
-    throughput: Throughput | None = None
-    availability: Availability | None = None
+    throughput: dict[Literal["sustained", "burst"], Positive] = {}
+    availability: dict[Literal["share", "scope"], Share | str] = {}
     recovery_s: Positive | None = None
 
     def address(self, environ: Mapping[str, str]) -> str | None:

@@ -97,7 +97,6 @@ _TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 
 def draw(rng: random.Random) -> Job:
-    """A random request."""
     leaves = rng.choice(LEAVES) if rng.random() < 0.3 else None
     faulty, stream = rng.random() < 0.3, rng.random() < 0.5
     steering: dict[str, dict[str, Any]] = {

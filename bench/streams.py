@@ -7,8 +7,7 @@ from bench.client import Answer
 from bench.crowd import send
 from bench.environment import cpu_seconds, pss_mb
 from bench.prompts import body
-from bench.result import Result, number, spread
-from bench.sampling import Periodic, Sampler
+from bench.result import Periodic, Result, Sampler, number, spread
 from bench.stand import Stand
 from bench.stats import gaps, lateness, summarise
 

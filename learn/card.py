@@ -183,7 +183,6 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def _line(*cells: Any) -> str:
-    """A row of a Markdown table."""
     return f"| {' | '.join(map(str, cells))} |"
 
 

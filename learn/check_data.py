@@ -70,7 +70,6 @@ def duplicates(
 
 
 def missing(prompts: Sequence[Prompt]) -> list[str]:
-    """What the data lacks in breadth."""
     counts = Counter(prompt.label for prompt in prompts)
     lacks = [
         f"{name}: {counts[name]} of at least {least}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.client import Connection, Failure
 from bench.prompts import body
-from bench.sampling import Periodic
+from bench.result import Periodic
 from bench.stand import ROLES, Stand, running, stand
 
 EMBEDDING_MODEL = "embedding-model"  # as the simulator calls it

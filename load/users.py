@@ -46,7 +46,6 @@ def moderate(chance: random.Random) -> str:
 
 
 def news(chance: random.Random) -> str:
-    """Needs fresh facts."""
     return (
         f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
     )
@@ -79,7 +78,6 @@ def housekeeping(question: str, answer: str) -> list[str]:
 
 
 def documents(chance: random.Random, count: int = 8) -> list[str]:
-    """Chunks of text for an index."""
     return [f"Section {number(chance)}. {prompts.long(number(chance))}" for _ in range(count)]
 
 

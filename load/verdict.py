@@ -118,7 +118,6 @@ def rated(stretch: Stretch, slo: RouterSlo) -> list[Line]:
 
 
 def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
-    """Latency per route."""
     lines: list[Line] = []
     for route, wanted in slo.routes.items():
         served = [s for s in stretch.served(route) if s.user not in OWN_PACE]
@@ -129,7 +128,6 @@ def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
 
 
 def shares(stretch: Stretch, slo: RouterSlo) -> list[Line]:
-    """Failed and refused requests."""
     asked = (
         ("failed", slo.failed_share, Outcome.FAILED),
         ("refused (429, 503)", slo.refused_share, Outcome.REFUSED),

@@ -123,7 +123,6 @@ class Contender(ABC):
 
     @property
     def pids(self) -> list[int]:
-        """All its processes."""
         return [] if self.pid is None else family(self.pid)
 
     @property

@@ -3,15 +3,15 @@ memory, and how soon the backend learns that a client has left."""
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
-from bench.client import Connection, Failure
+from bench.client import Connection
 from bench.crowd import drive, send
 from bench.environment import pss_mb
 from bench.peers.gateways import Contender
 from bench.peers.table import Findings
-from bench.sampling import Pair, Sampler, without_collector
+from bench.result import Pair, Sampler, without_collector
 from bench.stats import lateness, percentile
 from bench.streams import Peak
 from simulator.testing import Simulator
@@ -23,24 +23,6 @@ BLOCK_S = 0.75
 # Pairs at the beginning of a block that do not count: what the one before does after its last
 # answer would be in them.
 _SETTLING = 8
-_FAILURES = 5  # in a row, and a contender is out
-
-
-class _Line:
-    """A contender's connection and what is sent on it."""
-
-    def __init__(self, key: str, connection: Connection, wire: bytes, stream: bool) -> None:
-        self.key, self.connection, self.wire, self.stream = key, connection, wire, stream
-        self.failures, self.problem = 0, ""
-
-    def once(self, _i: int) -> float | None:
-        try:
-            seconds = self.connection.timed(self.wire, self.stream)
-        except Failure as failure:
-            self.failures, self.problem = self.failures + 1, str(failure)[:160]
-            return None
-        self.failures = 0
-        return seconds
 
 
 def one_at_a_time(
@@ -60,51 +42,40 @@ def one_at_a_time(
     """
     kind = "first" if stream else "whole"
     with ExitStack() as stack:
-        lines: dict[str, _Line] = {}
+        lines: dict[str, Callable[[int], float]] = {}
         for one in contenders:
             if findings.reason(kind, one.key) is None:
                 connection = stack.enter_context(Connection(one.address, timeout=20))
-                lines[one.key] = _Line(one.key, connection, one.chat(text, stream=stream), stream)
-        direct, others = lines.pop(DIRECT, None), list(lines.values())
-        before = {line.key: len(findings.samples[kind][line.key]) for line in others}
+                lines[one.key] = connection.timing(one.chat(text, stream=stream), stream)
+        direct, others = lines.pop(DIRECT), list(lines)
+        before = {key: len(findings.samples[kind][key]) for key in others}
         block = min(BLOCK_S, seconds / max(1, len(others)))
         until, order = time.perf_counter() + seconds, random.Random(7)
-        with sampler.interruptible():
-            while direct and others and time.perf_counter() < until:
-                order.shuffle(others)
-                for line in others:
-                    _block(findings, kind, direct, line, block)
-                for line in [line for line in others if line.failures >= _FAILURES]:
-                    findings.cannot([kind], line.key, f"it failed: {line.problem}")
-                    others.remove(line)
-    for line in others:
-        if own := findings.samples[kind][line.key][before[line.key] :]:
-            findings.once(f"{kind}_p50", line.key, percentile(own, 0.5))
-            findings.once(f"{kind}_p99", line.key, percentile(own, 0.99))
+        while others and time.perf_counter() < until and not sampler.interrupted:
+            order.shuffle(others)
+            for key in tuple(others):
+                with without_collector():
+                    found = sampler.collect(
+                        Pair(direct, lines[key]).take, 1_000_000, budget=block,
+                        at_least=_SETTLING + 1,
+                    )  # fmt: skip
+                pairs = found.values[_SETTLING:]
+                findings.collect(kind, DIRECT, [base for base, _ in pairs])
+                findings.collect(kind, key, [own for _, own in pairs])
+                findings.collect(f"added_{kind}", key, [own - base for base, own in pairs])
+                if found.failures and not found.values:
+                    findings.cannot([kind], key, f"it failed: {found.first_failure[:160]}")
+                    others.remove(key)
+    for key in others:
+        if own := findings.samples[kind][key][before[key] :]:
+            findings.once(f"{kind}_p50", key, percentile(own, 0.5))
+            findings.once(f"{kind}_p99", key, percentile(own, 0.99))
     for one in contenders:
         for measure, q in ((f"added_{kind}_p50", 0.5), (f"added_{kind}_p99", 0.99)):
             if pooled := findings.samples[f"added_{kind}"][one.key]:
                 findings.set(measure, one.key, percentile(pooled, q))
             elif (reason := findings.reason(kind, one.key)) is not None:
                 findings.cannot([measure], one.key, reason)
-
-
-def _block(findings: Findings, kind: str, direct: _Line, line: _Line, seconds: float) -> None:
-    """Pairs of a direct request and one through the contender, in random order."""
-    both = Pair(direct.once, line.once)
-    pairs: list[tuple[float, float]] = []
-    begun, number = time.perf_counter(), 0
-    with without_collector():
-        while line.failures < _FAILURES and (
-            number <= _SETTLING or time.perf_counter() - begun < seconds
-        ):
-            base, own = both.take()
-            number += 1
-            if number > _SETTLING and own is not None and base is not None:
-                pairs.append((base, own))
-    findings.collect(kind, DIRECT, [base for base, _ in pairs])
-    findings.collect(kind, line.key, [own for _, own in pairs])
-    findings.collect(f"added_{kind}", line.key, [own - base for base, own in pairs])
 
 
 # Many at a time ------------------------------------------------------------------------------------
@@ -203,7 +174,6 @@ def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
 
 
 def idle_memory(findings: Findings, contender: Contender) -> None:
-    """PSS of a worker."""
     each = [value for pid in contender.worker_pids if (value := pss_mb([pid])) is not None]
     if each:
         findings.set("pss_idle", contender.key, sum(each) / len(each))

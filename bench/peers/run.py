@@ -12,8 +12,7 @@ from bench.peers import measures
 from bench.peers.gateways import SPECS, Against, AiRouter, Contender, Direct, Gateway
 from bench.peers.install import DEFAULT_SCRATCH, Installed, NotInstalled, install, prepare
 from bench.peers.table import MEASURES, Findings, against, tables
-from bench.result import Result
-from bench.sampling import Sampler
+from bench.result import Result, Sampler
 from bench.stand import ROLES, Unavailable, scratch_folder
 from simulator.testing import Simulator
 

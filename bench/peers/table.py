@@ -34,7 +34,6 @@ class Findings:
         self.values[measure][key] = value
 
     def once(self, measure: str, key: str, value: float) -> None:
-        """The figure of one round."""
         self.rounds[measure][key].append(value)
         self.set(measure, key, percentile(self.rounds[measure][key], 0.5))
 

@@ -27,9 +27,8 @@ from bench.peers.table import (
     tables,
     verdict,
 )
-from bench.result import Result
+from bench.result import Result, Sampler
 from bench.router_process import ROOT
-from bench.sampling import Sampler
 from simulator.processes import family, free_port
 from simulator.testing import Simulator
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from bench.client import Failure
-from bench.sampling import Sampler
+from bench.result import Sampler
 
 
 def sampler() -> Sampler:
