@@ -164,13 +164,17 @@ class Card:
             self.table.add(cells, mode=mode, kept=False)
             self.table.notes.append(f"{case.name} ({mode}): {found[:300]}")
             return
-        wrong = [*found.wrong, *_late(case, stream, found)]
+        wrong, first = found.wrong, found.first_content
+        if stream and (first or 0.0) > FIRST_CONTENT_S:
+            wrong.append(f"text after {first:.1f} s")
+        if not stream and found.seconds > case.plain_within:
+            wrong.append(f"{found.seconds:.1f} s, promised {case.plain_within:g} s")
         outcome, promised = found.outcome, case.promised(stream)
         good = as_promised(outcome, promised) and not wrong
         kept.append(good)
         self._outcomes.update(outcome_of(answer, WORDS) for answer in found.answers)
         self.left_behind += found.left_behind
-        first, gap = found.first_content, None
+        gap = None
         if stream:
             gap = max(answer.gap for answer in found.answers)
             self._first += [] if first is None else [(first, case.name)]
@@ -220,11 +224,3 @@ class Card:
         counts = (self._outcomes[Outcome.WHOLE], self._outcomes[Outcome.ERROR])
         self.promises.note("rescued whole / clean error", f"{counts[0]} / {counts[1]}")
         return [self.table, self.promises.result]
-
-
-def _late(case: Case, stream: bool, found: Found) -> list[str]:
-    if stream:
-        late = (found.first_content or 0.0) > FIRST_CONTENT_S
-        return [f"text after {found.first_content:.1f} s"] if late else []
-    within = case.plain_within
-    return [] if found.seconds <= within else [f"{found.seconds:.1f} s, promised {within:g} s"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.client import EMBEDDINGS, Connection, Endpoint, Failure
 from bench.options import COMMON, Options, between
+from bench.prompts import body
 from bench.result import NOTHING, Result, Sampler, Samples, ms, number, spread
 from bench.router_process import ROOT
 from bench.slo import DEFAULT_ENDPOINTS, EndpointProfile, EndpointSlo, SloError, endpoint_profile
@@ -66,37 +67,29 @@ class Subject:
     def ask(self, connection: Connection, number: int = 0) -> Timing:
         """One request; `number` makes its text a new one."""
         if self.slo.kind == "embedding":
-            texts = [
-                f"Text number {number}.{i}: the keeper of the lighthouse wrote a letter."
-                for i in range(self.slo.batch)
-            ]
-            reply = connection.checked(
-                self.endpoint.wire(EMBEDDINGS, {"model": self.served, "input": texts})
-            )
+            text = "the keeper of the lighthouse wrote a letter."
+            texts = [f"Text number {number}.{i}: {text}" for i in range(self.slo.batch)]
+            wire = self.endpoint.wire(EMBEDDINGS, {"model": self.served, "input": texts})
+            reply = connection.checked(wire)
             vectors = len(reply.json().get("data") or ())
             if vectors != len(texts):
                 raise Failure(f"{vectors} vectors for {len(texts)} texts")
             return Timing(reply.seconds, vectors / reply.seconds)
         streamed = self.profile.measures == "first_token"
-        body: dict[str, Any] = {
-            "model": self.served,
-            "messages": [{"role": "user", "content": self._content(number)}],
-            "max_tokens": _STREAM_TOKENS if streamed else 1,
-        }
+        content: Any = f"Question {number}: say hello."
+        if self.slo.kind == "vision":
+            picture = {"type": "image_url", "image_url": {"url": _PIXEL}}
+            content = [{"type": "text", "text": content}, picture]
+        fields: dict[str, Any] = {"max_tokens": 1}
         if streamed:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        reply = connection.checked(self.endpoint.chat(body))
+            usage = {"stream_options": {"include_usage": True}}
+            fields = {"max_tokens": _STREAM_TOKENS, "stream": True, **usage}
+        reply = connection.checked(self.endpoint.chat(body(content, self.served, **fields)))
         if not streamed:
             return Timing(reply.seconds)
         if reply.first_content is None:
             raise Failure("a stream without content")
         return Timing(reply.first_content, reply.tokens_per_s)
-
-    def _content(self, number: int) -> Any:
-        text = f"Question {number}: say hello."
-        if self.slo.kind != "vision":
-            return text
-        return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": _PIXEL}}]
 
     # What the profile wants to know ---------------------------------------------------------------
 
@@ -153,7 +146,15 @@ class Subject:
     def round_trip(self, count: int = 20) -> float:
         """Median seconds of opening a TCP connection: one way there and back, and next to no
         work."""
-        return percentile([_connect_s(self.endpoint) for _ in range(count)], 0.5)
+        where, taken = (self.endpoint.host, self.endpoint.port), []
+        for _ in range(count):
+            begun = time.perf_counter()
+            try:
+                socket.create_connection(where, timeout=_REACH_S).close()
+            except OSError as error:
+                raise Failure(f"{type(error).__name__}: {error}") from None
+            taken.append(time.perf_counter() - begun)
+        return percentile(taken, 0.5)
 
     def version(self) -> str | None:
         """What the server says that it is; None where it does not."""
@@ -163,15 +164,6 @@ class Subject:
                 return str(said.json()["version"]) if said.status == 200 else None
         except (Failure, ValueError, KeyError, TypeError):
             return None
-
-
-def _connect_s(endpoint: Endpoint) -> float:
-    begun = time.perf_counter()
-    try:
-        with socket.create_connection((endpoint.host, endpoint.port), timeout=_REACH_S):
-            return time.perf_counter() - begun
-    except OSError as error:
-        raise Failure(f"{type(error).__name__}: {error}") from None
 
 
 def reach(endpoint: Endpoint) -> str:

@@ -58,7 +58,11 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
             router = router_before(simulator, folder / name.split()[0], config, slots=256)
             ends[name] = Endpoint.of(stack.enter_context(router).url)
         sampler.row(f"{decisions:,} decisions for the cache")
-        filled = _fill(ends[DECIDED], decisions - 1)
+        asked = "Please explain in a few words how {} is written in Roman numerals.".format
+        fill = (body(asked(i), "ai-router", max_tokens=1) for i in range(decisions - 1))
+        wires = [ends[DECIDED].chat(one) for one in fill]
+        answers = send(ends[DECIDED], wires, _FILL_S, _FILL_RATE)
+        filled = sum(answer.status == 200 for answer in answers)
         direct, conversation = Endpoint.of(simulator.url("primary")), long_conversation()
         requests: dict[str, tuple[Endpoint, dict[str, Any]]] = {
             "direct": (direct, body(prompts.short(0), MODEL)),
@@ -102,14 +106,6 @@ def long_conversation(turns: int = TURNS, size: int = CONVERSATION_BYTES) -> dic
         for i in range(turns - 1)
     ]
     return {"messages": [*messages, {"role": "user", "content": prompts.short(0)}]}
-
-
-def _fill(endpoint: Endpoint, count: int) -> int:
-    """Ask for so many decisions; how many were made."""
-    text = "Please explain in a few words how {} is written in Roman numerals."
-    bodies = (body(text.format(i), "ai-router", max_tokens=1) for i in range(count))
-    answers = send(endpoint, [endpoint.chat(one) for one in bodies], _FILL_S, _FILL_RATE)
-    return sum(answer.status == 200 for answer in answers)
 
 
 def _measure(

@@ -16,7 +16,7 @@ from bench.client import Failure
 from bench.endpoint import QUICK, Subject, Timing, chosen, counts, endpoints, simulated, title
 from bench.environment import environment, gpu
 from bench.options import Options
-from bench.result import NOTHING, Result, Sampler, interval, ms, number, spread
+from bench.result import NOTHING, Result, Sampler, counted, interval, ms, number, spread
 from bench.slo import CalibrationRule, EndpointProfile, SloError
 from bench.stand import Unavailable
 from bench.stats import bootstrap, percentile, summarise
@@ -153,34 +153,24 @@ def calibrate(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         except Failure as failure:
             table.add((name, subject.served, f"failed: {failure}", *[NOTHING] * 9))
             continue
-        records.append(_calibrated(table, subject, timings.values, rtt, base))
-        if timings.failures:
-            said = f"{timings.failures} requests failed, the first: {timings.first_failure}"
-            table.notes.append(f"{name}: {said}")
+        found = summarise([t.seconds for t in timings.values])
+        threshold = threshold_ms(1000 * getattr(found, base), 1000 * rtt, rule)
+        each = record(subject, timings.values, rtt_s=rtt, threshold_ms=threshold, base=base)
+        embeds = subject.slo.kind == "embedding" and bool(each.rates)
+        rate = percentile(each.rates, 0.5) if embeds else None
+        floor = floor_per_s(rate, rule) if rate is not None else None
+        now = subject.slo.latency_ms.p95 if subject.slo.latency_ms else None
+        rest = (number(value, 0) for value in (threshold, now, rate, floor))
+        table.add(
+            (name, each.model, counted(timings), *spread(found), ms(rtt), base.upper(), *rest),
+            latency_s=found, rtt_s=rtt, base=base, threshold_ms=threshold, embeddings_per_s=rate,
+            floor_per_s=floor, hardware=each.hardware, hardware_state=each.state, model=each.model,
+        )  # fmt: skip
+        records.append(each)
     if records and not args.dry_run and not sampler.interrupted:
         where = save(args.store, profile.name, "calibration", records)
         table.notes.append(f"kept in {where}; ./Benchmark due tells when to do it again")
     return [table]
-
-
-def _calibrated(
-    table: Result, subject: Subject, timings: list[Timing], rtt: float, base: str
-) -> Record:
-    found, rule = summarise([t.seconds for t in timings]), subject.profile.calibration
-    assert found is not None
-    threshold = threshold_ms(1000 * getattr(found, base), 1000 * rtt, rule)
-    each = record(subject, timings, rtt_s=rtt, threshold_ms=threshold, base=base)
-    embeds = subject.slo.kind == "embedding" and bool(each.rates)
-    rate = percentile(each.rates, 0.5) if embeds else None
-    floor = floor_per_s(rate, rule) if rate is not None else None
-    now = subject.slo.latency_ms.p95 if subject.slo.latency_ms else None
-    rest = (number(value, 0) for value in (threshold, now, rate, floor))
-    table.add(
-        (subject.name, subject.served, str(found.n), *spread(found), ms(rtt), base.upper(), *rest),
-        latency_s=found, rtt_s=rtt, base=base, threshold_ms=threshold, embeddings_per_s=rate,
-        floor_per_s=floor, hardware=each.hardware, hardware_state=each.state, model=each.model,
-    )  # fmt: skip
-    return each
 
 
 # ./Benchmark due: whether to calibrate again -------------------------------------------------------

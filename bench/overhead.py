@@ -16,7 +16,7 @@ from bench.result import (
     spread,
     without_collector,
 )
-from bench.stand import Stand
+from bench.stand import Stand, Unavailable
 from bench.stats import bootstrap, summarise
 
 PROFILE = "fast"
@@ -33,7 +33,12 @@ def run(
     pairs = samples or (60 if quick else PAIRS)
     title = "Added latency, one request at a time (explicit route, keep-alive)"
     result = Result("overhead", title, COLUMNS)
-    ends = ((stand.need_direct(), stand.primary_model), (stand.router, stand.explicit_model))
+    if stand.direct is None:
+        raise Unavailable(
+            "This compares with the primary itself: name it by --direct http://host:port "
+            "(or PRIMARY_URL)."
+        )
+    ends = ((stand.direct, stand.primary_model), (stand.router, stand.explicit_model))
     for what, stream, wanted, budget in (
         ("whole answer", False, pairs, 30.0),
         ("first content of a stream", True, min(pairs, STREAM_PAIRS), 10.0),

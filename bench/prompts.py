@@ -74,7 +74,7 @@ def eight_thousand_tokens(i: int) -> str:
     return f"Logbook number {i}.\n{entries}\n{question}"
 
 
-def body(text: str, model: str, **fields: Any) -> dict[str, Any]:
+def body(text: Any, model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
 
 

@@ -64,14 +64,6 @@ class Stand:
     def router_pids(self) -> list[int]:
         return [] if self.router_pid is None else family(self.router_pid)
 
-    def need_direct(self) -> Endpoint:
-        if self.direct is None:
-            raise Unavailable(
-                "This compares with the primary itself: name it by --direct http://host:port "
-                "(or PRIMARY_URL)."
-            )
-        return self.direct
-
     def session(self, id8: str) -> Mapping[str, Any] | None:
         return None if self.log_dir is None else session(self.log_dir, id8)
 

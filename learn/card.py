@@ -116,6 +116,8 @@ def kept_agreement(out: Path) -> Any:
 
 def markdown(card: dict[str, Any]) -> str:
     held, data = card["held_out"], card["data"]
+    told = data["label_agreement"]
+    agreement = f"{told['agreement']:.1%} on {told['prompts']} prompts" if told else "not measured"
     by_class = ", ".join(f"{name} {n}" for name, n in data["by_class"].items())
     origins = {"**all**": held["all"], "**all but META**": held["without_meta"]}
     lines = [
@@ -123,7 +125,7 @@ def markdown(card: dict[str, Any]) -> str:
         "",
         f"{data['prompts']} labelled prompts ({by_class}) from {len(data['by_origin'])} origins in "
         f"{data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
-        f"Agreement with a blind second labelling: {_agreement(data['label_agreement'])}.",
+        f"Agreement with a blind second labelling: {agreement}.",
         "",
         "## Held out",
         "",
@@ -184,9 +186,3 @@ def markdown(card: dict[str, Any]) -> str:
 
 def _line(*cells: Any) -> str:
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _agreement(value: Any) -> str:
-    if not isinstance(value, dict):
-        return "not measured yet"
-    return f"{value['agreement']:.1%} on {value['prompts']} prompts"

@@ -130,7 +130,10 @@ def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
     rows sum to 1."""
     x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
     network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
-    table, table_scale = quantised(network.embed[: len(kept)])
+    # int8 with a scale per column: at most half a step of error each, which averages out over the
+    # n-grams of a text.
+    table_scale = (np.abs(network.embed[: len(kept)]).max(0) / 127 + 1e-12).astype(np.float32)
+    table = np.round(network.embed[: len(kept)] / table_scale).astype(np.int8)
     dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
     padded = np.concatenate((np.zeros((1, table.shape[1]), np.int8), table))
@@ -147,7 +150,9 @@ def inputs(
 ) -> tuple[Any, NDArray[np.int64], F32, F32]:
     """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted
     on `rows` alone."""
-    dense, mean, scale = standardised(matrix.dense, rows)
+    mean = matrix.dense[rows].mean(0).astype(np.float32)
+    scale = (1 / (matrix.dense[rows].std(0) + 1e-3)).astype(np.float32)
+    dense = np.clip((matrix.dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32)
     kept = np.flatnonzero(
         np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
     )
@@ -157,13 +162,6 @@ def inputs(
     return both.tocsr().astype(np.float32), kept, mean, scale
 
 
-def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
-    """int8 and the scale per column: at most half a step of error each, which averages out over the
-    n-grams of a text."""
-    scale = (np.abs(table).max(0) / 127 + 1e-12).astype(np.float32)
-    return np.round(table / scale).astype(np.int8), scale
-
-
 def scores_of(model: Model, matrix: Matrix, rows: Rows) -> F32:
     """(len(rows), 4), as `Model.scores`."""
     dense = np.clip((matrix.dense[rows] - model.mean) * model.scale, -DENSE_LIMIT, DENSE_LIMIT)
@@ -171,16 +169,6 @@ def scores_of(model: Model, matrix: Matrix, rows: Rows) -> F32:
     summed = matrix.grams[rows][:, np.flatnonzero(model.row_of)] @ table
     hidden = np.maximum(summed + dense @ model.dense + model.bias, 0)
     return np.asarray(hidden @ model.out + model.out_bias, np.float32)
-
-
-def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:
-    mean = dense[rows].mean(0).astype(np.float32)
-    scale = (1 / (dense[rows].std(0) + 1e-3)).astype(np.float32)
-    return (
-        np.clip((dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32),
-        mean,
-        scale,
-    )
 
 
 def seen_map(hashes: Sequence[NDArray[np.uint64]], bits: int) -> NDArray[np.uint8]:

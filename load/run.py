@@ -59,7 +59,10 @@ def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Consol
         except KeyboardInterrupt:
             interrupted = time.monotonic()
     samples = read(sorted(folder.glob("samples-*.jsonl")))
-    found = stretches(phases, _marks(folder, interrupted), samples, probe.looks)
+    rows = map(orjson.loads, printed(folder / PHASES_FILE).splitlines())
+    marks = [(row["phase"], row["at"]) for row in rows]  # when each phase began
+    marks += [(marks[-1][0] + 1, interrupted)] if marks and interrupted else []
+    found = stretches(phases, marks, samples, probe.looks)
     if not found and interrupted:
         say("load: interrupted before anything was measured.")
         return 130
@@ -140,14 +143,6 @@ def _locust(
         yield process
     finally:
         end(process, signal.SIGTERM, limit=_STOP_S)
-
-
-def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
-    """When each phase began; an interrupt ends the one that it came in."""
-    path = folder / PHASES_FILE
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-    marks = [(row["phase"], row["at"]) for row in rows]
-    return [*marks, (marks[-1][0] + 1, interrupted)] if marks and interrupted else marks
 
 
 def _folder(out: Path, shape: str) -> Path:

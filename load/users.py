@@ -214,12 +214,6 @@ class FrontendUser(ChatUser):
         )
 
 
-def _index(user: RouterUser) -> None:
-    """Fills an index: eight texts per request."""
-    vectors = {"model": SETUP.embedding_model, "input": documents(user.chance)}
-    user.ask(vectors, "embeddings", path=EMBEDDINGS)
-
-
 def _impatient(user: RouterUser) -> None:
     """Hangs up after a moment and asks the same again, twice at most."""
     question = moderate(user.chance)
@@ -234,7 +228,13 @@ _BATCH = {"X-Router-Priority": "batch"}
 _OTHERS: tuple[tuple[str, int, Callable[[RouterUser], Any]], ...] = (
     ("researcher", 2, lambda user: user.say(prompts.complex_(number(user.chance)), "xai")),
     ("news", 2, lambda user: user.say(news(user.chance), "enrich")),
-    ("indexer", 3 if SETUP.embedding_model else 0, _index),
+    (
+        "indexer", 3 if SETUP.embedding_model else 0,
+        lambda user: user.ask(
+            {"model": SETUP.embedding_model, "input": documents(user.chance)}, "embeddings",
+            path=EMBEDDINGS,
+        ),
+    ),
     (
         "batch", 3,
         lambda user: user.say(moderate(user.chance), "primary", stream=False, headers=_BATCH),

@@ -74,8 +74,7 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
 
 def admin_url() -> str:
     """The router's URL: ROUTER_ADMIN_URL, or the port with which it was started."""
-    url = os.environ.get("ROUTER_ADMIN_URL")
-    if url:
+    if url := os.environ.get("ROUTER_ADMIN_URL"):
         return url
     # Kubernetes sets such variables to a URL for services; the router ignores these, too.
     told = [os.environ.get(name, "").strip() for name in ("AIROUTER_PORT", "PORT")]
@@ -94,16 +93,12 @@ class Router:
             {"Authorization": f"Bearer {key}"} if key else {}
         )
 
-    def status(self) -> dict[str, Any]:
-        return self._ask("GET", "status")
-
-    def event(self, event: str, backend: str) -> None:
-        self._ask("POST", "events", {"event": event, "backend": backend})
-
-    def _ask(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def tell(self, **event: str) -> dict[str, Any]:
+        """Its status; with `event` and `backend`, its answer to that event."""
+        method, what = ("POST", "events") if event else ("GET", "status")
         url, headers = f"{self._url}/admin/{what}", self._headers
         try:
-            answer = ask(method, url, json=body, headers=headers, timeout=10)
+            answer = ask(method, url, json=event or None, headers=headers, timeout=10)
             told = answer.json()
         except (requests.RequestException, ValueError):
             raise Failed(
@@ -129,15 +124,15 @@ def backend_of(status: dict[str, Any], name: str) -> dict[str, Any]:
 
 def gaming(router: Router, config: Config) -> None:
     """Take the backend out of service, drain it and stop it; undone if draining takes too long."""
-    if backend_of(router.status(), config.backend)["out"]:
+    if backend_of(router.tell(), config.backend)["out"]:
         print(f"{config.backend} is already out of service.")
         return
-    router.event("backend.out", config.backend)
+    router.tell(event="backend.out", backend=config.backend)
     try:
         drain(router, config)
         run(config.stop, "stop", config.command_wait)
     except BaseException:
-        router.event("backend.in", config.backend)
+        router.tell(event="backend.in", backend=config.backend)
         raise
     gpu = "; the GPU is free" if config.stop.strip() else NOT_STOPPED
     print(f"gaming: {config.backend} is out of service{gpu}.")
@@ -168,7 +163,7 @@ def drain(router: Router, config: Config) -> None:
 
     def busy() -> str | None:
         nonlocal busy_at
-        status = router.status()
+        status = router.tell()
         backend, now = backend_of(status, config.backend), time.monotonic()
         left = backend["in_use"] + backend["waiting"]
         if left or not backend["out"]:
@@ -183,14 +178,14 @@ def drain(router: Router, config: Config) -> None:
 
 def ml(router: Router, config: Config) -> None:
     """Start the backend, wait until it is healthy, warm it up and put it back into service."""
-    backend = backend_of(router.status(), config.backend)
+    backend = backend_of(router.tell(), config.backend)
     if not backend["out"]:
         print(f"{config.backend} is already in service.")
         return
     run(config.start, "start", config.command_wait)
     wait_for_health(backend["url"], config)
     warm_up(backend["url"], backend["model"])
-    router.event("backend.in", config.backend)
+    router.tell(event="backend.in", backend=config.backend)
     print(f"ml: {config.backend} is in service.")
 
 
@@ -243,7 +238,7 @@ def run(command: str, name: str, limit: float) -> None:
 
 
 def show(router: Router, config: Config) -> None:
-    status = router.status()
+    status = router.tell()
     out = backend_of(status, config.backend)["out"]
     mode, where = ("gaming", "out of") if out else ("ml", "in")
     print(f"mode: {mode} ({config.backend} is {where} service)")

@@ -98,7 +98,7 @@ class Contender(ABC):
         self.endpoint = self._launch(folder)
         while (waited := time.perf_counter() - begun) < self.start_limit:
             if (ended := self._ended()) is not None:
-                raise NotInstalled(f"{self.key}: it ended at once: {ended}")
+                raise NotInstalled(f"it ended at once: {ended}")
             try:
                 with Connection(self.endpoint, timeout=self.start_limit - waited) as connection:
                     connection.checked(self.chat("Hello."))
@@ -107,7 +107,7 @@ class Contender(ABC):
                 problem = str(failure)
                 time.sleep(0.02)
         self.stop()
-        raise NotInstalled(f"{self.key}: no answer within {self.start_limit:g} s: {problem}")
+        raise NotInstalled(f"no answer within {self.start_limit:g} s: {problem}")
 
     @abstractmethod
     def _launch(self, folder: Path) -> Endpoint:
@@ -251,7 +251,7 @@ class Gateway(Program):
 
     def _launch(self, folder: Path) -> Endpoint:
         if "$node" in self._spec.command and not self._known["node"]:
-            raise NotInstalled(f"{self.name}: Node.js is not installed")
+            raise NotInstalled("Node.js is not installed")
         self._known |= {"folder": str(folder), "port": str(free_port())}
         for name, text in self._spec.files.items():
             (folder / name).write_text(self._fill(text), encoding="utf-8")
@@ -301,7 +301,7 @@ class AiRouter(Contender):
             self._router.start()
         except (RuntimeError, OSError) as error:
             self.stop()
-            raise NotInstalled(f"{self.key}: {str(error).strip().splitlines()[-1][:200]}") from None
+            raise NotInstalled(str(error).strip().splitlines()[-1][:200]) from None
         self.pid = self._router.pid
         return Endpoint.of(self._router.url, key)
 

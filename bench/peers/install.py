@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.stand import Unavailable
 from simulator.processes import end, printed, spawn
 
 Say = Callable[[str], None]
@@ -24,8 +25,8 @@ NODE_SERVER = "1.14.1"
 _ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
 
 
-class NotInstalled(Exception):
-    """A peer that cannot be measured here; the message says why."""
+class NotInstalled(Unavailable):
+    """A gateway that cannot be measured here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,14 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
             for file, text in plan.files.items():
                 (folder / file).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
+            raise NotInstalled(f"{folder} cannot be written ({error.strerror})") from None
         for command, limit in plan.commands:
-            _one(name, command, limit, folder, folder / "install.log")
+            _one(command, limit, folder, folder / "install.log")
         done.touch()
     found = _found(name, folder)
     if not found.program.exists():
         done.unlink(missing_ok=True)
-        raise NotInstalled(f"{name}: {found.program.name} is missing after its installation")
+        raise NotInstalled(f"{found.program.name} is missing after its installation")
     return found
 
 
@@ -83,9 +84,9 @@ def prepare(root: Path) -> None:
         NotInstalled: it is none, or that fails.
     """
     if not all((root / name).exists() for name in ("gunicorn.conf.py", "scripts/venv.sh")):
-        raise NotInstalled(f"against: {root} is no checkout of ai-router")
+        raise NotInstalled(f"{root} is no checkout of ai-router")
     with tempfile.TemporaryDirectory(prefix="ai-router-against-") as folder:
-        _one("against", ("sh", "scripts/venv.sh"), 600, root, Path(folder, "install.log"))
+        _one(("sh", "scripts/venv.sh"), 600, root, Path(folder, "install.log"))
 
 
 def _plan(name: str, folder: Path) -> _Plan:
@@ -102,7 +103,7 @@ def _plan(name: str, folder: Path) -> _Plan:
     if name == "portkey":
         npm = shutil.which("npm")
         if npm is None or shutil.which("node") is None:
-            raise NotInstalled("portkey: needs Node.js with npm, which is not installed")
+            raise NotInstalled("needs Node.js with npm, which is not installed")
         server = {"@hono/node-server": NODE_SERVER}
         wanted = {"@portkey-ai/gateway": "*", **server}
         package = {"private": True, "dependencies": wanted, "overrides": server}
@@ -113,7 +114,7 @@ def _plan(name: str, folder: Path) -> _Plan:
             {"package.json": orjson.dumps(package).decode()},
         )
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise NotInstalled("nginx: not installed, and no Debian package can be unpacked here")
+        raise NotInstalled("not installed, and no Debian package can be unpacked here")
     return _Plan(
         "Debian's package, unpacked, some seconds",
         ((("apt-get", "download", "nginx"), 60), (("sh", "-c", "dpkg -x nginx_*.deb ."), 30)),
@@ -142,26 +143,26 @@ def _nginx_version(program: Path) -> str:
             [program, "-v"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInstalled(f"nginx: it cannot be started ({type(error).__name__})") from None
+        raise NotInstalled(f"it cannot be started ({type(error).__name__})") from None
     return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
 
 
-def _one(name: str, command: Sequence[str], limit: float, folder: Path, log: Path) -> None:
+def _one(command: Sequence[str], limit: float, folder: Path, log: Path) -> None:
     """One command with its limit in seconds; it does not outlive this process."""
     log.unlink(missing_ok=True)
     try:
         process = spawn(command, log, cwd=folder)
     except OSError as error:
         program = Path(command[0]).name
-        raise NotInstalled(f"{name}: {program} cannot be started ({error.strerror})") from None
+        raise NotInstalled(f"{program} cannot be started ({error.strerror})") from None
     try:
         process.wait(limit)
     except subprocess.TimeoutExpired:
-        raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s") from None
+        raise NotInstalled(f"the installation was stopped after {limit:g} s") from None
     finally:
         status = end(process, signal.SIGTERM, limit=5)
     if status:
-        raise NotInstalled(f"{name}: the installation ended with status {status}: {last_line(log)}")
+        raise NotInstalled(f"the installation ended with status {status}: {last_line(log)}")
 
 
 def last_line(log: Path) -> str:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, suppress
 
 from bench.client import Connection
 from bench.crowd import drive, send
-from bench.environment import pss_mb
 from bench.peers.gateways import Contender
 from bench.peers.table import Findings
 from bench.result import Pair, Sampler, without_collector
@@ -171,12 +170,6 @@ def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
                 findings.set(f"added_{measure}", key, max(0.0, percentile(added, 0.5)))
             elif (reason := findings.reason(measure, key)) is not None:
                 findings.cannot([f"added_{measure}"], key, reason)
-
-
-def idle_memory(findings: Findings, contender: Contender) -> None:
-    each = [value for pid in contender.worker_pids if (value := pss_mb([pid])) is not None]
-    if each:
-        findings.set("pss_idle", contender.key, sum(each) / len(each))
 
 
 # A client that leaves ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import prompts
+from bench.environment import pss_mb
 from bench.options import Options, between
 from bench.peers import measures
 from bench.peers.gateways import SPECS, Against, AiRouter, Contender, Direct, Gateway
@@ -65,22 +66,19 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     absent: dict[str, str] = {}
     installed: dict[str, Installed] = {}
     other = args.against and args.against.expanduser().resolve()
-    with sampler.interruptible():
-        for name in (name for name in only if name in SPECS):
-            try:
-                installed[name] = install(name, args.scratch, sampler.say)
-            except NotInstalled as why:
-                absent[SPECS[name].name] = _why(why)
-        if other:
-            try:
-                prepare(other)
-            except NotInstalled as why:
-                raise Unavailable(f"It cannot be compared: {_why(why)}.") from None
-    if sampler.interrupted:
-        return []
+    for name in (name for name in only if name in SPECS):
+        try:
+            installed[name] = install(name, args.scratch, sampler.say)
+        except NotInstalled as why:
+            absent[SPECS[name].name] = str(why)
+    if other:
+        prepare(other)
     streams = Plan(args).streams
     with ExitStack() as stack:
-        _more_files()
+        # Hundreds of streams are as many sockets, here and in what is started.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
         simulator = stack.enter_context(Simulator(profile="fast", roles=ROLES))
         contenders: list[Contender] = [Direct(simulator)]
         for name, found in installed.items():
@@ -93,10 +91,6 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                 contenders.append(Against(simulator, workers, streams, other))
         folder = scratch_folder(stack, "peers")
         return compare(contenders, simulator, sampler, Plan(args), folder, stack, absent)
-
-
-def _why(error: NotInstalled) -> str:
-    return str(error).partition(": ")[2] or str(error)
 
 
 def compare(
@@ -122,7 +116,9 @@ def compare(
             sampler.row(f"warm-up: {contender.key}")
             measures.warm(contender, text)
         for contender in running:
-            measures.idle_memory(findings, contender)
+            each = [value for pid in contender.worker_pids if (value := pss_mb([pid])) is not None]
+            if each:
+                findings.set("pss_idle", contender.key, sum(each) / len(each))
         for turn in range(plan.rounds):
             simulator.reset("primary")
             for stream, seconds in ((False, plan.whole_s), (True, plan.first_s)):
@@ -178,7 +174,7 @@ def _start(findings: Findings, contender: Contender, folder: Path, *, again: boo
     except NotInstalled as why:
         contender.endpoint = None
         everything = ("whole", "first", *measures.STREAMED, *(one.key for one in MEASURES))
-        findings.cannot(everything, contender.key, _why(why))
+        findings.cannot(everything, contender.key, str(why))
         return
     if contender.name != "direct":
         findings.set("cold_start", contender.key, seconds)
@@ -194,11 +190,3 @@ def _text(routers: list[AiRouter]) -> str:
         if all(one.decides(text) for one in routers):
             return text
     raise Unavailable("The learned tier decides none of the prompts.")
-
-
-def _more_files() -> None:
-    """Hundreds of streams are as many sockets, here and in what is started."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
