@@ -77,13 +77,30 @@ class _Overload:
 
     def level(self, level: int, seconds: float) -> None:
         """So many times the capacity."""
-        rate = level * self.capacity
+        rate, name = level * self.capacity, f"{level}×"
         self._sampler.row(f"{level} times the capacity, {seconds:g} s")
         wires = [self._wire] * max(1, round(rate * seconds))
         replies = send(self._chain.endpoint, wires, LIMIT_S, rate)
         served, refused, lost = sorted_out(replies)
-        self._add(f"{level}×", rate, seconds, served, refused, lost)
-        self._judge(level, served, refused, lost)
+        ok, no = (summarise([r.seconds for r in found]) for found in (served, refused))
+        told = sum("retry-after" in r.headers for r in refused)
+        lasted = max([seconds, *(r.due + r.seconds for r in served)])
+        self.table.add(
+            (name, number(rate), number(len(served) / lasted), *spread(ok, "p50", "p95"),
+             f"{100 * len(refused) / len(replies):.1f}", *spread(no, "p95", "largest"),
+             f"{told} of {len(refused)}" if refused else NOTHING, str(len(lost))),
+            offered_per_s=rate, offered=len(replies), served=len(served), refused=len(refused),
+            lost=len(lost), served_s=ok, refused_s=no, with_retry_after=told,
+        )  # fmt: skip
+        self.table.notes += [f"{name}: without an answer: {reply.said()}" for reply in lost[:1]]
+        check, limit = self.promises.check, 1.5 * self._p95 + WAIT_S
+        p95, target = ok.p95 if ok else LIMIT_S, f"≤ 1.5 × unloaded + queue wait = {limit:.2f} s"
+        check(f"{name}: p95 of those served", target, f"{ms(p95)} ms", p95 <= limit, p95_s=p95)
+        if no:
+            said, soon = f"{ms(no.largest)} ms at most", no.largest <= REJECTED_S
+            check(f"{name}: the rest is told", f"≤ {REJECTED_S:g} s", said, soon)
+            self.promises.count(f"{name}: with Retry-After", told, len(refused))
+        self.promises.count(f"{name}: neither served nor told", len(lost))
 
     def recovery(self, rest: float, n: int) -> None:
         self._sampler.row(f"rest of {rest:g} s")
@@ -105,41 +122,6 @@ class _Overload:
         times = spread(found, "p50", "p95")
         self.table.add((name, rate, rate, *times, "0", *[NOTHING] * 3, "0"), served_s=found)
         return samples
-
-    def _add(
-        self, name: str, rate: float, seconds: float, served: list[Answer], refused: list[Answer], lost: list[Answer]
-    ) -> None:  # fmt: skip
-        ok, no = (summarise([r.seconds for r in found]) for found in (served, refused))
-        told = sum("retry-after" in r.headers for r in refused)
-        longest = max((r.due + r.seconds for r in served), default=seconds)
-        offered = len(served) + len(refused) + len(lost)
-        self.table.add(
-            (
-                name, number(rate), number(len(served) / max(seconds, longest)), *spread(ok, "p50",
-                "p95"),
-                f"{100 * len(refused) / offered:.1f}", *spread(no, "p95", "largest"),
-                f"{told} of {len(refused)}" if refused else NOTHING, str(len(lost)),
-            ),
-            offered_per_s=rate, offered=offered, served=len(served), refused=len(refused),
-            lost=len(lost), served_s=ok,
-            refused_s=no, with_retry_after=told,
-        )  # fmt: skip
-        self.table.notes += [f"{name}: without an answer: {reply.said()}" for reply in lost[:1]]
-
-    def _judge(
-        self, level: int, served: list[Answer], refused: list[Answer], lost: list[Answer]
-    ) -> None:
-        check, limit = self.promises.check, 1.5 * self._p95 + WAIT_S
-        p95 = percentile([r.seconds for r in served], 0.95) if served else LIMIT_S
-        target = f"≤ 1.5 × unloaded + queue wait = {limit:.2f} s"
-        check(f"{level}×: p95 of those served", target, f"{ms(p95)} ms", p95 <= limit, p95_s=p95)
-        if refused:
-            longest = max(r.seconds for r in refused)
-            said = f"{ms(longest)} ms at most"
-            check(f"{level}×: the rest is told", f"≤ {REJECTED_S:g} s", said, longest <= REJECTED_S)
-            told = sum("retry-after" in r.headers for r in refused)
-            self.promises.count(f"{level}×: with Retry-After", told, len(refused))
-        self.promises.count(f"{level}×: neither served nor told", len(lost))
 
 
 def sorted_out(replies: list[Answer]) -> tuple[list[Answer], list[Answer], list[Answer]]:

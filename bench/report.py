@@ -170,8 +170,11 @@ def page(runs: Runs) -> str:
         (name, HEADINGS.get(name, name), "\n".join(_table(table, name) for table in latest[name]))
         for name in (*order, *(set(latest) - set(order)))
     ]
-    environments = "\n".join(_environment(name, document) for name, document in runs)
-    sections.append(("environment", "Environment and commands", environments))
+    told = "\n".join(
+        f"<h3>{escape(name)}</h3>{_grid(('', ''), list(document['environment'].items()))}"
+        for name, document in runs
+    )
+    sections.append(("environment", "Environment and commands", told))
     contents = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text, _ in sections)
     warnings = [
         *[f"{name} was interrupted." for name, found in runs if not found.get("complete", True)],
@@ -242,11 +245,3 @@ def _grid(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
         shown = zip(cells, map(escape, map(str, row)), strict=True)
         body += f"<tr>{''.join(tag + text + '</td>' for tag, text in shown)}</tr>"
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _environment(name: str, document: Mapping[str, Any]) -> str:
-    about = dict(document["environment"])
-    command = about.pop("command", "")
-    return (
-        f"<h3>{escape(name)}</h3>{_grid(('', ''), list(about.items()))}<pre>{escape(command)}</pre>"
-    )

@@ -17,7 +17,7 @@ import orjson
 from bench.client import Answer, Connection, Endpoint, Failure
 from bench.prompts import body
 from bench.router_process import RouterProcess, merged
-from simulator.processes import family
+from simulator.processes import family, free_port
 from simulator.testing import Simulator
 
 ROLES = ("router", "primary", "xai")
@@ -206,8 +206,7 @@ _RECOVERY_LIMIT_S = 20.0
 @dataclass(frozen=True, slots=True)
 class Tier:
     """A backend's name, the simulator's role that plays it, its model, its own settings in the
-    router's configuration, and
-    the simulator's settings for it."""
+    router's configuration, and the simulator's settings for it."""
 
     name: str
     role: str
@@ -224,7 +223,7 @@ class Chain:
     ) -> None:
         self.tiers = {tier.name: tier for tier in tiers}
         self.simulators: dict[str, Simulator] = {}
-        self._ports: dict[str, int] = {}
+        self._ports = {name: free_port() for name in self.tiers}
         stack.callback(lambda: [simulator.stop() for simulator in self.simulators.values()])
         for name in self.tiers:
             self.revive(name)
@@ -259,10 +258,9 @@ class Chain:
 
     def revive(self, name: str) -> None:
         """Start a tier, on the port that it had before."""
-        role, model = self.tiers[name].role, self.tiers[name].model
-        ports = {role: self._ports[name]} if name in self._ports else None
-        self.simulators[name] = Simulator(roles=(role,), ports=ports, models={role: model}).start()
-        self._ports[name] = self.simulators[name].port(role)
+        role, models = self.tiers[name].role, {self.tiers[name].role: self.tiers[name].model}
+        ports = {role: self._ports[name]}
+        self.simulators[name] = Simulator(roles=(role,), ports=ports, models=models).start()
         self.configure(name, **self.tiers[name].manners)
 
     def configure(self, name: str, **manners: Any) -> None:
@@ -285,17 +283,17 @@ class Chain:
         until = time.monotonic() + _RECOVERY_LIMIT_S
         while time.monotonic() < until:
             told = self.router.stats()["backends"]
-            cooling = [
-                name
+            used = {
+                name: told[name]["breaker"] == "closed" and not told[name]["pause"]
                 for name in self.tiers
-                if told[name]["breaker"] != "closed" or told[name]["pause"]
+            }
+            asked = [tier.model for name, tier in self.tiers.items() if not used[name]]
+            backends = [
+                self.ask("Hello.", model=model).headers.get("x-router-backend")
+                for model in asked or ["ai-router/primary"]
             ]
-            if not cooling and self.ask("Hello.").headers.get("x-router-backend") == next(
-                iter(self.tiers)
-            ):
+            if not asked and backends == [next(iter(self.tiers))]:
                 return self.reset()
-            for name in cooling:
-                self.ask("Hello.", model=self.tiers[name].model)
             time.sleep(0.02)
         raise Failure(f"a tier does not come back: {self.router.stats()['backends']}")
 

@@ -3,7 +3,6 @@ came to: one JSON line each, one file per process."""
 
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,7 +17,6 @@ from bench.client import CHAT, Answer, Connection
 from bench.stats import gaps
 
 _ERROR = re.compile(rb'data:\s*\{\s*"error"[^\n]{,200}')
-_FLUSH_S = 1.0
 
 
 class Client(Connection):
@@ -97,25 +95,18 @@ def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
 
 
 class Writer:
-    """Appends samples to a file of this process's own; to be closed at the end."""
+    """Appends samples, line by line, to a file of this process's own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: TextIO | None = None
-        self._flushed = time.monotonic()
 
     def add(self, sample: Sample) -> None:
         if self._file is None:  # not before: Locust forks the processes that send
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = (self._folder / f"samples-{os.getpid()}.jsonl").open("a", encoding="utf-8")
+            path = self._folder / f"samples-{os.getpid()}.jsonl"
+            self._file = path.open("a", buffering=1, encoding="utf-8")
         self._file.write(orjson.dumps(asdict(sample)).decode() + "\n")
-        if time.monotonic() - self._flushed > _FLUSH_S:
-            self._flushed = time.monotonic()
-            self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 def read(paths: Iterable[Path]) -> list[Sample]:

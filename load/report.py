@@ -45,14 +45,6 @@ def traffic(stretch: Stretch) -> Result:
     result.notes += [
         f"failed {count} times: {problem[:160]}" for problem, count in problems.most_common(3)
     ]
-    busy = [look.in_use for look in stretch.looks if look.in_use is not None]
-    waiting = [look.waiting for look in stretch.looks if look.waiting is not None]
-    if busy:
-        mean, most = sum(busy) / len(busy), max(busy)
-        result.notes.append(
-            f"slots of the primary in use: {mean:.1f} on average, {most} at most; "
-            f"waiting: {max(waiting, default=0)} at most"
-        )
     return result
 
 

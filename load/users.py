@@ -289,8 +289,3 @@ _writer = Writer(SETUP.folder)
 def _keep(context: dict[str, Any] | None = None, **_: Any) -> None:
     if context and "sample" in context:
         _writer.add(context["sample"])
-
-
-@events.quit.add_listener  # type: ignore[untyped-decorator]
-def _close(**_: Any) -> None:
-    _writer.close()

@@ -81,7 +81,11 @@ def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line
     if calm is not None:
         lines = rated(calm, slo)
         if slo.drift is not None and calm.seconds >= 60:
-            lines.append(_drift(calm, slo.drift, slo.at_least))
+            quarter, served = calm.seconds / 4, calm.served("primary")
+            first = totals(s for s in served if s.at < calm.start + quarter)
+            last = totals(s for s in served if s.at >= calm.end - quarter)
+            what = "primary: p95, last quarter against first"
+            lines.append(_growth(what, slo.drift, first, last, slo.at_least))
         tables.append((f"at {calm.phase.load:g}×, {calm.seconds:.0f} s", lines))
     for stretch in found:
         load, level = stretch.phase.load, None
@@ -212,11 +216,3 @@ def _availability(stretch: Stretch, slo: RouterSlo) -> Line:
     share = sum(2 * sum(second) >= len(second) for second in ended.values()) / len(ended)
     shown = f"{100 * share:.1f} % of {len(ended)} s"
     return Line("available", limit, shown, len(ended), share >= slo.availability)
-
-
-def _drift(stretch: Stretch, most: float, least: int) -> Line:
-    quarter = stretch.seconds / 4
-    served = stretch.served("primary")
-    first = totals(s for s in served if s.at < stretch.start + quarter)
-    last = totals(s for s in served if s.at >= stretch.end - quarter)
-    return _growth("primary: p95, last quarter against first", most, first, last, least)

@@ -59,9 +59,9 @@ def one_at_a_time(
                         at_least=_SETTLING + 1,
                     )  # fmt: skip
                 pairs = found.values[_SETTLING:]
-                findings.collect(kind, DIRECT, [base for base, _ in pairs])
-                findings.collect(kind, key, [own for _, own in pairs])
-                findings.collect(f"added_{kind}", key, [own - base for base, own in pairs])
+                findings.samples[kind][DIRECT] += [base for base, _ in pairs]
+                findings.samples[kind][key] += [own for _, own in pairs]
+                findings.samples[f"added_{kind}"][key] += [own - base for base, own in pairs]
                 if found.failures and not found.values:
                     findings.cannot([kind], key, f"it failed: {found.first_failure[:160]}")
                     others.remove(key)

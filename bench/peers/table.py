@@ -37,9 +37,6 @@ class Findings:
         self.rounds[measure][key].append(value)
         self.set(measure, key, percentile(self.rounds[measure][key], 0.5))
 
-    def collect(self, measure: str, key: str, values: Sequence[float]) -> None:
-        self.samples[measure][key].extend(values)
-
     def cannot(self, measures: Sequence[str], key: str, reason: str) -> None:
         for measure in measures:
             self.reasons[measure].setdefault(key, reason)

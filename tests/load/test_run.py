@@ -140,7 +140,6 @@ def test_samples_survive_a_process_that_was_killed(tmp_path: Path) -> None:
     )
     writer.add(late)
     writer.add(early)
-    writer.close()
     (path,) = (tmp_path / "new").glob("samples-*.jsonl")
     with path.open("a") as file:
         file.write('{"at": 3.0, "us')
