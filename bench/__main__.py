@@ -18,14 +18,12 @@ from bench import (
     ab,
     endpoint,
     failover,
-    faults,
     history,
     measured,
     operations,
     options,
     overhead,
     overload,
-    profile,
     report,
     routing,
     scorecard,
@@ -83,11 +81,11 @@ COMMANDS: dict[str, Command] = {
         overhead.PROFILE
     ),
     "profile": Command(
-        "stand", profile.run, "where a request's time goes inside the router, stage by stage",
-        profile.PROFILE
+        "stand", overhead.profile, "where a request's time goes inside the router, stage by stage",
+        overhead.PROFILE
     ),
     "faults": Command(
-        "own", faults.run,
+        "own", scorecard.faults,
         "every fault of the simulator, streaming and not: what the client gets, who was asked"
     ),
     "scorecard": Command(
@@ -202,10 +200,13 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         if sampler.interrupted:
             break
-        found: list[Result] = []
         try:
             with sampler.interruptible():
-                found = _one(name, args, sampler)
+                for result in _one(name, args, sampler):
+                    sampler.stop()
+                    results.append(result)
+                    result.print(console)
+                    status = 1 if result.broken else status
         except Unavailable as why:
             console.print(f"{name}: {why}", highlight=False)
             status = 1 if len(names) == 1 else status
@@ -214,10 +215,6 @@ def main(argv: list[str] | None = None) -> int:
             status = 1
         finally:
             sampler.stop()
-        for result in found:
-            result.print(console)
-            status = 1 if result.broken else status
-        results += found
     if sampler.interrupted:
         console.print("Interrupted: the tables hold what was measured until then.")
         status = 130
@@ -246,7 +243,7 @@ def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
         return command.run(sampler, args)
     tiers = args.tiers or (routing.TIERS if name == "routing" else None)
     env = {"CASCADE_TIERS": tiers} if tiers else None
-    app = profile.APP if name == "profile" else ""
+    app = overhead.APP if name == "profile" else ""
     with stand(args, command.used, env=env, app=app) as where:
         results = command.run(where, sampler, args.samples, args.quick)
         facts = [where.profile]

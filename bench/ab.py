@@ -11,7 +11,7 @@ from bench.client import Connection
 from bench.prompts import ROUTES, body
 from bench.result import Pair, Result, Sampler, Samples, counted, ms, spread
 from bench.routing import TIERS
-from bench.stand import Stand, Unavailable, stand
+from bench.stand import Unavailable, stand
 from bench.stats import bootstrap, summarise
 
 PROFILE = "homelab"
@@ -58,12 +58,16 @@ def run(compared: Sides, sampler: Sampler, args: Namespace) -> list[Result]:
     rows = [(route.name, route.prompt, False) for route in ROUTES]
     rows.append((f"{ROUTES[0].name}, first token", ROUTES[0].prompt, True))
     with ExitStack() as stack:
-        stands = [
-            _stand(stack, args, {"CASCADE_TIERS": args.tiers or TIERS, compared.variable: value})
-            for value in compared.values
-        ]
-        routers = [stack.enter_context(Connection(where.router)) for where in stands]
-        model = stands[0].virtual_model
+        routers = []
+        for value in compared.values:
+            env = {"CASCADE_TIERS": args.tiers or TIERS, compared.variable: value}
+            try:
+                where = stack.enter_context(stand(args, PROFILE, env=env))
+            except RuntimeError as error:  # the configuration's own sentence about what is wrong
+                said = str(error)[-300:].strip()
+                raise Unavailable(f"The router does not start with {env}: {said}") from None
+            routers.append(stack.enter_context(Connection(where.router)))
+        model = where.virtual_model
         for router in routers:
             warm_up = partial(_timed, router, model, lambda i: ROUTES[0].prompt(i + 50), False)
             sampler.collect(warm_up, 2, budget=10, at_least=1, name="warm-up")
@@ -80,16 +84,6 @@ def run(compared: Sides, sampler: Sampler, args: Namespace) -> list[Result]:
         "that is part of what is compared",
     ]
     return [result]
-
-
-def _stand(stack: ExitStack, args: Namespace, env: dict[str, str]) -> Stand:
-    try:
-        return stack.enter_context(stand(args, PROFILE, env=env))
-    except RuntimeError as error:  # the configuration's own sentence about what is wrong
-        said = " ".join(f"{name}={value}" for name, value in env.items())
-        raise Unavailable(
-            f"The router does not start with {said}: {str(error)[-300:].strip()}"
-        ) from None
 
 
 def _timed(

@@ -87,7 +87,6 @@ class Endpoint:
         return "\r\n".join(lines).encode() + payload
 
     def chat(self, body: dict[str, Any], **options: Any) -> bytes:
-        """A chat completion as bytes."""
         return self.wire(CHAT, body, **options)
 
 
@@ -278,7 +277,6 @@ class Connection(AbstractContextManager["Connection"]):
             sock.close()
 
     def open(self) -> socket.socket:
-        """Its socket, connected."""
         if self._sock is None:
             where = (self.endpoint.host, self.endpoint.port)
             sock = socket.create_connection(where, timeout=self._timeout)

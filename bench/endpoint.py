@@ -127,21 +127,19 @@ class Subject:
     def sweep(self) -> dict[int, list[float]]:
         """Seconds of each request by the number of clients at a time; each client sends its
         requests one after the other."""
-        return {level: self._at_once(level) for level in self.method.sweep}
+        found = {}
+        for level in self.method.sweep:
+            gate = threading.Barrier(level)
+            with ThreadPoolExecutor(level) as pool:
+                each = list(pool.map(self._client, range(level), [gate] * level))
+            found[level] = [seconds for one in each for seconds in one]
+        return found
 
-    def _at_once(self, level: int) -> list[float]:
-        gate = threading.Barrier(level)
-
-        def work(client: int) -> list[float]:
-            with self.client() as connection:
-                gate.wait(timeout=30)
-                return [
-                    self.ask(connection, 1000 * client + i).seconds
-                    for i in range(self.method.per_worker)
-                ]
-
-        with ThreadPoolExecutor(level) as pool:
-            return [seconds for found in pool.map(work, range(level)) for seconds in found]
+    def _client(self, number: int, gate: threading.Barrier) -> list[float]:
+        with self.client() as connection:
+            gate.wait(timeout=30)
+            numbers = range(1000 * number, 1000 * number + self.method.per_worker)
+            return [self.ask(connection, i).seconds for i in numbers]
 
     def round_trip(self, count: int = 20) -> float:
         """Median seconds of opening a TCP connection: one way there and back, and next to no

@@ -49,7 +49,6 @@ class Record:
 
 
 def record(subject: Subject, timings: list[Timing], **more: Any) -> Record:
-    """Of a measurement that was just made."""
     return Record(
         subject.name, subject.served, subject.version(), hardware(), gpu(), environment()["date"],
         simulated(subject.profile), [t.seconds for t in timings],

@@ -76,7 +76,6 @@ class _Overload:
         return SLOTS / self._p50
 
     def level(self, level: int, seconds: float) -> None:
-        """So many times the capacity."""
         rate, name = level * self.capacity, f"{level}×"
         self._sampler.row(f"{level} times the capacity, {seconds:g} s")
         wires = [self._wire] * max(1, round(rate * seconds))
@@ -114,7 +113,6 @@ class _Overload:
         self.promises.count("slots in use afterwards", self._chain.slots_in_use())
 
     def _one_by_one(self, name: str, n: int) -> list[float]:
-        """Latencies of requests that are alone."""
         self._sampler.row(name)
         with Connection(self._chain.endpoint, timeout=LIMIT_S) as connection:
             samples = [connection.checked(self._wire).seconds for _ in range(n)]

@@ -96,21 +96,12 @@ def _distributions(table: Table, rows: Rows) -> list[Figure]:
 
 def _throughput(rows: Rows) -> list[Figure]:
     rates: dict[str, list[tuple[float, float]]] = {}
-    tails: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row.get("users") is not None:
-            name, latency = str(row["name"]).rpartition(", ")[0], row.get("latency_s", {})
+            name = str(row["name"]).rpartition(", ")[0]
             rates.setdefault(name, []).append((row["users"], row["requests_per_s"]))
-            if _is_summary(latency) and latency.get("n", FEW) >= FEW:
-                tails.setdefault(name, []).append((row["users"], 1000 * latency["p99"]))
-    return [
-        Lines(f"{title} over concurrency", "at a time", unit, series, log_x=True)
-        for title, unit, series in (
-            ("Requests per second", "requests/s", rates),
-            ("p99 of the answers", "ms", tails),
-        )
-        if series
-    ]
+    title = "Requests per second over concurrency"
+    return [Lines(title, "at a time", "requests/s", rates, log_x=True)] if rates else []
 
 
 def _bars_of(title: str, unit: str, key: str, factor: float, rows: Rows) -> list[Figure]:

@@ -117,7 +117,6 @@ class Promises:
 def write_json(
     path: Path, results: Sequence[Result], environment: Mapping[str, Any], *, complete: bool
 ) -> None:
-    """Everything of a run in one file."""
     tables = [
         {
             "benchmark": r.benchmark,

@@ -143,7 +143,6 @@ class RouterProcess(Startable):
         return children(self.pid)
 
     def printed(self) -> str:
-        """What it wrote to stdout and stderr."""
         return printed(self.output)
 
     # What it says ---------------------------------------------------------------------------------

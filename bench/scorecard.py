@@ -1,4 +1,5 @@
-"""Two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming
+"""What faults of the first of two tiers lead to, streaming and not: `./Benchmark faults`, and
+`./Benchmark scorecard`: two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming
 and not; and whether what the router says about its failovers (headers, session files, metrics) is
 what its backends have seen."""
 
@@ -15,6 +16,7 @@ from bench import card
 from bench.card import TEXT, Card, Found
 from bench.client import Answer, Failure
 from bench.fault_cases import (
+    CASES,
     FLAP_REQUESTS,
     FLAP_S,
     MIDDLE,
@@ -252,3 +254,56 @@ _CASES: dict[str, Callable[[Chain, Case, bool, threading.Event], Found]] = {
     "flapping": _flapping,
     "accounting": _accounting,
 }
+
+
+# ./Benchmark faults: every fault of the simulator, against a chain of two tiers --------------------
+
+_HUNG_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs
+
+# Short limits, so that a run takes a minute; what is compared is what comes out, not how long the
+# limits are.
+_LIMITS = {
+    "connect_timeout": 1, "first_byte_timeout": 0.6, "idle_timeout": 0.6, "total_timeout": 2,
+    "allowed_fails": 1, "cooldown": 0.2, "breaker_fails": 5, "breaker_reset": 0.5,
+}  # fmt: skip
+_CONFIG = {
+    "probes": {"enabled": False},  # each fault is to be found by the request itself
+    "queue": {"hold_wait": 0.5},
+    "timeouts": {"total": 8},
+}
+_FAST = {"answer_short": TOKENS, "tps": 500, "ttft_ms": 10, "ttft_nonstream_ms": 10}
+
+
+def _chain_of(then_ollama: bool) -> tuple[Tier, Tier]:
+    """A vLLM, and a vLLM with a larger window or an Ollama."""
+    role = "ollama" if then_ollama else "primary"
+    small, large = ({**_LIMITS, "context_window": window} for window in (32_768, 131_072))
+    return (
+        Tier("first", "primary", "first-model", small, _FAST),
+        Tier("second", role, "second-model", large, _FAST),
+    )
+
+
+def faults(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
+    """The scorecard, and the promises drawn from it."""
+    cases = [case for case in CASES if case.quick or not args.quick]
+    effective = sum(1 if case.only else 2 for case in cases)
+    table = Card(
+        "faults",
+        f"{2 * len(cases)} combinations of fault and mode, two tiers "
+        f"({effective} in which the fault has something to act on)",
+    )
+    with sampler.interruptible(), table.promises.answered():
+        for then_ollama in dict.fromkeys(case.then_ollama for case in cases):
+            with chain(_chain_of(then_ollama), _CONFIG) as where:
+                for case in (case for case in cases if case.then_ollama == then_ollama):
+                    for stream in (True, False):
+                        sampler.row(f"{case.name}, {'streaming' if stream else 'whole'}")
+                        where.recovered()
+                        if case.faults[0].name == "reset_before_read":
+                            # It acts on new connections only: have the router lose its own.
+                            where.fault("first", "refuse")
+                            where.simulators["first"].accept("primary")
+                        table.add(case, stream, card.ask(where, case, stream, _HUNG_S))
+                table.left_behind += where.slots_in_use()
+    return table.results()

@@ -30,7 +30,6 @@ _EMBEDDING = {"ttft_ms": [25, 30], "ttft_nonstream_ms": [25, 30]}
 
 
 def main(arguments: list[str]) -> int:
-    """Runs pytest; its exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started is stopped
     profile = endpoint_profile("000")
     # Against the simulator nothing speaks against running in CI, where real endpoints are skipped.

@@ -24,7 +24,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.client import CHAT, EMBEDDINGS, Connection, Endpoint
 from bench.router_process import RouterProcess
@@ -191,25 +191,16 @@ def _objection(job: Job, status: int, data: bytes) -> str | None:
     return None if whole else f"{job.path}: an answer with gaps: {data[:300]!r}"
 
 
-class Process(NamedTuple):
-    """A worker process as /proc tells it."""
-
-    fds: int
-    threads: int
-    rss_mb: float
-
-    @classmethod
-    def of(cls, pid: int) -> Process:
-        folder = Path(f"/proc/{pid}")
-        status = (folder / "status").read_text()
-        threads, rss_kb = (
-            int(re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[0])
-            for name in ("Threads", "VmRSS")
-        )
-        return cls(len(list((folder / "fd").iterdir())), threads, rss_kb / 1024)
-
-    def __str__(self) -> str:
-        return f"{self.fds} descriptors, {self.threads} threads, {self.rss_mb:.1f} MB"
+def process(pid: int) -> dict[str, int]:
+    """What a worker process uses, as /proc tells it."""
+    folder = Path(f"/proc/{pid}")
+    status = (folder / "status").read_text()
+    threads, rss_kb = (
+        int(re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[0])
+        for name in ("Threads", "VmRSS")
+    )
+    descriptors = len(list((folder / "fd").iterdir()))
+    return {"descriptors": descriptors, "threads": threads, "MB": rss_kb // 1024}
 
 
 def load(port: int, requests: int, concurrency: int, seed: int) -> tuple[Counter[str], list[str]]:
@@ -250,18 +241,18 @@ def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
             warm_up = min(max(concurrency * 2, requests // 20), requests)
             seen, wrong = load(router.port, warm_up, concurrency, seed)
             violations = settled(router, simulator, seen.total())
-            before, started = Process.of(worker), time.monotonic()
+            before, started = process(worker), time.monotonic()
             more, more_wrong = load(router.port, requests - warm_up, concurrency, seed + 1)
             seconds = time.monotonic() - started
             seen += more
             violations += settled(router, simulator, seen.total())
-            after = Process.of(worker)
+            after = process(worker)
             violations += [f"wrong answer: {text}" for text in (wrong + more_wrong)[:10]]
             # Idle connections to the backends are kept: at most one per client.
-            if after.fds > before.fds + concurrency:
-                violations.append(f"descriptors grew from {before.fds} to {after.fds}")
-            if after.threads > concurrency + 32 + OWN_THREADS:
-                violations.append(f"{after.threads} threads, more than it may have")
+            if after["descriptors"] > before["descriptors"] + concurrency:
+                violations.append(f"descriptors grew: {before} → {after}")
+            if after["threads"] > concurrency + 32 + OWN_THREADS:
+                violations.append(f"{after['threads']} threads, more than it may have")
             if worker not in router.workers:
                 violations.append("the worker process died")
             routes = router.stats()["routes"]

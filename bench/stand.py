@@ -253,7 +253,6 @@ class Chain:
         self.simulators[name].fault(self.tiers[name].role, fault, **params)
 
     def kill(self, name: str) -> None:
-        """End a tier as a crash would."""
         self.simulators[name].kill()
 
     def revive(self, name: str) -> None:
@@ -264,8 +263,7 @@ class Chain:
         self.configure(name, **self.tiers[name].manners)
 
     def configure(self, name: str, **manners: Any) -> None:
-        if manners:
-            self.simulators[name].configure(self.tiers[name].role, **manners)
+        self.simulators[name].configure(self.tiers[name].role, **manners)
 
     def reset(self) -> None:
         """Every tier as at the start: no faults, its manners, counters at zero."""

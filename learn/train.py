@@ -16,7 +16,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -127,12 +126,9 @@ def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tupl
 def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     prompts, faults = read_prompts()
     if faults or not prompts:
-        print(
-            f"The data cannot be used: {faults[0] if faults else 'there is none'} (python -m learn.check_data).",
-            file=sys.stderr,
-        )
+        said = faults[0] if faults else "there is none"
+        print(f"The data cannot be used: {said} (python -m learn.check_data).", file=sys.stderr)
         return 1
-    started = time.perf_counter()
     features = [prompt.features for prompt in prompts]
     truth, budgets = truth_of(prompts), Budgets()
     matrix = matrix_of([encode(one, recipe.spec) for one in features], recipe.spec)
@@ -155,11 +151,12 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
         version=version,
     )
     save_model(model, out)
-    written = card.write(
-        out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+    print(
+        card.write(
+            out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+        )
     )
-    print(written)
-    print(f"written to {out} in {time.perf_counter() - started:.0f} s")
+    print(f"written to {out}")
     return 0
 
 

@@ -79,7 +79,6 @@ class Sample:
 
 
 def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
-    """What a request has come to."""
     outcome = Outcome.OK
     if answer.aborted or answer.late:
         outcome = Outcome.ABORTED if answer.aborted else Outcome.GAVE_UP

@@ -126,7 +126,6 @@ class Setup:
     embedding_model: str | None = None
     users: float = 20.0
     period: float = 6.0
-    impatience: float = 0.4
     phases: tuple[Phase, ...] = ()
 
     def environ(self, api_key: str | None) -> dict[str, str]:

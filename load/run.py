@@ -91,7 +91,6 @@ def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Consol
 
 
 def interface(target: Stand, args: Namespace, console: Console) -> int:
-    """Until Ctrl-C."""
     folder, port = _folder(args.out, "ui"), args.ui_port
     said = f"Locust: http://127.0.0.1:{port} (1× is {args.users:.0f} users; Ctrl-C ends it)"
     console.print(said, highlight=False)

@@ -19,7 +19,7 @@ from load.plan import PHASES_FILE, Setup, load_at
 
 SETUP = Setup.from_environ()
 _TURNS_KEPT = 6  # messages of a conversation that are sent again
-_ABORTS = 0.02
+_ABORTS, _PATIENCE_S = 0.02, 0.4
 
 # What they ask: the requests of the benchmarks, each with a number of its own so that no cache has
 # seen it.
@@ -136,7 +136,6 @@ class RouterUser(User):
         return answer
 
     def say(self, text: str, route: str, *, stream: bool = True, **options: Any) -> Answer:
-        """One question by itself."""
         return self.ask(body(text, SETUP.virtual_model, stream=stream), route, **options)
 
     def _record(self, sample: Sample) -> None:
@@ -218,7 +217,7 @@ def _impatient(user: RouterUser) -> None:
     """Hangs up after a moment and asks the same again, twice at most."""
     question = moderate(user.chance)
     for _ in range(3):
-        if not user.say(question, "primary", limit=SETUP.impatience).late:
+        if not user.say(question, "primary", limit=_PATIENCE_S).late:
             break
 
 

@@ -4,6 +4,7 @@ only compares.
 Only the text between each pair of markers is replaced.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,13 +40,14 @@ def environment_table() -> str:
     meanings = {name: text.replace("|", "\\|") for name, _default, text in describe(Settings)}
     lines = ["| variable | sets | meaning |", "|---|---|---|"]
     for variable, (target, _read) in ENVIRONMENT.items():
+        # The documented name: `backends.<name>.url` for `backends.primary.url`.
+        setting = re.sub(r"^(backends|routes)\.[^.]*", r"\1.<name>", target)
         also = f" Also from a file: `{variable}_FILE`." if variable in SECRETS else ""
-        lines.append(f"| `{variable}` | `{target}` | {meanings[_generic(target)]}{also} |")
+        lines.append(f"| `{variable}` | `{target}` | {meanings[setting]}{also} |")
     return "\n".join(lines)
 
 
 def render(page: str) -> str:
-    """The page with current tables."""
     for name, text in (("settings", settings_tables()), ("environment", environment_table())):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
@@ -67,12 +69,6 @@ def shown(default: Any) -> str:
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
-def _generic(target: str) -> str:
-    """The documented name of a setting: `backends.<name>.url` for `backends.primary.url`."""
-    first, _, rest = target.partition(".")
-    return f"{first}.<name>.{rest.partition('.')[2]}" if first in ("backends", "routes") else target
-
-
 def changes() -> Iterator[str]:
     """A message if the page is outdated."""
     page = PAGE.read_text(encoding="utf-8")
@@ -83,9 +79,9 @@ def changes() -> Iterator[str]:
 
 def main() -> int:
     if sys.argv[1:] == ["--check"]:
-        found = list(changes())
-        print("\n".join(found), end="\n" if found else "")
-        return 1 if found else 0
+        for found in changes():
+            raise SystemExit(found)
+        return 0
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -84,7 +84,6 @@ class Contender(ABC):
         return self.endpoint
 
     def chat(self, text: str, *, close: bool = False, stream: bool = False) -> bytes:
-        """A request as it wants it."""
         return self.address.chat(body(text, self.model, stream=stream), close=close)
 
     def start(self, folder: Path) -> float:

@@ -43,7 +43,7 @@ def one_at_a_time(
     with ExitStack() as stack:
         lines: dict[str, Callable[[int], float]] = {}
         for one in contenders:
-            if findings.reason(kind, one.key) is None:
+            if findings.reasons[kind].get(one.key) is None:
                 connection = stack.enter_context(Connection(one.address, timeout=20))
                 lines[one.key] = connection.timing(one.chat(text, stream=stream), stream)
         direct, others = lines.pop(DIRECT), list(lines)
@@ -73,7 +73,7 @@ def one_at_a_time(
         for measure, q in ((f"added_{kind}_p50", 0.5), (f"added_{kind}_p99", 0.99)):
             if pooled := findings.samples[f"added_{kind}"][one.key]:
                 findings.set(measure, one.key, percentile(pooled, q))
-            elif (reason := findings.reason(kind, one.key)) is not None:
+            elif (reason := findings.reasons[kind].get(one.key)) is not None:
                 findings.cannot([measure], one.key, reason)
 
 
@@ -168,7 +168,7 @@ def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
             added = [mine - theirs for mine, theirs in zip(own, base, strict=False)]
             if added:
                 findings.set(f"added_{measure}", key, max(0.0, percentile(added, 0.5)))
-            elif (reason := findings.reason(measure, key)) is not None:
+            elif (reason := findings.reasons[measure].get(key)) is not None:
                 findings.cannot([f"added_{measure}"], key, reason)
 
 

@@ -44,9 +44,6 @@ class Findings:
     def value(self, measure: str, key: str) -> float | None:
         return self.values[measure].get(key)
 
-    def reason(self, measure: str, key: str) -> str | None:
-        return self.reasons[measure].get(key)
-
     def details(self, measure: str) -> dict[str, Any]:
         """For the JSON file: the figure, and the rounds it comes from."""
         found: dict[str, Any] = {}
@@ -165,7 +162,7 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
             key = key_for(measure, name)
             cell = figure(findings.value(measure.key, key), measure)
             if cell == NOTHING and (
-                reason := absent.get(name) or findings.reason(measure.key, key)
+                reason := absent.get(name) or findings.reasons[measure.key].get(key)
             ):
                 cell = NOT_AVAILABLE
                 reasons.setdefault(f"{key}: {reason}", []).append(measure.title)
@@ -280,7 +277,7 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
         mine, theirs = (findings.rounds[measure].get(key, []) for key in keys)
         ratios = [b / a if more else a / b for a, b in zip(mine, theirs, strict=False)]
         if not ratios:
-            reason = next(filter(None, (findings.reason(measure, key) for key in keys)), "")
+            reason = next(filter(None, (findings.reasons[measure].get(key) for key in keys)), "")
             result.add((title, "0", *[NOTHING] * 3, f"≤ {limit:g}", reason or NOTHING))
             continue
         (found,) = bootstrap(ratios, (0.5,))
