@@ -174,11 +174,10 @@ def parser() -> argparse.ArgumentParser:
         options.add(command, one.arguments)
         command.set_defaults(**({"workers": 1, "url": None} if single else {}))
     options.add(
-        commands.add_parser("report", help=report.ABOUT, description=report.DESCRIPTION),
+        commands.add_parser("report", help=report.ABOUT, description=report.ABOUT),
         report.ARGUMENTS,
     )
-    everything = "All of them, one after the other."
-    options.add(commands.add_parser("all", help="all of them", description=everything), _MEASURING)
+    options.add(commands.add_parser("all", help="all of them, one after the other"), _MEASURING)
     return top
 
 

@@ -192,7 +192,7 @@ TOTAL_TIMEOUT_S = 300.0  # as shipped: what a silent backend costs an answer tha
 FLAP_S, FLAP_REQUESTS = 60.0, 20
 SILENT = "no response at all"
 
-_CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
+CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
 _MALFORMED_BODY = status(200, body='{"choices": [{"index": 0, "message": {"content": "half')
 
 SCENARIOS: tuple[Case, ...] = (
@@ -246,7 +246,7 @@ SCENARIOS: tuple[Case, ...] = (
     # refuses to.
     Case(
         "fallback rejects the prefill",
-        (_CUT, status(503, skip=1)),
+        (CUT, status(503, skip=1)),
         streamed=EITHER,
         second={"prefill": "reject"},
     ),
@@ -268,14 +268,14 @@ SCENARIOS: tuple[Case, ...] = (
     ),
     Case(
         "stream cut, the prefill is repeated",
-        (_CUT,),
+        (CUT,),
         first={"prefill": "repeat"},
         second={"prefill": "repeat"},
         extra=True,
     ),
     Case(
         "stream cut, every backend rejects the prefill",
-        (_CUT,),
+        (CUT,),
         streamed=ERROR,
         first={"prefill": "reject"},
         second={"prefill": "reject"},

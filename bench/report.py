@@ -25,7 +25,6 @@ STORE = ROOT / "logs" / "bench"
 KEPT = ("all", "peers")  # these are kept without being asked to
 VERDICTS = ("yes", "NO", "stretch")
 ABOUT = "results as one HTML page with pictures, and as PNG files"
-DESCRIPTION = f"{ABOUT[0].upper()}{ABOUT[1:]}. The page needs no network."
 ARGUMENTS: Options = {
     "results": dict(
         nargs="*", type=Path, metavar="RESULT.json",

@@ -261,8 +261,8 @@ class Sampler:
 class Periodic:
     """While its block runs, a thread calls `look` every `seconds`."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._stop = seconds, threading.Event()
+    def __init__(self, seconds: float, look: Callable[[], None]) -> None:
+        self._seconds, self._look, self._stop = seconds, look, threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -273,12 +273,9 @@ class Periodic:
         self._stop.set()
         self._thread.join(_JOIN_S)
 
-    def look(self) -> None:
-        raise NotImplementedError
-
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):
-            self.look()
+            self._look()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from bench.client import Connection, Endpoint, Failure
 from bench.crowd import send
 from bench.prompts import body
 from bench.result import NOTHING, Result, Sampler, Samples, counted, intervals, ms, number, spread
-from bench.stand import Stand
+from bench.stand import Stand, session
 from bench.stats import bootstrap, summarise
 
 PROFILE = "homelab"
@@ -85,7 +85,7 @@ class _Routing:
             samples = self._collect(result, one, row.name)
             if samples is None:
                 continue
-            sessions = [self._stand.session(id8) or {} for _, id8 in samples.values]
+            sessions = [session(self._stand.log_dir, id8) or {} for _, id8 in samples.values]
             total = summarise([seconds for seconds, _ in samples.values])
             classify, enrich, inference = (_stage(sessions, f"{name}_ms") for name in _STAGES)
             share = 100 * classify / total.p50 if classify is not None and total else None

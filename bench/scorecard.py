@@ -1,7 +1,6 @@
-"""What faults of the first of two tiers lead to, streaming and not: `./Benchmark faults`, and
-`./Benchmark scorecard`: two OpenAI backends, the limits as shipped: what sixteen faults of the first lead to, streaming
-and not; and whether what the router says about its failovers (headers, session files, metrics) is
-what its backends have seen."""
+"""What faults of the first of two tiers lead to, streaming and not: `./Benchmark scorecard` (two
+OpenAI backends, the limits as shipped, sixteen faults; and whether what the router says about its
+failovers is what its backends have seen) and `./Benchmark faults`."""
 
 import argparse
 import threading
@@ -12,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from bench import card
-from bench.card import TEXT, Card, Found
+from bench.card import TEXT, Card, Found, ask
 from bench.client import Answer, Failure
 from bench.fault_cases import (
     CASES,
+    CUT,
     FLAP_REQUESTS,
     FLAP_S,
-    MIDDLE,
     SCENARIOS,
     SILENT,
     TOKENS,
@@ -36,13 +34,12 @@ _REQUESTS = "airouter_requests_total"
 
 # One request each: what is wrong meanwhile. A failure is followed by a success, so that no tier is
 # set aside.
-_CUT = Fault("cut", {"after_chunks": MIDDLE, "times": 1})
 STEPS: tuple[tuple[str, tuple[Fault, ...]], ...] = (
     ("nothing fails", ()),
     ("429", (status(429),)),
     ("one 500", (status(500, times=1),)),
-    ("cut", (_CUT,)),
-    ("cut, and a 503 when it is to continue", (_CUT, status(503, skip=1))),
+    ("cut", (CUT,)),
+    ("cut, and a 503 when it is to continue", (CUT, status(503, skip=1))),
     ("refused", (status(400),)),
     ("nothing fails any more", ()),
     ("both 429", (status(429), Fault("error_status", {"status": 429}, "second"))),
@@ -213,7 +210,7 @@ def _limit(case: Case, stream: bool) -> float:
 
 
 def _one(where: Chain, case: Case, stream: bool, _stopped: threading.Event) -> Found:
-    return card.ask(where, case, stream, _limit(case, stream))
+    return ask(where, case, stream, _limit(case, stream))
 
 
 def _flapping(where: Chain, case: Case, stream: bool, stopped: threading.Event) -> Found:
@@ -237,7 +234,7 @@ def _flapping(where: Chain, case: Case, stream: bool, stopped: threading.Event) 
                 due = begun + i * FLAP_S / FLAP_REQUESTS
                 if stopped.wait(max(0.0, due - time.monotonic())):
                     raise Failure("interrupted")
-                asked.append(pool.submit(where.ask, card.TEXT, limit=limit, stream=stream))
+                asked.append(pool.submit(where.ask, TEXT, limit=limit, stream=stream))
             answers = [one.result() for one in asked]
         finally:
             over.set()
@@ -304,6 +301,6 @@ def faults(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
                             # It acts on new connections only: have the router lose its own.
                             where.fault("first", "refuse")
                             where.simulators["first"].accept("primary")
-                        table.add(case, stream, card.ask(where, case, stream, _HUNG_S))
+                        table.add(case, stream, ask(where, case, stream, _HUNG_S))
                 table.left_behind += where.slots_in_use()
     return table.results()

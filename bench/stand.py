@@ -64,15 +64,12 @@ class Stand:
     def router_pids(self) -> list[int]:
         return [] if self.router_pid is None else family(self.router_pid)
 
-    def session(self, id8: str) -> Mapping[str, Any] | None:
-        return None if self.log_dir is None else session(self.log_dir, id8)
 
-
-def session(log_dir: Path, id8: str) -> Mapping[str, Any] | None:
+def session(log_dir: Path | None, id8: str) -> Mapping[str, Any] | None:
     """The session file of a request, which is written shortly after its answer; None when it cannot
     be read."""
     until = time.monotonic() + _SESSION_WAIT_S
-    while id8.isalnum() and time.monotonic() < until:
+    while log_dir and id8.isalnum() and time.monotonic() < until:
         for path in (log_dir / "sessions").glob(f"*_{id8}.json"):
             found: Mapping[str, Any] = orjson.loads(path.read_bytes())
             return found

@@ -59,7 +59,7 @@ class Peak(Periodic):
     not stop."""
 
     def __init__(self, pids: dict[str, list[int]]) -> None:
-        super().__init__(0.5)
+        super().__init__(0.5, self.look)
         self.mb: dict[str, float] = {}  # the largest seen
         self.cpu_s: dict[str, float | None] = {}
         self._pids = pids

@@ -27,7 +27,6 @@ _BUDGETS = {
     "cloud_instead_of_local": CLOUD_BUDGET,
     "ece": ECE_BUDGET,
 }
-_ROUNDING = 1e-9
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
@@ -35,7 +34,7 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
     lower = [
         f"{title} is {new[name]:.2%}, below {old[name]:.2%}"
         for name, title in (("accuracy", "accuracy of what it covers"), ("coverage", "coverage"))
-        if new[name] < old[name] - _ROUNDING
+        if new[name] < old[name] - 1e-9  # rounding
     ]
     above = [
         f"{name} is {new[name]:.2%}, above its budget of {budget:.0%}"

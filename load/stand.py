@@ -91,7 +91,7 @@ class Probe(Periodic):
     """`with Probe(target) as probe: ...`, then `probe.looks`."""
 
     def __init__(self, target: Stand) -> None:
-        super().__init__(_PAUSE_S)
+        super().__init__(_PAUSE_S, self.look)
         self.looks: list[Look] = []
         model = target.explicit_model
         self._router = Connection(target.router, timeout=_LIMIT_S)

@@ -89,12 +89,13 @@ class RouterUser(User):
 
     abstract = True
     label: ClassVar[str]
+    connections = 1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.chance = random.Random()
         self.endpoint = SETUP.endpoint()
-        self.client = Client(self.endpoint)
+        self.clients = [Client(self.endpoint) for _ in range(self.connections)]
         self._due = 0.0
 
     def on_start(self) -> None:
@@ -104,7 +105,8 @@ class RouterUser(User):
         self._due = time.monotonic()
 
     def on_stop(self) -> None:
-        self.client.close()
+        for client in self.clients:
+            client.close()
 
     def wait_time(self) -> float:
         now = time.monotonic()
@@ -129,7 +131,7 @@ class RouterUser(User):
         """One request, recorded; `route` is the one meant, which counts where the answer does not
         name one."""
         at = time.monotonic()
-        answer = (client or self.client).request(body, path=path, **options)
+        answer = (client or self.clients[0]).request(body, path=path, **options)
         if path == CHAT:
             route = answer.headers.get("x-router-route", route)
         self._record(judged(answer, at, self.label, route))
@@ -163,10 +165,7 @@ class ChatUser(RouterUser):
 
     weight = 10
     label = "chat"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.messages: list[dict[str, str]] = []
+    messages: tuple[dict[str, str], ...] = ()
 
     def turn(self) -> None:
         leaves = self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
@@ -177,9 +176,10 @@ class ChatUser(RouterUser):
         body = {"model": SETUP.virtual_model, "messages": asked, "stream": True}
         answer = self.ask(body, route, abort_after=abort_after)
         if not answer.problem and not answer.aborted:
-            self.messages = [*asked, {"role": "assistant", "content": answer.text}][-_TURNS_KEPT:]
+            said = {"role": "assistant", "content": answer.text}
+            self.messages = (*asked, said)[-_TURNS_KEPT:]
         if self.chance.random() < 0.15:
-            self.messages = []  # another conversation
+            self.messages = ()  # another conversation
         return answer
 
 
@@ -189,22 +189,14 @@ class FrontendUser(ChatUser):
 
     weight = 4
     label = "frontend"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.others = [Client(self.endpoint) for _ in range(3)]
-
-    def on_stop(self) -> None:
-        super().on_stop()
-        for client in self.others:
-            client.close()
+    connections = 4
 
     def turn(self) -> None:
         question = moderate(self.chance)
         answer = self.converse(question, "primary")
         if answer.problem:
             return
-        tasks = zip(self.others, housekeeping(question, answer.text), strict=True)
+        tasks = zip(self.clients[1:], housekeeping(question, answer.text), strict=True)
         gevent.joinall(
             [
                 gevent.spawn(self.say, text, "meta", stream=False, client=client)

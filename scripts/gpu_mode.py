@@ -27,7 +27,6 @@ import requests
 import yaml
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 
-USAGE = "usage: ./gpu-mode gaming|ml|status"
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "gpu-mode.yaml"
 POLL = 0.25  # seconds between polls
 WORKERS_WAIT = 10.0  # seconds after which workers that have not answered are assumed to be idle
@@ -272,7 +271,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # an interrupted change is undone
     modes = {"gaming": gaming, "ml": ml, "status": show}
     if len(arguments) != 1 or arguments[0] not in modes:
-        print(USAGE, file=sys.stderr)
+        print("usage: ./gpu-mode gaming|ml|status", file=sys.stderr)
         return 1
     try:
         config = load_config(Path(os.environ.get("GPU_MODE_CONFIG") or CONFIG))

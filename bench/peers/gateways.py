@@ -65,26 +65,21 @@ class Contender(ABC):
     are known."""
 
     name: str
+    endpoint: Endpoint
     start_limit = 30.0
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
         self.model, self.version, self.settings = MODEL, "", ""
-        self.endpoint: Endpoint | None = None
+        self.running = False
         self.pid: int | None = None  # of the process above all its others
 
     @property
     def key(self) -> str:
         return self.name if self.workers == 1 else f"{self.name} ×{self.workers}"
 
-    @property
-    def address(self) -> Endpoint:
-        """Where it listens; it must run."""
-        assert self.endpoint is not None
-        return self.endpoint
-
     def chat(self, text: str, *, close: bool = False, stream: bool = False) -> bytes:
-        return self.address.chat(body(text, self.model, stream=stream), close=close)
+        return self.endpoint.chat(body(text, self.model, stream=stream), close=close)
 
     def start(self, folder: Path) -> float:
         """Start it and wait for its first answer.
@@ -101,6 +96,7 @@ class Contender(ABC):
             try:
                 with Connection(self.endpoint, timeout=self.start_limit - waited) as connection:
                     connection.checked(self.chat("Hello."))
+                self.running = True
                 return time.perf_counter() - begun
             except Failure as failure:
                 problem = str(failure)
@@ -282,9 +278,10 @@ class AiRouter(Contender):
         self._simulator, self._streams, self._root = simulator, streams, root
         self._router: RouterProcess | None = None
         self.model, self.version = "ai-router", commit(root)
-        count = f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default"
-        decides = f"the cascade decides ({', '.join(TIERS)})"
-        self.settings = f"{count}; {decides}; auth, metrics and session files on"
+        self.settings = (
+            f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default; "
+            f"the cascade decides ({', '.join(TIERS)}); auth, metrics and session files on"
+        )
 
     def _launch(self, folder: Path) -> Endpoint:
         config = {
@@ -311,7 +308,7 @@ class AiRouter(Contender):
 
     def decides(self, text: str) -> bool:
         """Whether the learned tier decides this prompt: deciding is part of what is measured."""
-        with Connection(self.address) as connection:
+        with Connection(self.endpoint) as connection:
             headers = connection.chat(body(text, self.model)).headers
         by = headers.get("x-router-tier"), headers.get("x-router-backend")
         return by == ("learned", "primary")

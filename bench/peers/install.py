@@ -17,7 +17,6 @@ import orjson
 from bench.stand import Unavailable
 from simulator.processes import end, printed, spawn
 
-Say = Callable[[str], None]
 DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
 # Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
 # server, which a plain `npm install` gets: its issue 1389. This is the newest that streams.
@@ -47,7 +46,7 @@ class _Plan:
     files: Mapping[str, str] = field(default_factory=dict)  # written before the commands run
 
 
-def install(name: str, scratch: Path, say: Say) -> Installed:
+def install(name: str, scratch: Path, say: Callable[[str], None]) -> Installed:
     """The peer, installed if it is not yet.
 
     Raises:

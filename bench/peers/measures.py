@@ -44,7 +44,7 @@ def one_at_a_time(
         lines: dict[str, Callable[[int], float]] = {}
         for one in contenders:
             if findings.reasons[kind].get(one.key) is None:
-                connection = stack.enter_context(Connection(one.address, timeout=20))
+                connection = stack.enter_context(Connection(one.endpoint, timeout=20))
                 lines[one.key] = connection.timing(one.chat(text, stream=stream), stream)
         direct, others = lines.pop(DIRECT), list(lines)
         before = {key: len(findings.samples[kind][key]) for key in others}
@@ -90,7 +90,7 @@ def warm(contender: Contender, text: str, limit_s: float = 20.0) -> None:
     wire, users = contender.chat(text), 8 * contender.workers
     until, steady = time.monotonic() + limit_s, 0
     while time.monotonic() < until and steady < 2:
-        load = drive(contender.address, wire, users, 0.5, 0.0)
+        load = drive(contender.endpoint, wire, users, 0.5, 0.0)
         steady = steady + 1 if len(load.latencies) >= users / 2 else 0
 
 
@@ -99,7 +99,7 @@ def throughput(
 ) -> None:
     """Requests per second with 64 users, each of whom asks again as soon as the answer is there."""
     key = contender.key
-    load = drive(contender.address, contender.chat(text), AT_ONCE, seconds, warm_up)
+    load = drive(contender.endpoint, contender.chat(text), AT_ONCE, seconds, warm_up)
     if not load.latencies:
         reason = f"no request was answered: {load.first_failure[:160]}"
         findings.cannot(["requests_per_s"], key, reason)
@@ -128,7 +128,7 @@ def streams(
     pids = {str(pid): [pid] for pid in contender.worker_pids}
     try:
         with Peak(pids) as peak:
-            found = send(contender.address, wires, chunks / STREAM_TPS + _PATIENCE_S)
+            found = send(contender.endpoint, wires, chunks / STREAM_TPS + _PATIENCE_S)
     finally:
         simulator.reset("primary")
     broken = [stream for stream in found if not stream.complete(chunks)]
@@ -218,7 +218,7 @@ def _leave(
     """Seconds from the client's close to the backend's loss of its connection; None when it was not
     seen."""
     before = simulator.stats("primary")
-    with Connection(contender.address, timeout=10) as connection:
+    with Connection(contender.endpoint, timeout=10) as connection:
         sock = connection.open()
         sock.sendall(contender.chat(text, stream=stream))
         received = b""

@@ -25,7 +25,7 @@ class Plan:
     """How much of everything: a full run takes about eight minutes once the peers are installed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        quick: bool = args.quick
+        quick = args.quick
         self.rounds: int = args.rounds or (1 if quick else 10 if args.against else 3)
         self.streams: int = args.streams or (40 if quick else 500)
         self.whole_s, self.first_s = (2.4, 1.5) if quick else (15.0, 9.0)
@@ -109,7 +109,7 @@ def compare(
             stack.callback(contender.stop)
             sampler.row(f"start: {contender.key}")
             _start(findings, contender, folder, again=contender.workers == 1 and plan.rounds > 1)
-        running = [one for one in contenders if one.endpoint is not None]
+        running = [one for one in contenders if one.running]
         ones = [one for one in running if one.workers == 1]
         text = _text([one for one in ones if isinstance(one, AiRouter)])
         for contender in running:
@@ -172,7 +172,7 @@ def _start(findings: Findings, contender: Contender, folder: Path, *, again: boo
             contender.stop()
             seconds = contender.start(where)
     except NotInstalled as why:
-        contender.endpoint = None
+        contender.running = False
         everything = ("whole", "first", *measures.STREAMED, *(one.key for one in MEASURES))
         findings.cannot(everything, contender.key, str(why))
         return
