@@ -108,8 +108,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "history": Command(
         "own", history.run,
-        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything slower "
-        "than fresh?",
+        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything "
+        "slower than fresh?",
     ),
     "peers": Command(
         "own", peers.run,

@@ -142,8 +142,8 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
 def send(
     endpoint: Endpoint, wires: Sequence[bytes], limit: float, rate: float = float("inf")
 ) -> list[Answer]:
-    """Send all of these, at once or `rate` a second, evenly spaced, whether or not earlier ones have
-    been answered; wait until each has ended.
+    """Send all of these, at once or `rate` a second, evenly spaced, whether or not earlier ones
+    have been answered; wait until each has ended.
 
     An answer's `seconds` count from when its request was due, so that a client that falls behind
     does not hide it.

@@ -1,5 +1,5 @@
-"""The endpoints of a profile (config/slo/endpoints-*.yaml): which are chosen, and how one is measured
-as the profile says: reachable, cold, one by one, at once; `./Benchmark endpoint-profile`."""
+"""The endpoints of a profile (config/slo/endpoints-*.yaml): which are chosen, and how one is
+measured: reachable, cold, one by one, at once. `./Benchmark endpoint-profile`."""
 
 import math
 import os

@@ -55,8 +55,7 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         bench = _Failover(where, sampler, rounds, cooldown, args.quick)
         with bench.promises.answered():
             bench.run()
-    results = (*bench.results, bench.table, bench.promises.result)
-    return [result for result in results if result.rows]
+    return [one for one in (*bench.results, bench.table, bench.promises.result) if one.rows]
 
 
 class _Failover:

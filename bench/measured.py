@@ -1,5 +1,5 @@
-"""What was measured of endpoints, kept from run to run as JSON under `logs/slo`: calibrations, which
-become service levels, and baselines, which later runs are compared with."""
+"""What was measured of endpoints, kept from run to run as JSON under `logs/slo`: calibrations,
+which become service levels, and baselines, which later runs are compared with."""
 
 import argparse
 import math
@@ -98,7 +98,7 @@ def last_of(records: list[Record], profile: EndpointProfile) -> Record | None:
     return next((each for each in reversed(records) if each.simulated == like), None)
 
 
-# ./Benchmark calibrate: threshold = (base + RTT) × margin, rounded ---------------------------------
+# ./Benchmark calibrate: threshold = (base + RTT) × margin, rounded --------------------------------
 
 _CALIBRATED = (
     "endpoint", "model there", "n", "P50 ms", "P95 ms", "P99 ms", "RTT ms", "base", "threshold ms",
@@ -167,12 +167,12 @@ def calibrate(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         )  # fmt: skip
         records.append(each)
     if records and not args.dry_run and not sampler.interrupted:
-        where = save(args.store, profile.name, "calibration", records)
-        table.notes.append(f"kept in {where}; ./Benchmark due tells when to do it again")
+        path = save(args.store, profile.name, "calibration", records)
+        table.notes.append(f"kept in {path}; ./Benchmark due tells when to do it again")
     return [table]
 
 
-# ./Benchmark due: whether to calibrate again -------------------------------------------------------
+# ./Benchmark due: whether to calibrate again ------------------------------------------------------
 
 _DUE_SAMPLES, _DUE_WARM_UP = 40, 3
 
@@ -230,7 +230,7 @@ def due(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     return [table]
 
 
-# ./Benchmark baseline ------------------------------------------------------------------------------
+# ./Benchmark baseline -----------------------------------------------------------------------------
 
 QUANTILES = {"P50": 0.5, "P95": 0.95}  # P99 of twenty samples is their largest, which says nothing
 _FALSE_ALARMS = 0.05  # of a whole comparison, however many endpoints it has

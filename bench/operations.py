@@ -65,8 +65,10 @@ def _reload(where: Chain, reloads: int, promises: Promises) -> None:
         f"{failed} of {len(answers)}",
         not failed and len(answers) > reloads,
     )  # fmt: skip
-    said = "a broken file changes nothing and says why; a good one is taken up"
-    promises.check(said, "all", f"{sum(kept)} of {len(kept)}", all(kept))
+    promises.check(
+        "a broken file changes nothing and says why; a good one is taken up", "all",
+        f"{sum(kept)} of {len(kept)}", all(kept)
+    )  # fmt: skip
 
 
 def _reload_once(router: RouterProcess, file: Path, good: dict[str, Any], number: int) -> bool:
@@ -106,8 +108,10 @@ def _stop(where: Chain, streams: int, promises: Promises) -> None:
     )
     files = (json.loads(path.read_bytes()) for path in (router.log_dir / "sessions").glob("*.json"))
     written = sum(record["stream"] and record["outcome"] == "ok" for record in files)
-    readiness = "drain: readiness while requests are still served"
-    promises.check(readiness, "503", f"{ready} (drain {drained})", ready == 503)
+    promises.check(
+        "drain: readiness while requests are still served", "503", f"{ready} (drain {drained})",
+        ready == 503
+    )  # fmt: skip
     promises.check(
         f"SIGTERM with {under_way} streams under way: complete", str(streams), str(whole),
         whole == streams == under_way

@@ -81,7 +81,7 @@ def _add(result: Result, what: str, found: Samples[tuple[float, float]]) -> None
     )  # fmt: skip
 
 
-# ./Benchmark throughput ----------------------------------------------------------------------------
+# ./Benchmark throughput ---------------------------------------------------------------------------
 
 LEVELS = (16, 64, 256)
 THROUGHPUT_S, WARM_UP_S = 5, 1.5
@@ -126,7 +126,7 @@ def throughput(
     return [result]
 
 
-# ./Benchmark profile: one request at a time, in a real gunicorn worker, µs per stage ---------------
+# ./Benchmark profile: one request at a time, in a gunicorn worker, µs per stage ---------------
 
 APP = "bench.instrument:create_app()"
 _PROFILED, _PROFILE_WARM_UP = 3000, 500
@@ -172,7 +172,8 @@ def _stages(report: dict[str, Any], n: int, seen_us: float) -> Result:
     result.add(("the router, added up", f"{total:.1f}", "", "100"), us=total)
     result.add(("a whole request, as its client sees it", f"{seen_us:.1f}", "", ""), us=seen_us)
     result.notes += [
-        "wall-clock time; a stage's own, without the stages it calls; 'background' runs in other threads, after the answer",
+        "wall-clock time; a stage's own, without the stages it calls; 'background' runs in other "
+        "threads, after the answer",
         "not in any stage: the way through the kernel's sockets, waking up, and the simulator",
     ]
     if report["missing"]:

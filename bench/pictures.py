@@ -51,7 +51,7 @@ class Lines(NamedTuple):
 
 Figure = Bars | Lines
 
-# Which pictures ------------------------------------------------------------------------------------
+# Which pictures -----------------------------------------------------------------------------------
 
 
 def figures_of(table: Table) -> list[Figure]:
@@ -150,7 +150,7 @@ _OWN: Mapping[str, Callable[[Rows], list[Figure]]] = {
     "peers": _peers,
 }
 
-# Drawing -------------------------------------------------------------------------------------------
+# Drawing ------------------------------------------------------------------------------------------
 
 
 def save(figures: Sequence[Figure], folder: Path) -> list[Path]:

@@ -55,8 +55,8 @@ def meta(i: int) -> str:
     """META: a frontend's housekeeping prompt, in the shape of Open WebUI's."""
     return (
         "### Task:\nSuggest three short follow-up questions for the conversation below.\n\n"
-        "### Guidelines:\n- Write them from the user's point of view.\n- Keep them short and on the "
-        "topic.\n- Answer as a JSON array of strings and nothing else.\n\n"
+        "### Guidelines:\n- Write them from the user's point of view.\n- Keep them short and on "
+        "the topic.\n- Answer as a JSON array of strings and nothing else.\n\n"
         f"### Chat History:\n<chat_history>\nUSER: How does {_thing(i)} work?\nASSISTANT: It turns "
         "one kind of movement into another, and does so with surprisingly few parts; what matters "
         "most is that they fit.\n</chat_history>"
@@ -78,9 +78,12 @@ def body(text: Any, model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
 
 
-# Published figures, in ms unless a unit is given ---------------------------------------------------
+# Published figures, in ms unless a unit is given --------------------------------------------------
 
-BASELINE = "reference: the published baseline of 2026-02-16, a home server with two local models and a cloud"
+BASELINE = (
+    "reference: the published baseline of 2026-02-16, a home server with two local models and a "
+    "cloud"
+)
 
 
 class Route(NamedTuple):

@@ -1,5 +1,5 @@
-"""What a benchmark measures and finds: taking samples until there are enough or the time is up (Ctrl-C
-keeps what was measured), and tables for people and for programs, from the same rows."""
+"""What a benchmark measures and finds: taking samples until there are enough or the time is up
+(Ctrl-C keeps what was measured), and tables for people and for programs, from the same rows."""
 
 import gc
 import json
@@ -136,12 +136,9 @@ def write_json(
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Summary | Interval):
-        return {
-            name: round(number, 6) if isinstance(number, float) else number
-            for name, number in asdict(value).items()
-        }
-    return str(value)
+    if not isinstance(value, Summary | Interval):
+        return str(value)
+    return {name: round(number, 6) for name, number in asdict(value).items()}
 
 
 def ms(seconds: float | None, places: int | None = None) -> str:
@@ -230,8 +227,8 @@ class Sampler:
         at_least: int = 5,
         name: str = "",
     ) -> Samples[T]:
-        """Call `measure(i)` until there are `wanted` samples, or until `budget` seconds are over and
-        `at_least` tries were made.
+        """Call `measure(i)` until there are `wanted` samples, or until `budget` seconds are over
+        and `at_least` tries were made.
 
         A `Failure` is counted and gives no sample; five in a row end the collection.
         """

@@ -253,7 +253,7 @@ _CASES: dict[str, Callable[[Chain, Case, bool, threading.Event], Found]] = {
 }
 
 
-# ./Benchmark faults: every fault of the simulator, against a chain of two tiers --------------------
+# ./Benchmark faults: every fault of the simulator, against a chain of two tiers -------------------
 
 _HUNG_S = 10.0  # longer than the router's own limits over both tiers taken together: then it hangs
 

@@ -1,5 +1,5 @@
-"""What is measured: the embedded simulator with a router before it, a router that already runs, or a
-chain of simulated tiers, each a process of its own, which a benchmark may break."""
+"""What is measured: the embedded simulator with a router before it, a router that already runs,
+or a chain of simulated tiers, each a process of its own, which a benchmark may break."""
 
 import os
 import secrets

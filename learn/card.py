@@ -25,10 +25,10 @@ _COLUMNS = (
     "accuracy_if_all",
 )
 _LIMITS = (
-    "It abstains on short follow-ups that depend on earlier turns, on requests longer than the training "
-    "prompts, on text with mostly unseen n-grams, and on text that contains a label.",
-    "Short questions about a named person or thing are hard cases: no word in them says whether the "
-    "answer changes over time.",
+    "It abstains on short follow-ups that depend on earlier turns, on requests longer than the "
+    "training prompts, on text with mostly unseen n-grams, and on text that contains a label.",
+    "Short questions about a named person or thing are hard cases: no word in them says whether "
+    "the answer changes over time.",
     "It imitates labels; it does not know whether a particular model would answer well.",
     "It abstains on most requests in languages with few examples.",
 )
@@ -87,8 +87,8 @@ def contents(
             "languages": len({prompt.lang for prompt in prompts}),
             "label_agreement": kept_agreement(out),
         },
-        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without the "
-        "origin on which they are measured",
+        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without "
+        "the origin on which they are measured",
         "recipe": asdict(recipe),
         "held_out": {
             "all": figures(p, decided, truth),
@@ -162,8 +162,8 @@ def markdown(card: dict[str, Any]) -> str:
         "",
         "## Experiments",
         "",
-        "Accuracy on held-out origins; the shipped model combines the last two rows. Log loss before "
-        "calibration.",
+        "Accuracy on held-out origins; the shipped model combines the last two rows. Log loss "
+        "before calibration.",
         "",
         "| recipe | held out | all | surest 50 % | surest 70 % | log loss |",
         "|---|---|---|---|---|---|",

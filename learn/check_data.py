@@ -46,7 +46,8 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
 def duplicates(
     prompts: Sequence[Prompt], threshold: float = SIMILAR
 ) -> list[tuple[int, int, float]]:
-    """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the normalised texts are equal."""
+    """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the
+    normalised texts are equal."""
     texts = [normalised(prompt.text) for prompt in prompts]
     sets = [grams(text) for text in texts]
     lasts = [grams(normalised(prompt.last)) for prompt in prompts]

@@ -1,6 +1,8 @@
-"""May a new model replace the shipped one? `python -m learn.gate NEW OLD` (folders with card.json): exit 0 when it may.
+"""May a new model replace the shipped one? `python -m learn.gate NEW OLD` (folders with
+card.json): exit 0 when it may.
 
-Compared on what was held out: accuracy of what it covers no lower, coverage no lower, harmful errors within the budget.
+Compared on what was held out: accuracy of what it covers no lower, coverage no lower, harmful
+errors within the budget.
 """
 
 import signal

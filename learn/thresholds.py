@@ -95,7 +95,8 @@ NEVER = 1.01  # a threshold that nothing reaches
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Shares of what the tier covers. The pooled limits keep a distance from what is promised (in brackets)."""
+    """Shares of what the tier covers. The pooled limits keep a distance from what is promised (in
+    brackets)."""
 
     harmful_upper: float = 0.008  # pooled, upper 95 % bound (2 %)
     accuracy: float = 0.975  # pooled (95 %)
@@ -115,7 +116,8 @@ def choose(
 
     Args:
         probabilities: (n, 4), calibrated, each made without the prompt's origin.
-        open_to_decide: (n,), False where the tier abstains for another reason (strangeness, a leaning follow-up).
+        open_to_decide: (n,), False where the tier abstains for another reason (strangeness, a
+            leaning follow-up).
     """
     predicted = probabilities.argmax(1)
     p = probabilities.max(1)
@@ -151,10 +153,11 @@ def choose(
 
 
 def _table(
-    label: int, predicted: NDArray[np.int64], p: NDArray[np.float64], open_: Bools, marks: tuple[Bools, ...],
-    origin: NDArray[np.str_], origins: NDArray[np.str_],
+    label: int, predicted: NDArray[np.int64], p: NDArray[np.float64], open_: Bools,
+    marks: tuple[Bools, ...], origin: NDArray[np.str_], origins: NDArray[np.str_],
 ) -> Floats:  # fmt: skip
-    """(steps + 1, 4, origins): decided, right, harmful, to the cloud, at each threshold; the last step decides nothing."""
+    """(steps + 1, 4, origins): decided, right, harmful, to the cloud, at each threshold; the last
+    step decides nothing."""
     mine = (predicted == label) & open_
     out = np.zeros((len(_GRID) + 1, 1 + len(marks), len(origins)))
     for o, name in enumerate(origins):

@@ -38,7 +38,6 @@ MAX_CHARS = 4000  # nothing longer was trained on
 MAX_STRANGE = (
     0.55  # share of n-grams never seen; above it harmful errors are several times as frequent
 )
-_CALIBRATION_C = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[f
 
 def calibrate(scored: Scored, truth: Truth, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """(16, 4): from `calibration_rows` to calibrated scores."""
-    weights, bias = multinomial(scored.rows(rows), targets_of(truth)[rows], _CALIBRATION_C, 200)
+    weights, bias = multinomial(scored.rows(rows), targets_of(truth)[rows], 1.0, 200)
     weights[-1] += bias  # the last of the rows is one
     return weights
 

@@ -62,8 +62,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Times in seconds; `at` is when it was sent, on the clock that all processes of a machine share
-    (`time.monotonic`)."""
+    """Times in seconds; `at` is when it was sent, on the clock that all processes of a machine
+    share (`time.monotonic`)."""
 
     at: float
     user: str

@@ -75,7 +75,7 @@ def verdict(title: str, lines: Sequence[Line]) -> Result:
     return result
 
 
-# The knee ------------------------------------------------------------------------------------------
+# The knee -----------------------------------------------------------------------------------------
 
 # Whose time is all the primary's: an ENRICH answer searches first, and holds no slot meanwhile.
 _HOLDING = ("primary", "meta")

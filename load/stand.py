@@ -1,6 +1,6 @@
-"""What the load goes to: the embedded simulator with a router before it, at a home server's pace, or a
-router that runs; and a probe beside the load: what the router adds to a small request, and how busy
-its primary is."""
+"""What the load goes to: the embedded simulator with a router before it, at a home server's pace,
+or a router that runs; and a probe beside the load: what the router adds to a small request, and how
+busy its primary is."""
 
 import time
 from argparse import Namespace

@@ -1,6 +1,6 @@
-"""What Locust loads: the users (each takes its turns at a pace of its own whether or not the router is
-quick, as people and cron jobs do), the shape where one was chosen, and the file that each process
-writes its samples to."""
+"""What Locust loads: the users (each takes its turns at a pace of its own whether or not the router
+is quick, as people and cron jobs do), the shape where one was chosen, and the file that each
+process writes its samples to."""
 
 import random
 import time
@@ -81,7 +81,7 @@ def documents(chance: random.Random, count: int = 8) -> list[str]:
     return [f"Section {number(chance)}. {prompts.long(number(chance))}" for _ in range(count)]
 
 
-# Who they are --------------------------------------------------------------------------------------
+# Who they are -------------------------------------------------------------------------------------
 
 
 class RouterUser(User):
@@ -94,8 +94,7 @@ class RouterUser(User):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.chance = random.Random()
-        self.endpoint = SETUP.endpoint()
-        self.clients = [Client(self.endpoint) for _ in range(self.connections)]
+        self.clients = [Client(SETUP.endpoint()) for _ in range(self.connections)]
         self._due = 0.0
 
     def on_start(self) -> None:

@@ -23,7 +23,7 @@ from simulator.testing import Simulator
 
 MODEL = "primary-model"
 TIERS = ("rules", "cache", "learned", "one_token", "reasoning")
-_LOOPBACK_JS = """// The gateway has no option for its address: without this it would listen on all of them.
+_LOOPBACK_JS = """// The gateway has no option for its address: it would listen on all of them.
 const net = require('net');
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (...args) {
@@ -154,8 +154,8 @@ class Program(Contender):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on are replaced by
-    their values in this run."""
+    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on are replaced
+    by their values in this run."""
 
     name: str
     settings: str

@@ -15,7 +15,7 @@ from bench.stats import lateness, percentile
 from bench.streams import Peak
 from simulator.testing import Simulator
 
-# One at a time -------------------------------------------------------------------------------------
+# One at a time ------------------------------------------------------------------------------------
 
 DIRECT = "direct"
 BLOCK_S = 0.75
@@ -77,7 +77,7 @@ def one_at_a_time(
                 findings.cannot([measure], one.key, reason)
 
 
-# Many at a time ------------------------------------------------------------------------------------
+# Many at a time -----------------------------------------------------------------------------------
 
 AT_ONCE = 64
 STREAM_TPS = 20.0
@@ -172,7 +172,7 @@ def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
                 findings.cannot([f"added_{measure}"], key, reason)
 
 
-# A client that leaves ------------------------------------------------------------------------------
+# A client that leaves -----------------------------------------------------------------------------
 
 # (measure, streaming): it leaves while chunks flow, in a silent gap, while it waits for a whole
 # answer.

@@ -137,8 +137,10 @@ def compare(
             sampler.row(f"disconnects: {contender.key}")
             measures.disconnects(findings, contender, text, simulator, plan.leaves)
     measures.over_direct(findings, contenders)
-    rounds = f"{plan.rounds} round{'s' if plan.rounds > 1 else ''}"
-    title = f"ai-router among its peers: {rounds}, interleaved, {plan.streams} streams [fast]"
+    title = (
+        f"ai-router among its peers: rounds: {plan.rounds}, interleaved, "
+        f"{plan.streams} streams [fast]"
+    )
     shown = [contender for contender in contenders if contender.key not in absent]
     results = tables(findings, shown, absent, title)
     results[0].notes += [

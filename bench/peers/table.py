@@ -296,6 +296,7 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
             measure=measure, workers=workers, ratios=ratios, ratio=found, limit=limit, kept=kept,
         )  # fmt: skip
     result.notes.append(
-        "ratio: the median of the rounds' ratios, with its bootstrap interval over the rounds; above 1 this one is slower"
+        "ratio: the median of the rounds' ratios, with its bootstrap interval over the rounds; "
+        "above 1 this one is slower"
     )
     return result

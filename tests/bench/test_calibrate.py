@@ -122,7 +122,7 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
         load(tmp_path, "000", "baseline")
 
 
-# End to end, against the simulator -----------------------------------------------------------------------------------
+# End to end, against the simulator ----------------------------------------------------------------
 
 
 def benchmark(*words: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,5 @@
-"""How an answer is judged by `./Benchmark faults`: what counts as whole, as a clear error, and as unbearable."""
+"""How an answer is judged by `./Benchmark faults`: what counts as whole, as a clear error, and as
+unbearable."""
 
 import json
 from typing import Any

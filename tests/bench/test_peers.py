@@ -1,4 +1,5 @@
-"""`./Benchmark peers` with a fake peer: what is measured, what is said of a peer that does not come up, what is left behind."""
+"""`./Benchmark peers` with a fake peer: what is measured, what is said of a peer that does not come
+up, what is left behind."""
 
 import os
 import sys
@@ -150,7 +151,7 @@ def test_a_family_has_its_grandchildren() -> None:
     assert os.getpid() in family(os.getppid())
 
 
-# Ratios and goals -------------------------------------------------------------------------------------------------------
+# Ratios and goals ---------------------------------------------------------------------------------
 
 
 def findings() -> Findings:
@@ -230,11 +231,12 @@ def test_digits(value: float | None, shown: str) -> None:
     assert figure(value, MEASURES[0]) == shown
 
 
-# Another checkout -------------------------------------------------------------------------------------------------------
+# Another checkout ---------------------------------------------------------------------------------
 
 
 def rounds_of(slower: float, rounds: int = 10) -> Findings:
-    """Rounds on a machine whose speed changes; this checkout is so many times slower than the other one."""
+    """Rounds on a machine whose speed changes; this checkout is so many times slower than the
+    other one."""
     found = Findings()
     for i in range(rounds):
         speed = 1 + i % 3
@@ -289,7 +291,7 @@ def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
     assert (other / "used").exists()
 
 
-# Installing -------------------------------------------------------------------------------------------------------------
+# Installing ---------------------------------------------------------------------------------------
 
 
 def test_names() -> None:

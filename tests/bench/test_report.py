@@ -214,7 +214,7 @@ def verdict_of(*rows: tuple[str, str, str], broken: str = "") -> str:
 
 
 def test_the_verdict_counts_promises() -> None:
-    """Kept ones, missed ones with what was measured, and those that a table tells of in words alone."""
+    """Kept ones, missed ones with what was measured, and those that a table only mentions."""
     assert "0 of 2 promises not kept." in verdict_of(("a", "1", "yes"), ("b", "2", "stretch"))
     missed = verdict_of(("a", "1", "yes"), ("b <i>", "2", "NO"))
     assert "1 of 2 promises not kept." in missed
@@ -223,7 +223,8 @@ def test_the_verdict_counts_promises() -> None:
 
 
 def test_no_heading_is_there_twice(html: str) -> None:
-    """Neither a table's title below its section's of the same name, nor a picture's below its table's."""
+    """Neither a table's title below its section's of the same name, nor a picture's below its
+    table's."""
     found = re.findall(r"<(?:h2|h3|figcaption)[^>]*>([^<]+)<", html)
     assert [one for one, following in pairwise(found) if one == following] == []
     assert "Overload" in found
@@ -265,7 +266,8 @@ def test_few_samples_have_no_tail() -> None:
 
 def test_a_picture_of_few_samples_shows_the_largest_instead_of_the_p99() -> None:
     for n, reach, marked in ((19, 18.0, True), (20, 18.81, False)):
-        row = {"name": "a", "total_s": asdict(summarise([i / 1000 for i in range(n)]))}  # type: ignore[arg-type]
+        summary = summarise([i / 1000 for i in range(n)])
+        row = {"name": "a", "total_s": asdict(summary)}  # type: ignore[arg-type]
         (bars,) = figures_of({"benchmark": "x", "title": "X", "rows": [row]})
         assert isinstance(bars, Bars)
         assert bars.bars[0].reach == (0.0, pytest.approx(reach))

@@ -1,4 +1,5 @@
-"""`./Benchmark scorecard`: its cases, how they are judged, and the accounting; end to end in test_reliability_commands."""
+"""`./Benchmark scorecard`: its cases, how they are judged, and the accounting; end to end in
+test_reliability_commands."""
 
 import json
 from typing import Any

@@ -79,7 +79,8 @@ def _holds(path: Path, needle: bytes) -> bool:
 def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
     slo = tmp_path / "strict.yaml"
     slo.write_text(
-        "name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\nat_least: 1\n"
+        "name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\n"
+        "at_least: 1\n"
     )
     done = load(
         "--shape",
