@@ -77,9 +77,9 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         taken: dict[str, list[float]] = {name: [] for name in lines}
         tiers = _measure(lines, taken, turns, sampler)
     result = table(taken, sessions, filled + 1)
-    by = ", ".join(f"{name}: {tier}" for name, tier in tiers.items())
     result.notes += [
-        f"decided by: {by}; asked in turn, in random order",
+        f"decided by: {', '.join(f'{name}: {tier}' for name, tier in tiers.items())}",
+        "asked in turn, in random order",
         "added: less the median of the same request to the backend itself",
     ]
     return [result] if result.rows else []

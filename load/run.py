@@ -76,9 +76,8 @@ def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Consol
         results.append(report.knee_table(report.steps(found, slo), *known))
     for result in results:
         result.print(console)
-    asked = {name: getattr(args, name) for name in ("shape", "users", "period")}
-    about = environment() | asked | {"slo": slo.name}
-    write_json(folder / "verdict.json", results, about, complete=over)
+    about = environment() | {"shape": args.shape, "users": args.users, "period": args.period}
+    write_json(folder / "verdict.json", results, about | {"slo": slo.name}, complete=over)
     if interrupted:
         say("Interrupted: the tables hold what was measured until then.")
         return 130
