@@ -1,1 +1,1 @@
-"""What `./Benchmark` runs: one file per benchmark, and what they share (client, stand, statistics, results)."""
+"""What `./Benchmark` runs: the benchmarks and what they share (client, stand, statistics)."""

@@ -7,7 +7,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,35 +14,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from bench import (
     ab,
-    baseline,
-    calibrate,
-    due,
-    endpoint_options,
-    endpoint_profile,
+    endpoint,
     failover,
-    faults,
     history,
+    measured,
     operations,
     options,
     overhead,
     overload,
-    profile,
+    report,
     routing,
     scorecard,
     streams,
-    throughput,
 )
 from bench.client import Failure
 from bench.environment import environment
 from bench.peers import run as peers
-from bench.report import run as report
-from bench.result import Result, write_json
-from bench.sampling import Meter, Sampler
-from bench.stand import Options, Unavailable, scratch, stand
+from bench.result import Result, Sampler, write_json
+from bench.stand import Unavailable, scratch, stand
 
 Run = Callable[..., list[Result]]
 
@@ -53,12 +43,11 @@ class Command:
     """One benchmark.
 
     Args:
-        family: what it measures: a stand (then `run` takes it, and `used` is its profile); a chain
-        of tiers of its own,
-            because it breaks what it measures; whatever it brings itself; single endpoints.
+        family: what it measures: a stand (then `run` takes it, and `used` is its profile); what it
+            starts itself, because it breaks it or compares it; single endpoints.
     """
 
-    family: Literal["stand", "chain", "own", "endpoint"]
+    family: Literal["stand", "own", "endpoint"]
     run: Run
     about: str
     used: str = ""
@@ -67,7 +56,7 @@ class Command:
     @property
     def description(self) -> str:
         more = f" Profile: {self.used}." if self.used else ""
-        more = f" {endpoint_options.ABOUT}" if self.family == "endpoint" else more
+        more = f" {endpoint.ABOUT}" if self.family == "endpoint" else more
         return f"{self.about[0].upper()}{self.about[1:].rstrip('.?')}.{more}"
 
 
@@ -88,37 +77,39 @@ COMMANDS: dict[str, Command] = {
         streams.PROFILE
     ),
     "throughput": Command(
-        "stand", throughput.run, "requests per second at 16, 64 and 256 at a time",
-        throughput.PROFILE
+        "stand", overhead.throughput, "requests per second at 16, 64 and 256 at a time",
+        overhead.PROFILE
     ),
     "profile": Command(
-        "stand", profile.run, "where a request's time goes inside the router, stage by stage",
-        profile.PROFILE
+        "stand", overhead.profile, "where a request's time goes inside the router, stage by stage",
+        overhead.PROFILE
     ),
     "faults": Command(
-        "chain", faults.run,
+        "own", scorecard.faults,
         "every fault of the simulator, streaming and not: what the client gets, who was asked"
     ),
     "scorecard": Command(
-        "chain", scorecard.run,
+        "own", scorecard.run,
         "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
     ),
     "failover": Command(
-        "chain", failover.run,
+        "own", failover.run,
         "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
     ),
     "operations": Command(
-        "chain", operations.run,
+        "own", operations.run,
         "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
     ),
     "overload": Command(
-        "chain", overload.run,
-        "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left afterwards",
+        "own", overload.run,
+        "1, 2, 5 and 10 times the capacity: who is served, who is told to wait, what is left "
+        "afterwards",
         arguments=overload.ARGUMENTS,
     ),
     "history": Command(
         "own", history.run,
-        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything slower than fresh?",
+        "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything "
+        "slower than fresh?",
     ),
     "peers": Command(
         "own", peers.run,
@@ -127,21 +118,21 @@ COMMANDS: dict[str, Command] = {
         arguments=peers.ARGUMENTS,
     ),
     "endpoint-profile": Command(
-        "endpoint", endpoint_profile.run,
+        "endpoint", endpoint.profile,
         "every LLM_*_URL against its service levels: cold, one by one, several at a time",
     ),
     "calibrate": Command(
-        "endpoint", calibrate.run,
+        "endpoint", measured.calibrate,
         "service levels of the endpoints from measurement: (base + RTT) × margin",
-        arguments=calibrate.ARGUMENTS,
+        arguments=measured.CALIBRATE_ARGUMENTS,
     ),
     "baseline": Command(
-        "endpoint", baseline.run,
+        "endpoint", measured.baseline,
         "keep the endpoints' figures, compare with the last ones, show them as Markdown",
-        arguments=baseline.ARGUMENTS,
+        arguments=measured.BASELINE_ARGUMENTS,
     ),
     "due": Command(
-        "endpoint", due.run, "must the endpoints' service levels be calibrated again, and why?"
+        "endpoint", measured.due, "must the endpoints' service levels be calibrated again, and why?"
     ),
 }  # fmt: skip
 ALL = [name for name, one in COMMANDS.items() if one.family != "endpoint" and name != "peers"]
@@ -163,7 +154,8 @@ _MEASURING: options.Options = {
     ),
     "--tiers": dict(
         metavar="LIST",
-        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as shipped)",
+        help=f"the router's cascade (routing: {routing.TIERS}, as the reference decided; else as "
+        "shipped)",
     ),
 }  # fmt: skip
 
@@ -171,21 +163,21 @@ _MEASURING: options.Options = {
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="Benchmark",
-        description="Measures the router and its models. Without --url it starts the simulator and a router of its own.",
+        description="Measures the router and its models. Without --url it starts the simulator and "
+        "a router of its own.",
     )
     commands = top.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, one in COMMANDS.items():
         command = commands.add_parser(name, help=one.about, description=one.description)
-        endpoint = one.family == "endpoint"
-        options.add(command, endpoint_options.OPTIONS if endpoint else _MEASURING)
+        single = one.family == "endpoint"
+        options.add(command, endpoint.OPTIONS if single else _MEASURING)
         options.add(command, one.arguments)
-        command.set_defaults(**({"workers": 1, "url": None} if endpoint else {}))
+        command.set_defaults(**({"workers": 1, "url": None} if single else {}))
     options.add(
-        commands.add_parser("report", help=report.ABOUT, description=report.DESCRIPTION),
+        commands.add_parser("report", help=report.ABOUT, description=report.ABOUT),
         report.ARGUMENTS,
     )
-    everything = "All of them, one after the other."
-    options.add(commands.add_parser("all", help="all of them", description=everything), _MEASURING)
+    options.add(commands.add_parser("all", help="all of them, one after the other"), _MEASURING)
     return top
 
 
@@ -194,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     console = options.begin(150)
     if args.benchmark == "report":
         return report.run(args, console)
-    sampler = Sampler(Meter(console))
+    sampler = Sampler(console)
     results: list[Result] = []
     status = 0
     names = ALL if args.benchmark == "all" else [args.benchmark]
@@ -207,10 +199,13 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         if sampler.interrupted:
             break
-        found: list[Result] = []
         try:
             with sampler.interruptible():
-                found = _one(name, args, sampler)
+                for result in _one(name, args, sampler):
+                    sampler.stop()
+                    results.append(result)
+                    result.print(console)
+                    status = 1 if result.broken else status
         except Unavailable as why:
             console.print(f"{name}: {why}", highlight=False)
             status = 1 if len(names) == 1 else status
@@ -218,16 +213,17 @@ def main(argv: list[str] | None = None) -> int:
             console.print(f"{name}: stopped, because a request failed: {failure}", highlight=False)
             status = 1
         finally:
-            sampler.meter.stop()
-        for result in found:
-            result.print(console)
-            status = 1 if result.broken else status
-        results += found
+            sampler.stop()
     if sampler.interrupted:
         console.print("Interrupted: the tables hold what was measured until then.")
         status = 130
     about["command"] = report.command_line(sys.argv[1:] if argv is None else argv)
-    _keep(args, results, about, not sampler.interrupted, console)
+    kept = args.benchmark in report.KEPT and results and args.json is None
+    if path := report.place(args.benchmark) if kept else args.json:
+        write_json(path, results, about, complete=not sampler.interrupted)
+    if kept:
+        kept_ones = argparse.Namespace(results=[], html=None, png=None, markdown=None)
+        report.run(kept_ones, console)
     console.print(
         f"{about['cores']} cores, {about['cpu']}, Python {about['python']}, {about['gpu']}",
         style="dim",
@@ -236,59 +232,27 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _keep(
-    args: argparse.Namespace,
-    results: list[Result],
-    about: dict[str, Any],
-    complete: bool,
-    console: Console,
-) -> None:
-    if args.json is not None:
-        write_json(args.json, results, about, complete=complete)
-    elif args.benchmark in report.KEPT and results:
-        kept = report.place(args.benchmark)
-        write_json(kept, results, about, complete=complete)
-        report.write_page(kept, console)
-
-
 def _one(name: str, args: argparse.Namespace, sampler: Sampler) -> list[Result]:
-    command = COMMANDS[name]
-    owns = {
-        "chain": "It breaks the backends, so it starts its own: leave --url out.",
-        "own": "It starts everything it compares itself: leave --url out.",
-    }
-    if args.url and command.family in owns:
-        raise Unavailable(owns[command.family])
+    command, compared = COMMANDS[name], getattr(args, "ab", None)
+    if args.url and (command.family == "own" or name == "profile" or compared):
+        raise Unavailable("It starts everything that it measures itself: leave --url out.")
+    if compared:
+        return ab.run(ab.sides(compared), sampler, args)
     if command.family != "stand":
         return command.run(sampler, args)
-    if args.url and name == "profile":
-        raise Unavailable(
-            "It looks inside the router's process, so it starts its own: leave --url out."
-        )
-    chosen = Options(
-        url=args.url,
-        api_key=args.api_key or os.environ.get("API_KEY") or None,
-        direct=args.direct,
-        profile=args.profile or ("fast" if args.quick else None),
-        workers=args.workers,
-        log_dir=args.log_dir,
-    )
     tiers = args.tiers or (routing.TIERS if name == "routing" else None)
-    if getattr(args, "ab", None):
-        if args.url:
-            raise Unavailable("It compares two routers of its own: leave --url out.")
-        return ab.run(ab.sides(args.ab), chosen, sampler, tiers, args.samples, args.quick)
-    extra: dict[str, Any] = profile.INSTRUMENTED if name == "profile" else {}
-    if tiers:
-        extra = {**extra, "env": {**extra.get("env", {}), "CASCADE_TIERS": tiers}}
-    with stand(chosen, command.used, **extra) as where:
+    env = {"CASCADE_TIERS": tiers} if tiers else None
+    app = overhead.APP if name == "profile" else ""
+    with stand(args, command.used, env=env, app=app) as where:
         results = command.run(where, sampler, args.samples, args.quick)
-        workers = f", {args.workers} worker{'s' if args.workers > 1 else ''}"
-        decided = f", tiers {tiers}" if tiers else ""
-        own = f"{workers}{decided}" if where.embedded else ""
+        facts = [where.profile]
+        if where.embedded:
+            facts.append(f"{args.workers} worker{'s' if args.workers > 1 else ''}")
+            facts += [f"tiers {tiers}"] if tiers else []
+        facts += ["quick"] if args.quick else []
         for result in results:
-            # Round brackets: square ones are markup to the printer, and vanish.
-            result.title += f" ({where.profile}{own}{', quick' if args.quick else ''})"
+            # Round brackets: the printer would take square ones for markup.
+            result.title += f" ({', '.join(facts)})"
     return results
 
 

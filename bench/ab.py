@@ -1,21 +1,17 @@
 """Two configurations of the router side by side: the same request to both in random order, and the
-differences within the pairs.
+differences within the pairs, which disturbances of the machine affect less than two runs."""
 
-Pairs tell small differences that two runs one after the other would not: whatever the machine does,
-it does to both.
-"""
-
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from bench.client import Connection
-from bench.prompts import body
-from bench.reference import ROUTES
-from bench.result import NOTHING, Result, Samples, counted, ms, spread
+from bench.prompts import ROUTES, body
+from bench.result import Pair, Result, Sampler, Samples, counted, ms, spread
 from bench.routing import TIERS
-from bench.sampling import Pair, Sampler
-from bench.stand import Options, Stand, Unavailable, stand
+from bench.stand import Unavailable, stand
 from bench.stats import bootstrap, summarise
 
 PROFILE = "homelab"
@@ -52,80 +48,53 @@ def sides(text: str) -> Sides:
     return Sides(what, (a, b), "CASCADE_TIERS", (f"rules,{a}", f"rules,{b}"))
 
 
-def run(
-    compared: Sides,
-    options: Options,
-    sampler: Sampler,
-    tiers: str | None,
-    samples: int | None,
-    quick: bool,
-) -> list[Result]:
-    """A row per route, and one for the first token of a stream. `samples`: pairs per row."""
-    wanted = samples or (2 if quick else SAMPLES)
-    at_least = min(samples or AT_LEAST, 2 if quick else AT_LEAST)
+def run(compared: Sides, sampler: Sampler, args: Namespace) -> list[Result]:
+    """A row per route, and one for the first token of a stream. `--samples`: pairs per row."""
+    wanted = args.samples or (2 if args.quick else SAMPLES)
+    at_least = min(wanted, AT_LEAST)
     a, b = compared.names
     columns = tuple(column.format(a=a, b=b) for column in COLUMNS)
     result = Result("ab", f"{compared.what}: {a} (A) or {b} (B)", columns)
+    rows = [(route.name, route.prompt, False) for route in ROUTES]
+    rows.append((f"{ROUTES[0].name}, first token", ROUTES[0].prompt, True))
     with ExitStack() as stack:
-        stands = [
-            _stand(stack, options, {"CASCADE_TIERS": tiers or TIERS, compared.variable: value})
-            for value in compared.values
-        ]
-        routers = [stack.enter_context(Connection(where.router)) for where in stands]
-
-        def compare(
-            name: str, prompt: Callable[[int], str], each: float, stream: bool = False
-        ) -> None:
-            def of(side: int) -> Callable[[int], float]:
-                def one(i: int) -> float:
-                    model = stands[side].virtual_model
-                    if not stream:
-                        return routers[side].chat(body(prompt(i), model)).seconds
-                    asked = body(prompt(i), model, stream=True, max_tokens=16)
-                    return routers[side].first_content(stands[side].router.chat(asked))
-
-                return one
-
+        routers = []
+        for value in compared.values:
+            env = {"CASCADE_TIERS": args.tiers or TIERS, compared.variable: value}
+            try:
+                where = stack.enter_context(stand(args, PROFILE, env=env))
+            except RuntimeError as error:  # the configuration's own sentence about what is wrong
+                said = str(error)[-300:].strip()
+                raise Unavailable(f"The router does not start with {env}: {said}") from None
+            routers.append(stack.enter_context(Connection(where.router)))
+        model = where.virtual_model
+        for router in routers:
+            warm_up = partial(_timed, router, model, lambda i: ROUTES[0].prompt(i + 50), False)
+            sampler.collect(warm_up, 2, budget=10, at_least=1, name="warm-up")
+        for name, prompt, stream in rows:
+            pair = Pair(*(partial(_timed, router, model, prompt, stream) for router in routers))
             found = sampler.collect(
-                Pair(of(0), of(1)).take, wanted if name else 2, budget=BUDGET_S if name else 10,
-                at_least=at_least if name else 1, name=name or "warm-up", expected=_time_for(each,
-                wanted),
-            )  # fmt: skip
-            if name and (found.values or found.failures):
-                _add(result, name, found)
-
-        slow = 0.02 if stands[0].profile == "fast" else 1.0
-        expected = sum(_time_for(route.expected_s * slow, wanted) for route in ROUTES)
-        sampler.meter.start(f"{compared.what}: {a} or {b}", expected)
-        compare("", lambda i: ROUTES[0].prompt(i + 50), slow)
-        for row in ROUTES:
-            compare(row.name, row.prompt, row.expected_s * slow)
-        compare("MODERATE (short), first token", ROUTES[0].prompt, slow, True)
+                pair.take, wanted, budget=BUDGET_S, at_least=at_least, name=name
+            )
+            _add(result, name, found)
     result.notes += [
-        "each pair: the same request to both, in random order, one at a time; interval: bootstrap of the median",
-        "a route that depends on the answer may differ between the sides: that is part of what is compared",
+        "each pair: the same request to both, in random order, one at a time; "
+        "interval: bootstrap of the median",
+        "a route that depends on the answer may differ between the sides: "
+        "that is part of what is compared",
     ]
     return [result]
 
 
-def _stand(stack: ExitStack, options: Options, env: dict[str, str]) -> Stand:
-    try:
-        return stack.enter_context(stand(options, PROFILE, env=env))
-    except RuntimeError as error:  # the configuration's own sentence about what is wrong
-        said = " ".join(f"{name}={value}" for name, value in env.items())
-        raise Unavailable(
-            f"The router does not start with {said}: {str(error)[-300:].strip()}"
-        ) from None
-
-
-def _time_for(each: float, wanted: int) -> float:
-    return max(AT_LEAST * 2 * each, min(BUDGET_S, wanted * 2 * each))
+def _timed(
+    router: Connection, model: str, prompt: Callable[[int], str], stream: bool, i: int
+) -> float:
+    fields = {"stream": True, "max_tokens": 16} if stream else {}
+    return router.timed(router.endpoint.chat(body(prompt(i), model, **fields)), stream)
 
 
 def _add(result: Result, name: str, found: Samples[tuple[float, float]]) -> None:
-    n = counted(found)
-    if not found.values:
-        result.add((name, n, *(NOTHING,) * 4, found.first_failure[:60]), failures=found.failures)
+    if result.failed(name, found):
         return
     a, b = (summarise(values) for values in zip(*found.values, strict=True))
     difference = bootstrap([b - a for a, b in found.values], (0.5,))[0]
@@ -133,8 +102,9 @@ def _add(result: Result, name: str, found: Samples[tuple[float, float]]) -> None
     verdict = "B is faster" if difference.high < 0 else verdict
     if len(found.values) < AT_LEAST:
         verdict = "too few pairs"
-    cells = (*spread(a, "p50"), *spread(b, "p50"), ms(difference.value))
+    times = (*spread(a, "p50"), *spread(b, "p50"), ms(difference.value))
+    between = f"[{ms(difference.low)}, {ms(difference.high)}]"
     result.add(
-        (name, n, *cells, f"[{ms(difference.low)}, {ms(difference.high)}]", verdict),
+        (name, counted(found), *times, between, verdict),
         n=len(found.values), failures=found.failures, a_s=a, b_s=b, difference_p50_s=difference,
     )  # fmt: skip

@@ -10,14 +10,17 @@ import socket
 import ssl
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
 import orjson
+
+from bench.stats import gaps
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 # The first character of a piece of an answer's text, or of its reasoning.
@@ -84,7 +87,6 @@ class Endpoint:
         return "\r\n".join(lines).encode() + payload
 
     def chat(self, body: dict[str, Any], **options: Any) -> bytes:
-        """A chat completion as bytes."""
         return self.wire(CHAT, body, **options)
 
 
@@ -94,7 +96,7 @@ class Answer:
 
     Args:
         whole: the HTTP message has its end.
-        late: the limit ran out.
+        late: the limit ran out; `problem` says so, too.
         aborted: the client hung up as it was told to.
         arrivals, sizes: when each piece of the body came, and its bytes.
         problem: why there is no whole answer; empty when there is one.
@@ -114,14 +116,8 @@ class Answer:
     due: float = 0.0
 
     def json(self) -> Any:
-        return orjson.loads(self.body)
-
-    def payload(self) -> Any:
-        """The JSON of a whole answer; None when it is none."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return None
+        """The JSON of a whole answer; the bytes if they are none."""
+        return _parsed(self.body)
 
     @property
     def streamed(self) -> bool:
@@ -130,7 +126,8 @@ class Answer:
     def events(self) -> list[Any]:
         """The events of a stream, "[DONE]" as that string, what is not JSON as bytes."""
         lines = self.body.replace(b"\r\n", b"\n").split(b"\n")
-        return [_event(line[5:].strip()) for line in lines if line.startswith(b"data:")]
+        payloads = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        return ["[DONE]" if payload == b"[DONE]" else _parsed(payload) for payload in payloads]
 
     @property
     def done(self) -> bool:
@@ -140,7 +137,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer's text, streamed or not."""
-        found = self.events() if self.streamed else [self.payload()]
+        found = self.events() if self.streamed else [self.json()]
         choices = [
             choice
             for event in found
@@ -179,7 +176,7 @@ class Answer:
     @property
     def gap(self) -> float:
         """The longest silence within the body."""
-        return max((b - a for a, b in pairwise(self.arrivals)), default=0.0)
+        return max(gaps(self.arrivals), default=0.0)
 
     def complete(self, chunks: int) -> bool:
         """Whether a stream is whole, with so many pieces of content."""
@@ -192,9 +189,9 @@ class Answer:
         return f"status {self.status}, {what}"
 
 
-def _event(payload: bytes) -> Any:
+def _parsed(payload: bytes) -> Any:
     try:
-        return "[DONE]" if payload == b"[DONE]" else orjson.loads(payload)
+        return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return payload
 
@@ -258,7 +255,7 @@ class Reading:
         self.keep = self._parser.should_keep_alive()  # it knows now, and no longer afterwards
 
 
-class Connection:
+class Connection(AbstractContextManager["Connection"]):
     """One kept-alive connection for one thread. One that the server closed while idle is opened
     anew, once.
 
@@ -271,9 +268,6 @@ class Connection:
         self._timeout = timeout
         self._sock: socket.socket | None = None
 
-    def __enter__(self) -> "Connection":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -283,7 +277,6 @@ class Connection:
             sock.close()
 
     def open(self) -> socket.socket:
-        """Its socket, connected."""
         if self._sock is None:
             where = (self.endpoint.host, self.endpoint.port)
             sock = socket.create_connection(where, timeout=self._timeout)
@@ -315,22 +308,25 @@ class Connection:
             Failure: it did not come, or not in time.
         """
         answer = self.ask(wire)
-        if answer.late:
-            raise Failure("TimeoutError: timed out")
         if answer.problem:
             raise Failure(answer.problem)
         return answer
 
-    def first_content(self, wire: bytes) -> float:
-        """Seconds until a stream's first content.
+    def timed(self, wire: bytes, stream: bool = False) -> float:
+        """Seconds until the answer was whole, or until a stream's first content.
 
         Raises:
-            Failure: there was none.
+            Failure: it was no answer with status 200, or a stream without content.
         """
-        found = self.checked(wire).first_content
+        answer = self.checked(wire)
+        found = answer.first_content if stream else answer.seconds
         if found is None:
             raise Failure("a stream without content")
         return found
+
+    def timing(self, wire: bytes, stream: bool = False) -> Callable[[int], float]:
+        """`timed` as a function of the sample's number."""
+        return lambda _i: self.timed(wire, stream)
 
     def ask(
         self,
@@ -349,7 +345,8 @@ class Connection:
         """
         reused = self._sock is not None
         reading, fields = self._exchange(wire, limit or self._timeout, abort_after, pause)
-        if reused and fields.get("problem") and not reading.began:  # closed while it was idle
+        failed = "problem" in fields and "late" not in fields
+        if reused and failed and not reading.began:  # closed while it was idle
             reading, fields = self._exchange(wire, limit or self._timeout, abort_after, pause)
         answer = reading.answer(**fields)
         if not (answer.whole and reading.keep):
@@ -377,7 +374,7 @@ class Connection:
                 if pause:
                     time.sleep(pause)
         except TimeoutError:
-            return reading, {"late": True}
+            return reading, {"late": True, "problem": "TimeoutError: timed out"}
         except (OSError, httptools.HttpParserError) as error:
             self.close()
             kind = type(error).__name__ if isinstance(error, OSError) else "not HTTP"
@@ -386,9 +383,3 @@ class Connection:
             self.close()  # half an answer is on it
             raise
         return reading, {}
-
-
-def ask(endpoint: Endpoint, body: dict[str, Any], limit: float, path: str = CHAT) -> Answer:
-    """One request on a connection of its own, under one limit for all of it."""
-    with Connection(endpoint, timeout=limit) as connection:
-        return connection.ask(endpoint.wire(path, body, close=True))

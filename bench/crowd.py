@@ -3,7 +3,7 @@ many streams at once."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,6 @@ import httptools
 import uvloop
 
 from bench.client import Answer, Endpoint, Reading
-
-_LOOK_S = 0.25
 
 
 class _Link(asyncio.Protocol):
@@ -67,7 +65,6 @@ async def _carry(
 ) -> tuple[Reading, str]:
     """A request on an idle connection, else on a new one; and why its answer is not whole."""
     link: _Link | None = None
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit):
             while True:
@@ -75,7 +72,8 @@ async def _carry(
                     link = idle.pop()
                 else:
                     tls, where = True if endpoint.tls else None, (endpoint.host, endpoint.port)
-                    link = (await loop.create_connection(_Link, *where, ssl=tls))[1]
+                    opening = asyncio.get_running_loop().create_connection(_Link, *where, ssl=tls)
+                    link = (await opening)[1]
                 problem = await link.send(wire) if link.open else ""
                 # The server may have closed an idle one: the next, then.
                 if not reused or (link.reading.began and (problem or link.reading.whole)):
@@ -106,11 +104,12 @@ class Load:
 
 
 def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: float) -> Load:
-    """So many users who ask again as soon as they are answered: `warm_up` seconds that do not
-    count, then `seconds`."""
+    """So many users, each of whom asks again as soon as it is answered: `warm_up` seconds that do
+    not count, then `seconds`."""
     load = Load()
 
-    async def user(idle: list[_Link]) -> None:
+    async def user() -> None:
+        idle: list[_Link] = []
         # A connection that the server closes (gunicorn may, under load) is opened again, as any
         # client would.
         while True:
@@ -126,11 +125,9 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
 
     async def all_of_them() -> Load:
         nonlocal load
-        crowd: list[list[_Link]] = [[] for _ in range(users)]
-        tasks = [asyncio.ensure_future(user(idle)) for idle in crowd]
+        tasks = [asyncio.ensure_future(user()) for _ in range(users)]
         await asyncio.sleep(warm_up)
-        load = Load()
-        begun = time.perf_counter()
+        load, begun = Load(), time.perf_counter()
         await asyncio.sleep(seconds)
         measured, load = load, Load()
         measured.seconds = time.perf_counter() - begun
@@ -142,31 +139,24 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
     return uvloop.run(all_of_them())
 
 
-def offer(
-    endpoint: Endpoint,
-    wire: bytes,
-    rate: float,
-    seconds: float,
-    *,
-    limit: float,
-    progress: Callable[[float], None] | None = None,
+def send(
+    endpoint: Endpoint, wires: Sequence[bytes], limit: float, rate: float = float("inf")
 ) -> list[Answer]:
-    """Offer `rate` requests a second, evenly spaced, whether or not earlier ones have been
-    answered: what overload is.
+    """Send all of these, at once or `rate` a second, evenly spaced, whether or not earlier ones
+    have been answered; wait until each has ended.
 
     An answer's `seconds` count from when its request was due, so that a client that falls behind
     does not hide it.
 
     Args:
         limit: seconds within which each must be answered.
-        progress: called now and then with the fraction of the time that is over.
     """
 
     async def all_of_them() -> list[Answer]:
         idle: list[_Link] = []
-        start, looked = time.perf_counter(), 0.0
+        start = time.perf_counter()
 
-        async def one(due: float) -> Answer:
+        async def one(wire: bytes, due: float) -> Answer:
             reading, problem = await _carry(endpoint, wire, idle, limit)
             answer = reading.answer(problem=problem, due=due)
             answer.seconds = time.perf_counter() - start - due
@@ -174,34 +164,13 @@ def offer(
             return answer
 
         tasks = []
-        for i in range(max(1, round(rate * seconds))):
-            due = i / rate
-            while (wait := due - (time.perf_counter() - start)) > 0:
+        for i, wire in enumerate(wires):
+            while (wait := i / rate - (time.perf_counter() - start)) > 0:
                 await asyncio.sleep(wait)
-            tasks.append(asyncio.ensure_future(one(due)))
-            if progress is not None and due - looked > _LOOK_S:
-                looked = due
-                progress(due / seconds)
-        return await _answers(tasks, idle)
+            tasks.append(asyncio.ensure_future(one(wire, i / rate)))
+        found = list(await asyncio.gather(*tasks))
+        for link in idle:
+            link.close()
+        return found
 
     return uvloop.run(all_of_them())
-
-
-def receive(endpoint: Endpoint, wire: bytes, count: int, limit: float) -> list[Answer]:
-    """Open `count` streams at once and wait until all have ended, at most `limit` seconds."""
-
-    async def one() -> Answer:
-        reading, problem = await _carry(endpoint, wire, [], limit)
-        return reading.answer(problem=problem)
-
-    async def all_of_them() -> list[Answer]:
-        return await _answers([asyncio.ensure_future(one()) for _ in range(count)], [])
-
-    return uvloop.run(all_of_them())
-
-
-async def _answers(tasks: list["asyncio.Task[Answer]"], idle: list[_Link]) -> list[Answer]:
-    found = list(await asyncio.gather(*tasks))
-    for link in idle:
-        link.close()
-    return found

@@ -3,6 +3,7 @@ nvidia-smi."""
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -47,31 +48,27 @@ def gpu(query: str = "name,memory.used,memory.total,utilization.gpu,temperature.
 
 def cpu_seconds(pids: Iterable[int]) -> float | None:
     """User and system time of these processes so far; None where /proc is missing."""
-    total, seen = 0, False
+    ticks: list[int] = []
     for pid in pids:
         with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-            seen = True
-    return total / _TICKS if seen else None
+            ticks += [int(fields[11]), int(fields[12])]
+    return sum(ticks) / _TICKS if ticks else None
 
 
 def pss_mb(pids: Iterable[int]) -> float | None:
     """Proportional memory of these processes in MB: shared pages are divided among who shares
     them."""
-    total, seen = 0, False
+    kilobytes: list[int] = []
     for pid in pids:
         with suppress(OSError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-                    seen = True
-    return total / 1024 if seen else None
+            told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            kilobytes += map(int, re.findall(r"^Pss:\s+(\d+)", told, re.MULTILINE))
+    return sum(kilobytes) / 1024 if kilobytes else None
 
 
 def _cpu_name() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    with suppress(OSError, IndexError):
+        told = Path("/proc/cpuinfo").read_text()
+        return str(re.findall(r"^model name\s*: (.*)$", told, re.MULTILINE)[0])
     return platform.processor() or "unknown"

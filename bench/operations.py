@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from bench.chain import Chain, Tier, chain
-from bench.client import Answer, Failure
-from bench.result import Promises, Result
+from bench.client import Answer
+from bench.result import Promises, Result, Sampler
 from bench.router_process import RouterProcess
-from bench.sampling import Sampler
+from bench.stand import Chain, Tier, chain
 from simulator.testing import answer_numbers
 
 STREAMS, QUICK_STREAMS = 100, 10
@@ -35,12 +34,10 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     reloads = QUICK_RELOADS if args.quick else RELOADS
     promises = Promises("operations", "Reload and stop while clients are served")
     with chain(TIERS, {}) as where, sampler.interruptible():
-        sampler.meter.start("operations", 2 * reloads * 0.1 + 10)
-        try:
+        sampler.row("reloads, then a stop")
+        with promises.answered():
             _reload(where, reloads, promises)
             _stop(where, streams, promises)
-        except Failure as failure:
-            promises.check("every request alone is answered", "yes", str(failure), False)
     return [promises.result] if promises.result.rows else []
 
 
@@ -68,8 +65,10 @@ def _reload(where: Chain, reloads: int, promises: Promises) -> None:
         f"{failed} of {len(answers)}",
         not failed and len(answers) > reloads,
     )  # fmt: skip
-    said = "a broken file changes nothing and says why; a good one is taken up"
-    promises.check(said, "all", f"{sum(kept)} of {len(kept)}", all(kept))
+    promises.check(
+        "a broken file changes nothing and says why; a good one is taken up", "all",
+        f"{sum(kept)} of {len(kept)}", all(kept)
+    )  # fmt: skip
 
 
 def _reload_once(router: RouterProcess, file: Path, good: dict[str, Any], number: int) -> bool:
@@ -109,8 +108,10 @@ def _stop(where: Chain, streams: int, promises: Promises) -> None:
     )
     files = (json.loads(path.read_bytes()) for path in (router.log_dir / "sessions").glob("*.json"))
     written = sum(record["stream"] and record["outcome"] == "ok" for record in files)
-    readiness = "drain: readiness while requests are still served"
-    promises.check(readiness, "503", f"{ready} (drain {drained})", ready == 503)
+    promises.check(
+        "drain: readiness while requests are still served", "503", f"{ready} (drain {drained})",
+        ready == 503
+    )  # fmt: skip
     promises.check(
         f"SIGTERM with {under_way} streams under way: complete", str(streams), str(whole),
         whole == streams == under_way

@@ -1,11 +1,11 @@
 """What the command lines of the benchmarks and of the load test have in common."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.console import Console
 Options = Mapping[str, Mapping[str, Any]]  # an option's name → what argparse wants to know of it
 
 
-def number(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
+def between(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
     """The type of an option that takes a number within these limits."""
 
     def read(text: str) -> Any:
@@ -25,19 +25,19 @@ def number(least: float, most: float, kind: type = int) -> Callable[[str], Any]:
     return read
 
 
-POSITIVE = number(1, 1_000_000)
+POSITIVE = between(1, 1_000_000)
 # These stand in every command's list.
-API_KEY = "its key (better: the environment's API_KEY, which no process list shows)"
 COMMON: Options = {
     "--json": dict(type=Path, metavar="OUT", help="write the results to this file as well"),
     "--url": dict(help="a router that runs already, e.g. http://127.0.0.1:8002"),
-    "--api-key": dict(help=API_KEY),
+    "--api-key": dict(default=os.environ.get("API_KEY") or None,
+    help="its key (better: the environment's API_KEY, which no process list shows)"),
     "--direct": dict(
         metavar="URL",
         help="its primary backend, for what compares with it (default: PRIMARY_URL)",
     ),
     "--workers": dict(
-        type=number(1, 64), default=1, metavar="N",
+        type=between(1, 64), default=1, metavar="N",
         help="worker processes of the router it starts (default 1)"
     ),
 }  # fmt: skip
@@ -51,12 +51,7 @@ def add(parser: argparse.ArgumentParser, options: Options) -> argparse.ArgumentP
 
 def begin(width: int) -> Console:
     """Where to print. From now on SIGTERM and SIGINT are exceptions, so that what was started is
-    stopped; a shell that
-    started this in the background has had SIGINT ignored."""
-    signal.signal(signal.SIGTERM, _terminate)
+    stopped; a shell that started this in the background has had SIGINT ignored."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return Console() if sys.stdout.isatty() else Console(width=width)
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(143)

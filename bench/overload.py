@@ -4,20 +4,18 @@ and it recovers by itself."""
 import argparse
 import time
 
-from bench.chain import Chain, Tier, chain
-from bench.client import Answer, Connection, Failure
-from bench.crowd import offer
+from bench.client import Answer, Connection
+from bench.crowd import send
 from bench.options import Options
-from bench.prompts import body
-from bench.result import NOTHING, Promises, Result, ms, number, spread
-from bench.sampling import Sampler
+from bench.prompts import SHORT_TEXT, body
+from bench.result import NOTHING, Promises, Result, Sampler, ms, number, spread
+from bench.stand import Chain, Tier, chain
 from bench.stats import percentile, summarise
 
 SLOTS, SERVICE_MS = 4, 100
 QUEUE, WAIT_S = 64, 5.0  # the defaults of the settings
 LEVELS, QUICK_LEVELS = (1, 2, 5, 10), (1, 10)
-SECONDS, FULL_SECONDS = 15.0, 60.0
-REST_S, QUICK_REST_S = 30.0, 10.0
+SECONDS, REST_S = 15.0, 10.0
 REJECTED_S = 5.1
 LIMIT_S = 30.0
 COLUMNS = (
@@ -33,35 +31,33 @@ TIERS = (Tier("primary", "primary", "the-model", {"slots": SLOTS}, _MANNERS),)
 CONFIG = {"queue": {"length": QUEUE, "wait": WAIT_S}}
 ARGUMENTS: Options = {
     "--seconds": dict(type=float, metavar="S", help=f"seconds per level (default {SECONDS:g})"),
-    "--full": dict(action="store_true", help=f"10 times the capacity for {FULL_SECONDS:g} seconds"),
 }
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     """Levels one after the other, then the rest and the recovery."""
-    full, quick = getattr(args, "full", False), args.quick
+    quick, n = args.quick, 10 if args.quick else 50
+    # `all` has no --seconds.
     seconds = getattr(args, "seconds", None) or (1.0 if quick else SECONDS)
-    last, rest = (FULL_SECONDS, REST_S) if full else (seconds, 0.5 if quick else QUICK_REST_S)
     with chain(TIERS, CONFIG) as where, sampler.interruptible():
         bench = _Overload(where, sampler)
-        sampler.meter.start("overload", 3 * seconds + last + rest + 6)
-        try:
-            bench.unloaded(10 if quick else 50)
+        with bench.promises.answered():
+            bench.unloaded(n)
             for level in QUICK_LEVELS if quick else LEVELS:
-                bench.level(level, last if level == LEVELS[-1] else seconds)
-            bench.recovery(0.5 if quick else rest, 10 if quick else 50)
-        except Failure as failure:
-            bench.promises.check("every request alone is answered", "yes", str(failure), False)
+                bench.level(level, seconds)
+            bench.recovery(0.5 if quick else REST_S, n)
     return [result for result in (bench.table, bench.promises.result) if result.rows]
 
 
 class _Overload:
     def __init__(self, where: Chain, sampler: Sampler) -> None:
         self._chain, self._sampler = where, sampler
-        text = "Say something short about rivers."
-        self._wire = where.endpoint.chat(body(text, "ai-router/primary"))
+        self._wire = where.endpoint.chat(body(SHORT_TEXT, "ai-router/primary"))
         self._p50 = self._p95 = SERVICE_MS / 1000
-        title = f"{SLOTS} slots, answers of {SERVICE_MS} ms, a queue of {QUEUE} and at most {WAIT_S:g} s"
+        title = (
+            f"{SLOTS} slots, answers of {SERVICE_MS} ms, "
+            f"a queue of {QUEUE} and at most {WAIT_S:g} s"
+        )
         self.table = Result("overload", title, COLUMNS)
         self.promises = Promises("overload", "What is promised under overload")
 
@@ -69,8 +65,10 @@ class _Overload:
         samples = self._one_by_one("unloaded", n)
         self._p50, self._p95 = percentile(samples, 0.5), percentile(samples, 0.95)
         self.table.notes += [
-            f"capacity: {SLOTS} slots / {ms(self._p50)} ms (the unloaded median) = {self.capacity:.1f} requests a second, evenly spaced",
-            "latency counts from when a request was due, so that a client that falls behind does not hide it",
+            f"capacity: {SLOTS} slots / {ms(self._p50)} ms (the unloaded median) = "
+            f"{self.capacity:.1f} requests a second, evenly spaced",
+            "latency counts from when a request was due, so that a client that falls behind does "
+            "not hide it",
         ]
 
     @property
@@ -78,27 +76,34 @@ class _Overload:
         return SLOTS / self._p50
 
     def level(self, level: int, seconds: float) -> None:
-        """So many times the capacity."""
-        meter, rate = self._sampler.meter, level * self.capacity
-        meter.row(f"{level} times the capacity, {seconds:g} s", seconds)
-        replies = offer(
-            self._chain.endpoint, self._wire, rate, seconds, limit=LIMIT_S, progress=meter.at
-        )
+        rate, name = level * self.capacity, f"{level}×"
+        self._sampler.row(f"{level} times the capacity, {seconds:g} s")
+        wires = [self._wire] * max(1, round(rate * seconds))
+        replies = send(self._chain.endpoint, wires, LIMIT_S, rate)
         served, refused, lost = sorted_out(replies)
-        self._add(f"{level}×", rate, seconds, served, refused, lost)
-        self._judge(level, served, refused, lost)
-        if level > 1 and seconds >= 5:
-            per_s = len(served) / max(1e-9, max(r.due + r.seconds for r in replies))
-            share, what = 100 * per_s / self.capacity, "served of what the slots could serve"
-            said = f"{per_s:.1f}/s, {share:.0f} %"
-            self.promises.note(f"{level}×: {what}", said, per_s=per_s, share=share)
+        ok, no = (summarise([r.seconds for r in found]) for found in (served, refused))
+        told = sum("retry-after" in r.headers for r in refused)
+        lasted = max([seconds, *(r.due + r.seconds for r in served)])
+        self.table.add(
+            (name, number(rate), number(len(served) / lasted), *spread(ok, "p50", "p95"),
+             f"{100 * len(refused) / len(replies):.1f}", *spread(no, "p95", "largest"),
+             f"{told} of {len(refused)}" if refused else NOTHING, str(len(lost))),
+            offered_per_s=rate, offered=len(replies), served=len(served), refused=len(refused),
+            lost=len(lost), served_s=ok, refused_s=no, with_retry_after=told,
+        )  # fmt: skip
+        self.table.notes += [f"{name}: without an answer: {reply.said()}" for reply in lost[:1]]
+        check, limit = self.promises.check, 1.5 * self._p95 + WAIT_S
+        p95, target = ok.p95 if ok else LIMIT_S, f"≤ 1.5 × unloaded + queue wait = {limit:.2f} s"
+        check(f"{name}: p95 of those served", target, f"{ms(p95)} ms", p95 <= limit, p95_s=p95)
+        if no:
+            said, soon = f"{ms(no.largest)} ms at most", no.largest <= REJECTED_S
+            check(f"{name}: the rest is told", f"≤ {REJECTED_S:g} s", said, soon)
+            self.promises.count(f"{name}: with Retry-After", told, len(refused))
+        self.promises.count(f"{name}: neither served nor told", len(lost))
 
     def recovery(self, rest: float, n: int) -> None:
-        self._sampler.meter.row(f"rest of {rest:g} s", rest)
-        begun = time.monotonic()
-        while (over := time.monotonic() - begun) < rest:
-            self._sampler.meter.at(over / rest)
-            time.sleep(0.1)
+        self._sampler.row(f"rest of {rest:g} s")
+        time.sleep(rest)
         p95 = percentile(self._one_by_one(f"{rest:g} s later", n), 0.95)
         limit = 1.5 * self._p95
         target = f"≤ 1.5 × unloaded = {ms(limit)} ms"
@@ -108,62 +113,13 @@ class _Overload:
         self.promises.count("slots in use afterwards", self._chain.slots_in_use())
 
     def _one_by_one(self, name: str, n: int) -> list[float]:
-        """Latencies of requests that are alone."""
-        self._sampler.meter.row(name, n * SERVICE_MS / 1000)
+        self._sampler.row(name)
         with Connection(self._chain.endpoint, timeout=LIMIT_S) as connection:
             samples = [connection.checked(self._wire).seconds for _ in range(n)]
         rate, found = number(n / sum(samples)), summarise(samples)
-        cells = (
-            name,
-            rate,
-            rate,
-            *spread(found, "p50", "p95"),
-            "0",
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            "0",
-        )
-        self.table.add(cells, served_s=found)
+        times = spread(found, "p50", "p95")
+        self.table.add((name, rate, rate, *times, "0", *[NOTHING] * 3, "0"), served_s=found)
         return samples
-
-    def _add(
-        self, name: str, rate: float, seconds: float, served: list[Answer], refused: list[Answer], lost: list[Answer]
-    ) -> None:  # fmt: skip
-        ok, no = (summarise([r.seconds for r in found]) for found in (served, refused))
-        told = sum("retry-after" in r.headers for r in refused)
-        longest = max((r.due + r.seconds for r in served), default=seconds)
-        offered = len(served) + len(refused) + len(lost)
-        self.table.add(
-            (
-                name, number(rate), number(len(served) / max(seconds, longest)), *spread(ok, "p50",
-                "p95"),
-                f"{100 * len(refused) / offered:.1f}", *spread(no, "p95", "largest"),
-                f"{told} of {len(refused)}" if refused else NOTHING, str(len(lost)),
-            ),
-            offered_per_s=rate, offered=offered, served=len(served), refused=len(refused),
-            lost=len(lost), served_s=ok,
-            refused_s=no, with_retry_after=told,
-        )  # fmt: skip
-        for reply in lost[:1]:
-            self.table.notes.append(
-                f"{name}: the first without an answer: status {reply.status} {reply.problem}"
-            )
-
-    def _judge(
-        self, level: int, served: list[Answer], refused: list[Answer], lost: list[Answer]
-    ) -> None:
-        check, limit = self.promises.check, 1.5 * self._p95 + WAIT_S
-        p95 = percentile([r.seconds for r in served], 0.95) if served else LIMIT_S
-        target = f"≤ 1.5 × unloaded + queue wait = {limit:.2f} s"
-        check(f"{level}×: p95 of those served", target, f"{ms(p95)} ms", p95 <= limit, p95_s=p95)
-        if refused:
-            longest = max(r.seconds for r in refused)
-            said = f"{ms(longest)} ms at most"
-            check(f"{level}×: the rest is told", f"≤ {REJECTED_S:g} s", said, longest <= REJECTED_S)
-            told = sum("retry-after" in r.headers for r in refused)
-            self.promises.count(f"{level}×: with Retry-After", told, len(refused))
-        self.promises.count(f"{level}×: neither served nor told", len(lost))
 
 
 def sorted_out(replies: list[Answer]) -> tuple[list[Answer], list[Answer], list[Answer]]:

@@ -1,15 +1,24 @@
-"""What a benchmark found: rows for people and data for programs, from the same place."""
+"""What a benchmark measures and finds: taking samples until there are enough or the time is up
+(Ctrl-C keeps what was measured), and tables for people and for programs, from the same rows."""
 
+import gc
 import json
-from collections.abc import Callable, Mapping, Sequence
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from bench.client import Failure
 from bench.stats import FEW, Interval, Summary
 
 NOTHING = "–"
@@ -43,14 +52,21 @@ class Result:
     columns: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    broken: list[str] = field(
-        default_factory=list
-    )  # promises that were not kept: the exit status is 1 then
+    # Promises that were not kept: the exit status is 1 then.
+    broken: list[str] = field(default_factory=list)
 
     def add(self, cells: Sequence[str], **data: Any) -> None:
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
         self.rows.append(Row(tuple(cells), data))
+
+    def failed(self, name: str, samples: Samples[Any]) -> bool:
+        """Whether there is no sample. If requests failed, a row says why."""
+        if samples.failures and not samples.values:
+            nothing = (NOTHING,) * (len(self.columns) - 3)
+            said = samples.first_failure[:60]
+            self.add((name, counted(samples), *nothing, said), failures=samples.failures)
+        return not samples.values
 
     def print(self, console: Console) -> None:
         table = Table(title=escape(self.title), title_justify="left", title_style="bold")
@@ -85,6 +101,14 @@ class Promises:
         target = f"{wanted}{beyond}" if wanted else "0"
         self.check(promise, target, f"{found}{beyond}", found == wanted)
 
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """A `Failure` in it is a promise that was not kept."""
+        try:
+            yield
+        except Failure as failure:
+            self.check("every request alone is answered", "yes", str(failure)[:300], False)
+
     def note(self, what: str, measured: str, **data: Any) -> None:
         """Measured, but nothing was promised."""
         self.result.add((what, NOTHING, measured, ""), measured=measured, **data)
@@ -93,7 +117,6 @@ class Promises:
 def write_json(
     path: Path, results: Sequence[Result], environment: Mapping[str, Any], *, complete: bool
 ) -> None:
-    """Everything of a run in one file."""
     tables = [
         {
             "benchmark": r.benchmark,
@@ -113,12 +136,9 @@ def write_json(
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Summary | Interval):
-        return {
-            name: round(number, 6) if isinstance(number, float) else number
-            for name, number in asdict(value).items()
-        }
-    return str(value)
+    if not isinstance(value, Summary | Interval):
+        return str(value)
+    return {name: round(number, 6) for name, number in asdict(value).items()}
 
 
 def ms(seconds: float | None, places: int | None = None) -> str:
@@ -165,3 +185,114 @@ def counted(samples: Samples[Any]) -> str:
 
 def number(value: float | None, digits: int = 1) -> str:
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+_JOIN_S = 11.0
+
+
+class Sampler:
+    """Collects samples and shows what is being measured. After Ctrl-C `interrupted` is set, and
+    every further collection is empty."""
+
+    def __init__(self, console: Console) -> None:
+        self.interrupted = False
+        # Drawn by the measuring thread between samples: a thread of its own would be measured, too.
+        self._line = Live(console=console, auto_refresh=False, transient=True)
+
+    def row(self, name: str) -> None:
+        """Show what is measured from now on."""
+        self._line.start()
+        self._line.update(Text(f"{name} …", style="dim"), refresh=True)
+
+    def say(self, line: str) -> None:
+        self._line.console.print(line, style="dim", highlight=False, markup=False)
+
+    def stop(self) -> None:
+        self._line.stop()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C ends the block and sets `interrupted`."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def collect(
+        self,
+        measure: Callable[[int], T],
+        wanted: int,
+        *,
+        budget: float = 60.0,
+        at_least: int = 5,
+        name: str = "",
+    ) -> Samples[T]:
+        """Call `measure(i)` until there are `wanted` samples, or until `budget` seconds are over
+        and `at_least` tries were made.
+
+        A `Failure` is counted and gives no sample; five in a row end the collection.
+        """
+        samples: Samples[T] = Samples()
+        if self.interrupted:
+            return samples
+        if name:
+            self.row(name)
+        begun, tries, in_a_row = time.perf_counter(), 0, 0
+        with self.interruptible():
+            while len(samples.values) < wanted and in_a_row < 5:
+                elapsed = time.perf_counter() - begun
+                # One more only if it will probably fit.
+                if tries >= at_least and elapsed + elapsed / tries > budget:
+                    break
+                tries += 1
+                try:
+                    samples.values.append(measure(tries - 1))
+                    in_a_row = 0
+                except Failure as failure:
+                    samples.failures += 1
+                    in_a_row += 1
+                    samples.first_failure = samples.first_failure or str(failure)
+        return samples
+
+
+class Periodic:
+    """While its block runs, a thread calls `look` every `seconds`."""
+
+    def __init__(self, seconds: float, look: Callable[[], None]) -> None:
+        self._seconds, self._look, self._stop = seconds, look, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self._look()
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Without Python's garbage collection, whose pauses would be the client's, not the router's."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Pair(Generic[T]):
+    """One sample of each of two sides in random order, so that disturbances affect both alike."""
+
+    def __init__(self, first: Callable[[int], T], second: Callable[[int], T]) -> None:
+        self._first, self._second, self._order = first, second, random.Random(7)
+
+    def take(self, i: int = 0) -> tuple[T, T]:
+        if self._order.random() < 0.5:
+            return self._first(i), self._second(i)
+        second = self._second(i)
+        return self._first(i), second

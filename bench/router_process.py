@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import requests
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from simulator.processes import Startable, children, end, free_port, printed, spawn
 
@@ -48,6 +50,7 @@ class RouterProcess(Startable):
         config: laid over `config/router.yaml`.
         env: environment variables on top of those that name the backends.
         root: the checkout whose router it is; another one's runs in that one's own .venv.
+        app: the WSGI application, instead of the one named in gunicorn.conf.py.
     """
 
     def __init__(
@@ -58,9 +61,9 @@ class RouterProcess(Startable):
         config: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         root: Path = ROOT,
+        app: str = "",
     ) -> None:
-        self.root, self.gunicorn_conf = root, root / "gunicorn.conf.py"
-        self.folder = folder
+        self.root, self.folder, self._app = root, folder, app
         self.log_dir = folder / "logs"
         self.output = folder / "output.txt"
         self.port = 0
@@ -77,18 +80,15 @@ class RouterProcess(Startable):
     # Life -----------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        for last in (False, False, True):
-            self._launch()
-            try:
-                self._wait_until_ready()
-                return self
-            except RuntimeError:
-                self.stop()
-                if (
-                    last or "ddress already in use" not in self.printed()
-                ):  # another process took the port meanwhile
-                    raise
-        raise AssertionError
+        self._launch()
+        try:
+            self._wait_until_ready()
+        except RuntimeError:
+            self.stop()
+            if "ddress already in use" not in self.printed():
+                raise
+            return self.start()  # another process took the port meanwhile
+        return self
 
     def _launch(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,24 +106,23 @@ class RouterProcess(Startable):
         own = self.root == ROOT
         python = sys.executable if own else self.root / ".venv" / "bin" / "python"
         self.output.unlink(missing_ok=True)
-        command = [python, "-m", "gunicorn", "-c", self.gunicorn_conf]
-        self._process = spawn(command, self.output, cwd=self.root, env=environ)
+        command = [python, "-m", "gunicorn", "-c", self.root / "gunicorn.conf.py"]
+        named = [self._app] if self._app else []
+        self._process = spawn([*command, *named], self.output, cwd=self.root, env=environ)
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + _START_LIMIT_S
+        said = f"the router did not start in {_START_LIMIT_S:g} s"
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise RuntimeError(
-                    f"the router ended with status {self._process.returncode}: {self.printed()[-2000:]}"
-                )
+                said = f"the router ended with status {self._process.returncode}"
+                break
             with contextlib.suppress(requests.RequestException):
                 if self._http.get(f"{self.url}/health/liveness", timeout=5).status_code == 200:
                     return
             time.sleep(0.02)
-        raise RuntimeError(
-            f"the router did not start in {_START_LIMIT_S:g} s: {self.printed()[-2000:]}"
-        )
+        raise RuntimeError(f"{said}: {self.printed()[-2000:]}")
 
     def stop(self, *, quick: bool = False) -> int | None:
         """End it in good order, by force if it does not (`quick`: at once); the exit status."""
@@ -144,7 +143,6 @@ class RouterProcess(Startable):
         return children(self.pid)
 
     def printed(self) -> str:
-        """What it wrote to stdout and stderr."""
         return printed(self.output)
 
     # What it says ---------------------------------------------------------------------------------
@@ -158,27 +156,22 @@ class RouterProcess(Startable):
         )
 
     def stats(self) -> dict[str, Any]:
-        result: dict[str, Any] = self.get("/stats").json()
-        return result
+        return dict(self.get("/stats").json())
 
     def in_use(self) -> dict[str, int]:
-        """Slots in use, by backend."""
         return {name: backend["in_use"] for name, backend in self.stats()["backends"].items()}
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels."""
-        total = 0.0
-        for line in self.get("/metrics").text.splitlines():
-            sample, _, value = line.rpartition(" ")
-            if sample.partition("{")[0] == name and all(
-                f'{key}="{text}"' in sample for key, text in labels.items()
-            ):
-                total += float(value)
-        return total
+        wanted = labels.items()
+        found = (one.value for one in self.samples(name) if wanted <= one.labels.items())
+        return float(sum(found))
+
+    def samples(self, name: str) -> Iterator[Sample]:
+        """The samples of a metric, with their labels."""
+        for family in text_string_to_metric_families(self.get("/metrics").text):
+            yield from (sample for sample in family.samples if sample.name == name)
 
     def log(self) -> list[str]:
         """The lines of app.log so far, without one that is still being written."""
-        path = self.log_dir / "app.log"
-        if not path.exists():
-            return []
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        return printed(self.log_dir / "app.log").split("\n")[:-1]

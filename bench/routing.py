@@ -1,41 +1,25 @@
 """The six benchmarks of a routing setup: latency per route, speed of the models, long context,
-concurrency, streaming,
-and the price of deciding. Beside each row stand the reference figures: the baseline of 2026-02-16,
-one home server.
-"""
+concurrency, streaming, and the cost of deciding. Beside each row are the published figures."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from bench import prompts
 from bench.client import Connection, Endpoint, Failure
+from bench.crowd import send
 from bench.prompts import body
-from bench.reference import (
-    BASELINE,
-    CONCURRENT,
-    FIRST_TOKEN,
-    LONG_CONTEXT,
-    OVERHEAD,
-    ROUTES,
-    SPEED,
-    RouteRow,
-)
-from bench.result import NOTHING, Result, Samples, counted, intervals, ms, number, spread
-from bench.sampling import Sampler
-from bench.stand import Stand
+from bench.result import NOTHING, Result, Sampler, Samples, counted, intervals, ms, number, spread
+from bench.stand import Stand, session
 from bench.stats import bootstrap, summarise
 
 PROFILE = "homelab"
-TIERS = "rules,reasoning"  # how the reference decided; with the cascade as shipped most rows would show a tier, not the route
+# As the reference decided: with the default cascade, most rows would show a tier, not the route.
+TIERS = "rules,reasoning"
 SAMPLES, AT_LEAST, BUDGET_S = 20, 5, 60.0
-AT_ONCE = 10
+AT_ONCE, _LIMIT_S = 10, 120.0
 _TIMES = ("n", "p50 ms", "p95 ms", "p99 ms")
-_LEGS = {"direct": "direct", "explicit": "routed, explicit route", "decided": "routed, decided"}
+_LEGS = {"explicit": "routed, explicit route", "decided": "routed, decided"}
 _STAGES = ("classification", "enrichment", "inference")
 
 
@@ -44,7 +28,6 @@ def run(
 ) -> list[Result]:
     """`samples` per row: 20, or what fits into 60 s, but at least 5."""
     bench = _Routing(stand, sampler, samples, quick)
-    sampler.meter.start("routing", bench.expected())
     with Connection(stand.router) as router:
         # Connections, prefix caches, the first request's costs.
         sampler.collect(
@@ -56,12 +39,12 @@ def run(
             bench.speed(router),
             bench.concurrent(),
             bench.alternating(
-                router, "5. Streaming: time to the first token", FIRST_TOKEN, stream=True,
+                router, "5. Streaming: time to the first token", prompts.FIRST_TOKEN, stream=True,
                 max_tokens=16
             ),
             bench.alternating(
                 router, "6. Routing overhead: the same request to the same model, one token",
-                OVERHEAD, max_tokens=1
+                prompts.OVERHEAD, max_tokens=1
             ),
         ]  # fmt: skip
     return [result for result in results if result.rows]
@@ -72,28 +55,17 @@ class _Routing:
         self._stand, self._sampler = stand, sampler
         self._wanted = samples or (2 if quick else SAMPLES)
         self._at_least = min(samples or AT_LEAST, 2 if quick else AT_LEAST)
-        self._auto = stand.virtual_model
-        self._slow = 0.02 if stand.profile == "fast" else 1.0
-
-    def expected(self) -> float:
-        rows = sum(self._time_for(row.expected_s * self._slow) for row in ROUTES)
-        return rows + 7 * self._time_for(self._slow)
-
-    def _time_for(self, each: float) -> float:
-        return max(self._at_least * each, min(BUDGET_S, self._wanted * each))
 
     def _collect(
-        self, result: Result, measure: Callable[[int], Any], name: str, each: float = 1.0
-    ) -> Samples[Any]:
-        """`each`: about how many seconds a sample takes on the homelab profile. The first failure
-        becomes a note."""
+        self, result: Result, measure: Callable[[int], Any], name: str
+    ) -> Samples[Any] | None:
+        """The samples, None if there was no try. The first failure becomes a note."""
         samples = self._sampler.collect(
-            measure, self._wanted, budget=BUDGET_S, at_least=self._at_least, name=name,
-            expected=self._time_for(each * self._slow)
-        )  # fmt: skip
+            measure, self._wanted, budget=BUDGET_S, at_least=self._at_least, name=name
+        )
         if samples.first_failure:
             result.notes.append(f"{name}, the first failure: {samples.first_failure[:160]}")
-        return samples
+        return samples if samples.values or samples.failures else None
 
     # 1. Per-route latency -------------------------------------------------------------------------
 
@@ -101,19 +73,19 @@ class _Routing:
         columns = ("1. route", "n", "classify ms", "enrich ms", "inference ms", *_TIMES[1:],
             "classify %")  # fmt: skip
         result = Result("routing", "1. Latency per route, whole answers", columns)
-        for row in ROUTES:
+        for row in prompts.ROUTES:
 
-            def one(i: int, row: RouteRow = row) -> tuple[float, str]:
-                reply = router.chat(body(row.prompt(i), self._auto))
+            def one(i: int, row: prompts.Route = row) -> tuple[float, str]:
+                reply = router.chat(body(row.prompt(i), self._stand.virtual_model))
                 found = reply.headers.get("x-router-route", row.route)
                 if found != row.route:
                     raise Failure(f"it took the route {found}, not {row.route}")
                 return reply.seconds, reply.headers.get("x-router-session", "")
 
-            samples = self._collect(result, one, row.name, row.expected_s)
-            if not samples.values and not samples.failures:
+            samples = self._collect(result, one, row.name)
+            if samples is None:
                 continue
-            sessions = [self._stand.session(id8) or {} for _, id8 in samples.values]
+            sessions = [session(self._stand.log_dir, id8) or {} for _, id8 in samples.values]
             total = summarise([seconds for seconds, _ in samples.values])
             classify, enrich, inference = (_stage(sessions, f"{name}_ms") for name in _STAGES)
             share = 100 * classify / total.p50 if classify is not None and total else None
@@ -126,8 +98,9 @@ class _Routing:
             )  # fmt: skip
             result.add(("  reference", "1–3", *row.reference[:4], "", "", row.reference[4]))
         result.notes += [
-            BASELINE,
-            "stages: p50 of the session files; the answer is begun while the route is decided, so total < sum",
+            prompts.BASELINE,
+            "stages: p50 of the session files; the answer is begun while the route is decided, "
+            "so total < sum",
         ]
         return result
 
@@ -136,19 +109,18 @@ class _Routing:
     def speed(self, router: Connection) -> Result:
         columns = ("2., 3.", "n", "p50", "p95", "p99", "unit", "reference")
         result = Result("routing", "2. Speed of the models, and 3. long context", columns)
-        for role, published in SPEED.items():
-            endpoint = self._stand.router.below(f"/{role}")
-            samples = self._collect(
-                result, partial(_tokens_per_second, router, endpoint), f"{role} model"
-            )
-            if samples.values or samples.failures:
-                found = summarise(samples.values)
-                cells = spread(found, show=partial(number, digits=0))
-                result.add(
-                    (f"{role} model", counted(samples), *cells, "tok/s", published),
-                    n=len(samples.values), failures=samples.failures, tok_s=found,
-                )  # fmt: skip
         prompt_tokens: list[int] = []
+
+        def tokens_per_s(role: str, i: int) -> float:
+            asked = {
+                "messages": [{"role": "user", "content": prompts.long(i)}],
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+            rate = router.checked(self._stand.router.below(f"/{role}").chat(asked)).tokens_per_s
+            if rate is None:
+                raise Failure("an answer too short to measure its speed")
+            return rate
 
         def long_context(i: int) -> float:
             asked = body(prompts.eight_thousand_tokens(i), self._stand.explicit_model)
@@ -160,12 +132,20 @@ class _Routing:
             prompt_tokens.append((answer.get("usage") or {}).get("prompt_tokens") or 0)
             return reply.seconds
 
-        samples = self._collect(result, long_context, "long context")
-        if samples.values or samples.failures:
+        for role, published in prompts.SPEED.items():
+            name = f"{role} model"
+            if samples := self._collect(result, partial(tokens_per_s, role), name):
+                found = summarise(samples.values)
+                cells = spread(found, show=partial(number, digits=0))
+                result.add(
+                    (name, counted(samples), *cells, "tok/s", published),
+                    n=len(samples.values), failures=samples.failures, tok_s=found,
+                )  # fmt: skip
+        if samples := self._collect(result, long_context, "long context"):
             found, least = summarise(samples.values), min(prompt_tokens, default=None)
-            size = "8K tokens" if least is None else f"{least:,} tokens"
+            name = f"long context ({'8K' if least is None else f'{least:,}'} tokens)"
             result.add(
-                (f"long context ({size})", counted(samples), *spread(found), "ms", LONG_CONTEXT),
+                (name, counted(samples), *spread(found), "ms", prompts.LONG_CONTEXT),
                 n=len(samples.values), failures=samples.failures, total_s=found,
                 prompt_tokens=least,
             )  # fmt: skip
@@ -177,16 +157,14 @@ class _Routing:
         title = f"4. {AT_ONCE} concurrent requests: until the last is answered"
         columns = ("4. at the same time", "rounds", "answered", *_TIMES[1:], "reference")
         result = Result("routing", title, columns)
-        router = self._stand.router
+        router, model = self._stand.router, self._stand.explicit_model
         for name, endpoint, fields, published in (
-            ("router model, 10 tokens", router.below("/router"), {}, CONCURRENT),
-            ("explicit route, 10 tokens", router, {"model": self._stand.explicit_model}, NOTHING),
+            ("router model, 10 tokens", router.below("/router"), {}, prompts.CONCURRENT),
+            ("explicit route, 10 tokens", router, {"model": model}, NOTHING),
         ):
             answered: list[int] = []
-            with ExitStack() as stack:
-                burst = _Burst([stack.enter_context(Connection(endpoint)) for _ in range(AT_ONCE)])
-                samples = self._collect(result, partial(burst.once, fields, answered), name)
-            if answered:
+            samples = self._collect(result, partial(_burst, endpoint, fields, answered), name)
+            if samples is not None:
                 sent, found = AT_ONCE * len(answered), summarise(samples.values)
                 result.add(
                     (name, str(len(answered)), f"{sum(answered)}/{sent}", *spread(found),
@@ -203,50 +181,41 @@ class _Routing:
     ) -> Result:
         """Three ways to the same model in turn for each sample; only rounds in which all of them
         answered count."""
-        name = title.partition(".")[0] + "."
-        result = Result("routing", title, (name, *_TIMES, "reference"))
-        stand, label = self._stand, dict(_LEGS)
-        direct, end = router, stand.router.below("/primary")
-        if stand.direct is None:
-            label["direct"] = "direct (pass-through)"
-        else:
-            direct, end = Connection(stand.direct), stand.direct
-        legs = {
-            "direct": (direct, end, stand.primary_model),
-            "explicit": (router, stand.router, stand.explicit_model),
-            "decided": (router, stand.router, self._auto),
-        }
+        short = title.partition(":")[0]
+        result = Result("routing", title, (short.partition(".")[0] + ".", *_TIMES, "reference"))
+        stand = self._stand
+        direct_name = "direct" if stand.direct else "direct (pass-through)"
+        label = {"direct": direct_name, **_LEGS}
+        with Connection(stand.direct or stand.router.below("/primary")) as direct:
+            legs = {
+                "direct": (direct, stand.primary_model),
+                "explicit": (router, stand.explicit_model),
+                "decided": (router, stand.virtual_model),
+            }
 
-        def one(i: int) -> dict[str, float]:
-            found = {}
-            for leg, (connection, endpoint, model) in legs.items():
-                wire = endpoint.chat(body(prompts.short(i), model, **fields))
-                found[leg] = (
-                    connection.first_content(wire)
-                    if "stream" in fields
-                    else connection.checked(wire).seconds
-                )
-            return found
+            def one(i: int) -> dict[str, float]:
+                found = {}
+                for leg, (connection, model) in legs.items():
+                    wire = connection.endpoint.chat(body(prompts.short(i), model, **fields))
+                    found[leg] = connection.timed(wire, stream="stream" in fields)
+                return found
 
-        samples = self._collect(result, one, title.partition(":")[0])
-        n = counted(samples)
-        if not samples.values:
-            if samples.failures:
-                cells = (title.partition(":")[0], n, *(NOTHING,) * 3, "")
-                result.add(cells, failures=samples.failures)
+            samples = self._collect(result, one, short)
+        if samples is None or result.failed(short, samples):
             return result
-        for leg in legs:
+        n = counted(samples)
+        for leg, shown in label.items():
             found = summarise([value[leg] for value in samples.values])
             result.add(
-                (label[leg], n, *spread(found), published[leg]),
+                (shown, n, *spread(found), published[leg]),
                 n=len(samples.values), failures=samples.failures, seconds=found,
             )  # fmt: skip
-        for leg in ("explicit", "decided"):
+        for leg, shown in _LEGS.items():
             added = [value[leg] - value["direct"] for value in samples.values]
             quantiles = p50, p95, p99 = bootstrap(added)
             reference = published.get("added", NOTHING) if leg == "decided" else NOTHING
             result.add(
-                (f"added: {label[leg]}", n, *intervals(quantiles, len(added)), reference),
+                (f"added: {shown}", n, *intervals(quantiles, len(added)), reference),
                 p50_s=p50, p95_s=p95, p99_s=p99,
             )  # fmt: skip
         return result
@@ -258,46 +227,13 @@ def _stage(sessions: list[Mapping[str, Any]], name: str) -> float | None:
     return found.p50 if found else None
 
 
-def _tokens_per_second(connection: Connection, endpoint: Endpoint, i: int) -> float:
-    """Tokens of a streamed answer per second between its first and its last."""
-    asked = {
-        "messages": [{"role": "user", "content": prompts.long(i)}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    rate = connection.checked(endpoint.chat(asked)).tokens_per_s
-    if rate is None:
-        raise Failure("an answer too short to measure its speed")
-    return rate
-
-
-class _Burst:
-    """One request on every connection at once."""
-
-    def __init__(self, connections: list[Connection]) -> None:
-        self._connections = connections
-
-    def once(self, fields: Mapping[str, Any], answered: list[int], i: int) -> float:
-        """Seconds until the last is answered."""
-        start = threading.Barrier(len(self._connections) + 1)
-
-        def ask(connection: Connection, j: int) -> str:
-            messages = [{"role": "user", "content": prompts.short(10 * i + j)}]
-            wire = connection.endpoint.chat({"messages": messages, "max_tokens": 10, **fields})
-            start.wait()
-            try:
-                connection.checked(wire)
-            except Failure as failure:
-                return str(failure)
-            return ""
-
-        with ThreadPoolExecutor(len(self._connections)) as pool:
-            asked = [pool.submit(ask, one, j) for j, one in enumerate(self._connections)]
-            start.wait()
-            begun = time.perf_counter()
-            failures = [said for one in asked if (said := one.result())]
-            seconds = time.perf_counter() - begun
-        answered.append(len(self._connections) - len(failures))
-        if failures:
-            raise Failure(failures[0])
-        return seconds
+def _burst(endpoint: Endpoint, fields: Mapping[str, Any], answered: list[int], i: int) -> float:
+    """Seconds until the last of ten requests is answered that are sent at once."""
+    texts = [prompts.short(AT_ONCE * i + j) for j in range(AT_ONCE)]
+    asked = [{"messages": [{"role": "user", "content": text}], "max_tokens": 10} for text in texts]
+    answers = send(endpoint, [endpoint.chat({**one, **fields}) for one in asked], _LIMIT_S)
+    failed = [answer.said() for answer in answers if answer.status != 200]
+    answered.append(AT_ONCE - len(failed))
+    if failed:
+        raise Failure(failed[0])
+    return max(answer.seconds for answer in answers)

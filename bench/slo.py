@@ -1,13 +1,15 @@
-"""Service levels as configuration: `config/slo/*.yaml`, checked when read; every key is described in those files."""
+"""Service levels as configuration: `config/slo/*.yaml`, checked when read; every key is described
+in those files."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.router_process import ROOT
+from bench.stand import Unavailable
 
 FOLDER = ROOT / "config" / "slo"
 DEFAULT_ENDPOINTS = "001"
@@ -18,7 +20,7 @@ Count = Annotated[int, Field(ge=1, le=100_000)]
 Span = tuple[Positive, Positive]
 
 
-class SloError(Exception):
+class SloError(Unavailable):
     """A file of service levels that cannot be used; the message says which key and why."""
 
 
@@ -34,11 +36,7 @@ class Percentiles(_Levels):
     p99: Positive | None = None
 
     def limits(self) -> dict[str, float]:
-        return {
-            name: value
-            for name in ("p50", "p95", "p99")
-            if (value := getattr(self, name)) is not None
-        }
+        return self.model_dump(exclude_none=True)
 
     @model_validator(mode="after")
     def _ascending(self) -> "Percentiles":
@@ -48,7 +46,7 @@ class Percentiles(_Levels):
         return self
 
 
-# Endpoints -----------------------------------------------------------------------------------------------------------
+# Endpoints ----------------------------------------------------------------------------------------
 
 
 class Method(_Levels):
@@ -59,16 +57,6 @@ class Method(_Levels):
     cold_against: Count = 10
     chat_timeout_s: Positive = 60
     embedding_timeout_s: Positive = 15
-
-
-class Throughput(_Levels):
-    sustained: Positive
-    burst: Positive | None = None
-
-
-class Availability(_Levels):
-    share: Share
-    scope: str
 
 
 class EndpointSlo(_Levels):
@@ -83,8 +71,8 @@ class EndpointSlo(_Levels):
     window: Count | None = None
     batch: Count = 1
     dimensions: Count | None = None
-    throughput: Throughput | None = None
-    availability: Availability | None = None
+    throughput: dict[Literal["sustained", "burst"], Positive] = {}
+    availability: dict[Literal["share", "scope"], Share | str] = {}
     recovery_s: Positive | None = None
 
     def address(self, environ: Mapping[str, str]) -> str | None:
@@ -115,13 +103,14 @@ class EndpointProfile(_Levels):
             SloError: there is no such environment.
         """
         if environment not in self.environments:
+            known = ", ".join(self.environments)
             raise SloError(
-                f"there is no environment {environment!r} in profile {self.name}; there are {', '.join(self.environments)}"
+                f"there is no environment {environment!r} in profile {self.name}; there are {known}"
             )
         return self.environments[environment]
 
 
-# The router under load -----------------------------------------------------------------------------------------------
+# The router under load ----------------------------------------------------------------------------
 
 
 class RouteSlo(_Levels):
@@ -162,7 +151,7 @@ class RouterSlo(_Levels):
     drift: Positive | None = None
 
 
-# Reading -------------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------
 
 _Model = TypeVar("_Model", bound=_Levels)
 
@@ -173,9 +162,7 @@ def endpoint_profile(which: str = DEFAULT_ENDPOINTS) -> EndpointProfile:
     Raises:
         SloError: it cannot be used.
     """
-    return _read(
-        FOLDER / f"endpoints-{which}.yaml" if _is_name(which) else Path(which), EndpointProfile
-    )
+    return _read(which, "endpoints-", EndpointProfile)
 
 
 def router_slo(which: str = "router") -> RouterSlo:
@@ -184,17 +171,14 @@ def router_slo(which: str = "router") -> RouterSlo:
     Raises:
         SloError: it cannot be used.
     """
-    return _read(FOLDER / f"{which}.yaml" if _is_name(which) else Path(which), RouterSlo)
+    return _read(which, "", RouterSlo)
 
 
-def _is_name(which: str) -> bool:
-    return "/" not in which and not which.endswith((".yaml", ".yml"))
-
-
-def _read(path: Path, model: type[_Model]) -> _Model:
+def _read(which: str, prefix: str, model: type[_Model]) -> _Model:
+    is_path = "/" in which or which.endswith((".yaml", ".yml"))
+    path = Path(which) if is_path else FOLDER / f"{prefix}{which}.yaml"
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return model.model_validate(raw)
+        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise SloError(f"{path} cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:

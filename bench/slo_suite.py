@@ -1,4 +1,5 @@
-"""`make test-slo`: the endpoints' tests, with the simulator's roles as endpoints where none is configured."""
+"""`make test-slo`: the endpoints' tests, with the simulator's roles as endpoints where none is
+configured."""
 
 import signal
 
@@ -9,7 +10,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 
 from bench.endpoint import simulated
@@ -30,7 +30,6 @@ _EMBEDDING = {"ttft_ms": [25, 30], "ttft_nonstream_ms": [25, 30]}
 
 
 def main(arguments: list[str]) -> int:
-    """Runs pytest; its exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started is stopped
     profile = endpoint_profile("000")
     # Against the simulator nothing speaks against running in CI, where real endpoints are skipped.
@@ -44,12 +43,8 @@ def main(arguments: list[str]) -> int:
             environ |= {
                 profile.endpoints[name].env: simulator.url(role) for name, role in _ROLES.items()
             }
-        return _pytest(arguments, environ)
-
-
-def _pytest(arguments: list[str], environ: Mapping[str, str]) -> int:
-    command = [sys.executable, "-m", "pytest", "-m", "llm", "-s", _TESTS, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+        command = [sys.executable, "-m", "pytest", "-m", "llm", "-s", _TESTS, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
 
 
 if __name__ == "__main__":

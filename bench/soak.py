@@ -2,8 +2,7 @@
 does anything leak?
 
 Every route, streaming and not, through a real gunicorn. Afterwards nothing may be left in use, and
-there must be exactly
-one record for each request. Ends with status 1 on a violation.
+there must be exactly one record for each request. Ends with status 1 on a violation.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import argparse
 import json
 import random
+import re
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.client import CHAT, EMBEDDINGS, Connection, Endpoint
 from bench.router_process import RouterProcess
@@ -33,10 +32,10 @@ from simulator.testing import Simulator, answer_numbers
 
 CLOUD_MODEL = "grok-4-1-fast-reasoning"
 ROLES = ("router", "primary", "xai", "embedding")
-SETTLE_S, OWN_THREADS = (
-    20.0,
-    16,
-)  # threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name resolution
+SETTLE_S = 20.0
+# Threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name
+# resolution.
+OWN_THREADS = 16
 
 FAULTS: tuple[Any, ...] = (
     "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers",
@@ -87,22 +86,6 @@ class Job:
     flawless: bool
 
 
-@dataclass
-class Tally:
-    """What the clients have seen; guarded by its lock."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    sent: int = 0
-    seen: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-    def note(self, what: str, wrong: str | None = None) -> None:
-        with self.lock:
-            self.sent += 1
-            self.seen[what] += 1
-            self.wrong += [wrong] if wrong is not None else []
-
-
 # What steers each simulated backend: one of these values for each setting.
 _STEERING: dict[str, dict[str, tuple[Any, ...]]] = {
     "router": {"label": ("SIMPLE", "MODERATE", "COMPLEX", "ENRICH"), "ttft_ms": (0, 0, 20, 60)},
@@ -114,7 +97,6 @@ _TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 
 def draw(rng: random.Random) -> Job:
-    """A random request."""
     leaves = rng.choice(LEAVES) if rng.random() < 0.3 else None
     faulty, stream = rng.random() < 0.3, rng.random() < 0.5
     steering: dict[str, dict[str, Any]] = {
@@ -146,10 +128,13 @@ def draw(rng: random.Random) -> Job:
 
 
 class Client:
-    """One client in a thread of its own, on a connection that it keeps while it can."""
+    """One client, on a connection that it keeps while it can. `seen`: what came of its requests;
+    `wrong`: what must not have come."""
 
-    def __init__(self, endpoint: Endpoint, seed: int, tally: Tally) -> None:
-        self._rng, self._tally = random.Random(seed), tally
+    def __init__(self, endpoint: Endpoint, seed: int) -> None:
+        self.seen: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self._rng = random.Random(seed)
         self._connection = Connection(endpoint, timeout=30)
 
     def run(self, jobs: int) -> None:
@@ -157,27 +142,25 @@ class Client:
             for _ in range(jobs):
                 job = draw(self._rng)
                 try:
-                    self._perform(job)
+                    outcome, wrong = self._perform(job)
                 except Exception as error:
-                    self._tally.note("failed", f"{job.path}: {type(error).__name__}: {error}")
+                    outcome, wrong = "failed", f"{job.path}: {type(error).__name__}: {error}"
+                self.seen[outcome] += 1
+                self.wrong += [wrong] if wrong else []
+                if not outcome.isdigit() or self._rng.random() < 0.2:
                     self._connection.close()
 
-    def _perform(self, job: Job) -> None:
+    def _perform(self, job: Job) -> tuple[str, str | None]:
         wire = self._connection.endpoint.wire(job.path, job.payload)
         if job.leaves is not None:
             self._leave(job.leaves, wire)
-            self._tally.note(f"left {job.leaves}")
-            self._connection.close()
-            return
+            return f"left {job.leaves}", None
         answer = self._connection.ask(wire)
         if answer.whole:
-            self._tally.note(str(answer.status), _objection(job, answer.status, answer.body))
-        else:
-            # A pass-through that breaks off is cut; anything else ends in good order.
-            allowed = job.path.startswith("/primary/") and not job.flawless
-            self._tally.note("cut", None if allowed else f"{job.path}: {answer.said()}")
-        if self._rng.random() < 0.2:
-            self._connection.close()
+            return str(answer.status), _objection(job, answer.status, answer.body)
+        # A pass-through that breaks off is cut; anything else ends in good order.
+        allowed = job.path.startswith("/primary/") and not job.flawless
+        return "cut", None if allowed else f"{job.path}: {answer.said()}"
 
     def _leave(self, when: str, wire: bytes) -> None:
         sock, end = self._connection.open(), wire.index(b"\r\n\r\n") + 4
@@ -208,52 +191,42 @@ def _objection(job: Job, status: int, data: bytes) -> str | None:
     return None if whole else f"{job.path}: an answer with gaps: {data[:300]!r}"
 
 
-class Process(NamedTuple):
-    """A worker process as /proc tells it."""
-
-    fds: int
-    threads: int
-    rss_mb: float
-
-    @classmethod
-    def of(cls, pid: int) -> Process:
-        folder = Path(f"/proc/{pid}")
-        lines = (folder / "status").read_text().splitlines()
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
-        rss_mb = int(told["VmRSS"].split()[0]) / 1024
-        return cls(len(list((folder / "fd").iterdir())), int(told["Threads"]), rss_mb)
-
-    def __str__(self) -> str:
-        return f"{self.fds} descriptors, {self.threads} threads, {self.rss_mb:.1f} MB"
+def process(pid: int) -> dict[str, int]:
+    """What a worker process uses, as /proc tells it."""
+    folder = Path(f"/proc/{pid}")
+    status = (folder / "status").read_text()
+    threads, rss_kb = (
+        int(re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[0])
+        for name in ("Threads", "VmRSS")
+    )
+    descriptors = len(list((folder / "fd").iterdir()))
+    return {"descriptors": descriptors, "threads": threads, "MB": rss_kb // 1024}
 
 
-def load(port: int, requests: int, concurrency: int, seed: int, tally: Tally) -> None:
-    """Send that many requests from that many clients."""
+def load(port: int, requests: int, concurrency: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """Send that many requests from that many clients: what came of them, and what is wrong."""
     endpoint = Endpoint("127.0.0.1", port)
+    clients = [Client(endpoint, seed * 10_000 + number) for number in range(concurrency)]
     with ThreadPoolExecutor(concurrency) as pool:
-        for number in range(concurrency):
-            share = requests // concurrency + (number < requests % concurrency)
-            pool.submit(Client(endpoint, seed * 10_000 + number, tally).run, share)
+        for number, client in enumerate(clients):
+            pool.submit(client.run, (requests + number) // concurrency)
+    seen = sum((client.seen for client in clients), Counter[str]())
+    return seen, [text for client in clients for text in client.wrong]
 
 
-def settled(router: RouterProcess, simulator: Simulator, records: float) -> list[str]:
+def settled(router: RouterProcess, simulator: Simulator, records: int) -> list[str]:
     """What is still in use, or missing; [] as soon as nothing is."""
     until = time.monotonic() + SETTLE_S
     while True:
-        backends = router.stats()["backends"]
-        left = {
-            f"{name}.{what}": b[what]
-            for name, b in backends.items()
+        left: dict[str, float] = {
+            f"{what} of {name}": backend[what]
+            for name, backend in router.stats()["backends"].items()
             for what in ("in_use", "waiting")
-            if b[what]
         }
-        problems = [f"slots not given back: {left}"] if left else []
-        if in_flight := router.metric("airouter_in_flight"):
-            problems.append(f"{in_flight:g} exchanges still in flight")
-        if (found := router.metric("airouter_requests_total")) != records:
-            problems.append(f"{found:g} records of {records:g} requests")
-        if running := {role: n for role in ROLES if (n := simulator.stats(role)["running"])}:
-            problems.append(f"the backends still work on {running}")
+        left["exchanges in flight"] = router.metric("airouter_in_flight")
+        left |= {f"running at {role}": simulator.stats(role)["running"] for role in ROLES}
+        left["missing records"] = records - router.metric("airouter_requests_total")
+        problems = [f"{what}: {count:g}" for what, count in left.items() if count]
         if not problems or time.monotonic() > until:
             return problems
         time.sleep(0.1)
@@ -265,40 +238,36 @@ def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
         urls = {role: simulator.url(role) for role in ROLES}
         with RouterProcess(folder, backends=urls, config=configuration(concurrency)) as router:
             (worker,) = router.workers
-            tally = Tally()
-            warm_up = max(concurrency * 2, requests // 20)
-            load(router.port, min(warm_up, requests), concurrency, seed, tally)
-            violations = settled(router, simulator, tally.sent)
-            before, started = Process.of(worker), time.monotonic()
-            load(router.port, requests - min(warm_up, requests), concurrency, seed + 1, tally)
+            warm_up = min(max(concurrency * 2, requests // 20), requests)
+            seen, wrong = load(router.port, warm_up, concurrency, seed)
+            violations = settled(router, simulator, seen.total())
+            before, started = process(worker), time.monotonic()
+            more, more_wrong = load(router.port, requests - warm_up, concurrency, seed + 1)
             seconds = time.monotonic() - started
-            violations += settled(router, simulator, tally.sent)
-            after = Process.of(worker)
-            violations += [f"wrong answer: {text}" for text in tally.wrong[:10]]
-            # Idle connections to the backends are kept: at most as many as there were clients at
-            # once.
-            if after.fds > before.fds + concurrency:
-                violations.append(f"descriptors grew from {before.fds} to {after.fds}")
-            if after.threads > concurrency + 32 + OWN_THREADS:
-                violations.append(f"{after.threads} threads, more than it may have")
+            seen += more
+            violations += settled(router, simulator, seen.total())
+            after = process(worker)
+            violations += [f"wrong answer: {text}" for text in (wrong + more_wrong)[:10]]
+            # Idle connections to the backends are kept: at most one per client.
+            if after["descriptors"] > before["descriptors"] + concurrency:
+                violations.append(f"descriptors grew: {before} → {after}")
+            if after["threads"] > concurrency + 32 + OWN_THREADS:
+                violations.append(f"{after['threads']} threads, more than it may have")
             if worker not in router.workers:
                 violations.append("the worker process died")
-            outcomes = router.stats()["routes"]
-        violations += [
-            f"printed: {line}"
-            for line in router.printed().splitlines()
-            if "Traceback" in line or "Error" in line
-        ][:5]
-        violations += [f"logged: {line}" for line in router.log() if " - ERROR - " in line][:5]
-    print(f"{tally.sent} requests from {concurrency} clients in {seconds:.1f} s after the warm-up")
-    print("seen:    " + ", ".join(f"{what} {count}" for what, count in sorted(tally.seen.items())))
-    for route, told in sorted(outcomes.items()):
-        print(
-            f"{route:>12}: "
-            + ", ".join(f"{outcome} {count}" for outcome, count in sorted(told["outcomes"].items()))
-        )
+            routes = router.stats()["routes"]
+    printed, logged = router.printed().splitlines(), router.log()
+    bad = [f"printed: {line}" for line in printed if "Traceback" in line or "Error" in line][:5]
+    bad += [f"logged: {line}" for line in logged if " - ERROR - " in line][:5]
+    print(f"{requests} requests from {concurrency} clients in {seconds:.1f} s after the warm-up")
+    for name, counts in {
+        "seen": seen,
+        **{r: routes[r]["outcomes"] for r in sorted(routes)},
+    }.items():
+        said = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+        print(f"{name:>12}: {said}")
     print(f"before:  {before}\nafter:   {after}")
-    return violations
+    return violations + bad
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 QUANTILES = (0.5, 0.95, 0.99)
-FEW = 20  # of fewer values, a p95 or p99 would be the largest by another name: only the median is told
+# Of fewer values, a p95 or p99 would be the largest by another name: only the median is shown.
+FEW = 20
 
 
 def percentile(values: Sequence[float], q: float) -> float:

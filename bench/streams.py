@@ -1,15 +1,13 @@
 """Many streams at once: whether all are complete, how evenly their chunks come, and what that
 costs."""
 
-import threading
 from itertools import chain
 
 from bench.client import Answer
-from bench.crowd import receive
+from bench.crowd import send
 from bench.environment import cpu_seconds, pss_mb
 from bench.prompts import body
-from bench.result import Result, number, spread
-from bench.sampling import Sampler
+from bench.result import Periodic, Result, Sampler, number, spread
 from bench.stand import Stand
 from bench.stats import gaps, lateness, summarise
 
@@ -31,56 +29,49 @@ def run(
     machine and this client."""
     count, chunks = samples or (10 if quick else STREAMS), 20 if quick else CHUNKS
     title = f"{count} streams at once, {chunks} chunks each, one every {INTERVAL_S * 1000:g} ms"
-    table, cost = (
-        Result("streams", title, COLUMNS),
-        Result("streams", "What the streams cost", _COST),
-    )
+    table = Result("streams", title, COLUMNS)
+    cost = Result("streams", "What the streams cost", _COST)
     # `sim` in the text, because it gets through any router; a configured backend answers as it
     # likes.
     text = f'Count. [[sim {{"tokens": {chunks}, "tps": {1 / INTERVAL_S:g}, "ttft_ms": 0}}]]'
-    sampler.meter.start("streams", 3 * chunks * INTERVAL_S + 4)
     with sampler.interruptible():
         for name, (endpoint, model) in stand.targets().items():
-            sampler.meter.row(name, 1.5 * chunks * INTERVAL_S + 2)
+            sampler.row(name)
             asked = body(text, model, stream=True, max_tokens=chunks)
             simulators = [stand.simulator_pid] if stand.simulator_pid else []
-            pids = {"router": stand.router_pids, "simulator": simulators}
-            before = {process: (cpu_seconds(ids), pss_mb(ids)) for process, ids in pids.items()}
-            with Peak(pids) as peak:
-                found = receive(endpoint, endpoint.chat(asked, close=True), count, _LIMIT_S)
+            with Peak({"router": stand.router_pids, "simulator": simulators}) as peak:
+                wires = [endpoint.chat(asked, close=True)] * count
+                found = send(endpoint, wires, _LIMIT_S)
             _add(table, name, found, chunks)
             if name == "routed":
-                used = {process: cpu_seconds(ids) for process, ids in pids.items()}
-                _add_cost(cost, before, used, peak, found)
+                _add_cost(cost, peak, [times for stream in found if (times := stream.chunks)])
     table.notes += [
-        "first: request sent to first chunk. late: against a steady beat set by the stream's most punctual chunk;",
-        f"routed minus direct is what the router adds. A stall is a gap of more than {STALL} intervals.",
+        "first: request sent to first chunk. late: against a steady beat set by the stream's most "
+        "punctual chunk;",
+        "routed minus direct is what the router adds. "
+        f"A stall is a gap of more than {STALL} intervals.",
     ]
     return [table, cost] if cost.rows else [table]
 
 
-class Peak:
-    """Reads the memory of the processes every half second while they work; in a thread, because the
-    client must not stop."""
+class Peak(Periodic):
+    """CPU time and memory of processes while they work; read in a thread, because the client must
+    not stop."""
 
     def __init__(self, pids: dict[str, list[int]]) -> None:
-        self.mb: dict[str, float] = {}
+        super().__init__(0.5, self.look)
+        self.mb: dict[str, float] = {}  # the largest seen
+        self.cpu_s: dict[str, float | None] = {}
         self._pids = pids
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
+        self.before = {name: (cpu_seconds(ids), pss_mb(ids)) for name, ids in pids.items()}
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self.cpu_s = {name: cpu_seconds(ids) for name, ids in self._pids.items()}
+        super().__exit__()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            for process, ids in self._pids.items():
-                self.mb[process] = max(self.mb.get(process, 0.0), pss_mb(ids) or 0.0)
+    def look(self) -> None:
+        for name, ids in self._pids.items():
+            self.mb[name] = max(self.mb.get(name, 0.0), pss_mb(ids) or 0.0)
 
 
 def _add(table: Result, name: str, found: list[Answer], chunks: int) -> None:
@@ -91,34 +82,22 @@ def _add(table: Result, name: str, found: list[Answer], chunks: int) -> None:
     silences = list(chain.from_iterable(map(gaps, started)))
     stalls = sum(value > STALL * INTERVAL_S for value in silences)
     gap, longest = summarise(silences), max((times[-1] for times in started), default=0.0)
-    cells = (
-        name,
-        str(len(found)),
-        str(len(complete)),
-        *spread(first, "p50", "p99"),
-        *spread(late, "p50", "p99"),
-        *spread(gap, "p99"),
-    )
     table.add(
-        (*cells, str(stalls), number(longest, 2)),
+        (
+            name, str(len(found)), str(len(complete)), *spread(first, "p50", "p99"),
+            *spread(late, "p50", "p99"), *spread(gap, "p99"), str(stalls), number(longest, 2),
+        ),
         streams=len(found), complete=len(complete), first_s=first, late_s=late, gap_s=gap,
-        stalls=stalls, seconds=longest,
-        chunks=sum(map(len, started)),
+        stalls=stalls, seconds=longest, chunks=sum(map(len, started)),
     )  # fmt: skip
     for stream in [one for one in found if not one.complete(chunks)][:1]:
         table.notes.append(f"{name}, the first that is not complete: {stream.said()}")
 
 
-def _add_cost(
-    cost: Result,
-    before: dict[str, tuple[float | None, float | None]],
-    after: dict[str, float | None],
-    peak: Peak,
-    found: list[Answer],
-) -> None:
-    started = [times for stream in found if (times := stream.chunks)]
-    for process, (cpu, memory) in before.items():
-        later, most = after[process], peak.mb.get(process)
+def _add_cost(cost: Result, peak: Peak, started: list[list[float]]) -> None:
+    """`started`: the times of the chunks of each stream that began."""
+    for process, (cpu, memory) in peak.before.items():
+        later, most = peak.cpu_s[process], peak.mb.get(process)
         if cpu is None or later is None or not started:
             continue
         used, seconds = later - cpu, max(times[-1] for times in started)

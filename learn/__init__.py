@@ -1,1 +1,2 @@
-"""The workshop of the learned tier: checks its data, trains, measures on origins never trained on, writes `data/model/`."""
+"""Training of the learned tier: checks its data, trains, measures on origins that were not trained
+on, writes `data/model/`."""

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from airouter.classify.learned.text_model import FILE, Model
@@ -15,11 +13,10 @@ from airouter.domain.clock import Clock
 from airouter.evaluation.measures import curve
 from learn.data import CLASSES, Prompt, origins_of
 from learn.fit import Recipe
-from learn.measure import Bools, Floats, Truth, figures, right
+from learn.thresholds import Bools, Floats, Truth, figures, right
 from learn.tried import TRIED
 
 _COLUMNS = (
-    "n",
     "coverage",
     "accuracy",
     "harmful_upper",
@@ -28,10 +25,10 @@ _COLUMNS = (
     "accuracy_if_all",
 )
 _LIMITS = (
-    "It abstains on short follow-ups that depend on earlier turns, on requests longer than the training "
-    "prompts, on text with mostly unseen n-grams, and on text that contains a label.",
-    "Short questions about a named person or thing are hard cases: no word in them says whether the "
-    "answer changes over time.",
+    "It abstains on short follow-ups that depend on earlier turns, on requests longer than the "
+    "training prompts, on text with mostly unseen n-grams, and on text that contains a label.",
+    "Short questions about a named person or thing are hard cases: no word in them says whether "
+    "the answer changes over time.",
     "It imitates labels; it does not know whether a particular model would answer well.",
     "It abstains on most requests in languages with few examples.",
 )
@@ -82,7 +79,7 @@ def contents(
         }
     return {
         "version": model.version,
-        "date": today().isoformat(),
+        "date": Clock().now().date().isoformat(),
         "data": {
             "prompts": len(prompts),
             "by_class": dict(Counter(prompt.label for prompt in prompts)),
@@ -90,8 +87,8 @@ def contents(
             "languages": len({prompt.lang for prompt in prompts}),
             "label_agreement": kept_agreement(out),
         },
-        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without the "
-        "origin on which they are measured",
+        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without "
+        "the origin on which they are measured",
         "recipe": asdict(recipe),
         "held_out": {
             "all": figures(p, decided, truth),
@@ -108,10 +105,6 @@ def contents(
     }
 
 
-def today() -> date:
-    return Clock().now().date()
-
-
 def kept_agreement(out: Path) -> Any:
     """`label_agreement` of the previous card, entered after labelling a sample a second time:
     {"prompts": n, "agreement": share}."""
@@ -123,12 +116,16 @@ def kept_agreement(out: Path) -> Any:
 
 def markdown(card: dict[str, Any]) -> str:
     held, data = card["held_out"], card["data"]
+    told = data["label_agreement"]
+    agreement = f"{told['agreement']:.1%} on {told['prompts']} prompts" if told else "not measured"
+    by_class = ", ".join(f"{name} {n}" for name, n in data["by_class"].items())
+    origins = {"**all**": held["all"], "**all but META**": held["without_meta"]}
     lines = [
         f"# Model card of the learned tier, version {card['version']}",
         "",
-        f"{data['prompts']} labelled prompts ({', '.join(f'{name} {n}' for name, n in data['by_class'].items())}) from "
-        f"{len(data['by_origin'])} origins in {data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
-        f"Agreement with a blind second labelling: {_agreement(data['label_agreement'])}.",
+        f"{data['prompts']} labelled prompts ({by_class}) from {len(data['by_origin'])} origins in "
+        f"{data['languages']} languages; trained {card['date']}; {card['bytes'] / 1e6:.1f} MB.",
+        f"Agreement with a blind second labelling: {agreement}.",
         "",
         "## Held out",
         "",
@@ -137,54 +134,55 @@ def markdown(card: dict[str, Any]) -> str:
         "| origin | prompts | coverage | accuracy on covered | harmful, upper bound "
         "| cloud instead of local | calibration error | accuracy if it never abstained |",
         "|---|---|---|---|---|---|---|---|",
-    ]
-    rows = {"**all**": held["all"], "**all but META**": held["without_meta"], **held["by_origin"]}
-    lines += [f"| {name} | {_row(row)} |" for name, row in rows.items()]
-    lines += [
+        *(
+            _line(name, f"{row['n']:.0f}", *(f"{row[column]:.1%}" for column in _COLUMNS))
+            for name, row in {**origins, **held["by_origin"]}.items()
+        ),
         "",
         "| label | decisions | precision | recall |",
         "|---|---|---|---|",
-    ]
-    for name, row in held["by_class"].items():
-        precision = "-" if row["precision"] is None else f"{row['precision']:.1%}"
-        lines.append(
-            f"| {name} | {row['decided']} | {precision} | {row['share_of_class_decided_so']:.1%} |"
-        )
-    lines += ["", "## Thresholds", ""]
-    lines += [
-        f"- {name}: {value:g}" if value <= 1 else f"- {name}: never"
-        for name, value in card["thresholds"].items()
-    ]
-    lines += [
+        *(
+            _line(
+                name,
+                row["decided"],
+                "-" if row["precision"] is None else f"{row['precision']:.1%}",
+                f"{row['share_of_class_decided_so']:.1%}",
+            )
+            for name, row in held["by_class"].items()
+        ),
+        "",
+        "## Thresholds",
+        "",
+        *(
+            f"- {name}: {value:g}" if value <= 1 else f"- {name}: never"
+            for name, value in card["thresholds"].items()
+        ),
         f"- abstains above {card['limits']['max_strange']:.0%} unseen n-grams and "
-        f"{card['limits']['max_chars']:.0f} characters"
-    ]
-    lines += [
+        f"{card['limits']['max_chars']:.0f} characters",
         "",
         "## Experiments",
         "",
-        "Accuracy on held-out origins; the shipped model combines the last two rows. Log loss before "
-        "calibration.",
+        "Accuracy on held-out origins; the shipped model combines the last two rows. Log loss "
+        "before calibration.",
         "",
-    ]
-    lines += [
         "| recipe | held out | all | surest 50 % | surest 70 % | log loss |",
         "|---|---|---|---|---|---|",
+        *(
+            _line(
+                one["recipe"],
+                one["held_out"],
+                *(f"{one[column]:.1%}" for column in ("all", "at_50", "at_70")),
+                f"{one['log_loss']:.3f}",
+            )
+            for one in card["tried"]
+        ),
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in card["known_limits"]),
     ]
-    lines += [
-        f"| {one['recipe']} | {one['held_out']} | {one['all']:.1%} | {one['at_50']:.1%} | {one['at_70']:.1%} | {one['log_loss']:.3f} |"
-        for one in card["tried"]
-    ]
-    lines += ["", "## Limits", ""] + [f"- {limit}" for limit in card["known_limits"]]
     return "\n".join(lines) + "\n"
 
 
-def _row(row: dict[str, float]) -> str:
-    cells = [f"{row['n']:.0f}"] + [f"{row[column]:.1%}" for column in _COLUMNS[1:]]
-    return " | ".join(cells)
-
-
-def _agreement(value: Any) -> str:
-    if not isinstance(value, dict):
-        return "not measured yet"
-    return f"{float(np.round(value['agreement'], 3)):.1%} on {value['prompts']} prompts"
+def _line(*cells: Any) -> str:
+    return f"| {' | '.join(map(str, cells))} |"

@@ -1,7 +1,9 @@
-"""Is the data fit to learn from? `python -m learn.check_data [FOLDER]`: form, counts, duplicates, leaks between origins.
+"""Is the data fit to learn from? `python -m learn.check_data [FOLDER]`: form, counts, duplicates,
+leaks between origins.
 
-Near duplicates: the sets of 5-grams of characters of both the whole conversations and their last messages have a Jaccard
-similarity of at least 0.8. Found exactly, by the rarest 5-grams (prefix filtering), not by sampling.
+Near duplicates: the sets of 5-grams of characters of both the whole conversations and their last
+messages have a Jaccard similarity of at least 0.8. Found exactly, by the rarest 5-grams (prefix
+filtering), not by sampling.
 """
 
 import signal
@@ -17,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from learn.data import CLASSES, PROMPTS, Prompt, origins_of, read_prompts
+from learn.data import PROMPTS, Prompt, origins_of, read_prompts
 
 SIMILAR = 0.8
 _GRAM = 5
@@ -44,7 +46,8 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
 def duplicates(
     prompts: Sequence[Prompt], threshold: float = SIMILAR
 ) -> list[tuple[int, int, float]]:
-    """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the normalised texts are equal."""
+    """Pairs (earlier, later, similarity) of places in `prompts`; similarity 1.0 where the
+    normalised texts are equal."""
     texts = [normalised(prompt.text) for prompt in prompts]
     sets = [grams(text) for text in texts]
     lasts = [grams(normalised(prompt.last)) for prompt in prompts]
@@ -67,27 +70,7 @@ def duplicates(
     return found
 
 
-def table(prompts: Sequence[Prompt]) -> str:
-    """Counts per origin and class, and per language."""
-    counts = Counter((prompt.origin, prompt.label) for prompt in prompts)
-    lines = [f"{'origin':18s}" + "".join(f"{name:>9s}" for name in CLASSES) + f"{'all':>9s}"]
-    for origin in origins_of(prompts):
-        row = [counts[origin, name] for name in CLASSES]
-        lines.append(f"{origin:18s}" + "".join(f"{n:9d}" for n in row) + f"{sum(row):9d}")
-    total = [sum(counts[origin, name] for origin in origins_of(prompts)) for name in CLASSES]
-    lines.append(f"{'all':18s}" + "".join(f"{n:9d}" for n in total) + f"{sum(total):9d}")
-    languages = Counter(prompt.lang for prompt in prompts).most_common()
-    lines.append(
-        f"{len(languages)} languages: " + ", ".join(f"{lang} {n}" for lang, n in languages)
-    )
-    turns = sum(len(prompt.messages) > 1 for prompt in prompts)
-    also = sum(len(prompt.accepted) > 1 for prompt in prompts)
-    lines.append(f"{turns} with more than one message, {also} with a second acceptable label")
-    return "\n".join(lines)
-
-
 def missing(prompts: Sequence[Prompt]) -> list[str]:
-    """What the data lacks in breadth."""
     counts = Counter(prompt.label for prompt in prompts)
     lacks = [
         f"{name}: {counts[name]} of at least {least}"
@@ -106,9 +89,9 @@ def missing(prompts: Sequence[Prompt]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table and the findings; 1 when a line is malformed or anything comes twice."""
+    """Print the findings; 1 when a line is malformed or anything comes twice."""
     prompts, faults = read_prompts(Path(arguments[0]) if arguments else PROMPTS)
-    print(table(prompts))
+    print(f"{len(prompts)} prompts: {dict(Counter(prompt.label for prompt in prompts))}")
     for fault in faults:
         print(f"malformed  {fault}")
     pairs = duplicates(prompts)

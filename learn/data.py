@@ -1,4 +1,5 @@
-"""The labelled prompts in `data/prompts/`: one JSON object per line, one file per origin (the brief they were written from)."""
+"""The labelled prompts in `data/prompts/`: one JSON object per line, one file per origin (the brief
+they were written from)."""
 
 import json
 from collections.abc import Iterable
@@ -19,7 +20,8 @@ _KEYS = {"messages", "label", "also_ok", "lang", "origin"}
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One labelled conversation; `where` is file:line. `accepted` holds the label and what else is right."""
+    """One labelled conversation; `where` is file:line. `accepted` holds the label and what else is
+    right."""
 
     messages: list[dict[str, Any]]
     label: str

@@ -1,5 +1,6 @@
-"""From prompts to weights: the matrix of hashed features, the network on it, and a small logistic
-regression for calibration."""
+"""From prompts to weights: the matrix of hashed features, the network on it (embeddings of n-grams
+summed, ReLU, dropout, softmax; Adam with a falling rate), and a small logistic regression for
+calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,21 +13,96 @@ from scipy.optimize import minimize
 
 from airouter.classify.learned.text_features import Encoded, Spec
 from airouter.classify.learned.text_model import DENSE_LIMIT, Model, rows_of, softmax
-from learn.network import Training, train_network
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """`hidden`: units. `gain`: scale of the input."""
+
+    hidden: int = 64
+    epochs: int = 10
+    rate: float = 0.01
+    decay: float = 1e-5
+    dropout: float = 0.5
+    gain: float = 3.0
+    batch: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """embed (d, H), bias (H,), out (H, k), out_bias (k,)."""
+
+    embed: F32
+    bias: F32
+    out: F32
+    out_bias: F32
+
+
+def train_network(x: Any, targets: F32, training: Training, seed: int) -> Network:
+    """The trained network.
+
+    Args:
+        x: CSR (n, d) float32. targets: (n, k), rows sum to 1.
+    """
+    x = (x * np.float32(training.gain)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    (n, d), k, h = x.shape, targets.shape[1], training.hidden
+    weights = [
+        (rng.standard_normal((d, h)) * 0.05).astype(np.float32), np.zeros(h, np.float32),
+        (rng.standard_normal((h, k)) * 0.2).astype(np.float32), np.zeros(k, np.float32),
+    ]  # fmt: skip
+    first = [np.zeros_like(one) for one in weights]
+    second = [np.zeros_like(one) for one in weights]
+    steps = training.epochs * -(-n // training.batch)
+    step = 0
+    for _ in range(training.epochs):
+        order = rng.permutation(n)
+        for start in range(0, n, training.batch):
+            rows = order[start : start + training.batch]
+            gradients = _gradients(x[rows], targets[rows], weights, training.dropout, rng)
+            step += 1
+            rate = training.rate * max(0.02, 1 - step / steps)
+            for i, gradient in enumerate(gradients):
+                first[i] *= 0.9
+                first[i] += 0.1 * gradient
+                second[i] *= 0.99
+                second[i] += 0.01 * (gradient * gradient)
+                move = first[i] / (1 - 0.9**step) / (np.sqrt(second[i] / (1 - 0.99**step)) + 1e-6)
+                weights[i] -= np.float32(rate) * (move + np.float32(training.decay) * weights[i])
+    embed, *rest = weights
+    return Network(embed * np.float32(training.gain), *rest)
+
+
+def _gradients(
+    x: Any, targets: F32, weights: list[F32], dropout: float, rng: np.random.Generator
+) -> list[F32]:
+    embed, bias, out, out_bias = weights
+    before = x @ embed + bias
+    kept = (rng.random(before.shape) >= dropout).astype(np.float32) / np.float32(1 - dropout)
+    hidden = np.maximum(before, 0) * kept
+    rest = (softmax(hidden @ out + out_bias) - targets) / np.float32(len(targets))
+    inner = (rest @ out.T) * kept * (before > 0)
+    return [np.asarray(x.T.tocsr() @ inner), inner.sum(0), hidden.T @ rest, rest.sum(0)]
+
 
 F32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
+_SPEC = Spec(bits=20, ngrams=(1, 2, 3, 4, 5), word_weight=1.5, head_weight=0.5)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is chosen by leave-one-origin-out. `dense_weight`: scale of the dense block. `least`:
-    prompts an n-gram must come in."""
+    """What was chosen by leaving one origin out (`tried.py`). `dense_weight`: scale of the dense
+    block. `least`: the number of prompts in which an n-gram must occur."""
 
-    spec: Spec = field(default_factory=Spec)
+    spec: Spec = _SPEC
     training: Training = field(default_factory=Training)
-    dense_weight: float = 0.1
-    least: int = 3
+    dense_weight: float = 0.2
+    least: int = 4
     seed: int = 20
 
 
@@ -54,7 +130,10 @@ def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
     rows sum to 1."""
     x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
     network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
-    table, table_scale = quantised(network.embed[: len(kept)])
+    # int8 with a scale per column: at most half a step of error each, which averages out over the
+    # n-grams of a text.
+    table_scale = (np.abs(network.embed[: len(kept)]).max(0) / 127 + 1e-12).astype(np.float32)
+    table = np.round(network.embed[: len(kept)] / table_scale).astype(np.int8)
     dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
     padded = np.concatenate((np.zeros((1, table.shape[1]), np.int8), table))
@@ -71,7 +150,9 @@ def inputs(
 ) -> tuple[Any, NDArray[np.int64], F32, F32]:
     """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted
     on `rows` alone."""
-    dense, mean, scale = standardised(matrix.dense, rows)
+    mean = matrix.dense[rows].mean(0).astype(np.float32)
+    scale = (1 / (matrix.dense[rows].std(0) + 1e-3)).astype(np.float32)
+    dense = np.clip((matrix.dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32)
     kept = np.flatnonzero(
         np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
     )
@@ -81,13 +162,6 @@ def inputs(
     return both.tocsr().astype(np.float32), kept, mean, scale
 
 
-def quantised(table: F32) -> tuple[NDArray[np.int8], F32]:
-    """int8 and the scale per column: at most half a step of error each, which averages out over the
-    n-grams of a text."""
-    scale = (np.abs(table).max(0) / 127 + 1e-12).astype(np.float32)
-    return np.round(table / scale).astype(np.int8), scale
-
-
 def scores_of(model: Model, matrix: Matrix, rows: Rows) -> F32:
     """(len(rows), 4), as `Model.scores`."""
     dense = np.clip((matrix.dense[rows] - model.mean) * model.scale, -DENSE_LIMIT, DENSE_LIMIT)
@@ -95,16 +169,6 @@ def scores_of(model: Model, matrix: Matrix, rows: Rows) -> F32:
     summed = matrix.grams[rows][:, np.flatnonzero(model.row_of)] @ table
     hidden = np.maximum(summed + dense @ model.dense + model.bias, 0)
     return np.asarray(hidden @ model.out + model.out_bias, np.float32)
-
-
-def standardised(dense: F32, rows: Rows) -> tuple[F32, F32, F32]:
-    mean = dense[rows].mean(0).astype(np.float32)
-    scale = (1 / (dense[rows].std(0) + 1e-3)).astype(np.float32)
-    return (
-        np.clip((dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32),
-        mean,
-        scale,
-    )
 
 
 def seen_map(hashes: Sequence[NDArray[np.uint64]], bits: int) -> NDArray[np.uint8]:

@@ -1,6 +1,8 @@
-"""May a new model replace the shipped one? `python -m learn.gate NEW OLD` (folders with card.json): exit 0 when it may.
+"""May a new model replace the shipped one? `python -m learn.gate NEW OLD` (folders with
+card.json): exit 0 when it may.
 
-Compared on what was held out: accuracy of what it covers no lower, coverage no lower, harmful errors within the budget.
+Compared on what was held out: accuracy of what it covers no lower, coverage no lower, harmful
+errors within the budget.
 """
 
 import signal
@@ -22,26 +24,26 @@ from airouter.domain.errors import ConfigError
 HARMFUL_BUDGET = 0.02  # upper 95 % bound, share of what is covered
 CLOUD_BUDGET = 0.03
 ECE_BUDGET = 0.05
-_ROUNDING = 1e-9
+_BUDGETS = {
+    "harmful_upper": HARMFUL_BUDGET,
+    "cloud_instead_of_local": CLOUD_BUDGET,
+    "ece": ECE_BUDGET,
+}
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
     """One sentence per reason why not; none: it may. Both are the `held_out.all` of a card."""
-    faults = []
-    if new["accuracy"] < old["accuracy"] - _ROUNDING:
-        faults.append(
-            f"accuracy of what it covers is {new['accuracy']:.2%}, below {old['accuracy']:.2%}"
-        )
-    if new["coverage"] < old["coverage"] - _ROUNDING:
-        faults.append(f"coverage is {new['coverage']:.2%}, below {old['coverage']:.2%}")
-    for name, budget in (
-        ("harmful_upper", HARMFUL_BUDGET),
-        ("cloud_instead_of_local", CLOUD_BUDGET),
-        ("ece", ECE_BUDGET),
-    ):
-        if new[name] > budget:
-            faults.append(f"{name} is {new[name]:.2%}, above its budget of {budget:.0%}")
-    return faults
+    lower = [
+        f"{title} is {new[name]:.2%}, below {old[name]:.2%}"
+        for name, title in (("accuracy", "accuracy of what it covers"), ("coverage", "coverage"))
+        if new[name] < old[name] - 1e-9  # rounding
+    ]
+    above = [
+        f"{name} is {new[name]:.2%}, above its budget of {budget:.0%}"
+        for name, budget in _BUDGETS.items()
+        if new[name] > budget
+    ]
+    return lower + above
 
 
 def held_out(folder: Path) -> dict[str, Any]:
@@ -53,10 +55,7 @@ def held_out(folder: Path) -> dict[str, Any]:
     load_model(folder)
     try:
         figures = orjson.loads((folder / "card.json").read_bytes())["held_out"]["all"]
-        return {
-            name: float(figures[name])
-            for name in ("accuracy", "coverage", "harmful_upper", "cloud_instead_of_local", "ece")
-        }
+        return {name: float(figures[name]) for name in ("accuracy", "coverage", *_BUDGETS)}
     except (OSError, KeyError, TypeError, ValueError):
         raise ConfigError(
             f"{folder / 'card.json'}: the card is missing or damaged; run `make train`."

@@ -1,7 +1,9 @@
-"""Thresholds per label from the budgets per kind of error, by what happens on origins never trained on.
+"""What is measured of predictions, and the thresholds per label that keep the budgets per kind of
+error on origins never trained on. Arrays have one row per prompt, columns as `CLASSES`.
 
-Not the pooled mean alone decides: the mean of the worst origins must keep the budgets too, since the next origin may be
-like the worst one. Among all triples of thresholds that keep them the one with the largest coverage wins.
+Not the pooled mean alone decides: the mean of the worst origins must keep the budgets too, since
+the next origin may be like the worst one. Among all triples of thresholds that keep them the one
+with the largest coverage wins.
 """
 
 from dataclasses import dataclass, field
@@ -9,19 +11,72 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from airouter.evaluation.measures import calibration_error, upper_bound
 from learn.data import CLASSES
-from learn.measure import (
-    COMPLEX,
-    ENRICH,
-    META,
-    PRIMARY,
-    Bools,
-    Floats,
-    Truth,
-    harmful,
-    right,
-    to_cloud,
-)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+PRIMARY, COMPLEX, ENRICH, META = range(len(CLASSES))
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """`label`: the class's number. `accepted`: (n, 4), what counts as right. `origin`: names."""
+
+    label: Ints
+    accepted: Bools
+    origin: NDArray[np.str_]
+
+    def at(self, rows: Bools | Ints) -> "Truth":
+        return Truth(self.label[rows], self.accepted[rows], self.origin[rows])
+
+
+def right(predicted: Ints, truth: Truth) -> Bools:
+    return np.asarray(truth.accepted[np.arange(len(predicted)), predicted], np.bool_)
+
+
+def harmful(predicted: Ints, truth: Truth) -> Bools:
+    """ENRICH or COMPLEX decided PRIMARY, where that is not acceptable."""
+    hard = (truth.label == COMPLEX) | (truth.label == ENRICH)
+    return np.asarray((predicted == PRIMARY) & hard & ~truth.accepted[:, PRIMARY], np.bool_)
+
+
+def to_cloud(predicted: Ints, truth: Truth) -> Bools:
+    """PRIMARY (or META) sent to the cloud as COMPLEX."""
+    return np.asarray(
+        (predicted == COMPLEX)
+        & ((truth.label == PRIMARY) | (truth.label == META))
+        & ~truth.accepted[:, COMPLEX],
+        np.bool_,
+    )
+
+
+def figures(probabilities: Floats, decided: Bools, truth: Truth) -> dict[str, float]:
+    """The figures of one origin, or of all: shares of 1; bounds are one-sided at 95 %.
+
+    Args:
+        probabilities: (n, 4), calibrated.
+        decided: (n,), where the tier does not abstain; it decides the most probable class.
+    """
+    predicted = probabilities.argmax(1)
+    n, k = len(decided), int(decided.sum())
+    bad = int((harmful(predicted, truth) & decided).sum())
+    good = int((right(predicted, truth) & decided).sum())
+    cloud = int((to_cloud(predicted, truth) & decided).sum())
+    return {
+        "n": n,
+        "decided": k,
+        "coverage": k / n if n else 0.0,
+        "accuracy": good / k if k else 1.0,
+        "harmful": bad / k if k else 0.0,
+        "harmful_upper": upper_bound(bad, k),
+        "cloud_instead_of_local": cloud / k if k else 0.0,
+        "accuracy_if_all": float(right(predicted, truth).mean()) if n else 0.0,
+        "ece": calibration_error(probabilities.max(1), right(predicted, truth)),
+    }
+
 
 _GRID = np.unique(
     np.round(
@@ -40,7 +95,8 @@ NEVER = 1.01  # a threshold that nothing reaches
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Shares of what the tier covers. The pooled limits keep a distance from what is promised (in brackets)."""
+    """Shares of what the tier covers. The pooled limits keep a distance from what is promised (in
+    brackets)."""
 
     harmful_upper: float = 0.008  # pooled, upper 95 % bound (2 %)
     accuracy: float = 0.975  # pooled (95 %)
@@ -60,7 +116,8 @@ def choose(
 
     Args:
         probabilities: (n, 4), calibrated, each made without the prompt's origin.
-        open_to_decide: (n,), False where the tier abstains for another reason (strangeness, a leaning follow-up).
+        open_to_decide: (n,), False where the tier abstains for another reason (strangeness, a
+            leaning follow-up).
     """
     predicted = probabilities.argmax(1)
     p = probabilities.max(1)
@@ -96,17 +153,16 @@ def choose(
 
 
 def _table(
-    label: int, predicted: NDArray[np.int64], p: NDArray[np.float64], open_: Bools, marks: tuple[Bools, ...],
-    origin: NDArray[np.str_], origins: NDArray[np.str_],
+    label: int, predicted: NDArray[np.int64], p: NDArray[np.float64], open_: Bools,
+    marks: tuple[Bools, ...], origin: NDArray[np.str_], origins: NDArray[np.str_],
 ) -> Floats:  # fmt: skip
-    """(steps + 1, 4, origins): decided, right, harmful, to the cloud, at each threshold; the last step decides nothing."""
+    """(steps + 1, 4, origins): decided, right, harmful, to the cloud, at each threshold; the last
+    step decides nothing."""
     mine = (predicted == label) & open_
     out = np.zeros((len(_GRID) + 1, 1 + len(marks), len(origins)))
     for o, name in enumerate(origins):
         here = mine & (origin == name)
-        order = np.sort(p[here])
-        out[:-1, 0, o] = len(order) - np.searchsorted(order, _GRID, side="left")
-        for m, mark in enumerate(marks, 1):
+        for m, mark in enumerate((here, *marks)):
             order = np.sort(p[here & mark])
             out[:-1, m, o] = len(order) - np.searchsorted(order, _GRID, side="left")
     return out
@@ -124,7 +180,10 @@ def _fits(sums: Floats, budgets: Budgets) -> Bools:
     """(k,) for sums (k, 4, origins)."""
     decided, hits, bad, cloud = (sums[:, m] for m in range(4))
     n = np.maximum(decided.sum(1), 1)
-    upper = _upper(bad.sum(1), n)
+    # Wilson's one-sided upper bound at 95 %: close to the exact one, and fast for a whole grid.
+    z, p = 1.6449, bad.sum(1) / n
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    upper = (p + z * z / (2 * n) + half) / (1 + z * z / n)
     fits = (
         (upper <= budgets.harmful_upper)
         & (hits.sum(1) / n >= budgets.accuracy)
@@ -137,14 +196,4 @@ def _fits(sums: Floats, budgets: Budgets) -> Bools:
     return np.asarray(
         fits & (worst_bad <= budgets.worst_harmful) & (1 - worst_wrong >= budgets.worst_accuracy),
         np.bool_,
-    )
-
-
-def _upper(bad: Floats, n: Floats) -> Floats:
-    """Wilson's one-sided upper bound at 95 %: close to the exact one, and fast for a whole grid."""
-    z = 1.6449
-    p = bad / n
-    centre = p + z * z / (2 * n)
-    return np.asarray(
-        (centre + z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), np.float64
     )

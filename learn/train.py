@@ -3,8 +3,7 @@ Deterministic.
 
 1. For each origin: train without it, score it, note how much of it is unseen.
 2. Calibrate and choose thresholds on these scores; each origin is measured with a calibration and
-thresholds that were
-   made without it.
+   thresholds that were made without it.
 3. Train on everything; write weights and card to `data/model/`.
 """
 
@@ -17,11 +16,11 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +31,13 @@ from airouter.classify.learned.text_model import calibration_rows, save_model, s
 from learn import card
 from learn.data import CLASSES, ROOT, Prompt, read_prompts
 from learn.fit import Matrix, Recipe, fit, matrix_of, multinomial, scores_of
-from learn.measure import Bools, Floats, Truth
-from learn.recipes import CHOSEN
-from learn.thresholds import Budgets, choose
+from learn.thresholds import Bools, Budgets, Floats, Truth, choose
 
 OUT = ROOT / "data" / "model"
 MAX_CHARS = 4000  # nothing longer was trained on
 MAX_STRANGE = (
     0.55  # share of n-grams never seen; above it harmful errors are several times as frequent
 )
-_CALIBRATION_C = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +65,26 @@ def targets_of(truth: Truth) -> NDArray[np.float32]:
 
 
 def leave_origins_out(matrix: Matrix, truth: Truth, recipe: Recipe, workers: int) -> Scored:
+    """Scores of all prompts, each from a model trained without the prompt's origin."""
     names = np.unique(truth.origin)
-    scores, strange = (
-        np.zeros((len(truth.label), len(CLASSES)), np.float32),
-        np.zeros(len(truth.label), np.float32),
-    )
-    with ProcessPoolExecutor(workers, initializer=share, initargs=(matrix, truth, recipe)) as pool:
-        for name, (rows, held_scores, held_strange) in zip(
-            names, pool.map(_held_out, names), strict=True
-        ):
-            scores[rows], strange[rows] = held_scores, held_strange
+    n = len(truth.label)
+    scores, strange = np.zeros((n, len(CLASSES)), np.float32), np.zeros(n, np.float32)
+    with ProcessPoolExecutor(workers, initializer=_share, initargs=(matrix, truth, recipe)) as pool:
+        for name, (rows, *found) in zip(names, pool.map(_held_out, names), strict=True):
+            scores[rows], strange[rows] = found
             print(f"  without {name}: {len(rows)} prompts scored", flush=True)
     return Scored(scores, strange, matrix.dense[:, 0])
 
 
-shared: list[tuple[Matrix, Truth, Recipe]] = []
+_shared: list[Any] = []  # in each worker process: matrix, truth, recipe
 
 
-def share(matrix: Matrix, truth: Truth, recipe: Recipe) -> None:
-    shared[:] = [(matrix, truth, recipe)]
+def _share(*found: Any) -> None:
+    _shared[:] = found
 
 
 def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[float]]:
-    matrix, truth, recipe = shared[0]
+    matrix, truth, recipe = _shared
     rows = np.flatnonzero(truth.origin == name)
     fitted = fit(matrix, targets_of(truth), np.flatnonzero(truth.origin != name), recipe)
     strange = [unseen(matrix.hashes[row], fitted.seen, recipe.spec.seen_bits) for row in rows]
@@ -100,7 +93,7 @@ def _held_out(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32], list[f
 
 def calibrate(scored: Scored, truth: Truth, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """(16, 4): from `calibration_rows` to calibrated scores."""
-    weights, bias = multinomial(scored.rows(rows), targets_of(truth)[rows], _CALIBRATION_C, 200)
+    weights, bias = multinomial(scored.rows(rows), targets_of(truth)[rows], 1.0, 200)
     weights[-1] += bias  # the last of the rows is one
     return weights
 
@@ -132,12 +125,9 @@ def honest(scored: Scored, truth: Truth, open_: Bools, budgets: Budgets) -> tupl
 def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     prompts, faults = read_prompts()
     if faults or not prompts:
-        print(
-            f"The data cannot be used: {faults[0] if faults else 'there is none'} (python -m learn.check_data).",
-            file=sys.stderr,
-        )
+        said = faults[0] if faults else "there is none"
+        print(f"The data cannot be used: {said} (python -m learn.check_data).", file=sys.stderr)
         return 1
-    started = time.perf_counter()
     features = [prompt.features for prompt in prompts]
     truth, budgets = truth_of(prompts), Budgets()
     matrix = matrix_of([encode(one, recipe.spec) for one in features], recipe.spec)
@@ -160,11 +150,12 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
         version=version,
     )
     save_model(model, out)
-    written = card.write(
-        out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+    print(
+        card.write(
+            out, prompts=prompts, p=p, decided=decided, truth=truth, model=model, recipe=recipe
+        )
     )
-    print(written)
-    print(f"written to {out} in {time.perf_counter() - started:.0f} s")
+    print(f"written to {out}")
     return 0
 
 
@@ -178,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--version", default="1", help="name of the model in verdicts and the card")
     chosen = parser.parse_args(arguments)
-    return train(chosen.out, CHOSEN, chosen.workers, chosen.version)
+    return train(chosen.out, Recipe(), chosen.workers, chosen.version)
 
 
 if __name__ == "__main__":

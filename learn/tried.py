@@ -1,6 +1,8 @@
-"""Recipes that were compared: shares right on origins never trained on, of all, of the surest half, of the surest 70 %.
+"""Recipes that were compared: share of right decisions on origins that were not trained on, of all
+prompts, of the surest half and of the surest 70 %.
 
-`held_out`: all twelve origins in turn, or the six on which the model does worst. The log loss is that before calibration.
+`held_out`: all twelve origins in turn, or the six on which the model does worst. Log loss before
+calibration.
 """
 
 TRIED: list[dict[str, float | str]] = [

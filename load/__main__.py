@@ -7,37 +7,36 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from bench import options
-from bench.options import number
+from bench.options import between
 from bench.router_process import ROOT
-from bench.slo import SloError, router_slo
-from bench.stand import Options, Unavailable
+from bench.slo import router_slo
+from bench.stand import Unavailable
 from load import run
 from load.plan import SHAPES
 from load.stand import EMBEDDING_MODEL, rated_users, target
 
-_SHAPES = "; ".join(f"{name}: {about}" for name, (_, about) in SHAPES.items())
+_SHAPES = "; ".join(f"{name}: {about}" for name, (_, about, _) in SHAPES.items())
 _WEEK = 7 * 86_400
 OPTIONS: options.Options = {
     "--shape": dict(choices=tuple(SHAPES), default="standard", metavar="NAME",
     help=f"{_SHAPES} (default: standard)"),
-    "--seconds": dict(type=number(1, _WEEK, float), metavar="S",
+    "--seconds": dict(type=between(1, _WEEK, float), metavar="S",
     help="how long in all (each shape has a default)"),
     **{name: what for name, what in options.COMMON.items() if name != "--json"},
     "--embedding-model": dict(metavar="NAME", help="ask its /v1/embeddings too, for this model"),
     "--users": dict(
-        type=number(1, 10_000, float), metavar="N",
+        type=between(1, 10_000, float), metavar="N",
         help="users that are the rated load (default: what the embedded one is made for, else 20)",
     ),
     "--period": dict(
-        type=number(1, _WEEK, float), default=6.0, metavar="S",
+        type=between(1, _WEEK, float), default=6.0, metavar="S",
         help="seconds from one turn of a user to its next (default 6)"
     ),
-    "--distributed": dict(type=number(1, 64), default=0, metavar="N",
+    "--distributed": dict(type=between(1, 64), default=0, metavar="N",
     help="a master and N processes that send"),
     "--slo": dict(
         metavar="FILE",
@@ -56,26 +55,26 @@ OPTIONS: options.Options = {
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m load",
-        description="Realistic load on the router, and a verdict per service level: exit status 1 when one is not kept. Without --url "
-        "it starts the simulator and a router of its own.",
+        description="Realistic load on the router, and a verdict per service level: exit status 1 "
+        "when one is not kept. Without --url it starts the simulator and a router of its own.",
     )
+    top.set_defaults(profile=None, quick=False, log_dir=None)
     return options.add(top, OPTIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     console = options.begin(170)
-    key = (args.api_key or os.environ.get("API_KEY") or None) if args.url else None
     try:
         slo = router_slo(args.slo or ("router" if args.url else "router-embedded"))
-        with target(Options(args.url, key, args.direct, workers=args.workers)) as found:
+        with target(args) as found:
             rated = 20.0 if args.url else rated_users(slo.rated_utilisation, args.period)
             args.users = args.users or rated
             args.embedding_model = args.embedding_model if args.url else EMBEDDING_MODEL
             if args.ui:
                 return run.interface(found, args, console)
             return run.headless_run(found, slo, args, console)
-    except (SloError, Unavailable) as why:
+    except Unavailable as why:
         console.print(f"load: {why}", highlight=False)
         return 2
     except KeyboardInterrupt:

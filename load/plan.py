@@ -1,26 +1,26 @@
-"""The shapes of load as plain data: phases one after the other, each with its multiple of the rated load."""
+"""The shapes of load as plain data: phases one after the other, each with its multiple of the rated
+load; and what the processes that send need to know."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
 
-# What `--shape` takes: (default seconds, what it is for).
-SHAPES: dict[str, tuple[float, str]] = {
-    "standard": (80, "the rated load, then steps up to the knee: what `make load` runs"),
-    "baseline": (30, "a quarter of the rated load"),
-    "1x": (40, "the rated load: all in its service levels"),
-    "2x": (60, "twice the rated load: slower, nobody is refused"),
-    "5x": (60, "five times: some are refused, and told when to come back; it recovers by itself"),
-    "10x": (60, "ten times: most are refused soon, nobody hangs; it recovers by itself"),
-    "spike": (60, "the rated load, ten times as much for a few seconds, and back"),
-    "ramp": (90, "steps up to the knee"),
-    "soak": (3600, "the rated load for long: does anything drift?"),
-}
+import orjson
+
+from bench.client import Endpoint
+
 STEPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 _SETTLE = 0.35  # of a step: until the queue is what this load makes it
+_VARIABLE, _KEY = "AI_ROUTER_LOAD", "AI_ROUTER_LOAD_KEY"
+PHASES_FILE = "phases.jsonl"  # when each phase began
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`load` at its end, reached in a line over the whole phase if `ramp`, else at once. Only `counted` ones are judged."""
+    """`load` at its end, reached in a line over the whole phase if `ramp`, else at once. Only
+    `counted` ones are judged."""
 
     name: str
     load: float
@@ -29,48 +29,23 @@ class Phase:
     ramp: bool = False
 
 
-def plan(shape: str, seconds: float | None = None) -> list[Phase]:
-    """The phases of a shape; `seconds` for all of them together.
-
-    Raises:
-        KeyError: there is no such shape.
-    """
-    whole = seconds or SHAPES[shape][0]
-    if shape == "standard":
-        held = 0.4 * whole
-        return [*_held(1.0, held, "hold"), *_steps(whole - held, STEPS[2:])]
-    if shape == "baseline":
-        return _held(0.25, whole, "hold")
-    if shape in ("1x", "soak"):
-        return _held(1.0, whole, "hold")
-    if shape == "ramp":
-        return _steps(whole, STEPS)
-    if shape == "spike":
-        return _overload(10.0, whole, level=0.12)
-    if shape in SHAPES:
-        return _overload(float(shape.removesuffix("x")), whole)
-    raise KeyError(shape)
-
-
-def _held(load: float, seconds: float, name: str) -> list[Phase]:
+def _held(load: float, seconds: float) -> list[Phase]:
     rising = min(6.0, 0.25 * seconds)
     settling = min(3.0, 0.1 * seconds)
     return [
         Phase("ramp", load, rising, ramp=True),
         Phase("settle", load, settling),
-        Phase(name, load, seconds - rising - settling, True),
+        Phase("hold", load, seconds - rising - settling, True),
     ]
 
 
 def _steps(seconds: float, steps: tuple[float, ...]) -> list[Phase]:
     each = seconds / len(steps)
-    found = []
-    for load in steps:
-        found += [
-            Phase("settle", load, _SETTLE * each),
-            Phase("step", load, (1 - _SETTLE) * each, True),
-        ]
-    return found
+    pairs = (
+        (Phase("settle", load, _SETTLE * each), Phase("step", load, (1 - _SETTLE) * each, True))
+        for load in steps
+    )
+    return list(chain.from_iterable(pairs))
 
 
 def _overload(factor: float, seconds: float, level: float = 0.26) -> list[Phase]:
@@ -86,6 +61,46 @@ def _overload(factor: float, seconds: float, level: float = 0.26) -> list[Phase]
     ]
 
 
+# What `--shape` takes: (default seconds, what it is for, its phases in so many seconds).
+SHAPES: dict[str, tuple[float, str, Callable[[float], list[Phase]]]] = {
+    "standard": (
+        80,
+        "the rated load, then steps up to the knee: what `make load` runs",
+        lambda s: [*_held(1.0, 0.4 * s), *_steps(0.6 * s, STEPS[2:])],
+    ),
+    "baseline": (30, "a quarter of the rated load", lambda s: _held(0.25, s)),
+    "1x": (40, "the rated load: all in its service levels", lambda s: _held(1.0, s)),
+    "2x": (60, "twice the rated load: slower, nobody is refused", lambda s: _overload(2.0, s)),
+    "5x": (
+        60,
+        "five times: some are refused, and told when to come back; it recovers by itself",
+        lambda s: _overload(5.0, s),
+    ),
+    "10x": (
+        60,
+        "ten times: most are refused soon, nobody hangs; it recovers by itself",
+        lambda s: _overload(10.0, s),
+    ),
+    "spike": (
+        60,
+        "the rated load, ten times as much for a few seconds, and back",
+        lambda s: _overload(10.0, s, level=0.12),
+    ),
+    "ramp": (90, "steps up to the knee", lambda s: _steps(s, STEPS)),
+    "soak": (3600, "the rated load for long: does anything drift?", lambda s: _held(1.0, s)),
+}
+
+
+def plan(shape: str, seconds: float | None = None) -> list[Phase]:
+    """The phases of a shape; `seconds` for all of them together.
+
+    Raises:
+        KeyError: there is no such shape.
+    """
+    usual, _, phases = SHAPES[shape]
+    return phases(seconds or usual)
+
+
 def load_at(phases: list[Phase], elapsed: float) -> tuple[int, float] | None:
     """Which phase it is and the load it wants; None: all are over."""
     before = 0.0
@@ -96,3 +111,35 @@ def load_at(phases: list[Phase], elapsed: float) -> tuple[int, float] | None:
         elapsed -= phase.seconds
         before = phase.load
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the processes that send need to know; it reaches them through their environment.
+
+    `users`: how many of them are the rated load (1×); `period`: seconds from one turn of a user to
+    its next. Without `phases` the web interface says how many there are."""
+
+    url: str
+    folder: Path
+    virtual_model: str = "ai-router"
+    embedding_model: str | None = None
+    users: float = 20.0
+    period: float = 6.0
+    phases: tuple[Phase, ...] = ()
+
+    def environ(self, api_key: str | None) -> dict[str, str]:
+        """The variables that carry it; the key is in one of its own, and in no command line."""
+        found = {_VARIABLE: orjson.dumps(asdict(self), default=str).decode()}
+        return found | ({_KEY: api_key} if api_key else {})
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Setup":
+        """As `environ` wrote it; started by hand, with the usual local address."""
+        by_hand = '{"url": "http://127.0.0.1:8002", "folder": "logs/load/by-hand"}'
+        row = orjson.loads(environ.get(_VARIABLE) or by_hand)
+        phases = tuple(Phase(**phase) for phase in row.pop("phases", ()))
+        return cls(**{**row, "folder": Path(row["folder"])}, phases=phases)
+
+    def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
+        return Endpoint.of(self.url, environ.get(_KEY) or environ.get("API_KEY") or None)

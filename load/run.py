@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,21 +18,22 @@ from rich.console import Console
 
 from bench.environment import environment
 from bench.result import write_json
+from bench.router_process import ROOT
 from bench.slo import RouterSlo
 from bench.stand import Stand
 from load import report
-from load.knee import steps
-from load.plan import Phase, plan
-from load.probe import Probe
-from load.processes import locust
-from load.samples import read
-from load.setup import PHASES_FILE, Setup
-from load.stand import QUEUE, SLOTS
+from load.client import read
+from load.plan import PHASES_FILE, Phase, Setup, plan
+from load.stand import QUEUE, SLOTS, Probe
 from load.verdict import judge, stretches
+from simulator.processes import end, free_port, printed, spawn
 
 _SLACK_S = 75.0  # start-up, the last answers, the reports
 _THREADS = 320  # the router's default
 _KEPT_RUNS = 20
+_OUTPUT = "locust.txt"
+_STOP_S = 10
+_DRAIN_S = 15  # users may finish what they are doing
 
 
 def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Console) -> int:
@@ -40,80 +45,102 @@ def headless_run(target: Stand, slo: RouterSlo, args: Namespace, console: Consol
     what = "embedded simulator" if target.embedded else target.router.url
     say = partial(console.print, highlight=False, markup=False)
     say(
-        f"{args.shape}: {seconds:.0f} s; 1× is {args.users:.0f} users with a turn every {args.period:g} s; "
-        f"{what}; kept in {_shown(folder)}"
+        f"{args.shape}: {seconds:.0f} s; 1× is {args.users:.0f} users with a turn every "
+        f"{args.period:g} s; {what}; kept in {os.path.relpath(folder)}"
     )
     interrupted, over = 0.0, False
-    environ = _environ(target, args, folder, phases)
-    with locust(folder, environ, args.distributed) as generator, Probe(target) as probe:
+    setup = _setup(target, args, folder, phases)
+    with _locust(target, setup, args.distributed) as process, Probe(target) as probe:
         try:
-            over = generator.wait(seconds + _SLACK_S)
+            process.wait(seconds + _SLACK_S)
+            over = True
+        except subprocess.TimeoutExpired:
+            say("load: Locust did not end in time; it was stopped.")
         except KeyboardInterrupt:
             interrupted = time.monotonic()
-    if not over and not interrupted:
-        say("load: Locust did not end in time; it was stopped.")
     samples = read(sorted(folder.glob("samples-*.jsonl")))
-    found = stretches(phases, _marks(folder, interrupted), samples, probe.looks)
+    rows = map(orjson.loads, printed(folder / PHASES_FILE).splitlines())
+    marks = [(row["phase"], row["at"]) for row in rows]  # when each phase began
+    marks += [(marks[-1][0] + 1, interrupted)] if marks and interrupted else []
+    found = stretches(phases, marks, samples, probe.looks)
     if not found and interrupted:
         say("load: interrupted before anything was measured.")
         return 130
     if not found:
-        say(f"load: no phase was measured. Locust said:\n{generator.printed()[-2000:]}")
+        say(f"load: no phase was measured. Locust said:\n{printed(folder / _OUTPUT)[-2000:]}")
         return 2
     results = [report.traffic(stretch) for stretch in found if stretch.phase.name != "step"]
     results += [report.verdict(title, lines) for title, lines in judge(found, slo)]
     if any(stretch.phase.name == "step" for stretch in found):
         known = (SLOTS, QUEUE, _THREADS) if target.embedded else (None, None, None)
-        results.append(report.knee_table(steps(found, slo), *known))
+        results.append(report.knee_table(report.steps(found, slo), *known))
     for result in results:
         result.print(console)
-    asked = {name: getattr(args, name) for name in ("shape", "users", "period")}
-    about = environment() | asked | {"slo": slo.name}
-    write_json(folder / "verdict.json", results, about, complete=over)
+    about = environment() | {"shape": args.shape, "users": args.users, "period": args.period}
+    write_json(folder / "verdict.json", results, about | {"slo": slo.name}, complete=over)
     if interrupted:
         say("Interrupted: the tables hold what was measured until then.")
         return 130
     broken = sum(len(result.broken) for result in results)
-    text = "Verdict: every service level that could be judged was kept."
     if broken:
-        text = f"Verdict: {broken} service level{'s' if broken > 1 else ''} not kept."
-    say(text, style="bold red" if broken else "bold green")
-    return 1 if broken else 0
+        say(f"Verdict: {broken} service levels not kept.", style="bold red")
+        return 1
+    say("Verdict: every service level that could be judged was kept.", style="bold green")
+    return 0
 
 
 def interface(target: Stand, args: Namespace, console: Console) -> int:
-    """Until Ctrl-C."""
     folder, port = _folder(args.out, "ui"), args.ui_port
     said = f"Locust: http://127.0.0.1:{port} (1× is {args.users:.0f} users; Ctrl-C ends it)"
     console.print(said, highlight=False)
-    with locust(folder, _environ(target, args, folder, []), ui_port=port) as generator:
+    with _locust(target, _setup(target, args, folder, []), ui_port=port) as process:
         try:
-            generator.started[0].wait()
+            process.wait()
         except KeyboardInterrupt:
             return 0
-        console.print(generator.printed()[-2000:], highlight=False, markup=False)
+        console.print(printed(folder / _OUTPUT)[-2000:], highlight=False, markup=False)
     return 1
 
 
-def _environ(
-    target: Stand, args: Namespace, folder: Path, phases: list[Phase]
-) -> Mapping[str, str]:
-    setup = Setup(
+def _setup(target: Stand, args: Namespace, folder: Path, phases: list[Phase]) -> Setup:
+    return Setup(
         target.router.url, folder, target.virtual_model, args.embedding_model, args.users,
         args.period, phases=tuple(phases)
     )  # fmt: skip
+
+
+@contextmanager
+def _locust(
+    target: Stand, setup: Setup, workers: int = 0, ui_port: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Locust, its files in the folder: without its web interface unless that has a port.
+
+    Args:
+        workers: above 0, a master and so many processes that send.
+    """
+    command = [
+        sys.executable, "-m", "locust", "-f", "load/users.py", "--loglevel", "WARNING",
+        "--stop-timeout", str(_DRAIN_S),
+    ]  # fmt: skip
+    if ui_port is not None:
+        command += f"--web-host 127.0.0.1 --web-port {ui_port} --class-picker".split()
+    else:
+        command += ["--headless", "--only-summary", "--exit-code-on-error", "0"]
+        command += ["--csv", f"{setup.folder}/stats", "--html", f"{setup.folder}/report.html"]
+    if workers:
+        at, port = "127.0.0.1", free_port()
+        command += f"--processes {workers} --expect-workers-max-wait 30".split()
+        command += f"--master-bind-host {at} --master-bind-port {port}".split()
+        command += f"--master-host {at} --master-port {port}".split()
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")
     }
-    return inherited | setup.environ(target.router.api_key)
-
-
-def _marks(folder: Path, interrupted: float = 0.0) -> list[tuple[int, float]]:
-    """When each phase began; an interrupt ends the one that it came in."""
-    path = folder / PHASES_FILE
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-    marks = [(row["phase"], row["at"]) for row in rows]
-    return [*marks, (marks[-1][0] + 1, interrupted)] if marks and interrupted else marks
+    environ = inherited | setup.environ(target.router.api_key)
+    process = spawn(command, setup.folder / _OUTPUT, cwd=ROOT, env=environ)
+    try:
+        yield process
+    finally:
+        end(process, signal.SIGTERM, limit=_STOP_S)
 
 
 def _folder(out: Path, shape: str) -> Path:
@@ -125,8 +152,3 @@ def _folder(out: Path, shape: str) -> Path:
     folder = out / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{shape}-{os.getpid()}"
     folder.mkdir()
     return folder
-
-
-def _shown(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -1,5 +1,6 @@
-"""The users. Each takes its turns at a pace of its own whether or not the router is quick, as
-people and cron jobs do."""
+"""What Locust loads: the users (each takes its turns at a pace of its own whether or not the router
+is quick, as people and cron jobs do), the shape where one was chosen, and the file that each
+process writes its samples to."""
 
 import random
 import time
@@ -7,19 +8,80 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gevent
-from locust import User, task
+import orjson
+from locust import LoadTestShape, User, events, task
 
+from bench import prompts
 from bench.client import CHAT, EMBEDDINGS, Answer
-from bench.prompts import body, complex_
-from bench.stats import gaps
-from load import texts
-from load.client import Client
-from load.samples import Outcome, Sample
-from load.setup import Setup
+from bench.prompts import body
+from load.client import Client, Outcome, Sample, Writer, judged
+from load.plan import PHASES_FILE, Setup, load_at
 
 SETUP = Setup.from_environ()
 _TURNS_KEPT = 6  # messages of a conversation that are sent again
-_ABORTS = 0.02
+_ABORTS, _PATIENCE_S = 0.02, 0.4
+
+# What they ask: the requests of the benchmarks, each with a number of its own so that no cache has
+# seen it.
+_NUMBERS = 1_000_000
+_TOPICS = (
+    "the tram strike", "the harbour", "the flood", "the football club", "the mayor's election",
+    "housing prices", "the new hospital", "the marathon", "the airport", "the power cut",
+    "the bridge repairs", "the film festival", "the school closures", "bus fares",
+)  # fmt: skip
+_TOWNS = (
+    "Leeds", "Bergen", "Porto", "Gdansk", "Trieste", "Utrecht", "Malmö", "Valencia", "Lyon",
+    "Graz", "Cork", "Tampere", "Ostrava", "Bari", "Ghent", "Split", "Varna", "Cluj", "Debrecen",
+    "Aarhus",
+)  # fmt: skip
+
+
+def number(chance: random.Random) -> int:
+    return chance.randrange(100, _NUMBERS)
+
+
+def moderate(chance: random.Random) -> str:
+    """For the local primary: short and long questions."""
+    return (prompts.short if chance.random() < 0.5 else prompts.long)(number(chance))
+
+
+def news(chance: random.Random) -> str:
+    return (
+        f"What is the latest news today about {chance.choice(_TOPICS)} in {chance.choice(_TOWNS)}?"
+    )
+
+
+def mixed(chance: random.Random) -> tuple[str, str]:
+    """A chat user's question and the route meant for it: 80 % MODERATE, else COMPLEX or ENRICH."""
+    dice = chance.random()
+    if dice < 0.8:
+        return moderate(chance), "primary"
+    if dice < 0.9:
+        return prompts.complex_(number(chance)), "xai"
+    return news(chance), "enrich"
+
+
+def housekeeping(question: str, answer: str) -> list[str]:
+    """What a frontend asks after each answer, in the shape of Open WebUI's: a title, tags,
+    follow-up questions."""
+    said = f"USER: {question}\nASSISTANT: {answer[:400]}"
+    history = f"### Chat History:\n<chat_history>\n{said}\n</chat_history>"
+    tasks = (
+        "Generate a concise, 3-5 word title with an emoji summarizing the chat history.",
+        "Generate 1-3 broad tags categorizing the main themes of the chat history, along with 1-3 "
+        "more specific subtopic tags.",
+        "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask "
+        "next in this conversation.",
+    )
+    output = "### Output:\nJSON format, and nothing else."
+    return [f"### Task:\n{task}\n\n{output}\n\n{history}" for task in tasks]
+
+
+def documents(chance: random.Random, count: int = 8) -> list[str]:
+    return [f"Section {number(chance)}. {prompts.long(number(chance))}" for _ in range(count)]
+
+
+# Who they are -------------------------------------------------------------------------------------
 
 
 class RouterUser(User):
@@ -27,12 +89,12 @@ class RouterUser(User):
 
     abstract = True
     label: ClassVar[str]
+    connections = 1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.chance = random.Random()
-        self.endpoint = SETUP.endpoint()
-        self.client = Client(self.endpoint)
+        self.clients = [Client(SETUP.endpoint()) for _ in range(self.connections)]
         self._due = 0.0
 
     def on_start(self) -> None:
@@ -42,7 +104,8 @@ class RouterUser(User):
         self._due = time.monotonic()
 
     def on_stop(self) -> None:
-        self.client.close()
+        for client in self.clients:
+            client.close()
 
     def wait_time(self) -> float:
         now = time.monotonic()
@@ -53,8 +116,7 @@ class RouterUser(User):
     def go(self) -> None:  # the one task: Locust would add a subclass's to those that it inherits
         self.turn()
 
-    def turn(self) -> None:
-        raise AssertionError("each kind of user says what it asks")
+    turn: Callable[[], None]
 
     def ask(
         self,
@@ -68,14 +130,13 @@ class RouterUser(User):
         """One request, recorded; `route` is the one meant, which counts where the answer does not
         name one."""
         at = time.monotonic()
-        answer = (client or self.client).request(body, path=path, **options)
+        answer = (client or self.clients[0]).request(body, path=path, **options)
         if path == CHAT:
             route = answer.headers.get("x-router-route", route)
         self._record(judged(answer, at, self.label, route))
         return answer
 
     def say(self, text: str, route: str, *, stream: bool = True, **options: Any) -> Answer:
-        """One question by itself."""
         return self.ask(body(text, SETUP.virtual_model, stream=stream), route, **options)
 
     def _record(self, sample: Sample) -> None:
@@ -98,48 +159,26 @@ class RouterUser(User):
                 )
 
 
-def judged(answer: Answer, at: float, user: str, route: str) -> Sample:
-    """What a request has come to."""
-    outcome = Outcome.OK
-    if answer.aborted or answer.late:
-        outcome = Outcome.ABORTED if answer.aborted else Outcome.GAVE_UP
-    elif answer.problem:
-        told = answer.status in (429, 503) and "retry-after" in answer.headers
-        outcome = Outcome.REFUSED if told else Outcome.FAILED
-    times = answer.chunks
-    silence = max(gaps(times)) if len(times) > 2 else None
-    return Sample(
-        at, user, route, outcome, answer.status, answer.seconds, times[0] if times else None,
-        len(times), answer.tokens_per_s, silence,
-        answer.problem,
-    )  # fmt: skip
-
-
 class ChatUser(RouterUser):
     """Talks over several turns, and now and then closes the window in the middle of an answer."""
 
     weight = 10
     label = "chat"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.messages: list[dict[str, str]] = []
+    messages: tuple[dict[str, str], ...] = ()
 
     def turn(self) -> None:
-        question, route = texts.mixed(self.chance)
-        self.converse(
-            question, route, self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
-        )
+        leaves = self.chance.randint(3, 12) if self.chance.random() < _ABORTS else None
+        self.converse(*mixed(self.chance), leaves)
 
     def converse(self, question: str, route: str, abort_after: int | None = None) -> Answer:
         asked = [*self.messages, {"role": "user", "content": question}]
-        answer = self.ask(
-            texts.chat(asked, SETUP.virtual_model, stream=True), route, abort_after=abort_after
-        )
-        if not answer.problem and not answer.aborted and not answer.late:
-            self.messages = [*asked, {"role": "assistant", "content": answer.text}][-_TURNS_KEPT:]
+        body = {"model": SETUP.virtual_model, "messages": asked, "stream": True}
+        answer = self.ask(body, route, abort_after=abort_after)
+        if not answer.problem and not answer.aborted:
+            said = {"role": "assistant", "content": answer.text}
+            self.messages = (*asked, said)[-_TURNS_KEPT:]
         if self.chance.random() < 0.15:
-            self.messages = []  # another conversation
+            self.messages = ()  # another conversation
         return answer
 
 
@@ -149,55 +188,48 @@ class FrontendUser(ChatUser):
 
     weight = 4
     label = "frontend"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.others = [Client(self.endpoint) for _ in range(3)]
-
-    def on_stop(self) -> None:
-        super().on_stop()
-        for client in self.others:
-            client.close()
+    connections = 4
 
     def turn(self) -> None:
-        question = texts.moderate(self.chance)
+        question = moderate(self.chance)
         answer = self.converse(question, "primary")
-        if answer.problem or answer.late:
+        if answer.problem:
             return
-        tasks = zip(self.others, texts.housekeeping(question, answer.text), strict=True)
-        gevent.joinall([gevent.spawn(self._housekeep, client, text) for client, text in tasks])
-
-    def _housekeep(self, client: Client, text: str) -> None:
-        self.say(text, "meta", stream=False, client=client)
-
-
-def _index(user: RouterUser) -> None:
-    """Fills an index: eight texts per request."""
-    vectors = {"model": SETUP.embedding_model, "input": texts.documents(user.chance)}
-    user.ask(vectors, "embeddings", path=EMBEDDINGS)
+        tasks = zip(self.clients[1:], housekeeping(question, answer.text), strict=True)
+        gevent.joinall(
+            [
+                gevent.spawn(self.say, text, "meta", stream=False, client=client)
+                for client, text in tasks
+            ]
+        )
 
 
 def _impatient(user: RouterUser) -> None:
     """Hangs up after a moment and asks the same again, twice at most."""
-    question = texts.moderate(user.chance)
+    question = moderate(user.chance)
     for _ in range(3):
-        if not user.say(question, "primary", limit=SETUP.impatience).late:
+        if not user.say(question, "primary", limit=_PATIENCE_S).late:
             break
 
 
 _BATCH = {"X-Router-Priority": "batch"}
 # The others: (label, weight, a turn). A slow reader takes its answer in small pieces with pauses,
-# and how long that lasts is
-# its own doing; a batch job gives way to those for whom a person waits.
+# and how long that lasts is its own doing; a batch job gives way to those for whom a person waits.
 _OTHERS: tuple[tuple[str, int, Callable[[RouterUser], Any]], ...] = (
-    ("researcher", 2, lambda user: user.say(complex_(texts.number(user.chance)), "xai")),
-    ("news", 2, lambda user: user.say(texts.news(user.chance), "enrich")),
-    ("indexer", 3 if SETUP.embedding_model else 0, _index),
+    ("researcher", 2, lambda user: user.say(prompts.complex_(number(user.chance)), "xai")),
+    ("news", 2, lambda user: user.say(news(user.chance), "enrich")),
+    (
+        "indexer", 3 if SETUP.embedding_model else 0,
+        lambda user: user.ask(
+            {"model": SETUP.embedding_model, "input": documents(user.chance)}, "embeddings",
+            path=EMBEDDINGS,
+        ),
+    ),
     (
         "batch", 3,
-        lambda user: user.say(texts.moderate(user.chance), "primary", stream=False, headers=_BATCH),
+        lambda user: user.say(moderate(user.chance), "primary", stream=False, headers=_BATCH),
     ),
-    ("slow reader", 1, lambda user: user.say(texts.moderate(user.chance), "primary", pause=0.03)),
+    ("slow reader", 1, lambda user: user.say(moderate(user.chance), "primary", pause=0.03)),
     ("impatient", 1, _impatient),
 )  # fmt: skip
 USERS = (
@@ -209,3 +241,41 @@ USERS = (
         for label, weight, turn in _OTHERS
     ),
 )  # fmt: skip
+
+globals().update({user.__name__: user for user in USERS})  # where Locust looks for them
+
+if SETUP.phases:
+
+    class PlannedShape(LoadTestShape):
+        """So many users as the phase wants; the end of the last phase ends the run. When each phase
+        begins is written down for the verdict."""
+
+        _now: int | None = None
+        _users = 0
+        _rate = 10.0  # users that come or go per second
+
+        def tick(self) -> tuple[int, float] | None:
+            phases = list(SETUP.phases)
+            found = load_at(phases, self.get_run_time())  # type: ignore[no-untyped-call]
+            phase = found[0] if found else len(phases)
+            if phase != self._now:
+                self._now = phase
+                with (SETUP.folder / PHASES_FILE).open("ab") as file:
+                    file.write(orjson.dumps({"phase": phase, "at": time.monotonic()}) + b"\n")
+            if found is None:
+                return None
+            users = max(1, round(found[1] * SETUP.users))
+            if change := abs(users - self._users):
+                # All of a change within a second, and not a new rate for every tick.
+                self._rate = float(max(10, change))
+            self._users = users
+            return users, self._rate
+
+
+_writer = Writer(SETUP.folder)
+
+
+@events.request.add_listener  # type: ignore[untyped-decorator]
+def _keep(context: dict[str, Any] | None = None, **_: Any) -> None:
+    if context and "sample" in context:
+        _writer.add(context["sample"])

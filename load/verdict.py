@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from bench.result import NOTHING, ms
 from bench.slo import LevelSlo, Percentiles, RouterSlo
 from bench.stats import percentile
+from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
-from load.samples import Outcome, Sample
+from load.stand import Look
 
 OWN_PACE = frozenset(("slow reader",))  # how long its answers last is its own doing
-LOCAL = frozenset(
-    ("primary", "meta", "enrich")
-)  # the routes that end on the primary, whose slots the load is measured in
-_UNASKED = frozenset(
-    (Outcome.ABORTED, Outcome.GAVE_UP)
-)  # the client's doing: neither served nor failed
+# The routes that end on the primary, whose slots the load is measured in.
+LOCAL = frozenset(("primary", "meta", "enrich"))
+# The client's doing: neither served nor failed.
+_UNASKED = frozenset((Outcome.ABORTED, Outcome.GAVE_UP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,11 @@ def judge(found: Sequence[Stretch], slo: RouterSlo) -> list[tuple[str, list[Line
     if calm is not None:
         lines = rated(calm, slo)
         if slo.drift is not None and calm.seconds >= 60:
-            lines.append(_drift(calm, slo.drift, slo.at_least))
+            quarter, served = calm.seconds / 4, calm.served("primary")
+            first = totals(s for s in served if s.at < calm.start + quarter)
+            last = totals(s for s in served if s.at >= calm.end - quarter)
+            what = "primary: p95, last quarter against first"
+            lines.append(_growth(what, slo.drift, first, last, slo.at_least))
         tables.append((f"at {calm.phase.load:g}×, {calm.seconds:.0f} s", lines))
     for stretch in found:
         load, level = stretch.phase.load, None
@@ -120,7 +122,6 @@ def rated(stretch: Stretch, slo: RouterSlo) -> list[Line]:
 
 
 def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
-    """Latency per route."""
     lines: list[Line] = []
     for route, wanted in slo.routes.items():
         served = [s for s in stretch.served(route) if s.user not in OWN_PACE]
@@ -131,7 +132,6 @@ def routes(stretch: Stretch, slo: RouterSlo) -> list[Line]:
 
 
 def shares(stretch: Stretch, slo: RouterSlo) -> list[Line]:
-    """Failed and refused requests."""
     asked = (
         ("failed", slo.failed_share, Outcome.FAILED),
         ("refused (429, 503)", slo.refused_share, Outcome.REFUSED),
@@ -216,11 +216,3 @@ def _availability(stretch: Stretch, slo: RouterSlo) -> Line:
     share = sum(2 * sum(second) >= len(second) for second in ended.values()) / len(ended)
     shown = f"{100 * share:.1f} % of {len(ended)} s"
     return Line("available", limit, shown, len(ended), share >= slo.availability)
-
-
-def _drift(stretch: Stretch, most: float, least: int) -> Line:
-    quarter = stretch.seconds / 4
-    served = stretch.served("primary")
-    first = totals(s for s in served if s.at < stretch.start + quarter)
-    last = totals(s for s in served if s.at >= stretch.end - quarter)
-    return _growth("primary: p95, last quarter against first", most, first, last, least)

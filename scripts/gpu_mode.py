@@ -15,55 +15,53 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import requests
 import yaml
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 
-USAGE = "usage: ./gpu-mode gaming|ml|status"
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "gpu-mode.yaml"
 POLL = 0.25  # seconds between polls
 WORKERS_WAIT = 10.0  # seconds after which workers that have not answered are assumed to be idle
 TELL_EVERY = 5.0
+NOT_STOPPED = (
+    ", but its server was not stopped and keeps the GPU's memory: stop it, or write how as `stop:` "
+    "in config/gpu-mode.yaml"
+)
 
 
 class Failed(Exception):
     """Ends the command with an error message."""
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(BaseModel):
     """`config/gpu-mode.yaml`; the waits are in seconds."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     backend: str = "primary"
     stop: str = ""
     start: str = ""
-    drain_wait: float = 120
-    command_wait: float = 120
-    health_wait: float = 300
+    drain_wait: NonNegativeFloat = 120
+    command_wait: NonNegativeFloat = 120
+    health_wait: NonNegativeFloat = 300
 
 
 def load_config(path: Path) -> Config:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, yaml.YAMLError) as error:
-        raise Failed(f"{path} cannot be read: {error}") from None
-    known = {field.name: field.type for field in fields(Config)}
-    if not isinstance(data, dict) or set(data) - set(known):
-        raise Failed(f"{path} may only contain {', '.join(known)}.")
-    for name, value in data.items():
-        number = known[name] == "float"
-        if number and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-            raise Failed(f"{path}: {name} must be a number of seconds.")
-        if not number and not isinstance(value, str):
-            raise Failed(f"{path}: {name} must be text.")
-    return Config(**data)
+        raise Failed(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise Failed(f"{path}: {name}: {first['msg']}") from None
 
 
 def ask(method: str, url: str, **options: Any) -> requests.Response:
@@ -75,8 +73,7 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
 
 def admin_url() -> str:
     """The router's URL: ROUTER_ADMIN_URL, or the port with which it was started."""
-    url = os.environ.get("ROUTER_ADMIN_URL")
-    if url:
+    if url := os.environ.get("ROUTER_ADMIN_URL"):
         return url
     # Kubernetes sets such variables to a URL for services; the router ignores these, too.
     told = [os.environ.get(name, "").strip() for name in ("AIROUTER_PORT", "PORT")]
@@ -95,123 +92,111 @@ class Router:
             {"Authorization": f"Bearer {key}"} if key else {}
         )
 
-    def status(self) -> dict[str, Any]:
-        return self._ask("GET", "status")
-
-    def event(self, event: str, backend: str) -> None:
-        self._ask("POST", "events", {"event": event, "backend": backend})
-
-    def _ask(self, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def tell(self, **event: str) -> dict[str, Any]:
+        """Its status; with `event` and `backend`, its answer to that event."""
+        method, what = ("POST", "events") if event else ("GET", "status")
+        url, headers = f"{self._url}/admin/{what}", self._headers
         try:
-            answer = ask(
-                method, f"{self._url}/admin/{what}", json=body, headers=self._headers, timeout=10
-            )
+            answer = ask(method, url, json=event or None, headers=headers, timeout=10)
             told = answer.json()
         except (requests.RequestException, ValueError):
             raise Failed(
-                f"No router answers at {self._url}; start it, or set PORT or ROUTER_ADMIN_URL to its address."
+                f"No router answers at {self._url}; start it, or set PORT or ROUTER_ADMIN_URL to "
+                "its address."
             ) from None
-        if answer.status_code != 200:
-            error = told.get("error") if isinstance(told, dict) else None
-            raise Failed(
-                str(error.get("message"))
-                if isinstance(error, dict)
-                else f"{self._url} answered with status {answer.status_code}."
-            )
-        return dict(told)
+        if answer.status_code == 200:
+            return dict(told)
+        error = told.get("error") if isinstance(told, dict) else None
+        said = f"{self._url} answered with status {answer.status_code}."
+        raise Failed(str(error.get("message")) if isinstance(error, dict) else said)
 
 
 def backend_of(status: dict[str, Any], name: str) -> dict[str, Any]:
     found = status["backends"].get(name)
     if found is None:
+        known = ", ".join(status["backends"]) or "none"
         raise Failed(
-            f"The router has no backend {name!r}; it has {', '.join(status['backends']) or 'none'}. See config/gpu-mode.yaml."
+            f"The router has no backend {name!r}; it has {known}. See config/gpu-mode.yaml."
         )
     return dict(found)
 
 
 def gaming(router: Router, config: Config) -> None:
     """Take the backend out of service, drain it and stop it; undone if draining takes too long."""
-    if backend_of(router.status(), config.backend)["out"]:
+    if backend_of(router.tell(), config.backend)["out"]:
         print(f"{config.backend} is already out of service.")
         return
-    router.event("backend.out", config.backend)
+    router.tell(event="backend.out", backend=config.backend)
     try:
         drain(router, config)
         run(config.stop, "stop", config.command_wait)
     except BaseException:
-        router.event("backend.in", config.backend)
+        router.tell(event="backend.in", backend=config.backend)
         raise
-    print(f"gaming: {config.backend} is out of service{_gpu(config)}.")
+    gpu = "; the GPU is free" if config.stop.strip() else NOT_STOPPED
+    print(f"gaming: {config.backend} is out of service{gpu}.")
 
 
-def _gpu(config: Config) -> str:
-    if config.stop.strip():
-        return "; the GPU is free"
-    return (
-        ", but its server was not stopped and keeps the GPU's memory: stop it, or write how as "
-        "`stop:` in config/gpu-mode.yaml"
-    )
+def wait(check: Callable[[], str | None], limit: float, outcome: str) -> None:
+    """Poll until `check` returns None; else it returns what is being waited for, "" for nothing
+    worth mentioning.
+
+    Raises:
+        Failed: that took longer than `limit` seconds; says what was waited for, and `outcome`.
+    """
+    began, told_at = time.monotonic(), float("-inf")
+    while (waiting := check()) is not None:
+        now = time.monotonic()
+        if waiting and now - began > limit:
+            raise Failed(f"Waited {limit:g} s for {waiting}: {outcome}.")
+        if waiting and now - told_at >= TELL_EVERY:
+            told_at = now
+            print(f"waiting for {waiting} ...", flush=True)
+        time.sleep(POLL)
 
 
 def drain(router: Router, config: Config) -> None:
     """Wait until no worker of the router has requests in flight on the backend."""
-    began = busy_at = time.monotonic()
-    told_at = float("-inf")
+    busy_at = time.monotonic()
     idle: set[int] = set()
-    while True:
-        status = router.status()
+
+    def busy() -> str | None:
+        nonlocal busy_at
+        status = router.tell()
         backend, now = backend_of(status, config.backend), time.monotonic()
         left = backend["in_use"] + backend["waiting"]
-        if backend["out"] and not left:
-            idle.add(status["pid"])
-            if len(idle) >= status["workers"] or now - busy_at > WORKERS_WAIT:
-                return
-        else:
+        if left or not backend["out"]:
             idle.discard(status["pid"])
             busy_at = now
-            if now - began > config.drain_wait:
-                raise Failed(
-                    f"{config.backend} is still answering {left} requests after {config.drain_wait:g} s: it was put back into service."
-                )
-            if now - told_at >= TELL_EVERY:
-                told_at = now
-                print(f"waiting for {left} requests in flight on {config.backend} ...", flush=True)
-        time.sleep(POLL)
+            return f"{left} requests in flight on {config.backend}"
+        idle.add(status["pid"])
+        return None if len(idle) >= status["workers"] or now - busy_at > WORKERS_WAIT else ""
+
+    wait(busy, config.drain_wait, "it was put back into service")
 
 
 def ml(router: Router, config: Config) -> None:
     """Start the backend, wait until it is healthy, warm it up and put it back into service."""
-    backend = backend_of(router.status(), config.backend)
+    backend = backend_of(router.tell(), config.backend)
     if not backend["out"]:
         print(f"{config.backend} is already in service.")
         return
     run(config.start, "start", config.command_wait)
     wait_for_health(backend["url"], config)
     warm_up(backend["url"], backend["model"])
-    router.event("backend.in", config.backend)
+    router.tell(event="backend.in", backend=config.backend)
     print(f"ml: {config.backend} is in service.")
 
 
 def wait_for_health(url: str, config: Config) -> None:
     """GET /health, or /v1/models if that path does not exist."""
-    began, told_at = time.monotonic(), time.monotonic()
-    while True:
-        for path in ("/health", "/v1/models"):
-            code = code_of(f"{url}{path}")
-            if code == 200:
-                return
-            if code != 404:
-                break
-        now = time.monotonic()
-        if now - began > config.health_wait:
-            raise Failed(
-                f"{config.backend} is not healthy after {config.health_wait:g} s ({url}); it stays out of service."
-            )
-        if now - told_at >= TELL_EVERY:
-            told_at = now
-            print(f"waiting for {config.backend} to be healthy ... {now - began:.0f} s", flush=True)
-        time.sleep(POLL)
+
+    def unhealthy() -> str | None:
+        code = code_of(f"{url}/health")
+        code = code_of(f"{url}/v1/models") if code == 404 else code
+        return None if code == 200 else f"{config.backend} to be healthy ({url})"
+
+    wait(unhealthy, config.health_wait, "it is not healthy and stays out of service")
 
 
 def code_of(url: str) -> int:
@@ -230,14 +215,11 @@ def warm_up(url: str, model: str | None) -> None:
     body = {"model": listed, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     try:
         code = ask("POST", f"{url}/v1/chat/completions", json=body, timeout=120).status_code
+        problem = f"was answered with status {code}" if code >= 500 else ""
     except requests.RequestException as error:
-        raise Failed(
-            f"The warm-up request failed ({type(error).__name__}); the backend stays out of service."
-        ) from None
-    if code >= 500:
-        raise Failed(
-            f"The warm-up request was answered with status {code}; the backend stays out of service."
-        )
+        problem = f"failed ({type(error).__name__})"
+    if problem:
+        raise Failed(f"The warm-up request {problem}; the backend stays out of service.")
 
 
 def run(command: str, name: str, limit: float) -> None:
@@ -255,58 +237,41 @@ def run(command: str, name: str, limit: float) -> None:
 
 
 def show(router: Router, config: Config) -> None:
-    status = router.status()
+    status = router.tell()
     out = backend_of(status, config.backend)["out"]
-    print(
-        f"mode: {'gaming' if out else 'ml'} ({config.backend} is {'out of' if out else 'in'} service)"
-    )
+    mode, where = ("gaming", "out of") if out else ("ml", "in")
+    print(f"mode: {mode} ({config.backend} is {where} service)")
     if status["draining"]:
         print("the router is draining")
-    print(
-        f"{'backend':<14} {'service':<8} {'breaker':<10} {'in use':>7} {'waiting':>8}  {'pause':<11} model"
-    )
+    line = "{:<14} {:<8} {:<10} {:>7} {:>8}  {:<11} {}".format
+    print(line("backend", "service", "breaker", "in use", "waiting", "pause", "model"))
     for name, told in status["backends"].items():
-        used = f"{told['in_use']}/{told['slots']}"
-        service = "out" if told["out"] else "in"
+        used, service = f"{told['in_use']}/{told['slots']}", "out" if told["out"] else "in"
         pause, model = told["pause"] or "-", told["model"] or "?"
-        print(
-            f"{name:<14} {service:<8} {told['breaker']:<10} {used:>7} {told['waiting']:>8}  {pause:<11} {model}"
-        )
-    for line in gpu_memory():
-        print(line)
+        print(line(name, service, told["breaker"], used, told["waiting"], pause, model))
+    print(gpu_memory(), end="")
 
 
-def gpu_memory() -> list[str]:
+def gpu_memory() -> str:
     """One line per GPU, if nvidia-smi is available."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = [
-        "nvidia-smi",
-        "--query-gpu=index,name,memory.used,memory.total",
-        "--format=csv,noheader",
-    ]
+    query = ["--query-gpu=index,name,memory.used,memory.total", "--format=csv,noheader"]
     try:
         told = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True
+            ["nvidia-smi", *query], capture_output=True, text=True, timeout=10, check=True
         ).stdout
+    except FileNotFoundError:
+        return ""
     except (OSError, subprocess.SubprocessError):
-        return ["gpu: nvidia-smi does not answer"]
-    rows = [
-        [part.strip() for part in line.split(",")]
-        for line in told.splitlines()
-        if line.count(",") >= 3
-    ]
-    return [
-        f"gpu {index}: {used} of {total} used ({name})"
-        for index, name, used, total in (row[:4] for row in rows)
-    ]
+        return "gpu: nvidia-smi does not answer\n"
+    gpu = re.compile(r"^(\d+), (.*), ([^,\n]*), ([^,\n]*)$", re.MULTILINE)
+    return gpu.sub(r"gpu \1: \3 of \4 used (\2)", told)
 
 
 def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # an interrupted change is undone
     modes = {"gaming": gaming, "ml": ml, "status": show}
     if len(arguments) != 1 or arguments[0] not in modes:
-        print(USAGE, file=sys.stderr)
+        print("usage: ./gpu-mode gaming|ml|status", file=sys.stderr)
         return 1
     try:
         config = load_config(Path(os.environ.get("GPU_MODE_CONFIG") or CONFIG))

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Create or update .venv with the router's dependencies; with the argument `dev`, also those of tests
+# Create or update .venv with the router's dependencies; with the argument `dev`, also those of
+# tests
 # and checks. PYTHON=/path/to/python3.12 selects the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,8 +20,10 @@ complete() {  # whether "$1" can create environments: some distributions package
 
 choose_python() {  # prints the interpreter, or an error message
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13; set PYTHON to one, or unset it."
-        complete "$PYTHON" || fail "PYTHON=$PYTHON lacks the modules venv and ensurepip; install python3-venv (Debian, Ubuntu: apt install python3-venv)."
+        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13; \
+set PYTHON to one, or unset it."
+        complete "$PYTHON" || fail "PYTHON=$PYTHON lacks the modules venv and ensurepip; \
+install python3-venv (Debian, Ubuntu: apt install python3-venv)."
         echo "$PYTHON"
         return
     fi
@@ -33,7 +36,8 @@ choose_python() {  # prints the interpreter, or an error message
         fi
         lacking=${lacking:-$candidate}
     done
-    [ -z "$lacking" ] || fail "$lacking lacks the modules venv and ensurepip; install python3-venv (Debian, Ubuntu: apt install python3-venv)."
+    [ -z "$lacking" ] || fail "$lacking lacks the modules venv and ensurepip; \
+install python3-venv (Debian, Ubuntu: apt install python3-venv)."
     fail "No Python 3.11, 3.12 or 3.13 was found; install one, or set PYTHON=/path/to/python3."
 }
 
@@ -47,14 +51,14 @@ case ${1:-} in
     *) fail "usage: scripts/venv.sh [dev]" ;;
 esac
 
-# A pip of 2023, as Python 3.11 and 3.12 bring it, takes twice as long to choose among the files of a
-# package. Where there is no newer one to be had, it does as well.
+# A pip of 2023, as Python 3.11 and 3.12 bring it, takes twice as long to choose among the files of
+# a package. Where there is no newer one to be had, it does as well.
 pip_options='--quiet --disable-pip-version-check --no-input'
 new_pip="install $pip_options pip>=26"
 
 make_venv() {  # with the interpreter "$1"
     # shellcheck disable=SC2086
-    # Fetching pip with the interpreter's own takes half as long as unpacking the one that venv brings.
+    # Fetching pip with the interpreter's own takes half as long as unpacking the one of venv.
     "$1" -m venv --clear --without-pip .venv \
         && "$1" -m pip --python .venv/bin/python $new_pip >/dev/null 2>&1 \
         && return
@@ -73,7 +77,8 @@ usable() {  # not after an interrupted run (no Python or pip), or if a system up
 if ! usable; then
     python=$(choose_python)
     echo "Making .venv with $("$python" --version) …"
-    make_venv "$python" || fail "Making .venv failed (its reason is above); remove the folder .venv and try again."
+    make_venv "$python" || fail "Making .venv failed (its reason is above); \
+remove the folder .venv and try again."
 fi
 
 # shellcheck disable=SC2086  # a list of names without spaces
@@ -85,6 +90,7 @@ echo "Installing what $last names (a minute or two the first time) …"
 rm -f "$stamp"
 # Without compiling: Python compiles what it imports, which is a third of what is installed.
 .venv/bin/python -m pip install $pip_options --no-compile -r "$last" \
-    || fail "Installing $last failed (pip's reason is above); if the network was the reason, try again: what is there already is kept."
+    || fail "Installing $last failed (pip's reason is above); \
+if the network was the reason, try again: what is there already is kept."
 echo "$wanted" >"$stamp"
 [ "${1:-}" != dev ] || stamp_for requirements.txt >.venv/.requirements

@@ -4,6 +4,7 @@ only compares.
 Only the text between each pair of markers is replaced.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,9 @@ def settings_tables() -> str:
     """One table per section, in the order in which the settings are declared."""
     rows: dict[str, list[str]] = {}
     for name, default, meaning in describe(Settings):
-        rows.setdefault(_section(name), []).append(
-            f"| `{name}` | {shown(default)} | {_cell(meaning)} |"
-        )
+        section = name.rpartition(".")[0] or "(top level)"
+        cell = meaning.replace("|", "\\|")
+        rows.setdefault(section, []).append(f"| `{name}` | {shown(default)} | {cell} |")
     tables = (
         f"### `{title}`\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(lines)
         for title, lines in rows.items()
@@ -36,16 +37,17 @@ def settings_tables() -> str:
 
 def environment_table() -> str:
     """Every environment variable that sets a setting."""
-    meanings = {name: meaning for name, _default, meaning in describe(Settings)}
+    meanings = {name: text.replace("|", "\\|") for name, _default, text in describe(Settings)}
     lines = ["| variable | sets | meaning |", "|---|---|---|"]
     for variable, (target, _read) in ENVIRONMENT.items():
+        # The documented name: `backends.<name>.url` for `backends.primary.url`.
+        setting = re.sub(r"^(backends|routes)\.[^.]*", r"\1.<name>", target)
         also = f" Also from a file: `{variable}_FILE`." if variable in SECRETS else ""
-        lines.append(f"| `{variable}` | `{target}` | {_cell(meanings[_generic(target)])}{also} |")
+        lines.append(f"| `{variable}` | `{target}` | {meanings[setting]}{also} |")
     return "\n".join(lines)
 
 
 def render(page: str) -> str:
-    """The page with current tables."""
     for name, text in (("settings", settings_tables()), ("environment", environment_table())):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
@@ -58,29 +60,13 @@ def render(page: str) -> str:
 
 def shown(default: Any) -> str:
     """A default in YAML notation."""
-    if default is None:
-        return "none"
-    if default is PydanticUndefined:
-        return "required"
+    if default is None or default is PydanticUndefined:
+        return "required" if default is PydanticUndefined else "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, tuple | list):
         return f"`[{', '.join(map(str, default))}]`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-
-
-def _section(name: str) -> str:
-    return name.rpartition(".")[0] or "(top level)"
-
-
-def _generic(target: str) -> str:
-    """The documented name of a setting: `backends.<name>.url` for `backends.primary.url`."""
-    first, _, rest = target.partition(".")
-    return f"{first}.<name>.{rest.partition('.')[2]}" if first in ("backends", "routes") else target
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def changes() -> Iterator[str]:
@@ -93,9 +79,9 @@ def changes() -> Iterator[str]:
 
 def main() -> int:
     if sys.argv[1:] == ["--check"]:
-        found = list(changes())
-        print("\n".join(found), end="\n" if found else "")
-        return 1 if found else 0
+        for found in changes():
+            raise SystemExit(found)
+        return 0
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -1,27 +1,29 @@
-"""The gateways that are compared, each as its own documentation runs it in production."""
+"""The gateways that are compared, each as its own documentation runs it in production: how it is
+started, where it listens, which processes it is, how it is stopped."""
 
 import os
 import secrets
 import shutil
+import signal
 import subprocess
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from bench import prompts
 from bench.client import Connection, Endpoint, Failure
-from bench.peers.contender import Contender, Program
-from bench.peers.install import Installed, NotInstalled
+from bench.peers.install import Installed, NotInstalled, last_line
 from bench.prompts import body
 from bench.router_process import ROOT, RouterProcess
 from bench.stand import router_before
-from simulator.processes import family, free_port
+from simulator.processes import children, end, family, free_port, spawn
 from simulator.testing import Simulator
 
 MODEL = "primary-model"
 TIERS = ("rules", "cache", "learned", "one_token", "reasoning")
-_LOOPBACK_JS = """// The gateway has no option for its address: without this it would listen on all of them.
+_LOOPBACK_JS = """// The gateway has no option for its address: it would listen on all of them.
 const net = require('net');
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (...args) {
@@ -31,17 +33,20 @@ net.Server.prototype.listen = function (...args) {
 };
 """
 _NGINX = """
-daemon off; worker_processes $workers; worker_rlimit_nofile 16384; pid $folder/nginx.pid; error_log $folder/error.log crit; $user
+daemon off; worker_processes $workers; worker_rlimit_nofile 16384; pid $folder/nginx.pid;
+error_log $folder/error.log crit; $user
 events { worker_connections 8192; }
 http {
   access_log off;
-  client_body_temp_path $folder/body; proxy_temp_path $folder/proxy; fastcgi_temp_path $folder/fastcgi;
+  client_body_temp_path $folder/body; proxy_temp_path $folder/proxy;
+  fastcgi_temp_path $folder/fastcgi;
   uwsgi_temp_path $folder/uwsgi; scgi_temp_path $folder/scgi;
   upstream backend { server 127.0.0.1:$backend_port; keepalive 128; }
   server {
     listen 127.0.0.1:$port backlog=2048;
     location / {
-      proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 600s;
+      proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off; proxy_read_timeout 600s;
     }
   }
 }
@@ -55,10 +60,102 @@ general_settings: {master_key: $key}
 """
 
 
+class Contender(ABC):
+    """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids`
+    are known."""
+
+    name: str
+    endpoint: Endpoint
+    start_limit = 30.0
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self.model, self.version, self.settings = MODEL, "", ""
+        self.running = False
+        self.pid: int | None = None  # of the process above all its others
+
+    @property
+    def key(self) -> str:
+        return self.name if self.workers == 1 else f"{self.name} ×{self.workers}"
+
+    def chat(self, text: str, *, close: bool = False, stream: bool = False) -> bytes:
+        return self.endpoint.chat(body(text, self.model, stream=stream), close=close)
+
+    def start(self, folder: Path) -> float:
+        """Start it and wait for its first answer.
+
+        Raises:
+            NotInstalled: it does not come up.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        begun, problem = time.perf_counter(), "no answer"
+        self.endpoint = self._launch(folder)
+        while (waited := time.perf_counter() - begun) < self.start_limit:
+            if (ended := self._ended()) is not None:
+                raise NotInstalled(f"it ended at once: {ended}")
+            try:
+                with Connection(self.endpoint, timeout=self.start_limit - waited) as connection:
+                    connection.checked(self.chat("Hello."))
+                self.running = True
+                return time.perf_counter() - begun
+            except Failure as failure:
+                problem = str(failure)
+                time.sleep(0.02)
+        self.stop()
+        raise NotInstalled(f"no answer within {self.start_limit:g} s: {problem}")
+
+    @abstractmethod
+    def _launch(self, folder: Path) -> Endpoint:
+        """Start its processes; they need not listen yet."""
+
+    def _ended(self) -> str | None:
+        """Why it is no longer running; None while it is."""
+        return None
+
+    def stop(self) -> None:
+        """End what `start` has started; harmless when nothing runs."""
+        self.pid = None
+
+    @property
+    def pids(self) -> list[int]:
+        return [] if self.pid is None else family(self.pid)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Those that serve requests: the leaves of its process tree."""
+        return [pid for pid in self.pids if not children(pid)]
+
+
+class Program(Contender):
+    """A contender that is a program of another project."""
+
+    _process: "subprocess.Popen[bytes] | None" = None
+    _log = Path()
+
+    def run(self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> None:
+        """Start the program with an environment of its own: PATH is all that it inherits, its home
+        is `folder`."""
+        self._log = folder / "output.txt"
+        self._log.unlink(missing_ok=True)
+        path = os.environ.get("PATH", "/usr/bin:/bin")
+        environ = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **env}
+        self._process = spawn(command, self._log, cwd=folder, env=environ)
+        self.pid = self._process.pid
+
+    def _ended(self) -> str | None:
+        running = self._process is None or self._process.poll() is None
+        return None if running else last_line(self._log)
+
+    def stop(self) -> None:
+        process, self._process, self.pid = self._process, None, None
+        if process is not None:
+            end(process, signal.SIGTERM)
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on stand for what
-    they are in this run."""
+    """How a gateway runs. In all texts, $program, $folder, $port, $backend and so on are replaced
+    by their values in this run."""
 
     name: str
     settings: str
@@ -73,7 +170,8 @@ class Spec:
 SPECS = {
     "nginx": Spec(
         "nginx",
-        "one worker process; proxy_buffering off, connections to the backend kept alive, no access log; no auth",
+        "one worker process; proxy_buffering off, connections to the backend kept alive, no access "
+        "log; no auth",
         "$program -p $folder -c $folder/nginx.conf -e $folder/error.log",
         {"nginx.conf": _NGINX},
     ),
@@ -88,8 +186,10 @@ SPECS = {
     ),
     "litellm": Spec(
         "LiteLLM",
-        "--num_workers $workers, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, telemetry off; master key, no DB",
-        "$program --config $folder/config.yaml --host 127.0.0.1 --port $port --num_workers $workers --telemetry False",
+        "--num_workers $workers, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, "
+        "telemetry off; master key, no DB",
+        "$program --config $folder/config.yaml --host 127.0.0.1 --port $port "
+        "--num_workers $workers --telemetry False",
         {"config.yaml": _LITELLM},
         {
             "LITELLM_MODE": "PRODUCTION",
@@ -113,7 +213,7 @@ class Direct(Contender):
     def __init__(self, simulator: Simulator) -> None:
         super().__init__()
         self._simulator = simulator
-        self.model, self.settings = MODEL, "the simulated backend itself"
+        self.settings = "the simulated backend itself"
 
     def _launch(self, folder: Path) -> Endpoint:
         return Endpoint.of(self._simulator.url("primary"))
@@ -127,7 +227,7 @@ class Gateway(Program):
     ) -> None:
         super().__init__(workers)
         self.name, self.start_limit, self._spec = spec.name, spec.start_limit, spec
-        self.model, self.version = MODEL, installed.version
+        self.version = installed.version
         backend = simulator.url("primary")
         self._known = {
             "program": str(installed.program),
@@ -146,7 +246,7 @@ class Gateway(Program):
 
     def _launch(self, folder: Path) -> Endpoint:
         if "$node" in self._spec.command and not self._known["node"]:
-            raise NotInstalled(f"{self.name}: Node.js is not installed")
+            raise NotInstalled("Node.js is not installed")
         self._known |= {"folder": str(folder), "port": str(free_port())}
         for name, text in self._spec.files.items():
             (folder / name).write_text(self._fill(text), encoding="utf-8")
@@ -157,8 +257,7 @@ class Gateway(Program):
 
     @property
     def worker_pids(self) -> list[int]:
-        # With several workers LiteLLM has a helper process of Python's beside them, which serves
-        # nothing.
+        # With several workers LiteLLM has a helper process of Python's, which serves nothing.
         leaves = super().worker_pids
         return leaves[-self.workers :] if len(leaves) > self.workers > 1 else leaves
 
@@ -178,19 +277,17 @@ class AiRouter(Contender):
         super().__init__(workers)
         self._simulator, self._streams, self._root = simulator, streams, root
         self._router: RouterProcess | None = None
-        self.learned = (root / "data" / "model" / "weights.npz").exists()
-        self.model = "ai-router" if self.learned else "ai-router/primary"
-        by = f"the cascade decides ({', '.join(TIERS)})"
-        by = by if self.learned else "explicit route: no learned model here"
-        count = f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default"
-        self.settings = f"{count}; {by}; auth, metrics and session files on"
-        self.version = commit(root)
+        self.model, self.version = "ai-router", commit(root)
+        self.settings = (
+            f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default; "
+            f"the cascade decides ({', '.join(TIERS)}); auth, metrics and session files on"
+        )
 
     def _launch(self, folder: Path) -> Endpoint:
         config = {
             "queue": {"length": 4096, "wait": 30},
             "server": {"workers": self.workers, "threads": max(320, self._streams + 64)},
-            **({"cascade": {"tiers": list(TIERS)}} if self.learned else {}),
+            "cascade": {"tiers": list(TIERS)},
         }
         key = secrets.token_hex(16)
         self._router = router_before(
@@ -200,40 +297,21 @@ class AiRouter(Contender):
             self._router.start()
         except (RuntimeError, OSError) as error:
             self.stop()
-            raise NotInstalled(f"{self.key}: {str(error).strip().splitlines()[-1][:200]}") from None
+            raise NotInstalled(str(error).strip().splitlines()[-1][:200]) from None
+        self.pid = self._router.pid
         return Endpoint.of(self._router.url, key)
 
     def stop(self) -> None:
-        router, self._router = self._router, None
+        router, self._router, self.pid = self._router, None, None
         if router is not None:
             router.stop(quick=True)
 
-    @property
-    def pids(self) -> list[int]:
-        return [] if self._router is None else family(self._router.pid)
-
-    def choose_text(self) -> str | None:
-        """A prompt that the learned tier decides, so that deciding is part of what is measured;
-        None: it decides none."""
-        if self.endpoint is None or not self.learned:
-            return None
+    def decides(self, text: str) -> bool:
+        """Whether the learned tier decides this prompt: deciding is part of what is measured."""
         with Connection(self.endpoint) as connection:
-            for text in map(prompts.short, range(20)):
-                try:
-                    headers = connection.chat(body(text, self.model)).headers
-                except Failure:
-                    continue
-                by = headers.get("x-router-tier"), headers.get("x-router-backend")
-                if by == ("learned", "primary"):
-                    return text
-        return None
-
-    def explicitly(self) -> None:
-        """Ask for the primary by name."""
-        self.model = "ai-router/primary"
-        self.settings = self.settings.replace(
-            "the cascade decides", "explicit route: the learned tier is unsure of the prompts; else"
-        )
+            headers = connection.chat(body(text, self.model)).headers
+        by = headers.get("x-router-tier"), headers.get("x-router-backend")
+        return by == ("learned", "primary")
 
 
 class Against(AiRouter):

@@ -8,27 +8,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
+from bench.stand import Unavailable
 from simulator.processes import end, printed, spawn
 
-Say = Callable[[str], None]
 DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
 # Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
-# server, which a plain
-# `npm install` gets: its issue 1389. This is the newest that streams.
+# server, which a plain `npm install` gets: its issue 1389. This is the newest that streams.
 NODE_SERVER = "1.14.1"
-_SAY_EVERY_S = 15.0
 _ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
 
 
-class NotInstalled(Exception):
-    """A peer that cannot be measured here; the message says why."""
+class NotInstalled(Unavailable):
+    """A gateway that cannot be measured here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class _Plan:
     files: Mapping[str, str] = field(default_factory=dict)  # written before the commands run
 
 
-def install(name: str, scratch: Path, say: Say) -> Installed:
+def install(name: str, scratch: Path, say: Callable[[str], None]) -> Installed:
     """The peer, installed if it is not yet.
 
     Raises:
@@ -61,26 +58,34 @@ def install(name: str, scratch: Path, say: Say) -> Installed:
         return Installed(Path(system), _nginx_version(Path(system)))
     done = folder / "installed"
     if not done.exists():
-        carry_out(name, _plan(name, folder), folder, say)
+        plan = _plan(name, folder)
+        say(f"{name}: {plan.about}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, text in plan.files.items():
+                (folder / file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise NotInstalled(f"{folder} cannot be written ({error.strerror})") from None
+        for command, limit in plan.commands:
+            _one(command, limit, folder, folder / "install.log")
         done.touch()
     found = _found(name, folder)
     if not found.program.exists():
         done.unlink(missing_ok=True)
-        raise NotInstalled(f"{name}: {found.program.name} is missing after its installation")
+        raise NotInstalled(f"{found.program.name} is missing after its installation")
     return found
 
 
-def prepare(root: Path, say: Say) -> None:
+def prepare(root: Path) -> None:
     """Have a checkout of ai-router make its .venv, or bring it up to date.
 
     Raises:
         NotInstalled: it is none, or that fails.
     """
     if not all((root / name).exists() for name in ("gunicorn.conf.py", "scripts/venv.sh")):
-        raise NotInstalled(f"against: {root} is no checkout of ai-router")
+        raise NotInstalled(f"{root} is no checkout of ai-router")
     with tempfile.TemporaryDirectory(prefix="ai-router-against-") as folder:
-        log = Path(folder, "install.log")
-        _one("against", ("sh", "scripts/venv.sh"), 600, root, log, say)
+        _one(("sh", "scripts/venv.sh"), 600, root, Path(folder, "install.log"))
 
 
 def _plan(name: str, folder: Path) -> _Plan:
@@ -97,7 +102,7 @@ def _plan(name: str, folder: Path) -> _Plan:
     if name == "portkey":
         npm = shutil.which("npm")
         if npm is None or shutil.which("node") is None:
-            raise NotInstalled("portkey: needs Node.js with npm, which is not installed")
+            raise NotInstalled("needs Node.js with npm, which is not installed")
         server = {"@hono/node-server": NODE_SERVER}
         wanted = {"@portkey-ai/gateway": "*", **server}
         package = {"private": True, "dependencies": wanted, "overrides": server}
@@ -108,7 +113,7 @@ def _plan(name: str, folder: Path) -> _Plan:
             {"package.json": orjson.dumps(package).decode()},
         )
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise NotInstalled("nginx: not installed, and no Debian package can be unpacked here")
+        raise NotInstalled("not installed, and no Debian package can be unpacked here")
     return _Plan(
         "Debian's package, unpacked, some seconds",
         ((("apt-get", "download", "nginx"), 60), (("sh", "-c", "dpkg -x nginx_*.deb ."), 30)),
@@ -137,52 +142,26 @@ def _nginx_version(program: Path) -> str:
             [program, "-v"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInstalled(f"nginx: it cannot be started ({type(error).__name__})") from None
+        raise NotInstalled(f"it cannot be started ({type(error).__name__})") from None
     return (done.stdout + done.stderr).strip().rpartition("/")[2] or "unknown"
 
 
-def carry_out(name: str, plan: _Plan, folder: Path, say: Say) -> None:
-    """Write a plan's files and run its commands.
-
-    Raises:
-        NotInstalled: one of them fails.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in plan.files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise NotInstalled(f"{name}: {folder} cannot be written ({error.strerror})") from None
-    say(f"{name}: {plan.about}")
-    for command, limit in plan.commands:
-        _one(name, command, limit, folder, folder / "install.log", say)
-
-
-def _one(
-    name: str, command: Sequence[str], limit: float, folder: Path, log: Path, say: Say
-) -> None:
-    """One command with its limit; a line every 15 s while it runs, and it does not outlive us."""
-    begun = said = time.monotonic()
+def _one(command: Sequence[str], limit: float, folder: Path, log: Path) -> None:
+    """One command with its limit in seconds; it does not outlive this process."""
     log.unlink(missing_ok=True)
     try:
         process = spawn(command, log, cwd=folder)
     except OSError as error:
-        raise NotInstalled(
-            f"{name}: {Path(command[0]).name} cannot be started ({error.strerror})"
-        ) from None
+        program = Path(command[0]).name
+        raise NotInstalled(f"{program} cannot be started ({error.strerror})") from None
     try:
-        while process.poll() is None:
-            now = time.monotonic()
-            if now - begun > limit:
-                raise NotInstalled(f"{name}: the installation was stopped after {limit:g} s")
-            if now - said > _SAY_EVERY_S:
-                said = now
-                say(f"{name}: still installing, {now - begun:.0f} s")
-            time.sleep(0.1)
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"the installation was stopped after {limit:g} s") from None
     finally:
         status = end(process, signal.SIGTERM, limit=5)
     if status:
-        raise NotInstalled(f"{name}: the installation ended with status {status}: {last_line(log)}")
+        raise NotInstalled(f"the installation ended with status {status}: {last_line(log)}")
 
 
 def last_line(log: Path) -> str:

@@ -1,11 +1,12 @@
-"""The comparison as tables: every measure beside its peers', the ratios, and what was asked of
-ai-router."""
+"""What a comparison has measured, and its tables: every measure beside its peers', the ratios, and
+what was asked of ai-router."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bench.peers.contender import Contender
-from bench.peers.findings import Findings
+from bench.peers.gateways import Contender
 from bench.result import NOTHING, Result, digits, interval, number
 from bench.stats import bootstrap, percentile
 
@@ -13,6 +14,45 @@ QUANTILES = tuple(q / 100 for q in (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95
 US, THEM = "ai-router", ("LiteLLM", "Portkey")
 NOT_AVAILABLE = "n/a"
 ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about workers
+
+
+class Findings:
+    """By measure, then contender. `values`: one figure each; `reasons`: why something cannot be
+    measured; `rounds`: a figure of each round; `samples`: of all rounds.
+
+    A measure that is taken once a round gets its figure as the median of the rounds.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, float]] = defaultdict(dict)
+        self.reasons: dict[str, dict[str, str]] = defaultdict(dict)
+        self.rounds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.notes: list[str] = []
+
+    def set(self, measure: str, key: str, value: float) -> None:
+        self.values[measure][key] = value
+
+    def once(self, measure: str, key: str, value: float) -> None:
+        self.rounds[measure][key].append(value)
+        self.set(measure, key, percentile(self.rounds[measure][key], 0.5))
+
+    def cannot(self, measures: Sequence[str], key: str, reason: str) -> None:
+        for measure in measures:
+            self.reasons[measure].setdefault(key, reason)
+
+    def value(self, measure: str, key: str) -> float | None:
+        return self.values[measure].get(key)
+
+    def details(self, measure: str) -> dict[str, Any]:
+        """For the JSON file: the figure, and the rounds it comes from."""
+        found: dict[str, Any] = {}
+        for key, value in self.values[measure].items():
+            rounds = self.rounds[measure].get(key)
+            found[key] = {"value": value, **({"rounds": rounds} if rounds else {})}
+        for key, reason in self.reasons[measure].items():
+            found.setdefault(key, {})["n/a"] = reason
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +95,6 @@ MEASURES = (
     Measure("cold_start", "cold start to the first answer, s", 1, 2),
     Measure("pss_idle", "memory per worker (PSS), idle, MB", 1, 0),
     Measure("pss_loaded", "memory per worker (PSS), under the streams, MB", 1, 0),
-    Measure("pss_all_loaded", "memory of all its processes, under the streams, MB", 1, 0),
 )
 
 
@@ -123,7 +162,7 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
             key = key_for(measure, name)
             cell = figure(findings.value(measure.key, key), measure)
             if cell == NOTHING and (
-                reason := absent.get(name) or findings.reason(measure.key, key)
+                reason := absent.get(name) or findings.reasons[measure.key].get(key)
             ):
                 cell = NOT_AVAILABLE
                 reasons.setdefault(f"{key}: {reason}", []).append(measure.title)
@@ -153,11 +192,7 @@ def _goals(findings: Findings, names: list[str]) -> Result:
     for goal in GOALS if US in names else ():
         measured = own(findings, goal)
         sign = "≥" if goal.measure.more_is_better else "≤"
-        what = (
-            goal.measure.title
-            if goal.against is None
-            else f"{goal.measure.title.rsplit(', ', 1)[0]}{_workers(goal)} : {goal.against}"
-        )
+        what = f"{goal.measure.title} : {goal.against}" if goal.against else goal.measure.title
         stretch = NOTHING if goal.stretch is None else f"{sign} {goal.stretch:g}"
         shown = f"{measured:.3g}" if measured and measured < 1000 else number(measured, 0)
         result.add(
@@ -166,12 +201,6 @@ def _goals(findings: Findings, names: list[str]) -> Result:
             verdict=verdict(goal, measured),
         )  # fmt: skip
     return result
-
-
-def _workers(goal: Goal) -> str:
-    if goal.measure.key != "requests_per_s":
-        return f", {goal.measure.title.rsplit(', ', 1)[1]}"
-    return f", {goal.measure.workers} worker{'s' if goal.measure.workers > 1 else ''}"
 
 
 def _who(contenders: Sequence[Contender], absent: dict[str, str]) -> Result:
@@ -248,7 +277,7 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
         mine, theirs = (findings.rounds[measure].get(key, []) for key in keys)
         ratios = [b / a if more else a / b for a, b in zip(mine, theirs, strict=False)]
         if not ratios:
-            reason = next(filter(None, (findings.reason(measure, key) for key in keys)), "")
+            reason = next(filter(None, (findings.reasons[measure].get(key) for key in keys)), "")
             result.add((title, "0", *[NOTHING] * 3, f"≤ {limit:g}", reason or NOTHING))
             continue
         (found,) = bootstrap(ratios, (0.5,))
@@ -267,6 +296,7 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
             measure=measure, workers=workers, ratios=ratios, ratio=found, limit=limit, kept=kept,
         )  # fmt: skip
     result.notes.append(
-        "ratio: the median of the rounds' ratios, with its bootstrap interval over the rounds; above 1 this one is slower"
+        "ratio: the median of the rounds' ratios, with its bootstrap interval over the rounds; "
+        "above 1 this one is slower"
     )
     return result

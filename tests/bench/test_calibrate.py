@@ -9,10 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.baseline import markdown
-from bench.calibrate import floor_per_s, nearest, threshold_ms
-from bench.due import reasons, share_above
-from bench.measured import Record, load, save
+from bench.measured import (
+    Record,
+    floor_per_s,
+    load,
+    markdown,
+    nearest,
+    reasons,
+    save,
+    share_above,
+    threshold_ms,
+)
 from bench.router_process import ROOT
 from bench.slo import CalibrationRule, SloError, endpoint_profile
 from bench.stats import bootstrap
@@ -115,7 +122,7 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
         load(tmp_path, "000", "baseline")
 
 
-# End to end, against the simulator -----------------------------------------------------------------------------------
+# End to end, against the simulator ----------------------------------------------------------------
 
 
 def benchmark(*words: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.client import Connection, Endpoint, Failure
-from bench.crowd import drive, receive
+from bench.crowd import drive, send
 from bench.stats import gaps, lateness
 from simulator.testing import Simulator
 
@@ -91,14 +91,14 @@ def test_nobody_there_is_a_failure() -> None:
 
 def test_streams_are_counted_chunk_by_chunk(endpoint: Endpoint) -> None:
     text = 'Count [[sim {"tokens": 12, "tps": 200, "ttft_ms": 0}]]'
-    streams = receive(endpoint, endpoint.wire(CHAT, ask(text, stream=True), close=True), 8, 10)
+    streams = send(endpoint, [endpoint.wire(CHAT, ask(text, stream=True), close=True)] * 8, 10)
     assert [stream.complete(12) for stream in streams] == [True] * 8
     assert all(0.04 < stream.arrivals[-1] < 1 for stream in streams)
 
 
 def test_a_stream_that_breaks_off_is_not_complete(endpoint: Endpoint) -> None:
     text = 'Count [[sim {"tokens": 12, "fault": {"name": "cut", "after_chunks": 4}}]]'
-    (stream,) = receive(endpoint, endpoint.wire(CHAT, ask(text, stream=True), close=True), 1, 10)
+    (stream,) = send(endpoint, [endpoint.wire(CHAT, ask(text, stream=True), close=True)], 10)
     assert not stream.done
     assert not stream.complete(12)
 

@@ -1,13 +1,14 @@
-"""How an answer is judged by `./Benchmark faults`: what counts as whole, as a clear error, and as unbearable."""
+"""How an answer is judged by `./Benchmark faults`: what counts as whole, as a clear error, and as
+unbearable."""
 
 import json
 from typing import Any
 
 import pytest
 
+from bench.card import Outcome, as_promised, outcome_of
 from bench.client import Answer
 from bench.fault_cases import CASES, EITHER, ERROR, UNTESTED, WHOLE
-from bench.outcome import Outcome, as_promised, outcome_of
 from bench.overload import sorted_out
 from bench.result import Promises
 from simulator.text import answer_tokens

@@ -1,4 +1,5 @@
-"""`./Benchmark peers` with a fake peer: what is measured, what is said of a peer that does not come up, what is left behind."""
+"""`./Benchmark peers` with a fake peer: what is measured, what is said of a peer that does not come
+up, what is left behind."""
 
 import os
 import sys
@@ -12,15 +13,23 @@ from rich.console import Console
 
 from bench.client import Endpoint
 from bench.peers import install as installing
-from bench.peers.contender import Contender, Program
-from bench.peers.findings import Findings
-from bench.peers.gateways import MODEL, Against, Direct
+from bench.peers.gateways import Against, Contender, Direct, Program
 from bench.peers.install import NotInstalled, install
 from bench.peers.run import NAMES, Plan, _names, compare
-from bench.peers.table import GOALS, MEASURES, PAIRED, against, figure, own, ratio, tables, verdict
-from bench.result import Result
+from bench.peers.table import (
+    GOALS,
+    MEASURES,
+    PAIRED,
+    Findings,
+    against,
+    figure,
+    own,
+    ratio,
+    tables,
+    verdict,
+)
+from bench.result import Result, Sampler
 from bench.router_process import ROOT
-from bench.sampling import Meter, Sampler
 from simulator.processes import family, free_port
 from simulator.testing import Simulator
 
@@ -53,7 +62,7 @@ class Relay(Program):
 
     def __init__(self, simulator: Simulator, script: str = RELAY) -> None:
         super().__init__()
-        self._simulator, self._script, self.model = simulator, script, MODEL
+        self._simulator, self._script = simulator, script
 
     def _launch(self, folder: Path) -> Endpoint:
         port = free_port()
@@ -74,7 +83,7 @@ class Broken(Relay):
 
 class Small(Plan):
     def __init__(self) -> None:
-        self.rounds = self.stream_rounds = 1
+        self.rounds = 1
         self.streams, self.chunks, self.leaves = 5, 24, 1
         self.whole_s = self.first_s = self.load_s = 0.4
         self.warm_up_s = 0.1
@@ -82,7 +91,7 @@ class Small(Plan):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Result], list[int]]]:
-    sampler = Sampler(Meter(Console(file=open(os.devnull, "w"))))  # noqa: SIM115
+    sampler = Sampler(Console(file=open(os.devnull, "w")))  # noqa: SIM115
     with Simulator(roles=("primary",)) as simulator:
         with ExitStack() as stack:
             contenders: list[Contender] = [Direct(simulator), Relay(simulator), Broken(simulator)]
@@ -95,9 +104,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Re
                 tmp_path_factory.mktemp("peers"),
                 stack,
                 absent,
-                "not pinned",
             )
-            sampler.meter.stop()
+            sampler.stop()
             pids = contenders[1].pids
             assert pids
         yield results, pids
@@ -143,7 +151,7 @@ def test_a_family_has_its_grandchildren() -> None:
     assert os.getpid() in family(os.getppid())
 
 
-# Ratios and goals -------------------------------------------------------------------------------------------------------
+# Ratios and goals ---------------------------------------------------------------------------------
 
 
 def findings() -> Findings:
@@ -223,11 +231,12 @@ def test_digits(value: float | None, shown: str) -> None:
     assert figure(value, MEASURES[0]) == shown
 
 
-# Another checkout -------------------------------------------------------------------------------------------------------
+# Another checkout ---------------------------------------------------------------------------------
 
 
 def rounds_of(slower: float, rounds: int = 10) -> Findings:
-    """Rounds on a machine whose speed changes; this checkout is so many times slower than the other one."""
+    """Rounds on a machine whose speed changes; this checkout is so many times slower than the
+    other one."""
     found = Findings()
     for i in range(rounds):
         speed = 1 + i % 3
@@ -257,7 +266,7 @@ def test_few_rounds_are_not_judged() -> None:
 
 def test_what_is_no_checkout_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(NotInstalled, match="is no checkout of ai-router"):
-        installing.prepare(tmp_path, lambda _line: None)
+        installing.prepare(tmp_path)
 
 
 def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
@@ -282,7 +291,7 @@ def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
     assert (other / "used").exists()
 
 
-# Installing -------------------------------------------------------------------------------------------------------------
+# Installing ---------------------------------------------------------------------------------------
 
 
 def test_names() -> None:

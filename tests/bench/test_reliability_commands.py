@@ -15,7 +15,7 @@ import pytest
 from harness import until_logged
 
 from bench.client import Endpoint
-from bench.crowd import offer
+from bench.crowd import send
 from simulator.client import MODELS
 from simulator.testing import Simulator
 
@@ -154,7 +154,7 @@ def test_an_open_loop_keeps_its_rate_and_counts_from_when_a_request_was_due() ->
             "/v1/chat/completions",
             {"model": MODELS["primary"], "messages": [{"role": "user", "content": "Hi"}]},
         )
-        replies = offer(endpoint, wire, 40, 1.0, limit=10)
+        replies = send(endpoint, [wire] * 40, 10, rate=40)
     assert len(replies) == 40
     assert {reply.status for reply in replies} == {200}
     assert (

@@ -5,11 +5,11 @@ import io
 from rich.console import Console
 
 from bench.client import Failure
-from bench.sampling import Meter, Sampler
+from bench.result import Sampler
 
 
 def sampler() -> Sampler:
-    return Sampler(Meter(Console(file=io.StringIO())))
+    return Sampler(Console(file=io.StringIO()))
 
 
 def test_failures_are_counted_and_are_no_samples() -> None:

@@ -1,17 +1,16 @@
-"""`./Benchmark scorecard`: its cases, how they are judged, and the accounting; end to end in test_reliability_commands."""
+"""`./Benchmark scorecard`: its cases, how they are judged, and the accounting; end to end in
+test_reliability_commands."""
 
 import json
 from typing import Any
 
 import pytest
 
-from bench.accounting import contradictions
+from bench.card import Card, Found, Outcome
 from bench.client import Answer
-from bench.fault_cases import EITHER, ERROR, WHOLE
-from bench.outcome import Outcome
+from bench.fault_cases import EITHER, ERROR, SCENARIOS, WHOLE, Case
 from bench.result import Result
-from bench.scorecard import COLUMNS, Found, _Card, said, tiers
-from bench.scorecard_cases import SCENARIOS, Scenario
+from bench.scorecard import contradictions, tiers
 from simulator.faults import CATALOGUE
 from simulator.text import answer_tokens
 
@@ -36,7 +35,7 @@ def test_they_are_sixteen_and_some_more() -> None:
     for scenario in SCENARIOS:
         assert scenario.streamed in (WHOLE, ERROR, EITHER)
         assert scenario.special or scenario.faults
-        assert bool(scenario.code) == (scenario.plain == ERROR)
+        assert bool(scenario.code) == scenario.refused == (scenario.plain == ERROR)
         for fault in (*scenario.faults, *(scenario.plain_faults or ())):
             assert fault.name in CATALOGUE
 
@@ -67,15 +66,15 @@ def test_text_is_there_with_the_first_event_that_has_some() -> None:
     assert whole(status=502, seconds=7.0).first_content is None
 
 
-def judged(scenario: Scenario, stream: bool, found: Found | str) -> tuple[Result, Result]:
-    table = Result("scorecard", "A scorecard", COLUMNS)
-    card = _Card(table)
-    card.add(scenario, stream, found)
-    return table, card.promises().result
+def judged(case: Case, stream: bool, found: Found | str) -> tuple[Result, Result]:
+    card = Card("scorecard", "A scorecard")
+    card.add(case, stream, found)
+    table, promises = card.results()
+    return table, promises
 
 
 def test_an_answer_that_is_late_or_not_as_promised_breaks_the_promise() -> None:
-    plain = Scenario("a fault")
+    plain = Case("a fault")
     table, promises = judged(plain, False, Found([whole(seconds=3.0)], 1, 1))
     assert table.rows[0].data["kept"]
     assert promises.broken == []
@@ -95,8 +94,6 @@ def test_the_worst_answer_of_several_counts() -> None:
     found = Found([whole(seconds=1.0), whole("".join(WORDS[:20]), seconds=2.0)], 1, 1)
     assert found.outcome is Outcome.TRUNCATED
     assert found.seconds == 2.0
-    assert said(ERROR) == "refused"
-    assert said(WHOLE) == WHOLE
 
 
 RECORD = {

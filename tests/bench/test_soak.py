@@ -12,7 +12,8 @@ pytestmark = pytest.mark.tools
 
 
 def test_nothing_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After some hundred requests with faults and disconnects all slots, sockets and threads are back, with one record each."""
+    """After some hundred requests with faults and disconnects all slots, sockets and threads are
+    back, with one record each."""
     assert soak(500, 16, seed=7, folder=tmp_path) == []
     printed = capsys.readouterr().out
     assert printed.startswith("500 requests from 16 clients")

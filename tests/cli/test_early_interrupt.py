@@ -53,7 +53,6 @@ def interrupted(command, at, *arguments):
         ("load", "bench.router_process"),
         ("learn.check_data", "learn.data"),
         ("learn.train", "learn.card"),
-        ("learn.compare", "learn.data"),
         ("learn.gate", "airouter.domain.errors"),
         ("scripts/gpu_mode.py", "requests"),
     ],

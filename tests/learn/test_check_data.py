@@ -68,11 +68,13 @@ def test_exact_and_near_duplicates_are_found_across_origins() -> None:
             ("What is the capital of Norway?", "a"),
             ("what is the capital of  norway", "b"),
             (
-                "Please explain step by step how photosynthesis works in desert plants such as cacti.",
+                "Please explain step by step how photosynthesis works in desert plants such as "
+                "cacti.",
                 "a",
             ),
             (
-                "Please explain step by step how photosynthesis works in desert plants, such as cacti!!",
+                "Please explain step by step how photosynthesis works in desert plants, such as "
+                "cacti!!",
                 "b",
             ),
             ("What is the capital of Sweden?", "a"),

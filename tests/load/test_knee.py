@@ -3,11 +3,10 @@
 import pytest
 
 from bench.slo import RouterSlo
-from load.knee import Step, knee, sizing, steps
+from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
-from load.report import knee_table
-from load.samples import Outcome, Sample
+from load.report import Step, knee, knee_table, sizing, steps
+from load.stand import Look
 from load.verdict import Stretch
 
 SLO = RouterSlo.model_validate(
@@ -84,8 +83,8 @@ def test_sizing_is_requests_per_second_times_p95() -> None:
     )
     assert "16.0 requests/s × 0.80 s (p95) = 12.8 at once → 13 slots (configured: 8)" in slots
     assert (
-        "20.0 requests/s × 1.50 s (p95) = 30.0 at once + 64 that may wait → 94 threads (configured: 320)"
-        in threads
+        "20.0 requests/s × 1.50 s (p95) = 30.0 at once + 64 that may wait → 94 threads "
+        "(configured: 320)" in threads
     )
 
 

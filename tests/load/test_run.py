@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.router_process import ROOT
-from load.plan import plan
-from load.samples import Outcome, Sample, Writer, read
-from load.setup import Setup
+from load.client import Outcome, Sample, Writer, read
+from load.plan import Setup, plan
 
 pytestmark = pytest.mark.tools
 
@@ -80,7 +79,8 @@ def _holds(path: Path, needle: bytes) -> bool:
 def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
     slo = tmp_path / "strict.yaml"
     slo.write_text(
-        "name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\nat_least: 1\n"
+        "name: strict\nroutes:\n  primary: {total_ms: {p95: 1}}\n  meta: {total_ms: {p95: 1}}\n"
+        "at_least: 1\n"
     )
     done = load(
         "--shape",
@@ -97,7 +97,6 @@ def test_a_breach_is_exit_status_1(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BREACH" in done.stdout
     (folder,) = (tmp_path / "out").iterdir()
-    assert len(list(folder.glob("samples-*.jsonl"))) == 3  # the master's is empty
     assert len([path for path in folder.glob("samples-*.jsonl") if path.stat().st_size]) == 2
 
 
@@ -136,14 +135,13 @@ def test_setup_reaches_the_processes_and_the_key_stays_out_of_it(tmp_path: Path)
 
 
 def test_samples_survive_a_process_that_was_killed(tmp_path: Path) -> None:
-    path = tmp_path / "samples-1.jsonl"
-    writer = Writer(path)
+    writer = Writer(tmp_path / "new")
     late, early = (
         Sample(at, "chat", "primary", Outcome.OK, 200, 0.5, 0.1, 9, 80.0, 0.02) for at in (2.0, 1.0)
     )
     writer.add(late)
     writer.add(early)
-    writer.close()
+    (path,) = (tmp_path / "new").glob("samples-*.jsonl")
     with path.open("a") as file:
         file.write('{"at": 3.0, "us')
     assert read([path]) == [early, late]

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from bench.slo import LevelSlo, Percentiles, RouterSlo
+from load.client import Outcome, Sample
 from load.plan import Phase
-from load.probe import Look
-from load.samples import Outcome, Sample
+from load.stand import Look
 from load.verdict import Line, Stretch, against, judge, rated, stretches
 
 HOLD = Phase("hold", 1.0, 10, True)

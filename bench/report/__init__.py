@@ -1,1 +1,0 @@
-"""`./Benchmark report`: results as one page that needs nothing else, and as pictures."""
