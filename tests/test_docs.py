@@ -1,4 +1,5 @@
-"""The documents say what the code does: everything that has a name in the code has its line in them, and nothing else has."""
+"""The documents say what the code does: everything that has a name in the code has its line in
+them, and nothing else has."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         logging.getLogger(name).handlers[:] = before
 
 
-# Configuration ------------------------------------------------------------------------------------------------------
+# Configuration ------------------------------------------------------------------------------------
 
 
 def test_the_tables_of_settings_are_current() -> None:
@@ -77,7 +78,8 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_every_environment_variable_is_explained() -> None:
-    """Those that set a setting, those that code and scripts look up themselves, and those that hold a secret's file."""
+    """Those that set a setting, those that code and scripts look up themselves, and those that hold
+    a secret's file."""
     documented = named(cells(CONFIGURATION, "## Environment variables"))
     code = "\n".join(
         map(read, [*SOURCES, ROOT / "gunicorn.conf.py", *(ROOT / "scripts").glob("*.py")])
@@ -107,7 +109,7 @@ def test_the_files_that_are_named_are_there() -> None:
             assert list(ROOT.glob(path.rstrip("/"))), f"{title(page)} names {path}"
 
 
-# The API ------------------------------------------------------------------------------------------------------------
+# The API ------------------------------------------------------------------------------------------
 
 
 def pattern(path: str) -> str:
@@ -197,7 +199,7 @@ def test_every_tier_and_route_is_documented() -> None:
     assert {row[0].strip("`") for row in cells(README, "## The four routes")} == set(ROUTES)
 
 
-# Logs and metrics ---------------------------------------------------------------------------------------------------
+# Logs and metrics ---------------------------------------------------------------------------------
 
 
 def templates() -> set[str]:

@@ -1,4 +1,5 @@
-"""From a decision to a plan, and from a request's wish to a forced route. Pure, so tested without a server."""
+"""From a decision to a plan, and from a request's wish to a forced route. Pure, so tested without a
+server."""
 
 from __future__ import annotations
 
@@ -109,7 +110,8 @@ def test_when_none_can_serve_they_are_asked_all_the_same() -> None:
     ],
 )
 def test_how_a_route_is_asked_for(model: str | None, header: str | None, route: str | None) -> None:
-    """By the model's suffix or by the header, which wins; anything else leaves the decision to the router."""
+    """By the model's suffix or by the header, which wins; anything else leaves the decision to the
+    router."""
     assert forced_route(model, header, "ai-router") == route
 
 

@@ -1,4 +1,5 @@
-"""What is written down about a request: the lines of app.log, the session file, and that both are written at its end."""
+"""What is written down about a request: the lines of app.log, the session file, and that both are
+written at its end."""
 
 from __future__ import annotations
 
@@ -115,7 +116,8 @@ def test_a_line_cannot_be_forged(router: RouterProcess, sim: Simulator) -> None:
 def test_a_session_file_tells_everything(
     router: RouterProcess, sim: Simulator, stream: bool
 ) -> None:
-    """The file has the agreed fields, the client's messages, every step and the usage; it is private, and named by time and id."""
+    """The file has the agreed fields, the client's messages, every step and the usage; it is
+    private, and named by time and id."""
     text = steer("What is this about?", primary={"text": "An answer in words"})
     answer = Stream(router, body(text)).read().response if stream else ask(router, text)
     session = answer.headers["X-Router-Session"]
@@ -143,7 +145,8 @@ def test_a_session_file_tells_everything(
 
 
 def test_long_texts_are_cut_in_the_session(router: RouterProcess, sim: Simulator) -> None:
-    """The query is kept to 500 characters and the answer to 2,000; the client's messages are kept whole."""
+    """The query is kept to 500 characters and the answer to 2,000; the client's messages are kept
+    whole."""
     text = steer("why " * 300, primary={"tokens": 2000})
     told = session_file(
         router, ask(router, text, model="ai-router/primary").headers["X-Router-Session"]
@@ -187,7 +190,8 @@ def test_a_stream_is_recorded_at_its_end(router: RouterProcess, sim: Simulator) 
 
 
 def test_a_slow_request_says_so(make_router, sim: Simulator) -> None:
-    """Above its route's threshold a request, streamed or not, gets a SLOW_REQUEST line; below it none."""
+    """Above its route's threshold a request, streamed or not, gets a SLOW_REQUEST line; below it
+    none."""
     router = make_router(config={"routes": {"primary": {"slow_ms": 500}}})
     ask(router, "Hello")
     slow = [ask(router, steer("Hello", primary={"ttft_ms": 700})).headers["X-Router-Session"]]
@@ -217,7 +221,8 @@ def test_refused_requests_are_recorded_but_not_saved(router: RouterProcess, sim:
 
 
 def test_without_content_no_text_is_kept(make_router, sim: Simulator) -> None:
-    """CONTENT_LOGGING=off keeps every prompt and answer out of the files, and the routes and times in."""
+    """CONTENT_LOGGING=off keeps every prompt and answer out of the files, and the routes and times
+    in."""
     router = make_router(env={"CONTENT_LOGGING": "off"})
     text = steer(
         "A private question", router={"label": "ENRICH"}, primary={"text": "A private answer"}

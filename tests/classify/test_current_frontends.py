@@ -1,7 +1,7 @@
 """The housekeeping of Open WebUI 0.12, LibreChat, Claude Code and Codex, known by their markers.
 
-The prompts are in words of our own around the true markers, as those programs send them: alone, with
-a persona, behind an agent's system text, with tools, after a long conversation.
+The prompts are in words of our own around the true markers, as those programs send them: alone,
+with a persona, behind an agent's system text, with tools, after a long conversation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The learned tier decides what it is sure of and abstains otherwise; the shipped model keeps its budgets."""
+"""The learned tier decides what it is sure of and abstains otherwise; the shipped model keeps its
+budgets."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,5 @@
-"""Housekeeping prompts of real frontends are META; people who quote, paste or resemble them are not.
+"""Housekeeping prompts of real frontends are META; people who quote, paste or resemble them are
+not.
 
 The templates are rendered in words of our own around each frontend's true markers.
 """

@@ -1,7 +1,9 @@
-"""What people and agents really send is not taken for a frontend's housekeeping, and is read aright.
+"""What people and agents really send is not taken for a frontend's housekeeping, and is read
+aright.
 
-`data/real_turns.jsonl` holds what is asked (`text`) and of what (`to`: a chat or an agent). Each ask
-is sent in the shapes in which frontends and agents send one, in words of our own around their marks.
+`data/real_turns.jsonl` holds what is asked (`text`) and of what (`to`: a chat or an agent). Each
+ask is sent in the shapes in which frontends and agents send one, in words of our own around their
+marks.
 """
 
 from __future__ import annotations

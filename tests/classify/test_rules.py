@@ -1,4 +1,5 @@
-"""What is decided without a model: a frontend's own housekeeping is META, and nothing that only looks like it."""
+"""What is decided without a model: a frontend's own housekeeping is META, and nothing that only
+looks like it."""
 
 from __future__ import annotations
 
@@ -65,12 +66,14 @@ def test_a_user_who_pastes_a_mark_still_asks_as_a_user(text: str) -> None:
 
 
 def test_a_retrieval_template_is_not_meta() -> None:
-    """The template that hands a user's question over with its sources begins like housekeeping and is not."""
+    """The template that hands a user's question over with its sources begins like housekeeping and
+    is not."""
     assert label(RETRIEVAL) is None
 
 
 def test_a_conversation_is_not_meta() -> None:
-    """Housekeeping in Open WebUI's shape is one user message; the same text late in a conversation is the user's."""
+    """Housekeeping in Open WebUI's shape is one user message; the same text late in a conversation
+    is the user's."""
     before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     assert label("What do you make of this?\n" + META, *before) is None
 

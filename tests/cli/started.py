@@ -30,7 +30,8 @@ def configure(bare, **environ):
 
 
 class Started:
-    """A command as a process of its own; all that descend from it are known by a variable in their environment."""
+    """A command as a process of its own; all that descend from it are known by a variable in their
+    environment."""
 
     def __init__(self, folder, *command, **environ):
         self.mark = f"AIROUTER_TEST={uuid.uuid4()}"

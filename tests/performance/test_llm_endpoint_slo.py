@@ -1,7 +1,8 @@
-"""The endpoints of profile 000 against their service levels; skipped in CI and where an endpoint cannot be reached.
+"""The endpoints of profile 000 against their service levels; skipped in CI and where an endpoint
+cannot be reached.
 
-`pytest -m llm -s` shows what was measured; `make test-slo` runs it against the simulator. Levels are asserted at one request
-at a time only: what happens at 2, 5 and 10 is printed.
+`pytest -m llm -s` shows what was measured; `make test-slo` runs it against the simulator. Levels
+are asserted at one request at a time only: what happens at 2, 5 and 10 is printed.
 """
 
 import os

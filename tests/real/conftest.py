@@ -1,4 +1,5 @@
-"""A real inference server with a model made on the spot, and the router before it. Only with `-m real`: `make test-real`."""
+"""A real inference server with a model made on the spot, and the router before it. Only with `-m
+real`: `make test-real`."""
 
 import http.client
 import json

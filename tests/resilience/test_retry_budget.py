@@ -11,7 +11,8 @@ from airouter.resilience.breaker import RetryBudget
 
 
 def test_a_storm_gets_a_fifth_of_retries() -> None:
-    """When every request fails, retries end up at the budget's share of them, beyond the reserve."""
+    """When every request fails, retries end up at the budget's share of them, beyond the
+    reserve."""
     budget = RetryBudget(ratio=0.2, reserve=10)
     retries = 0
     for _ in range(1000):

@@ -70,7 +70,8 @@ def test_a_stream(client: openai.OpenAI, label: str) -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_usage_of_a_stream(client: openai.OpenAI, wanted: bool) -> None:
-    """stream_options.include_usage gives one last chunk with usage and no choice; without it there is none."""
+    """stream_options.include_usage gives one last chunk with usage and no choice; without it there
+    is none."""
     stream = client.chat.completions.create(
         model="ai-router",
         messages=user("Hello"),
@@ -150,7 +151,8 @@ def test_several_choices_with_log_probabilities(client: openai.OpenAI) -> None:
 
 
 def test_embeddings_in_both_encodings(client: openai.OpenAI, router: RouterProcess) -> None:
-    """The library asks for base64 by itself and decodes it; asking for floats gives the same vectors."""
+    """The library asks for base64 by itself and decodes it; asking for floats gives the same
+    vectors."""
     by_default = client.embeddings.create(model="ai-router", input=["a house", "a garden"])
     floats = client.embeddings.create(
         model="ai-router", input=["a house", "a garden"], encoding_format="float"
@@ -205,7 +207,8 @@ def test_the_models(client: openai.OpenAI) -> None:
 def test_errors_are_the_librarys_own(
     client: openai.OpenAI, status: int, kind: type[openai.APIStatusError], stream: bool
 ) -> None:
-    """Each error arrives as the exception class that the library has for it (a key of ours that is wrong: as a server's error)."""
+    """Each error arrives as the exception class that the library has for it (a key of ours that is
+    wrong: as a server's error)."""
     text = steer("Hello", primary={"fault": {"name": "error_status", "status": status}})
     with pytest.raises(kind) as caught:
         client.chat.completions.create(
@@ -216,7 +219,8 @@ def test_errors_are_the_librarys_own(
 
 
 def test_errors_of_our_own(client: openai.OpenAI, make_router, sim: Simulator) -> None:
-    """An unknown model, a wrong type, a missing key and a dead backend are told apart by class and code."""
+    """An unknown model, a wrong type, a missing key and a dead backend are told apart by class and
+    code."""
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="gpt-17", messages=user("Hello"))
     assert (caught.value.code, caught.value.param, caught.value.type) == (

@@ -1,4 +1,5 @@
-"""What other programs and editors put into the environment and into files: zones, line ends, blanks."""
+"""What other programs and editors put into the environment and into files: zones, line ends,
+blanks."""
 
 import subprocess
 import sys
