@@ -19,9 +19,12 @@ from simulator.testing import Simulator, answer_numbers
 T = TypeVar("T")
 REFUSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 META = (
-    "### Task:\nGenerate a concise title for the conversation.\n### Guidelines:\n- Be short.\n- No quotes.\n"
-    + "- Use the language of the conversation.\n" * 6
-    + "### Chat History:\n<chat_history>\nUSER: How do I boil an egg?\nASSISTANT: Ten minutes in boiling water.\n</chat_history>"
+    "### Task:\nGenerate a concise title for the conversation.\n### Guidelines:\n- Be short.\n"
+    "- No quotes.\n"
+    + "- Use the language of the conversation.\n"
+    * 6
+    + "### Chat History:\n<chat_history>\nUSER: How do I boil an egg?\n"
+    "ASSISTANT: Ten minutes in boiling water.\n</chat_history>"
 )
 
 

@@ -85,8 +85,8 @@ class Checkout:
 
     def run(self, *command, **environ):
         return subprocess.run(
-            command, cwd=self.root, env={"PATH": str(self.tools)} | environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=60, check=False,
+            command, cwd=self.root, env={"PATH": str(self.tools)} | environ,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     def script(self, name, *arguments, **environ):

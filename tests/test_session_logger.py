@@ -59,8 +59,14 @@ def test_one_exchange_becomes_one_private_file(make, tmp_path):
     assert session["verdicts"][0]["raw"] == "raw words"
     assert session["notes"] == ["a note"]
     assert "save" not in session
-    fields = "client_ip user_query route classification_raw classification_ms usage total_ms outcome error label tier p"
-    fields += " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted speculation attempts status"
+    fields = (
+        "client_ip user_query route classification_raw classification_ms usage total_ms "
+        "outcome error label tier p"
+    )
+    fields += (
+        " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted "
+        "speculation attempts status"
+    )
     assert set(fields.split()) <= set(session)
     assert logger.events == [("written", 1)]
     assert re.fullmatch(r"Session saved: 01234567 write_ms=\d+ cleanup_ms=\d+", logger.lines[0])

@@ -10,9 +10,7 @@ from harness import REFUSED, eventually
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
-CHROME = {
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-}
+CHROME = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
 
 
 def text_of(page: str) -> str:

@@ -86,8 +86,11 @@ def quoting(how: str, key: str) -> tuple[int, str, list[bytes], str]:
 
 
 HOW = (
-    "error", "error 500", "error 401", "text", "escaped", "cut off in the middle", "base64", "header", "content type",
-    "error in a 200", "answer", "error event", "late error event", "long late error", "comment", "content",
+    "error", "error 500", "error 401", "text", "escaped", "cut off in the middle", "base64",
+    "header",
+    "content type",
+    "error in a 200", "answer", "error event", "late error event", "long late error", "comment",
+    "content",
     "in two pieces",
 )  # fmt: skip
 

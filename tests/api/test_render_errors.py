@@ -289,7 +289,10 @@ def test_a_broken_chunked_body_is_the_clients_error(
 ) -> None:
     """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the
     server."""
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     with Wire(router.port) as wire:
         wire.sock.sendall(head + chunks)
         wire.sock.shutdown(1)
@@ -314,7 +317,8 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
     router = make_router(config={"server": {"body_timeout": 0.5}}, warm=False)
     with Wire(router.port) as wire:
         wire.sock.sendall(
-            b'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"a"'
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+            b'\r\n{"a"'
         )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 408")

@@ -17,20 +17,25 @@ PREFIX = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING) - 
 LINES = {
     "incoming": r"Incoming request: messages=1 total_chars=\d+ stream=(True|False)",
     "classified": r"Classification completed: [A-Z]+ -> [a-z]+ in \d+ms \(finish_reason=\w+\)",
-    "whole": r"Provider response: \w+ status=200 duration_ms=\d+ finish_reason=stop stream=false( speculative=true)?",
-    "stream": r"Provider response: \w+ status=200 connect_ms=\d+ ttft_ms=\d+ stream=true( speculative=true)?",
+    "whole": r"Provider response: \w+ status=200 duration_ms=\d+ finish_reason=stop "
+    r"stream=false( speculative=true)?",
+    "stream": r"Provider response: \w+ status=200 connect_ms=\d+ ttft_ms=\d+ stream=true( "
+    r"speculative=true)?",
     "enriched": r"Enrichment context retrieved: \d+ chars in \d+ms",
     "cancelled": r"Cancelled speculative primary \(route=(xai|enrich)\)",
     "saved": r"Session saved: [0-9a-f]{8} write_ms=\d+ cleanup_ms=\d+",
-    "request": r"REQUEST session=[0-9a-f]{8} route=\w+ classification_ms=\d+( enrichment_ms=\d+)? inference_ms=\d+"
+    "request": r"REQUEST session=[0-9a-f]{8} route=\w+ classification_ms=\d+( "
+    r"enrichment_ms=\d+)? inference_ms=\d+"
     r" total_ms=\d+ stream=(True|False)",
 }
 FIELDS = {
-    "id", "timestamp", "client_ip", "user_query", "client_messages", "route", "classification_raw", "classification_ms", "steps", "usage",
+    "id", "timestamp", "client_ip", "user_query", "client_messages", "route",
+    "classification_raw", "classification_ms", "steps", "usage",
     "total_ms", "outcome", "error",
 }  # fmt: skip
 STEP_FIELDS = {
-    "step", "provider", "url", "model", "messages_sent", "params", "duration_ms", "status", "finish_reason", "response_content",
+    "step", "provider", "url", "model", "messages_sent", "params", "duration_ms",
+    "status", "finish_reason", "response_content",
 }  # fmt: skip
 
 
@@ -204,7 +209,10 @@ def test_a_slow_request_says_so(make_router, sim: Simulator) -> None:
     eventually(lambda: sum("REQUEST session=" in line for line in router.log()) >= 7)
     found = [line for line in router.log() if "SLOW_REQUEST" in line]
     assert len(found) == 2
-    pattern = r"SLOW_REQUEST session=({}) route=primary total_ms=\d+ classification_ms=\d+ inference_ms=\d+"
+    pattern = (
+        r"SLOW_REQUEST session=({}) route=primary total_ms=\d+ classification_ms=\d+ "
+        r"inference_ms=\d+"
+    )
     for line, session in zip(found, slow, strict=True):
         assert re.match(PREFIX + pattern.format(session), line), line
         assert " - WARNING - " in line

@@ -109,7 +109,8 @@ def test_enough_of_them_are_decided(tiers: tuple[RulesTier, LearnedTier]) -> Non
         "Beweise die Riemannsche Vermutung", "Write an operating system kernel in C",
         "Write a C++ compiler", "Implement a SQL database engine in Go from scratch",
         "Build a complete JavaScript engine in Zig", "Write a complete theorem prover in OCaml",
-        "Write a full-featured web browser in Rust", "Give a rigorous proof of Fermat's last theorem",
+        "Write a full-featured web browser in Rust", "Give a rigorous proof of Fermat's last "
+                                                     "theorem",
     ],
 )  # fmt: skip
 def test_what_sounds_easy_and_is_hard_is_not_called_easy(

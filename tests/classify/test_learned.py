@@ -36,9 +36,10 @@ def tier(model: Model) -> LearnedTier:
 
 def test_obvious_asks_are_decided(tier: LearnedTier) -> None:
     asks = {
-        "Write a polite email to my landlord asking to fix the dripping tap in the kitchen.": "primary",
+        "Write a polite email to my landlord asking to fix the dripping tap.": "primary",
         "weather in Lisbon tomorrow": "enrich",
-        "Prove that for every integer n there are infinitely many primes p such that the order of n modulo p exceeds p^{1/2}, and "
+        "Prove that for every integer n there are infinitely many primes p such that the "
+        "order of n modulo p exceeds p^{1/2}, and "
         "determine the best exponent that your method gives; justify every step.": "xai",
     }
     routes = {ask: tier.vote(features(ask)) for ask in asks}

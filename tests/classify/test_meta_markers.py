@@ -37,7 +37,8 @@ def history(talk: tuple[tuple[str, str], ...], sep: str = "\n") -> str:
 
 def owui(task: str, output: str, talk: tuple[tuple[str, str], ...]) -> Features:
     return features(
-        f"### Task:\n{task}\n### Guidelines:\n- Keep to the chat's language.\n### Output:\n{output}\n"
+        f"### Task:\n{task}\n### Guidelines:\n- Keep to the chat's language.\n### Output:\n"
+        f"{output}\n"
         f"### Chat History:\n<chat_history>\n{history(talk)}\n</chat_history>"
     )
 
@@ -66,17 +67,21 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
             "Write what an image generation task needs.", '{ "prompt": "" }', talk
         ),
         "Open WebUI autocomplete": features(
-            f"### Task:\nAct as an autocompletion system for `<text>`.\n#### Context:\n<chat_history>\n{history(talk)}\n</chat_history>\n"
+            f"### Task:\nAct as an autocompletion system for `<text>`.\n#### Context:\n"
+            f"<chat_history>\n{history(talk)}\n</chat_history>\n"
             f"<type>General</type>\n<text>{first[:12]}</text>\n#### Output:"
         ),
         "Open WebUI emoji": features(
-            f"Show the speaker's likely facial expression by a fitting emoji.\n\nMessage: ```{first}```"
+            f"Show the speaker's likely facial expression by a fitting emoji.\n\n"
+            f"Message: ```{first}```"
         ),
         "LibreChat title": features(
-            f"A concise, 5-word-or-less title for this, please. Only return the title.\n\nConversation:\n{history(talk)}"
+            f"A concise, 5-word-or-less title for this, please. Only return the title.\n\n"
+            f"Conversation:\n{history(talk)}"
         ),
         "LibreChat title with language": features(
-            f"Analyze this conversation and provide:\n1. its language\n2. a concise title (5 words or less)\n\n{history(talk)}"
+            f"Analyze this conversation and provide:\n1. its language\n"
+            f"2. a concise title (5 words or less)\n\n{history(talk)}"
         ),
         "LobeChat title": features(
             ("system", "You are a professional conversation summarizer. Write a title."),
@@ -135,7 +140,8 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
             f'User message: "{first}"',
         ),
         "Chatbox title": features(
-            f"Based on the chat history, give this conversation a name.\nJust provide the name.\n\n```\n{history(talk)}\n```"
+            f"Based on the chat history, give this conversation a name.\n"
+            f"Just provide the name.\n\n```\n{history(talk)}\n```"
         ),
         "Page Assist title": features(
             f"Here is the query:\n-----\n{first}\n-----\n"
@@ -169,7 +175,8 @@ def unlisted(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
     first = talk[0][1]
     return {
         "an unlisted frontend": features(
-            f"Suggest a title for this chat, max 5 words, nothing else.\nUser: {first}\nAssistant: {talk[1][1]}"
+            f"Suggest a title for this chat, max 5 words, nothing else.\nUser: {first}\n"
+            f"Assistant: {talk[1][1]}"
         ),
         "an unlisted frontend, the transcript first": features(
             f"<conversation>\nUser: {first}\nAssistant: {talk[1][1]}\n</conversation>\n"
@@ -204,8 +211,10 @@ def test_at_least_eight_frontends_are_known_with_their_versions() -> None:
 
 
 RAG = (
-    "### Task:\nRespond to the user query using the provided context, with citations.\n### Guidelines:\n- Say so when you do not know.\n"
-    '<context>\n<source id="1">The title of the 3-5 word title chat history tags.</source>\n</context>\n'
+    "### Task:\nRespond to the user query using the provided context, with citations.\n"
+    "### Guidelines:\n- Say so when you do not know.\n"
+    '<context>\n<source id="1">The title of the 3-5 word title chat history tags.</source>\n'
+    "</context>\n"
     "<user_query>\nWho signed it?\n</user_query>"
 )
 LOOK_ALIKES: dict[str, Features] = {
@@ -219,21 +228,26 @@ LOOK_ALIKES: dict[str, Features] = {
     ),
     "a pasted task heading": features("### Task:\nWrite a 3-5 word slogan for my bakery."),
     "a pasted task with guidelines": features(
-        "### Task:\nDesign a lock-free queue.\n### Guidelines:\n- C++20\n- no hazard pointers\n### Output:\ncode"
+        "### Task:\nDesign a lock-free queue.\n### Guidelines:\n- C++20\n- no hazard pointers\n"
+        "### Output:\ncode"
     ),
     "a question about the template": features(
-        'Why does Open WebUI send "### Task: Generate a concise, 3-5 word title" with the chat history each time?'
+        'Why does Open WebUI send "### Task: Generate a concise, 3-5 word title" with the chat '
+        "history each time?"
     ),
     "a question, then the pasted template": features(
         "How do I change this prompt?\n\n### Task:\nMake a 3-5 word title for the chat history.\n"
         "<chat_history>\nUSER: a\nASSISTANT: b\n</chat_history>"
     ),
     "the pasted template, then a question": features(
-        "### Task:\nMake a 3-5 word title for the chat history.\n<chat_history>\nUSER: a\nASSISTANT: b\n</chat_history>\n"
-        "This is what my frontend sends. Can you tell me how often it does that, and how to switch it off in the settings?"
+        "### Task:\nMake a 3-5 word title for the chat history.\n<chat_history>\nUSER: a\n"
+        "ASSISTANT: b\n</chat_history>\n"
+        "This is what my frontend sends. Can you tell me how often it does that, and how to "
+        "switch it off in the settings?"
     ),
     "a quotation of LibreChat's": features(
-        'What does "Provide a concise, 5-word-or-less title for the conversation. Only return the title" do?'
+        'What does "Provide a concise, 5-word-or-less title for the conversation. Only return '
+        'the title" do?'
     ),
     "a title for one's own text": features(
         "Give me a catchy title for my blog post about sourdough, max 6 words, no quotes."
@@ -251,7 +265,8 @@ LOOK_ALIKES: dict[str, Features] = {
         "can you summarise our conversation so far in two sentences",
     ),
     "a talk with one's landlord": features(
-        "Me: when will it be fixed?\nLandlord: soon\nMe: that was in May\n\nWhat should I answer? Be polite."
+        "Me: when will it be fixed?\nLandlord: soon\nMe: that was in May\n\n"
+        "What should I answer? Be polite."
     ),
     "emoji": features("which emoji fits a wedding invitation? just one"),
     "a search query": features(
@@ -275,7 +290,8 @@ LOOK_ALIKES: dict[str, Features] = {
         "Summarize the most important facts of the French Revolution in five bullets"
     ),
     "a transcript to judge": features(
-        "USER: my order is late\nASSISTANT: I am sorry to hear that.\n\nThis is from our support bot. Was the tone right, what would "
+        "USER: my order is late\nASSISTANT: I am sorry to hear that.\n\n"
+        "This is from our support bot. Was the tone right, what would "
         "you change, and which of the two lines would you rather drop if you had to? "
         "I also want to know whether it should apologise at all. " * 4
     ),

@@ -14,9 +14,12 @@ from airouter.dialects.openai_request import parse_request
 
 TIER = RulesTier()
 RETRIEVAL = (
-    "### Task:\nRespond to the user query using the provided context, incorporating inline citations in the format [id].\n"
-    "### Guidelines:\n- If you don't know the answer, clearly state that.\n- Respond in the user's language.\n"
-    '<context>\n<source id="1">USER: manual ASSISTANT: pages. The pump runs at 40 Hz.</source>\n</context>\n'
+    "### Task:\nRespond to the user query using the provided context, incorporating inline "
+    "citations in the format [id].\n"
+    "### Guidelines:\n- If you don't know the answer, clearly state that.\n"
+    "- Respond in the user's language.\n"
+    '<context>\n<source id="1">USER: manual ASSISTANT: pages. The pump runs at 40 '
+    "Hz.</source>\n</context>\n"
     "<user_query>\nHow fast does the pump run?\n</user_query>\n" + "x" * 300
 )
 

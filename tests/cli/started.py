@@ -49,7 +49,8 @@ class Started:
         }
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip
 

@@ -77,7 +77,7 @@ def test_numbers_too_large_for_64_bits_are_read_and_written() -> None:
             ],
         ),
         ([{"refusal": "I "}, {"refusal": "can't"}], "refusal", "I can't"),
-        ([{"images": [{"url": "x"}]}, {"images": [{"url": "y"}]}], "images", [{"url": "x"}, {"url": "y"}]),
+        ([{"images": [{"u": "x"}]}, {"images": [{"u": "y"}]}], "images", [{"u": "x"}, {"u": "y"}]),
     ],
 )  # fmt: skip
 def test_pieces_of_any_field_are_put_together(

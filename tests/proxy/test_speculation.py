@@ -232,7 +232,8 @@ def test_a_speculation_that_failed_is_not_repeated(
     )
     with counted(router, 1) as lines:
         answer = Stream(router, body(text)).response if stream else ask(router, text)
-    assert answer.status_code == (502 if fault == "html" else fault["status"])  # type: ignore[index]
+    expected = 502 if fault == "html" else fault["status"]  # type: ignore[index]
+    assert answer.status_code == expected
     assert sim.stats("primary")["started"] == 1
     assert "outcome=upstream_error" in lines[0]
     all_free(router)

@@ -130,7 +130,8 @@ def router(server, tmp_path_factory):
     port = free_port()
     config = folder / "router.yaml"
     config.write_text(
-        f"backends: {{primary: {{kind: openai, url: '{server.url}', slots: 1, date_context: true}}}}\n"
+        "backends: {primary: {kind: openai, slots: 1, date_context: true, "
+        f"url: '{server.url}'}}}}\n"
         "routes: {primary: {backends: [primary]}}\n"
         "enrichment: {backend: primary}\n"
         "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"

@@ -108,7 +108,8 @@ def test_a_format_that_nobody_understands_is_refused(sim: Simulator) -> None:
 
 def frontend(task: str, output: str) -> str:
     return (
-        f"### Task:\n{task}\n\n### Output:\nJSON format: {output}\n\n### Chat History:\n<chat_history>\n"
+        f"### Task:\n{task}\n\n### Output:\nJSON format: {output}\n\n### Chat History:\n"
+        "<chat_history>\n"
         'USER: How do rivers find the sea?\nASSISTANT: {"tags": ["a decoy"]}\n</chat_history>'
     )
 

@@ -18,10 +18,12 @@ def record(**changes):
 
 def test_request_line_exactly():
     assert request_line(record()) == (
-        "REQUEST session=01234567 route=primary classification_ms=12 inference_ms=1235 total_ms=1250 stream=True"
+        "REQUEST session=01234567 route=primary classification_ms=12 inference_ms=1235 "
+        "total_ms=1250 stream=True"
     )
     assert request_line(record(route="enrich", enrichment_ms=900.0, stream=False)) == (
-        "REQUEST session=01234567 route=enrich classification_ms=12 enrichment_ms=900 inference_ms=1235 total_ms=1250 stream=False"
+        "REQUEST session=01234567 route=enrich classification_ms=12 enrichment_ms=900 "
+        "inference_ms=1235 total_ms=1250 stream=False"
     )
 
 
@@ -30,7 +32,8 @@ def test_extras_come_last():
     assert line.endswith(" stream=True outcome=client_gone backend=gpu0 tier=rules")
     slow = slow_line(record(total_ms=6000.0, backend="gpu0", tier="rules", enrichment_ms=0.0))
     assert slow == (
-        "SLOW_REQUEST session=01234567 route=primary total_ms=6000 classification_ms=12 enrichment_ms=0"
+        "SLOW_REQUEST session=01234567 route=primary total_ms=6000 classification_ms=12 "
+        "enrichment_ms=0"
         " inference_ms=1235 backend=gpu0 tier=rules"
     )
 
@@ -43,7 +46,8 @@ def test_slow_only_above_the_threshold(route, limit):
     assert slow_line(record(route=route, total_ms=limit)) is None
     line = slow_line(record(route=route, total_ms=limit + 1))
     assert line == (
-        f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} classification_ms=12 inference_ms=1235"
+        f"SLOW_REQUEST session=01234567 route={route} total_ms={limit + 1} "
+        "classification_ms=12 inference_ms=1235"
     )
 
 

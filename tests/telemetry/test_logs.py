@@ -67,7 +67,8 @@ def test_a_message_cannot_forge_a_line(log):
     )
     (line,) = lines(log)
     assert line.endswith(
-        r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc"
+        r"INFO - a\n2026-01-01 00:00:00,000 - ai_router - ERROR - "
+        r"forged\r\u001b[2J\u2028\u202eb\u0085\u0000\tc"
     )
 
 

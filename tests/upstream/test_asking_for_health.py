@@ -33,7 +33,8 @@ def server(own_simulator: Simulator) -> Simulator:
 
 
 def backend(url: str, kind: str = "vllm", **fields: object) -> Backend:
-    return Backend("b", BackendSettings(kind=kind, url=url, **fields), KINDS[kind], CLOCK, queue=4)  # type: ignore[arg-type]
+    spec = BackendSettings(kind=kind, url=url, **fields)  # type: ignore[arg-type]
+    return Backend("b", spec, KINDS[kind], CLOCK, queue=4)
 
 
 def test_it_costs_nothing(server: Simulator) -> None:

@@ -19,7 +19,8 @@ from airouter.upstream.transport.pool import Origin
     [
         (OK, b"hello"),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n"
+            b"0\r\nX-Trailer: 1\r\n\r\n",
             b"hello",
         ),
         (
