@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
-from airouter.domain.clock import Clock
 from airouter.domain.types import ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from tests.classify.make import features
@@ -69,8 +67,8 @@ def examples(path: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def tiers() -> tuple[RulesTier, LearnedTier]:
-    return RulesTier(), LearnedTier(load_model(ROOT / "data" / "model"), Clock())
+def tiers(learned: LearnedTier) -> tuple[RulesTier, LearnedTier]:
+    return RulesTier(), learned
 
 
 def decided(tiers: tuple[RulesTier, LearnedTier], ask: str) -> str | None:

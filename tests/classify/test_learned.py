@@ -12,7 +12,6 @@ from airouter.classify.learned.text_model import (
     CLASSES,
     FILE,
     Model,
-    load_model,
 )
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
@@ -24,17 +23,7 @@ from tests.classify.make import features
 SHIPPED = ROOT / "data" / "model"
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return load_model(SHIPPED)
-
-
-@pytest.fixture(scope="module")
-def tier(model: Model) -> LearnedTier:
-    return LearnedTier(model, Clock())
-
-
-def test_obvious_asks_are_decided(tier: LearnedTier) -> None:
+def test_obvious_asks_are_decided(learned: LearnedTier) -> None:
     asks = {
         "Write a polite email to my landlord asking to fix the dripping tap.": "primary",
         "weather in Lisbon tomorrow": "enrich",
@@ -42,16 +31,16 @@ def test_obvious_asks_are_decided(tier: LearnedTier) -> None:
         "order of n modulo p exceeds p^{1/2}, and "
         "determine the best exponent that your method gives; justify every step.": "xai",
     }
-    routes = {ask: tier.vote(features(ask)) for ask in asks}
+    routes = {ask: learned.vote(features(ask)) for ask in asks}
     for ask, route in asks.items():
         verdict = routes[ask]
         assert verdict.label is None or ROUTE_OF_LABEL[verdict.label] == route, verdict
     assert sum(verdict.label is not None for verdict in routes.values()) >= 2
 
 
-def test_a_verdict_tells_its_grounds(tier: LearnedTier) -> None:
+def test_a_verdict_tells_its_grounds(learned: LearnedTier) -> None:
     for ask in ("Write a haiku about rain on a tin roof", "zxqv wrtk blorf?"):
-        verdict = tier.vote(features(ask))
+        verdict = learned.vote(features(ask))
         assert verdict.tier == "learned"
         assert verdict.reason
         assert verdict.p is not None
@@ -75,21 +64,21 @@ def test_a_verdict_tells_its_grounds(tier: LearnedTier) -> None:
     ],
 )
 def test_it_abstains_where_it_cannot_know(
-    tier: LearnedTier, turns: tuple[object, ...], reason: str
+    learned: LearnedTier, turns: tuple[object, ...], reason: str
 ) -> None:
-    verdict = tier.vote(features(*turns))  # type: ignore[arg-type]
+    verdict = learned.vote(features(*turns))  # type: ignore[arg-type]
     assert verdict.label is None
     assert reason in verdict.reason
     assert verdict.guess is None, "a doubt of this kind leaves no guess to fall back on"
 
 
-def test_strange_text_is_left_to_others(tier: LearnedTier) -> None:
-    verdict = tier.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
+def test_strange_text_is_left_to_others(learned: LearnedTier) -> None:
+    verdict = learned.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
     assert verdict.label is None
     assert "do not occur in the training data" in verdict.reason
 
 
-def test_images_are_left_to_others(tier: LearnedTier) -> None:
+def test_images_are_left_to_others(learned: LearnedTier) -> None:
     from airouter.classify.features import features_of
     from airouter.dialects.openai_request import parse_request
 
@@ -97,7 +86,7 @@ def test_images_are_left_to_others(tier: LearnedTier) -> None:
         {"type": "text", "text": "Write a poem"},
         {"type": "image_url", "image_url": {"url": "data:,"}},
     ]
-    verdict = tier.vote(
+    verdict = learned.vote(
         features_of(parse_request("chat", {"messages": [{"role": "user", "content": content}]}))
     )
     assert verdict.label is None
@@ -114,14 +103,16 @@ def test_an_operator_may_be_stricter(model: Model) -> None:
     assert verdict.guess == "MODERATE"
 
 
-def test_the_same_from_every_thread(tier: LearnedTier) -> None:
+def test_the_same_from_every_thread(learned: LearnedTier) -> None:
     asks = [
         features(f"Explain number {i} of the ways to bake bread without yeast") for i in range(20)
     ]
-    alone = [(one.label, one.p) for one in map(tier.vote, asks)]
+    alone = [(one.label, one.p) for one in map(learned.vote, asks)]
     with ThreadPoolExecutor(8) as pool:
-        together = [[(one.label, one.p) for one in map(tier.vote, asks)] for _ in range(1)] + list(
-            pool.map(lambda _: [(one.label, one.p) for one in map(tier.vote, asks)], range(16))
+        together = [
+            [(one.label, one.p) for one in map(learned.vote, asks)] for _ in range(1)
+        ] + list(
+            pool.map(lambda _: [(one.label, one.p) for one in map(learned.vote, asks)], range(16))
         )
     assert all(one == alone for one in together)
 
@@ -151,15 +142,15 @@ def test_the_card_belongs_to_the_weights(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("chars", "limit_ms"), [(500, 50), (3900, 200), (8000, 200)])
-def test_it_decides_fast(tier: LearnedTier, chars: int, limit_ms: float) -> None:
+def test_it_decides_fast(learned: LearnedTier, chars: int, limit_ms: float) -> None:
     ask = features(
         ("How do I get the current value of my integral when the weather changes? " * 200)[:chars]
     )
-    tier.vote(ask)
+    learned.vote(ask)
     times = []
     for _ in range(30):
         started = time.perf_counter()
-        tier.vote(ask)
+        learned.vote(ask)
         times.append((time.perf_counter() - started) * 1000)
     assert sorted(times)[15] < limit_ms
 

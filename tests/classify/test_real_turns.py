@@ -16,13 +16,10 @@ import orjson
 import pytest
 
 from airouter.classify.features import features_of
-from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.dialects.openai_request import parse_request
-from airouter.domain.clock import Clock
 from airouter.domain.types import Features
-from airouter.settings.load import ROOT
 
 Messages = list[dict[str, Any]]
 LINES = (Path(__file__).parent / "data" / "real_turns.jsonl").read_text("utf-8").splitlines()
@@ -114,14 +111,15 @@ def test_none_is_meta_by_rules() -> None:
     assert [name for name, label in votes.items() if label == "META"] == []
 
 
-def test_none_is_meta_by_the_model_nor_called_housekeeping_of_an_agent() -> None:
-    tier = LearnedTier(load_model(ROOT / "data" / "model"), Clock())
+def test_none_is_meta_by_the_model_nor_called_housekeeping_of_an_agent(
+    learned: LearnedTier,
+) -> None:
     for name, _, messages in SENT:
-        assert tier.vote(read(messages)).label != "META", name
+        assert learned.vote(read(messages)).label != "META", name
     for name, _, messages in AGENTS_SENT:
-        assert "similar to a frontend's internal prompt" not in tier.vote(read(messages)).reason, (
-            name
-        )
+        assert (
+            "similar to a frontend's internal prompt" not in learned.vote(read(messages)).reason
+        ), name
 
 
 @pytest.mark.parametrize("name", list(AGENTS))

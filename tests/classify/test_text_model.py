@@ -22,11 +22,6 @@ from tests.classify.make import features
 SHIPPED = ROOT / "data" / "model"
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return load_model(SHIPPED)
-
-
 def test_a_model_survives_being_saved(model: Model, tmp_path: Path) -> None:
     save_model(model, tmp_path)
     again = load_model(tmp_path)

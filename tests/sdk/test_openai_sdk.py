@@ -300,22 +300,18 @@ def test_its_retries_are_called_off_where_they_cannot_help(
     )  # the router itself may try a backend once more; the library does not
 
 
+def curl(router: RouterProcess, *options: str) -> bytes:
+    """What curl prints of a chat request with these options."""
+    url = f"{router.url}/v1/chat/completions"
+    command = ["curl", "--silent", "--max-time", "20", url, *options]
+    return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+
+
 @needs_curl
 def test_curl_gets_a_whole_answer(router: RouterProcess, sim: Simulator) -> None:
     """The README's curl works as it stands."""
     data = json.dumps({"model": "ai-router", "messages": user("Hello")})
-    command = [
-        "curl",
-        "-s",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "-H",
-        "Content-Type: application/json",
-        "-d",
-        data,
-    ]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    answer = json.loads(curl(router, "-H", "Content-Type: application/json", "-d", data))
     assert is_whole(answer["choices"][0]["message"]["content"])
 
 
@@ -323,16 +319,7 @@ def test_curl_gets_a_whole_answer(router: RouterProcess, sim: Simulator) -> None
 def test_curl_gets_a_stream(router: RouterProcess, sim: Simulator) -> None:
     """curl -N shows events and [DONE]; -i shows the event stream's headers."""
     data = json.dumps({"messages": user("Hello"), "stream": True})
-    command = [
-        "curl",
-        "-sNi",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "--json",
-        data,
-    ]
-    printed = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode()
+    printed = curl(router, "-Ni", "--json", data).decode()
     assert "content-type: text/event-stream" in printed.lower()
     assert printed.rstrip().endswith("data: [DONE]")
 
@@ -340,14 +327,5 @@ def test_curl_gets_a_stream(router: RouterProcess, sim: Simulator) -> None:
 @needs_curl
 def test_curl_without_a_content_type_is_told_what_to_do(router: RouterProcess) -> None:
     """curl -d alone sends a form; the error says what is missing."""
-    command = [
-        "curl",
-        "-s",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "-d",
-        '{"messages": []}',
-    ]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    answer = json.loads(curl(router, "-d", '{"messages": []}'))
     assert "Content-Type: application/json" in answer["error"]["message"]

@@ -2,7 +2,6 @@ import errno
 import json
 import logging
 import os
-import re
 import stat
 import threading
 from datetime import datetime
@@ -14,21 +13,9 @@ from doubles import FakeClock
 from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
+from tests.telemetry.written import LINE, lines
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = AppLog(tmp_path / "logs", clock=Clock())
-    yield log
-    log.close()
-
-
-def lines(log):
-    assert log.flush(20)
-    return log.path.read_text().splitlines()
 
 
 def test_line_format_file_mode_and_arguments(log):

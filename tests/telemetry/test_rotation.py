@@ -1,28 +1,12 @@
 import errno
 import multiprocessing
 import os
-import re
 import stat
 from pathlib import Path
 
-import pytest
-
 from airouter.domain.clock import Clock
 from airouter.telemetry.logs import AppLog, RotatingFile
-
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING|ERROR) - .*")
-
-
-@pytest.fixture
-def log(tmp_path):
-    log = AppLog(tmp_path / "logs", clock=Clock())
-    yield log
-    log.close()
-
-
-def lines(log):
-    assert log.flush(20)
-    return log.path.read_text().splitlines()
+from tests.telemetry.written import LINE, lines
 
 
 def test_rotation_keeps_three(tmp_path):

@@ -1,37 +1,10 @@
-import os
 from datetime import timedelta
 
-import pytest
-from doubles import NOW, FakeClock, LogLines
+from doubles import NOW, FakeClock
 from records import record
 
 import session_logger
-from session_logger import SessionLogger
-
-
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def build(**options):
-        events, log = [], LogLines()
-        options = {
-            "log": log,
-            "clock": FakeClock(),
-            "on_event": lambda *event: events.append(event),
-        } | options
-        logger = SessionLogger(tmp_path / "sessions", **options)
-        logger.events, logger.lines = events, log.lines
-        made.append(logger)
-        return logger
-
-    yield build
-    for logger in made:
-        logger.close(5)
-
-
-def names(tmp_path):
-    return sorted(os.listdir(tmp_path / "sessions"))
+from tests.telemetry.written import names
 
 
 def fill(directory, days):

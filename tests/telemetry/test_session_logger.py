@@ -5,37 +5,11 @@ import re
 import stat
 import threading
 
-import pytest
-from doubles import FakeClock, LogLines
+from doubles import FakeClock
 from records import record, step
 
 import session_logger
-from session_logger import SessionLogger
-
-
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def build(**options):
-        events, log = [], LogLines()
-        options = {
-            "log": log,
-            "clock": FakeClock(),
-            "on_event": lambda *event: events.append(event),
-        } | options
-        logger = SessionLogger(tmp_path / "sessions", **options)
-        logger.events, logger.lines = events, log.lines
-        made.append(logger)
-        return logger
-
-    yield build
-    for logger in made:
-        logger.close(5)
-
-
-def names(tmp_path):
-    return sorted(os.listdir(tmp_path / "sessions"))
+from tests.telemetry.written import names
 
 
 def read(data):
