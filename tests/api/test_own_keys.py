@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import measured
 import pytest
 import requests
 from harness import Stream, body, error_of, eventually
@@ -148,7 +149,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     )
     process.start()
     yield process
-    process.stop(quick=True)
+    measured.kill(process)
     server.shutdown()
     server.server_close()
 

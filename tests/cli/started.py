@@ -11,6 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
+import measured
+
 from airouter.settings.load import ROOT
 
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
@@ -46,6 +48,7 @@ class Started:
             "LOG_DIR": str(folder / "logs"),
             "PORT": str(self.port),
             "AIROUTER_TEST": self.mark.partition("=")[2],
+            **measured.ENVIRON,
         }
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
