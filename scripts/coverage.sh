@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run the tests as scripts/test.sh does, measuring which branches of airouter/ they take, also in the
 # routers that they start. Prints the total and the files with most missed branches; fails below the
-# goal in pyproject.toml. Takes about half as long again as scripts/test.sh.
+# goal in pyproject.toml. Takes up to twice as long as scripts/test.sh.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev

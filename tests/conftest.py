@@ -1,5 +1,5 @@
-"""One simulator for the whole run, the routers that most tests share, and `make_router` for one with
-other settings."""
+"""One simulator for the whole run, the routers that most tests share, and `make_router` for one
+with other settings."""
 
 from __future__ import annotations
 
@@ -110,13 +110,15 @@ def router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
 
 @pytest.fixture
 def shipped_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
-    """The router with the cascade of `config/router.yaml`. It remembers what earlier tests asked."""
+    """The router with the cascade of `config/router.yaml`. It remembers what earlier tests
+    asked."""
     return shared_routers("shipped", SHIPPED)
 
 
 @pytest.fixture
 def strict_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProcess:
-    """One whose limits are short: classification 0.7 s, search 0.7 s, first byte 1 s, idle 0.7 s."""
+    """One whose limits are short: classification 0.7 s, search 0.7 s, first byte 1 s, idle 0.7
+    s."""
     return shared_routers("strict", STRICT)
 
 
@@ -128,8 +130,8 @@ def impatient_router(sim: Simulator, shared_routers: MakeRouter) -> RouterProces
 
 @pytest.fixture
 def make_router(sim: Simulator, tmp_path: Path) -> Iterator[MakeRouter]:
-    """`make_router(config={...}, env={...}, backends=("primary",))`: a router of one's own, stopped at
-    the test's end. Its cascade is PLAIN_CASCADE unless `config` says otherwise."""
+    """`make_router(config={...}, env={...}, backends=("primary",))`: a router of one's own, stopped
+    at the test's end. Its cascade is PLAIN_CASCADE unless `config` says otherwise."""
     started: list[RouterProcess] = []
     numbers = itertools.count()
 

@@ -1,4 +1,5 @@
-"""What the end-to-end tests share: asking the router, reading its streams, steering the simulator, waiting for what follows."""
+"""What the end-to-end tests share: asking the router, reading its streams, steering the simulator,
+waiting for what follows."""
 
 from __future__ import annotations
 
@@ -18,9 +19,12 @@ from simulator.testing import Simulator, answer_numbers
 T = TypeVar("T")
 REFUSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 META = (
-    "### Task:\nGenerate a concise title for the conversation.\n### Guidelines:\n- Be short.\n- No quotes.\n"
-    + "- Use the language of the conversation.\n" * 6
-    + "### Chat History:\n<chat_history>\nUSER: How do I boil an egg?\nASSISTANT: Ten minutes in boiling water.\n</chat_history>"
+    "### Task:\nGenerate a concise title for the conversation.\n### Guidelines:\n- Be short.\n"
+    "- No quotes.\n"
+    + "- Use the language of the conversation.\n"
+    * 6
+    + "### Chat History:\n<chat_history>\nUSER: How do I boil an egg?\n"
+    "ASSISTANT: Ten minutes in boiling water.\n</chat_history>"
 )
 
 
@@ -36,7 +40,8 @@ def eventually(look: Callable[[], T], limit: float = 5.0, why: str = "") -> T:
 
 
 def steer(text: str, **by_role: dict[str, Any]) -> str:
-    """The text with a marker that the simulator obeys: `steer("Hello", primary={"tokens": 5}, router={"label": "COMPLEX"})`."""
+    """The text with a marker that the simulator obeys: `steer("Hello", primary={"tokens": 5},
+    router={"label": "COMPLEX"})`."""
     return f"{text} [[sim {json.dumps(by_role)}]]"
 
 
@@ -90,7 +95,8 @@ def error_in(payload: Any, shown: str = "") -> dict[str, Any]:
 
 
 def until_logged(folder: Path, count: int) -> None:
-    """Wait until a router whose log is somewhere below a folder has written so many REQUEST lines."""
+    """Wait until a router whose log is somewhere below a folder has written so many REQUEST
+    lines."""
 
     def written() -> bool:
         found = (path.read_text(encoding="utf-8") for path in folder.rglob("app.log"))
@@ -100,7 +106,8 @@ def until_logged(folder: Path, count: int) -> None:
 
 
 class Stream:
-    """One streamed answer as it comes: comments, events, and when each was there (seconds from the request)."""
+    """One streamed answer as it comes: comments, events, and when each was there (seconds from the
+    request)."""
 
     def __init__(
         self,
@@ -241,7 +248,8 @@ def session_file(router: RouterProcess, id8: str) -> dict[str, Any]:
 
 @contextmanager
 def counted(router: RouterProcess, requests_sent: int) -> Iterator[list[str]]:
-    """Around some requests: exactly so many records (in the metrics and as REQUEST lines) follow; yields those lines."""
+    """Around some requests: exactly so many records (in the metrics and as REQUEST lines) follow;
+    yields those lines."""
 
     def written() -> list[str]:
         return [

@@ -10,6 +10,8 @@ from simulator.processes import end
 
 _SETTINGS = "COVERAGE_PROCESS_CONFIG"  # coverage sets it for child processes
 MEASURED = _SETTINGS in os.environ
+# What a process started with an environment of its own must be given, too.
+ENVIRON = {_SETTINGS: os.environ[_SETTINGS]} if MEASURED else {}
 _STOP_LIMIT = 4.0  # seconds
 
 if MEASURED:

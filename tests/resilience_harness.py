@@ -25,8 +25,8 @@ _LIMITS = {"connect_timeout": 1, "first_byte_timeout": 1, "idle_timeout": 0.8, "
 
 
 def chain(*tiers: str, each: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
-    """A configuration whose default route has these backends, in order; `each` applies to all of
-    them."""
+    """A configuration whose default route is these backends, in order; `each` is laid over every
+    one of them."""
     kinds = {"primary": "vllm", "second": "vllm", "ollama": "ollama", "xai": "xai"}
     backends = {
         name: {"kind": kinds[name], "local": name != "xai", **_LIMITS, **(each or {})}
@@ -58,8 +58,8 @@ def attempts(response: Any) -> list[str]:
 
 
 def status(router: RouterProcess, **headers: str) -> dict[str, Any]:
-    """/admin/status of one worker, on a new connection, so that another worker may answer next
-    time."""
+    """/admin/status of one worker, on a connection of its own (so that another worker may answer
+    the next time)."""
     answer = requests.get(
         f"{router.url}/admin/status", headers={"Connection": "close", **headers}, timeout=10
     )
@@ -94,8 +94,8 @@ def workers_say(
 
 
 def heal(router: RouterProcess, sim: Any) -> None:
-    """Let each backend answer once after a test of failures, so that the next test finds them
-    healthy."""
+    """After a test has broken backends: have each answer once, so that the next test finds all of
+    them well."""
     sim.clear_faults()
 
     def all_well() -> bool:

@@ -21,7 +21,8 @@ SHIPPED: dict[str, Any] = {
     },
     "embeddings": "embedding",
 }
-# Without memory, and with one classifier that a test steers: no test decides what the next one gets.
+# Without memory, and with one classifier that a test steers: no test decides what the next one
+# gets.
 PLAIN_CASCADE: dict[str, Any] = {"tiers": ["rules", "reasoning"]}
 PLAIN: dict[str, Any] = {**SHIPPED, "cascade": PLAIN_CASCADE}
 _SHORT = {"first_byte_timeout": 1.0, "idle_timeout": 0.7, "total_timeout": 8, "connect_timeout": 1}

@@ -61,7 +61,8 @@ def mode(router: RouterProcess, tmp_path: Path) -> Mode:
 
 
 def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> None:
-    """Out, stopped and visible as such; started, warmed up and in service again; each of it twice is once."""
+    """Out, stopped and visible as such; started, warmed up and in service again; each of it twice
+    is once."""
     out = mode("gaming")
     assert (out.returncode, out.stderr) == (0, "")
     assert mode.called == ["stop"]
@@ -112,7 +113,8 @@ def test_gaming_waits_for_what_is_under_way(
 def test_a_drain_that_takes_too_long_is_undone(
     router: RouterProcess, sim: Simulator, tmp_path: Path
 ) -> None:
-    """Nothing is stopped while requests are in flight: the backend goes back into service, exit status 1."""
+    """Nothing is stopped while requests are in flight: the backend goes back into service, exit
+    status 1."""
     mode = Mode(router, tmp_path, drain_wait=0.5)
     stream = Stream(router, body(steer("Slowly", primary={"tokens": 400, "tps": 20}), **PRIMARY))
     out = mode("gaming")
@@ -138,7 +140,8 @@ def test_ml_waits_for_health(router: RouterProcess, mode: Mode, sim: Simulator) 
 
 
 def test_what_goes_wrong_is_said(router: RouterProcess, sim: Simulator, tmp_path: Path) -> None:
-    """A failing command, a backend that stays down, an unknown backend, a bad file: one sentence, exit status 1, the safe state."""
+    """A failing command, a backend that stays down, an unknown backend, a bad file: one sentence,
+    exit status 1, the safe state."""
     failing = Mode(router, tmp_path, stop="exit 3", start="false")
     out = failing("gaming")
     assert (out.returncode, backend(router)["out"]) == (1, False)
@@ -179,7 +182,8 @@ def test_without_a_router_it_says_so(tmp_path: Path) -> None:
 def test_the_port_that_the_router_was_started_with(
     router: RouterProcess, tmp_path: Path, env: dict[str, str]
 ) -> None:
-    """PORT says where it is, AIROUTER_PORT where PORT is another program's; ROUTER_ADMIN_URL wins."""
+    """PORT says where it is, AIROUTER_PORT where PORT is another program's; ROUTER_ADMIN_URL
+    wins."""
     mode = Mode(router, tmp_path)
     del mode.env["ROUTER_ADMIN_URL"]
     env = {name: value.format(port=router.port) for name, value in env.items()}
@@ -201,7 +205,8 @@ def test_a_port_that_is_none_is_said(tmp_path: Path, port: str) -> None:
 
 
 def test_the_admin_key_is_sent(make_router, sim: Simulator, tmp_path: Path) -> None:
-    """ADMIN_KEY from the environment opens /admin; without it the refusal is passed on. GPU memory is shown where it can be."""
+    """ADMIN_KEY from the environment opens /admin; without it the refusal is passed on. GPU memory
+    is shown where it can be."""
     router = make_router(env={"ADMIN_KEY": "secret"}, warm=False)
     mode = Mode(router, tmp_path)
     assert "admin key" in mode("status").stderr

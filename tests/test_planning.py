@@ -1,4 +1,5 @@
-"""Plans for decisions, and forced routes."""
+"""From a decision to a plan, and from a request's wish to a forced route. Pure, so tested without a
+server."""
 
 from __future__ import annotations
 
@@ -104,9 +105,9 @@ def test_if_no_backend_supports_the_request_all_are_tried() -> None:
         (None, "", None),
     ],
 )
-def test_how_a_route_is_forced(model: str | None, header: str | None, route: str | None) -> None:
-    """By the suffix of the model or by the header, which takes precedence; otherwise the router
-    decides."""
+def test_how_a_route_is_asked_for(model: str | None, header: str | None, route: str | None) -> None:
+    """By the model's suffix or by the header, which wins; anything else leaves the decision to the
+    router."""
     assert forced_route(model, header, "ai-router") == route
 
 

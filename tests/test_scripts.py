@@ -1,4 +1,5 @@
-"""The scripts behind `make`, with a stand-in for Python: no environment is made, nothing is installed."""
+"""The scripts behind `make`, with a stand-in for Python: no environment is made, nothing is
+installed."""
 
 import os
 import re
@@ -30,7 +31,8 @@ TOOLS = (
     "awk",
 )
 
-# Answers what the scripts ask a Python for; what it installs or runs goes to calls.txt. `$FAIL` is what fails.
+# Answers what the scripts ask a Python for; what it installs or runs goes to calls.txt. `$FAIL` is
+# what fails.
 STAND_IN = f"""#!/bin/sh
 real='{sys.executable}'
 case "$*" in
@@ -53,7 +55,8 @@ TESTS = "-m pytest -n auto --dist loadfile --no-loadscope-reorder -m not tools"
 
 
 class Checkout:
-    """A copy of the scripts in a folder with a space in its name, where `python3.12` is the stand-in."""
+    """A copy of the scripts in a folder with a space in its name, where `python3.12` is the
+    stand-in."""
 
     def __init__(self, folder):
         self.root = folder / "a checkout"
@@ -82,8 +85,8 @@ class Checkout:
 
     def run(self, *command, **environ):
         return subprocess.run(
-            command, cwd=self.root, env={"PATH": str(self.tools)} | environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=60, check=False,
+            command, cwd=self.root, env={"PATH": str(self.tools)} | environ,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     def script(self, name, *arguments, **environ):
@@ -109,7 +112,7 @@ def sentence(result):
     return result.stderr
 
 
-# venv.sh -------------------------------------------------------------------------------------------------------------
+# venv.sh ------------------------------------------------------------------------------------------
 
 
 def test_venv_is_made_once(checkout):
@@ -218,7 +221,7 @@ def test_unknown_argument(checkout):
     assert "usage" in sentence(checkout.script("venv", "everything"))
 
 
-# The others ----------------------------------------------------------------------------------------------------------
+# The others ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

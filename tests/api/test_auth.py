@@ -48,7 +48,8 @@ def guarded(
 def test_a_wrong_key_is_401(
     guarded: RouterProcess, sim: Simulator, header: str | bytes | None
 ) -> None:
-    """Whatever stands in the Authorization header instead of the key, ASCII or not, is 401 and spends nothing."""
+    """Whatever stands in the Authorization header instead of the key, ASCII or not, is 401 and
+    spends nothing."""
     headers = {} if header is None else {"Authorization": header}
     answer = ask(guarded, "Hello", headers=headers)  # type: ignore[arg-type]
     assert (answer.status_code, error_of(answer)["code"]) == (401, "invalid_api_key")
@@ -65,7 +66,8 @@ def test_the_key_opens(guarded: RouterProcess, sim: Simulator, header: str) -> N
 
 @pytest.mark.parametrize("path", PRIVATE)
 def test_everything_else_needs_the_key(guarded: RouterProcess, path: str) -> None:
-    """Models, figures, metrics and pass-throughs are not public, and unknown paths are not told apart from them."""
+    """Models, figures, metrics and pass-throughs are not public, and unknown paths are not told
+    apart from them."""
     assert guarded.get(path).status_code == 401
     assert guarded.get(path, headers={"Authorization": f"Bearer {KEY}"}).status_code == (
         404 if path == "/nowhere" else 200

@@ -1,4 +1,5 @@
-"""POST /v1/chat/completions, whole answers: who answers, what reaches the backend, what comes back."""
+"""POST /v1/chat/completions, whole answers: who answers, what reaches the backend, what comes
+back."""
 
 from __future__ import annotations
 
@@ -120,7 +121,8 @@ def test_the_last_label_after_the_thinking_counts(router: RouterProcess, sim: Si
 
 
 def test_meta_is_one_call_to_the_primary(router: RouterProcess, sim: Simulator) -> None:
-    """A frontend's housekeeping goes to the primary at once: no classifier is asked, nothing is speculated."""
+    """A frontend's housekeeping goes to the primary at once: no classifier is asked, nothing is
+    speculated."""
     answer = ask(router, META)
     assert (
         route_of(answer),
@@ -191,7 +193,8 @@ def test_content_may_be_null(router: RouterProcess, sim: Simulator) -> None:
 def test_a_tool_result_stays_where_the_conversation_began(
     router: RouterProcess, sim: Simulator
 ) -> None:
-    """The turn that carries a tool's result goes to the backend that asked for the tool, unclassified."""
+    """The turn that carries a tool's result goes to the backend that asked for the tool,
+    unclassified."""
     question = {
         "role": "user",
         "content": steer("Prove the theorem, use the tool", router={"label": "COMPLEX"}),
@@ -231,7 +234,8 @@ def test_several_choices_and_log_probabilities_come_through(
 @pytest.mark.parametrize("route", ["primary", "xai", "enrich", "meta"])
 @pytest.mark.parametrize("by", ["model", "header"])
 def test_a_route_can_be_forced(router: RouterProcess, sim: Simulator, route: str, by: str) -> None:
-    """`ai-router/<route>` as the model, or the header X-Router-Route, decides without asking the classifier."""
+    """`ai-router/<route>` as the model, or the header X-Router-Route, decides without asking the
+    classifier."""
     if by == "model":
         answer = ask(router, "Hello", model=f"ai-router/{route}")
     else:
@@ -251,7 +255,8 @@ def test_a_route_can_be_forced(router: RouterProcess, sim: Simulator, route: str
 def test_a_backends_model_name_goes_to_that_backend(
     make_router, sim: Simulator, model: str, backend: str
 ) -> None:
-    """Asking for a backend's own model by name reaches that backend, also as the first request after the start."""
+    """Asking for a backend's own model by name reaches that backend, also as the first request
+    after the start."""
     router = make_router(warm=False)
     answer = ask(router, "Hello", model=model)
     assert content(answer)
@@ -271,7 +276,8 @@ def test_a_model_nobody_has_is_404(router: RouterProcess) -> None:
 def test_max_tokens_is_raised_for_the_cloud_and_passed_to_the_primary(
     router: RouterProcess, sim: Simulator
 ) -> None:
-    """The cloud gets its floor, the primary what was asked for; what was changed stands in the headers."""
+    """The cloud gets its floor, the primary what was asked for; what was changed stands in the
+    headers."""
     answer = ask(router, "Hello", model="ai-router/xai", max_tokens=10)
     assert asked(sim, "xai")[0]["max_tokens"] == 16384
     assert "max_tokens=10 raised to 16384" in answer.headers["X-Router-Adjusted"]
@@ -302,7 +308,8 @@ def test_no_credential_of_the_client_reaches_a_backend(
 def test_text_completions_and_embeddings_are_never_classified(
     router: RouterProcess, sim: Simulator
 ) -> None:
-    """/v1/completions goes to the primary and /v1/embeddings to its own backend, both without a classification."""
+    """/v1/completions goes to the primary and /v1/embeddings to its own backend, both without a
+    classification."""
     with counted(router, 2):
         text = router.post("/v1/completions", {"prompt": "Once upon a time"})
         vectors = router.post("/v1/embeddings", {"input": ["one", "two"], "model": "ai-router"})

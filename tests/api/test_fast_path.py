@@ -1,4 +1,5 @@
-"""POST /v1/chat/completions does not go through Flask; what a client sees must not depend on that."""
+"""POST /v1/chat/completions does not go through Flask; what a client sees must not depend on
+that."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def test_without_a_cloud_key_the_cloud_is_not_mentioned(make_router, sim: Simula
 
 
 def test_backends_that_hang_cost_one_bounded_wait_together(make_router, sim: Simulator) -> None:
-    """However many backends hang or trickle, all who ask share one answer at the limit, and liveness answers meanwhile."""
+    """However many backends hang or trickle, all who ask share one answer at the limit, and
+    liveness answers meanwhile."""
     router = make_router(config={"timeouts": {"health": 1.0}, "probes": {"enabled": False}})
     for role, fault in (("router", "hang"), ("primary", "hang_headers"), ("xai", "hang")):
         sim.fault(

@@ -195,7 +195,8 @@ def own_router(
 def test_no_body_is_an_error_of_the_server(
     own_router: RouterProcess, sim: Simulator, path: str, count: int
 ) -> None:
-    """Whatever is sent, the status is below 500, an error is OpenAI-shaped, and afterwards nothing is left in use."""
+    """Whatever is sent, the status is below 500, an error is OpenAI-shaped, and afterwards nothing
+    is left in use."""
     connection = Connection(own_router.port)
 
     @settings(max_examples=count, **SETTINGS)

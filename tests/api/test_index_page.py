@@ -10,9 +10,7 @@ from harness import REFUSED, eventually
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
-CHROME = {
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-}
+CHROME = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
 
 
 def text_of(page: str) -> str:
@@ -20,7 +18,8 @@ def text_of(page: str) -> str:
 
 
 def test_a_browser_gets_a_page_that_says_how_to_connect(router: RouterProcess) -> None:
-    """Name, version, base URL, a curl command, endpoints and backends, in HTML without external requests."""
+    """Name, version, base URL, a curl command, endpoints and backends, in HTML without external
+    requests."""
     answer = router.get("/", headers=CHROME)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import measured
 import pytest
 import requests
 from harness import Stream, body, error_of, eventually
@@ -86,8 +87,11 @@ def quoting(how: str, key: str) -> tuple[int, str, list[bytes], str]:
 
 
 HOW = (
-    "error", "error 500", "error 401", "text", "escaped", "cut off in the middle", "base64", "header", "content type",
-    "error in a 200", "answer", "error event", "late error event", "long late error", "comment", "content",
+    "error", "error 500", "error 401", "text", "escaped", "cut off in the middle", "base64",
+    "header",
+    "content type",
+    "error in a 200", "answer", "error event", "late error event", "long late error", "comment",
+    "content",
     "in two pieces",
 )  # fmt: skip
 
@@ -145,7 +149,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     )
     process.start()
     yield process
-    process.stop(quick=True)
+    measured.kill(process)
     server.shutdown()
     server.server_close()
 

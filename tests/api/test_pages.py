@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import measured
 import openai
 import pytest
 import requests
@@ -87,7 +88,7 @@ def keyless(
     router = RouterProcess(tmp_path_factory.mktemp("keyless"), backends=urls, config=config)
     router.start()
     yield router
-    router.stop(quick=True)
+    measured.kill(router)
 
 
 def send(router: RouterProcess, method: str, path: str, headers: dict[str, str]) -> int:

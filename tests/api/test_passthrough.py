@@ -72,7 +72,8 @@ def test_nothing_else_is_passed_through(
     """A path that is not on the list reaches no backend, however it is written."""
     with Wire(router.port) as wire:
         wire.sock.sendall(
-            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n"
+            "Connection: close\r\n\r\n".encode()
         )
         status = int(wire.read_until(b"\r\n\r\n").split(b" ")[1])
     assert status in (404, 308, 405, 400)

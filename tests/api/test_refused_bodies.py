@@ -87,7 +87,8 @@ REFUSED_FIELDS = [
 def test_a_body_that_makes_no_sense_is_400(
     router: RouterProcess, sim: Simulator, raw: bytes, code: str, param: str | None
 ) -> None:
-    """Malformed JSON and misshapen messages are the client's error, named by parameter, and reach no backend."""
+    """Malformed JSON and misshapen messages are the client's error, named by parameter, and reach
+    no backend."""
     answer = requests.post(
         router.url + "/v1/chat/completions",
         data=raw,
@@ -120,7 +121,8 @@ def test_a_field_of_the_wrong_type_is_400(
 def test_a_body_nested_too_deeply_is_400(
     router: RouterProcess, sim: Simulator, path: str, where: str
 ) -> None:
-    """Nesting that could not be written again for a backend is refused on every endpoint, and leaves no slot behind."""
+    """Nesting that could not be written again for a backend is refused on every endpoint, and
+    leaves no slot behind."""
     deep = json.loads(DEEP)
     payload = {
         "messages": [{**USER, "x": deep} if where == "content" else USER],

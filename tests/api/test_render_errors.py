@@ -1,4 +1,5 @@
-"""Errors: the status that says whose fault it was, in OpenAI's shape, and nothing about our insides."""
+"""Errors: the status that says whose fault it was, in OpenAI's shape, and nothing about our
+insides."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def test_what_a_backend_does_becomes_the_right_status(
     code: str | None,
     stream: bool,
 ) -> None:
-    """Refusals of the request pass through, refusals of our key and broken answers are 502, silence is 504."""
+    """Refusals of the request pass through, refusals of our key and broken answers are 502, silence
+    is 504."""
     if fault == "truncated_json":
         stream = False  # a fault of whole answers
     payload = body(steer("Hello", primary={"fault": fault}), **PRIMARY)
@@ -125,7 +127,8 @@ def make_strict(hasty: RouterProcess, sim: Simulator) -> RouterProcess:
 
 
 def test_a_message_of_a_backend_is_kept(router: RouterProcess, sim: Simulator) -> None:
-    """What a backend says about a refused request reaches the client; its peculiar shape does not."""
+    """What a backend says about a refused request reaches the client; its peculiar shape does
+    not."""
     said = json.dumps(
         {
             "object": "error",
@@ -166,7 +169,8 @@ def took(answer: requests.Response) -> float:
 
 
 def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> None:
-    """More than slots + queue at once: the rest is told at once when to come back, and the admitted are all served."""
+    """More than slots + queue at once: the rest is told at once when to come back, and the admitted
+    are all served."""
     router = make_router(
         config={"backends": {"primary": {"slots": 2}}, "queue": {"length": 2, "wait": 20}}
     )
@@ -195,7 +199,8 @@ def test_a_full_queue_is_429_with_retry_after(make_router, sim: Simulator) -> No
 
 
 def test_the_wait_for_a_slot_is_limited_and_the_answer_is_not(make_router, sim: Simulator) -> None:
-    """queue.wait bounds the waiting for a slot alone: an answer that takes longer is not cut by it."""
+    """queue.wait bounds the waiting for a slot alone: an answer that takes longer is not cut by
+    it."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 0.4}})
     payload = body(steer("Hello", primary={"ttft_ms": 2500}), **PRIMARY)
     with ThreadPoolExecutor(2) as pool:
@@ -282,8 +287,12 @@ def test_an_address_of_another_api_names_what_to_use(
 def test_a_broken_chunked_body_is_the_clients_error(
     router: RouterProcess, sim: Simulator, chunks: bytes
 ) -> None:
-    """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the server."""
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    """Chunks that are no chunks end as a 4xx (or a closed connection), never as an error of the
+    server."""
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     with Wire(router.port) as wire:
         wire.sock.sendall(head + chunks)
         wire.sock.shutdown(1)
@@ -308,7 +317,8 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
     router = make_router(config={"server": {"body_timeout": 0.5}}, warm=False)
     with Wire(router.port) as wire:
         wire.sock.sendall(
-            b'POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"a"'
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+            b'\r\n{"a"'
         )
         answer = wire.read_until(b"never")
     assert answer.startswith(b"HTTP/1.1 408")

@@ -15,7 +15,8 @@ from simulator.testing import Simulator
 def test_a_dry_run_explains_and_answers_nothing(
     router: RouterProcess, sim: Simulator, label: str, route: str
 ) -> None:
-    """The explanation names route, label, tier, plan and every verdict; only the classifier has been asked."""
+    """The explanation names route, label, tier, plan and every verdict; only the classifier has
+    been asked."""
     with counted(router, 0):
         answer = router.post(
             "/api/route", body(steer("What is it?", router={"label": label}))
@@ -40,7 +41,8 @@ def test_meta_is_explained_without_any_call(router: RouterProcess, sim: Simulato
 
 @pytest.mark.parametrize("route", ["primary", "xai", "enrich", "meta"])
 def test_a_route_can_be_tried_and_run(router: RouterProcess, sim: Simulator, route: str) -> None:
-    """`route` forces one; with `execute` it answers like a chat request, and is recorded like one."""
+    """`route` forces one; with `execute` it answers like a chat request, and is recorded like
+    one."""
     dry = router.post("/api/route", {**body("Hello"), "route": route}).json()
     assert (dry["route"], dry["tier"]) == (route, "explicit")
     assert sim.stats("primary")["started"] + sim.stats("xai")["started"] == 0

@@ -1,4 +1,5 @@
-"""What is written down about a request: the lines of app.log, the session file, and that both are written at its end."""
+"""What is written down about a request: the lines of app.log, the session file, and that both are
+written at its end."""
 
 from __future__ import annotations
 
@@ -16,20 +17,25 @@ PREFIX = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ai_router - (INFO|WARNING) - 
 LINES = {
     "incoming": r"Incoming request: messages=1 total_chars=\d+ stream=(True|False)",
     "classified": r"Classification completed: [A-Z]+ -> [a-z]+ in \d+ms \(finish_reason=\w+\)",
-    "whole": r"Provider response: \w+ status=200 duration_ms=\d+ finish_reason=stop stream=false( speculative=true)?",
-    "stream": r"Provider response: \w+ status=200 connect_ms=\d+ ttft_ms=\d+ stream=true( speculative=true)?",
+    "whole": r"Provider response: \w+ status=200 duration_ms=\d+ finish_reason=stop "
+    r"stream=false( speculative=true)?",
+    "stream": r"Provider response: \w+ status=200 connect_ms=\d+ ttft_ms=\d+ stream=true( "
+    r"speculative=true)?",
     "enriched": r"Enrichment context retrieved: \d+ chars in \d+ms",
     "cancelled": r"Cancelled speculative primary \(route=(xai|enrich)\)",
     "saved": r"Session saved: [0-9a-f]{8} write_ms=\d+ cleanup_ms=\d+",
-    "request": r"REQUEST session=[0-9a-f]{8} route=\w+ classification_ms=\d+( enrichment_ms=\d+)? inference_ms=\d+"
+    "request": r"REQUEST session=[0-9a-f]{8} route=\w+ classification_ms=\d+( "
+    r"enrichment_ms=\d+)? inference_ms=\d+"
     r" total_ms=\d+ stream=(True|False)",
 }
 FIELDS = {
-    "id", "timestamp", "client_ip", "user_query", "client_messages", "route", "classification_raw", "classification_ms", "steps", "usage",
+    "id", "timestamp", "client_ip", "user_query", "client_messages", "route",
+    "classification_raw", "classification_ms", "steps", "usage",
     "total_ms", "outcome", "error",
 }  # fmt: skip
 STEP_FIELDS = {
-    "step", "provider", "url", "model", "messages_sent", "params", "duration_ms", "status", "finish_reason", "response_content",
+    "step", "provider", "url", "model", "messages_sent", "params", "duration_ms",
+    "status", "finish_reason", "response_content",
 }  # fmt: skip
 
 
@@ -115,7 +121,8 @@ def test_a_line_cannot_be_forged(router: RouterProcess, sim: Simulator) -> None:
 def test_a_session_file_tells_everything(
     router: RouterProcess, sim: Simulator, stream: bool
 ) -> None:
-    """The file has the agreed fields, the client's messages, every step and the usage; it is private, and named by time and id."""
+    """The file has the agreed fields, the client's messages, every step and the usage; it is
+    private, and named by time and id."""
     text = steer("What is this about?", primary={"text": "An answer in words"})
     answer = Stream(router, body(text)).read().response if stream else ask(router, text)
     session = answer.headers["X-Router-Session"]
@@ -143,7 +150,8 @@ def test_a_session_file_tells_everything(
 
 
 def test_long_texts_are_cut_in_the_session(router: RouterProcess, sim: Simulator) -> None:
-    """The query is kept to 500 characters and the answer to 2,000; the client's messages are kept whole."""
+    """The query is kept to 500 characters and the answer to 2,000; the client's messages are kept
+    whole."""
     text = steer("why " * 300, primary={"tokens": 2000})
     told = session_file(
         router, ask(router, text, model="ai-router/primary").headers["X-Router-Session"]
@@ -187,7 +195,8 @@ def test_a_stream_is_recorded_at_its_end(router: RouterProcess, sim: Simulator) 
 
 
 def test_a_slow_request_says_so(make_router, sim: Simulator) -> None:
-    """Above its route's threshold a request, streamed or not, gets a SLOW_REQUEST line; below it none."""
+    """Above its route's threshold a request, streamed or not, gets a SLOW_REQUEST line; below it
+    none."""
     router = make_router(config={"routes": {"primary": {"slow_ms": 500}}})
     ask(router, "Hello")
     slow = [ask(router, steer("Hello", primary={"ttft_ms": 700})).headers["X-Router-Session"]]
@@ -200,7 +209,10 @@ def test_a_slow_request_says_so(make_router, sim: Simulator) -> None:
     eventually(lambda: sum("REQUEST session=" in line for line in router.log()) >= 7)
     found = [line for line in router.log() if "SLOW_REQUEST" in line]
     assert len(found) == 2
-    pattern = r"SLOW_REQUEST session=({}) route=primary total_ms=\d+ classification_ms=\d+ inference_ms=\d+"
+    pattern = (
+        r"SLOW_REQUEST session=({}) route=primary total_ms=\d+ classification_ms=\d+ "
+        r"inference_ms=\d+"
+    )
     for line, session in zip(found, slow, strict=True):
         assert re.match(PREFIX + pattern.format(session), line), line
         assert " - WARNING - " in line
@@ -217,7 +229,8 @@ def test_refused_requests_are_recorded_but_not_saved(router: RouterProcess, sim:
 
 
 def test_without_content_no_text_is_kept(make_router, sim: Simulator) -> None:
-    """CONTENT_LOGGING=off keeps every prompt and answer out of the files, and the routes and times in."""
+    """CONTENT_LOGGING=off keeps every prompt and answer out of the files, and the routes and times
+    in."""
     router = make_router(env={"CONTENT_LOGGING": "off"})
     text = steer(
         "A private question", router={"label": "ENRICH"}, primary={"text": "A private answer"}

@@ -1,4 +1,5 @@
-"""POST /v1/chat/completions as a stream: what comes, in which order, and how it ends when something breaks."""
+"""POST /v1/chat/completions as a stream: what comes, in which order, and how it ends when something
+breaks."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def test_events_come_as_they_are_generated(router: RouterProcess, sim: Simulator
 def test_the_usage_chunk_comes_only_when_it_was_asked_for(
     router: RouterProcess, sim: Simulator, asked: bool, model: str
 ) -> None:
-    """The router always learns the usage; the client gets its chunk only if it asked with include_usage."""
+    """The router always learns the usage; the client gets its chunk only if it asked with
+    include_usage."""
     options = {"stream_options": {"include_usage": True}} if asked else {}
     stream = Stream(router, body("Hello", model=model, **options)).read()
     chunks = [event for event in stream.events if event.get("usage")]
@@ -98,7 +100,8 @@ def test_a_clumsy_backend_makes_no_difference(
 def test_an_answer_that_breaks_off_is_said_to_be_incomplete(
     router: RouterProcess, sim: Simulator, fault: str
 ) -> None:
-    """After the first content an error is the stream's last event, without [DONE], and recorded as truncated."""
+    """After the first content an error is the stream's last event, without [DONE], and recorded as
+    truncated."""
     with counted(router, 1) as lines:
         stream = Stream(
             router, body(steer("Hello", primary={"fault": fault, "tokens": 30}), **PRIMARY)
@@ -131,7 +134,8 @@ def test_an_answer_that_breaks_off_is_said_to_be_incomplete(
 def test_before_the_first_content_an_error_is_a_status(
     strict_router: RouterProcess, sim: Simulator, fault: str | dict[str, object], status: int
 ) -> None:
-    """Nothing is committed before there is content: until then a failure is an HTTP status with OpenAI's error, never a stream."""
+    """Nothing is committed before there is content: until then a failure is an HTTP status with
+    OpenAI's error, never a stream."""
     stream = Stream(strict_router, body(steer("Hello", primary={"fault": fault}), **PRIMARY))
     assert stream.status == status
     assert stream.headers["Content-Type"] == "application/json"
@@ -140,7 +144,8 @@ def test_before_the_first_content_an_error_is_a_status(
 
 
 def test_a_stall_ends_at_the_idle_limit(impatient_router: RouterProcess, sim: Simulator) -> None:
-    """A backend that falls silent in mid-answer ends the stream with an error event at the idle limit, and is let go."""
+    """A backend that falls silent in mid-answer ends the stream with an error event at the idle
+    limit, and is let go."""
     stream = Stream(
         impatient_router, body(steer("Hello", primary={"fault": "stall"}), **PRIMARY)
     ).read()
@@ -194,7 +199,8 @@ def test_a_waiting_client_gets_comments_and_then_the_error(
 def test_comments_also_bridge_a_slow_decision(
     impatient_router: RouterProcess, sim: Simulator
 ) -> None:
-    """While the classifier thinks, a streaming client hears comments, and no byte of the speculation."""
+    """While the classifier thinks, a streaming client hears comments, and no byte of the
+    speculation."""
     payload = body(steer("Prove it", router={"ttft_ms": 600}, primary={"text": "from the primary"}))
     stream = Stream(impatient_router, payload).read()
     assert stream.comments

@@ -1,7 +1,7 @@
 """Internal prompts of Open WebUI 0.12, LibreChat, Claude Code and Codex are recognised by markers.
 
-The prompts are paraphrased around the real markers, in the forms in which those programs send them:
-alone, with a persona, after an agent's system message, with tools, after a long conversation.
+The prompts are in words of our own around the true markers, as those programs send them: alone,
+with a persona, behind an agent's system text, with tools, after a long conversation.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def asked(talk: tuple[tuple[str, str], ...]) -> dict[str, str]:
         "Open WebUI autocomplete": "### Task:\nYou are an autocompletion system for `<text>`.\n"
         f"<type>\n### Context:\n<chat_history>\n{said(talk)}\n</chat_history>\n"
         f"<type>General</type>\n<text>{first} and some more words after it</text>\n#### Output:\n",
-        "Open WebUI compaction": "### Task:\nTell what is compacted "
-        "out of the active chat context.\n"
+        "Open WebUI compaction": "### Task:\nTell what is compacted out of the active chat "
+        "context.\n"
         f"### Messages Being Compacted:\n{said(talk)}\n### Recent Messages:\n{said(talk)}",
         "Open WebUI emoji": "Show the speaker's likely facial expression by a fitting emoji.\n\n"
         f"Message: ```{first}```",
@@ -81,8 +81,8 @@ def asked(talk: tuple[tuple[str, str], ...]) -> dict[str, str]:
         f'"{first}"\n\nPlease synthesize these responses.\n\nResponses from models: """{answer}"""',
         "Open WebUI memory": "Review the completed conversation turn for long-term memory.\n"
         f"Conversation:\n{said(talk)}",
-        "Open WebUI merged answers of a long query": "You have been "
-        "provided with a set of responses "
+        "Open WebUI merged answers of a long query": "You have been provided with a set of "
+        "responses "
         f'from various models to the latest user query: "{first} {"and more " * 900}"\n\n{answer}',
         "LibreChat title": "Analyze this conversation and provide:\n1. Its detected language\n"
         f"2. A concise title (5 words or less)\n\n{said(talk)}",

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
-from airouter.domain.clock import Clock
-from airouter.domain.labels import ROUTE_OF_LABEL
+from airouter.domain.types import ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from tests.classify.make import features
 
@@ -69,8 +67,8 @@ def examples(path: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def tiers() -> tuple[RulesTier, LearnedTier]:
-    return RulesTier(), LearnedTier(load_model(ROOT / "data" / "model"), Clock())
+def tiers(learned: LearnedTier) -> tuple[RulesTier, LearnedTier]:
+    return RulesTier(), learned
 
 
 def decided(tiers: tuple[RulesTier, LearnedTier], ask: str) -> str | None:
@@ -109,8 +107,8 @@ def test_enough_of_them_are_decided(tiers: tuple[RulesTier, LearnedTier]) -> Non
         "Beweise die Riemannsche Vermutung", "Write an operating system kernel in C",
         "Write a C++ compiler", "Implement a SQL database engine in Go from scratch",
         "Build a complete JavaScript engine in Zig", "Write a complete theorem prover in OCaml",
-        "Write a full-featured web browser in Rust",
-        "Give a rigorous proof of Fermat's last theorem",
+        "Write a full-featured web browser in Rust", "Give a rigorous proof of Fermat's last "
+                                                     "theorem",
     ],
 )  # fmt: skip
 def test_what_sounds_easy_and_is_hard_is_not_called_easy(

@@ -43,10 +43,8 @@ def user(text: str) -> dict[str, Any]:
         ("[ERROR] You did not use a tool in your previous response!", ""),
         ("[TASK RESUMPTION] x\n<user_message>\ngo on\n</user_message>", "go on"),
         ("[Request interrupted by user for tool use]", ""),
-        (
-            "# Context from my IDE setup:\n\n## Open tabs:\n- a\n\n## My request for Codex:\ndo it",
-            "do it",
-        ),
+        ("# Context from my IDE setup:\n\n## Open tabs:\n- a\n\n## My request for Codex:\n"
+         "do it", "do it"),
         ("do it\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block", "do it"),
         ("<additional_data>x</additional_data>\n<user_query>\ndo it\n</user_query>", "do it"),
         ("OBSERVATION:\nfile not found", ""),

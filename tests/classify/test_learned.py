@@ -1,27 +1,20 @@
-"""The learned tier decides if it is confident and abstains otherwise; the shipped model meets its
+"""The learned tier decides what it is sure of and abstains otherwise; the shipped model keeps its
 budgets."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 
-from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import (
     FILE,
     Model,
-    calibration_rows,
-    load_model,
-    save_model,
-    softmax,
 )
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
-from airouter.domain.errors import ConfigError
-from airouter.domain.labels import CLASSES, ROUTE_OF_LABEL
+from airouter.domain.types import ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from learn.gate import CLOUD_BUDGET, ECE_BUDGET, HARMFUL_BUDGET, compare, main
 from tests.classify.make import features
@@ -29,34 +22,24 @@ from tests.classify.make import features
 SHIPPED = ROOT / "data" / "model"
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return load_model(SHIPPED)
-
-
-@pytest.fixture(scope="module")
-def tier(model: Model) -> LearnedTier:
-    return LearnedTier(model, Clock())
-
-
-def test_obvious_requests_are_decided(tier: LearnedTier) -> None:
+def test_obvious_asks_are_decided(learned: LearnedTier) -> None:
     asks = {
         "Write a polite email to my landlord asking to fix the dripping tap.": "primary",
         "weather in Lisbon tomorrow": "enrich",
-        "Prove that for every integer n there are infinitely many "
-        "primes p such that the order of n modulo p exceeds p^{1/2}, and "
+        "Prove that for every integer n there are infinitely many primes p such that the "
+        "order of n modulo p exceeds p^{1/2}, and "
         "determine the best exponent that your method gives; justify every step.": "xai",
     }
-    routes = {ask: tier.vote(features(ask)) for ask in asks}
+    routes = {ask: learned.vote(features(ask)) for ask in asks}
     for ask, route in asks.items():
         verdict = routes[ask]
         assert verdict.label is None or ROUTE_OF_LABEL[verdict.label] == route, verdict
     assert sum(verdict.label is not None for verdict in routes.values()) >= 2
 
 
-def test_a_verdict_states_its_reason(tier: LearnedTier) -> None:
+def test_a_verdict_tells_its_grounds(learned: LearnedTier) -> None:
     for ask in ("Write a haiku about rain on a tin roof", "zxqv wrtk blorf?"):
-        verdict = tier.vote(features(ask))
+        verdict = learned.vote(features(ask))
         assert verdict.tier == "learned"
         assert verdict.reason
         assert verdict.p is not None
@@ -79,22 +62,22 @@ def test_a_verdict_states_its_reason(tier: LearnedTier) -> None:
         (("word " * 2000,), "longer"),
     ],
 )
-def test_it_abstains_where_it_is_unreliable(
-    tier: LearnedTier, turns: tuple[object, ...], reason: str
+def test_it_abstains_where_it_cannot_know(
+    learned: LearnedTier, turns: tuple[object, ...], reason: str
 ) -> None:
-    verdict = tier.vote(features(*turns))  # type: ignore[arg-type]
+    verdict = learned.vote(features(*turns))  # type: ignore[arg-type]
     assert verdict.label is None
     assert reason in verdict.reason
     assert verdict.guess is None, "a doubt of this kind leaves no guess to fall back on"
 
 
-def test_it_abstains_on_unfamiliar_text(tier: LearnedTier) -> None:
-    verdict = tier.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
+def test_strange_text_is_left_to_others(learned: LearnedTier) -> None:
+    verdict = learned.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
     assert verdict.label is None
     assert "do not occur in the training data" in verdict.reason
 
 
-def test_it_abstains_on_images(tier: LearnedTier) -> None:
+def test_images_are_left_to_others(learned: LearnedTier) -> None:
     from airouter.classify.features import features_of
     from airouter.dialects.openai_request import parse_request
 
@@ -102,7 +85,7 @@ def test_it_abstains_on_images(tier: LearnedTier) -> None:
         {"type": "text", "text": "Write a poem"},
         {"type": "image_url", "image_url": {"url": "data:,"}},
     ]
-    verdict = tier.vote(
+    verdict = learned.vote(
         features_of(parse_request("chat", {"messages": [{"role": "user", "content": content}]}))
     )
     assert verdict.label is None
@@ -119,73 +102,21 @@ def test_thresholds_can_be_raised(model: Model) -> None:
     assert verdict.guess == "MODERATE"
 
 
-def test_it_is_thread_safe(tier: LearnedTier) -> None:
+def test_the_same_from_every_thread(learned: LearnedTier) -> None:
     asks = [
         features(f"Explain number {i} of the ways to bake bread without yeast") for i in range(20)
     ]
-    alone = [(one.label, one.p) for one in map(tier.vote, asks)]
+    alone = [(one.label, one.p) for one in map(learned.vote, asks)]
     with ThreadPoolExecutor(8) as pool:
-        together = [[(one.label, one.p) for one in map(tier.vote, asks)] for _ in range(1)] + list(
-            pool.map(lambda _: [(one.label, one.p) for one in map(tier.vote, asks)], range(16))
+        together = [
+            [(one.label, one.p) for one in map(learned.vote, asks)] for _ in range(1)
+        ] + list(
+            pool.map(lambda _: [(one.label, one.p) for one in map(learned.vote, asks)], range(16))
         )
     assert all(one == alone for one in together)
 
 
-def test_a_model_survives_being_saved(model: Model, tmp_path: Path) -> None:
-    save_model(model, tmp_path)
-    again = load_model(tmp_path)
-    one = encode(features("Why is the sky blue?"), model.spec)
-    assert np.array_equal(model.scores(one), again.scores(one))
-    assert again.thresholds == model.thresholds
-
-
-def test_softmax_and_rows() -> None:
-    rows = calibration_rows(
-        np.array([[3.0, 1.0, 0.0, 0.0]], np.float32),
-        np.array([0.5], np.float32),
-        np.array([4.5], np.float32),
-    )
-    assert rows.shape == (1, 16)
-    assert rows[0, :4].sum() == pytest.approx(0)
-    assert softmax(rows[:, :4]).sum() == pytest.approx(1)
-
-
-def test_a_missing_model_is_reported_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no learned model"):
-        load_model(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 half a zip"])
-def test_a_damaged_model_is_reported_in_one_sentence(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_model(tmp_path)
-
-
-def test_a_truncated_model_is_reported_in_one_sentence(tmp_path: Path) -> None:
-    whole = (SHIPPED / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigError):
-        load_model(tmp_path)
-
-
-def test_other_arrays_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / FILE, table=np.zeros(3))
-    with pytest.raises(ConfigError, match="not a model of this router"):
-        load_model(tmp_path)
-
-
-def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / FILE,
-        about=np.array([{"a": 1}], dtype=object),
-        **{name: np.zeros(1) for name in ("kept", "table")},
-    )
-    with pytest.raises(ConfigError):
-        load_model(tmp_path)
-
-
-# The shipped model.
+# What ships.
 
 
 def test_the_card_meets_the_budgets() -> None:
@@ -209,26 +140,16 @@ def test_the_card_belongs_to_the_weights(model: Model) -> None:
     assert card["tried"]
 
 
-def test_it_loads_fast_and_is_small() -> None:
-    assert (SHIPPED / FILE).stat().st_size < 30_000_000
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        load_model(SHIPPED)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 2, "about 20 ms on an idle machine"
-
-
 @pytest.mark.parametrize(("chars", "limit_ms"), [(500, 50), (3900, 200), (8000, 200)])
-def test_it_decides_fast(tier: LearnedTier, chars: int, limit_ms: float) -> None:
+def test_it_decides_fast(learned: LearnedTier, chars: int, limit_ms: float) -> None:
     ask = features(
         ("How do I get the current value of my integral when the weather changes? " * 200)[:chars]
     )
-    tier.vote(ask)
+    learned.vote(ask)
     times = []
     for _ in range(30):
         started = time.perf_counter()
-        tier.vote(ask)
+        learned.vote(ask)
         times.append((time.perf_counter() - started) * 1000)
     assert sorted(times)[15] < limit_ms
 

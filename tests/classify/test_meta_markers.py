@@ -1,4 +1,4 @@
-"""Internal prompts of real frontends are META; prompts of people who quote or resemble them are
+"""Housekeeping prompts of real frontends are META; people who quote, paste or resemble them are
 not.
 
 The templates are paraphrased around each frontend's real markers.
@@ -139,8 +139,8 @@ def rendered(talk: tuple[tuple[str, str], ...]) -> dict[str, Features]:
             f'User message: "{first}"',
         ),
         "Chatbox title": features(
-            f"Based on the chat history, give this conversation a name.\nJust provide the name.\n\n"
-            f"```\n{history(talk)}\n```"
+            f"Based on the chat history, give this conversation a name.\n"
+            f"Just provide the name.\n\n```\n{history(talk)}\n```"
         ),
         "Page Assist title": features(
             f"Here is the query:\n-----\n{first}\n-----\n"
@@ -231,8 +231,8 @@ LOOK_ALIKES: dict[str, Features] = {
         "### Output:\ncode"
     ),
     "a question about the template": features(
-        'Why does Open WebUI send "### Task: Generate a concise, '
-        '3-5 word title" with the chat history each time?'
+        'Why does Open WebUI send "### Task: Generate a concise, 3-5 word title" with the chat '
+        "history each time?"
     ),
     "a question, then the pasted template": features(
         "How do I change this prompt?\n\n### Task:\nMake a 3-5 word title for the chat history.\n"
@@ -241,12 +241,12 @@ LOOK_ALIKES: dict[str, Features] = {
     "the pasted template, then a question": features(
         "### Task:\nMake a 3-5 word title for the chat history.\n<chat_history>\nUSER: a\n"
         "ASSISTANT: b\n</chat_history>\n"
-        "This is what my frontend sends. Can you tell me how often "
-        "it does that, and how to switch it off in the settings?"
+        "This is what my frontend sends. Can you tell me how often it does that, and how to "
+        "switch it off in the settings?"
     ),
     "a quotation of LibreChat's": features(
-        'What does "Provide a concise, 5-word-or-less title for the '
-        'conversation. Only return the title" do?'
+        'What does "Provide a concise, 5-word-or-less title for the conversation. Only return '
+        'the title" do?'
     ),
     "a title for one's own text": features(
         "Give me a catchy title for my blog post about sourdough, max 6 words, no quotes."

@@ -1,8 +1,9 @@
-"""Requests of people and agents are not taken for a frontend's internal prompts, and are read
-correctly.
+"""What people and agents really send is not taken for a frontend's housekeeping, and is read
+aright.
 
-`data/real_turns.jsonl` contains requests (`text`) to a chat or an agent (`to`). Each is tested in
-the forms in which frontends and agents send it, paraphrased around their real markers.
+`data/real_turns.jsonl` holds what is asked (`text`) and of what (`to`: a chat or an agent). Each
+ask is sent in the shapes in which frontends and agents send one, in words of our own around their
+marks.
 """
 
 from __future__ import annotations
@@ -15,13 +16,10 @@ import orjson
 import pytest
 
 from airouter.classify.features import features_of
-from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.dialects.openai_request import parse_request
-from airouter.domain.clock import Clock
 from airouter.domain.types import Features
-from airouter.settings.load import ROOT
 
 Messages = list[dict[str, Any]]
 LINES = (Path(__file__).parent / "data" / "real_turns.jsonl").read_text("utf-8").splitlines()
@@ -113,14 +111,15 @@ def test_none_is_meta_by_rules() -> None:
     assert [name for name, label in votes.items() if label == "META"] == []
 
 
-def test_none_is_meta_by_the_model() -> None:
-    tier = LearnedTier(load_model(ROOT / "data" / "model"), Clock())
+def test_none_is_meta_by_the_model_nor_called_housekeeping_of_an_agent(
+    learned: LearnedTier,
+) -> None:
     for name, _, messages in SENT:
-        assert tier.vote(read(messages)).label != "META", name
+        assert learned.vote(read(messages)).label != "META", name
     for name, _, messages in AGENTS_SENT:
-        assert "similar to a frontend's internal prompt" not in tier.vote(read(messages)).reason, (
-            name
-        )
+        assert (
+            "similar to a frontend's internal prompt" not in learned.vote(read(messages)).reason
+        ), name
 
 
 @pytest.mark.parametrize("name", list(AGENTS))

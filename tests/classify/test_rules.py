@@ -1,4 +1,5 @@
-"""The rules: internal prompts of frontends are META; prompts that resemble them are not."""
+"""What is decided without a model: a frontend's own housekeeping is META, and nothing that only
+looks like it."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from airouter.dialects.openai_request import parse_request
 
 TIER = RulesTier()
 RETRIEVAL = (
-    "### Task:\nRespond to the user query using the provided context, "
-    "incorporating inline citations in the format [id].\n"
+    "### Task:\nRespond to the user query using the provided context, incorporating inline "
+    "citations in the format [id].\n"
     "### Guidelines:\n- If you don't know the answer, clearly state that.\n"
     "- Respond in the user's language.\n"
-    '<context>\n<source id="1">USER: manual ASSISTANT: pages. The pump runs at 40 Hz.</source>\n'
-    "</context>\n"
+    '<context>\n<source id="1">USER: manual ASSISTANT: pages. The pump runs at 40 '
+    "Hz.</source>\n</context>\n"
     "<user_query>\nHow fast does the pump run?\n</user_query>\n" + "x" * 300
 )
 
@@ -68,13 +69,14 @@ def test_a_user_who_pastes_a_marker_is_still_a_user(text: str) -> None:
 
 
 def test_a_retrieval_template_is_not_meta() -> None:
-    """The template for a user's question about documents begins similarly, but is not META."""
+    """The template that hands a user's question over with its sources begins like housekeeping and
+    is not."""
     assert label(RETRIEVAL) is None
 
 
 def test_a_conversation_is_not_meta() -> None:
-    """Open WebUI's internal prompts are single user messages; later in a conversation, the same
-    text is the user's."""
+    """Housekeeping in Open WebUI's shape is one user message; the same text late in a conversation
+    is the user's."""
     before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     assert label("What do you make of this?\n" + META, *before) is None
 

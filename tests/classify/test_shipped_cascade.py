@@ -13,9 +13,7 @@ from harness import META, ask, asked, content, eventually, is_whole, route_of, s
 from requests import Response
 from resilience_harness import Running
 
-from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.learned import LearnedTier
-from airouter.domain.clock import Clock
 from airouter.domain.types import Verdict
 from airouter.settings.schema import CascadeSettings
 from bench.router_process import ROOT, SHIPPED, RouterProcess
@@ -214,11 +212,6 @@ def broken(sim: Simulator, how: str) -> None:
         sim.fault("router", "hang")
     else:
         sim.fault("router", "error_status", status=int(how))
-
-
-@pytest.fixture(scope="module")
-def learned() -> LearnedTier:
-    return LearnedTier(load_model(CascadeSettings().learned.model), Clock())
 
 
 GUESSED = [

@@ -11,6 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
+import measured
+
 from airouter.settings.load import ROOT
 
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
@@ -30,7 +32,8 @@ def configure(bare, **environ):
 
 
 class Started:
-    """A command as a process of its own; all that descend from it are known by a variable in their environment."""
+    """A command as a process of its own; all that descend from it are known by a variable in their
+    environment."""
 
     def __init__(self, folder, *command, **environ):
         self.mark = f"AIROUTER_TEST={uuid.uuid4()}"
@@ -45,10 +48,12 @@ class Started:
             "LOG_DIR": str(folder / "logs"),
             "PORT": str(self.port),
             "AIROUTER_TEST": self.mark.partition("=")[2],
+            **measured.ENVIRON,
         }
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [sys.executable, "-m", *command], cwd=ROOT, env=kept | environ,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip
 

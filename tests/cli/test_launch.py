@@ -21,12 +21,13 @@ def test_run_without_a_backend_answers_and_stops(start):
             printed
         )
     assert (
-        f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H 'Authorization: Bearer YOUR_API_KEY'"
-        in printed
+        f"curl http://127.0.0.1:{run.port}/v1/chat/completions -H 'Authorization: Bearer "
+        "YOUR_API_KEY'" in printed
     )
     assert "hidden" not in printed
     status, answer = run.get(
-        "/v1/chat/completions", "POST", {"model": "ai-router", "messages": [{"role": "user", "content": "Hello!"}]},
+        "/v1/chat/completions", "POST",
+        {"model": "ai-router", "messages": [{"role": "user", "content": "Hello!"}]},
         {"Authorization": "Bearer hidden"},
     )  # fmt: skip
     assert status == 200
@@ -86,7 +87,8 @@ def test_taken_port_is_said_in_one_sentence(start, command):
         one = start("airouter", command, PORT=str(port), **PRIMARY)
         assert one.process.wait(LIMIT) == 1
     assert one.printed() == (
-        f"ai-router: Port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port, e.g. PORT={port + 1}.\n"
+        f"ai-router: Port {port} on 127.0.0.1 is in use by another program; stop it, or "
+        f"choose another port, e.g. PORT={port + 1}.\n"
     )
 
 

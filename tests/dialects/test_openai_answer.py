@@ -176,7 +176,8 @@ def test_what_was_made_of_json_reads_back() -> None:
 
 
 def test_a_role_alone_is_no_content() -> None:
-    """A backend that says its role at once and then nothing is as silent as one that says nothing."""
+    """A backend that says its role at once and then nothing is as silent as one that says
+    nothing."""
     answer = Answer("primary", "chat", stream=True)
     assert not answer.feed(events({"role": "assistant", "content": ""}, finish=None, done=False))
     assert answer.feed(events({"content": "A"}, finish=None, done=False))

@@ -54,7 +54,8 @@ def shaped(body: bytes | str | dict[str, Any] | list[Any], status: int = 400) ->
         ("\n  two\n lines ", "two lines"),
         (b"caf\xe9 not found", "caf\ufffd not found"),
         (
-            "<html><head><title>400</title></head><body><h1>Bad  Request</h1>\n<hr>nginx</body></html>",
+            "<html><head><title>400</title></head><body><h1>Bad  Request</h1>\n"
+            "<hr>nginx</body></html>",
             "Bad Request nginx",
         ),
         (rb'{"error": {"message": "half \ud83d"}}', "half \ufffd"),
@@ -92,17 +93,20 @@ def test_what_else_a_backend_says_is_kept() -> None:
 
 TOO_LONG = [
     {"error": {"message": "x", "code": "context_length_exceeded"}},
-    {"error": {"message": "This model's maximum context length is 2048 tokens. However", "code": 400}},
-    {"error": {"message": "The decoder prompt (length 9) is longer than the maximum model length of 8."}},
+    {"error": {"message": "This model's maximum context length is 2048 tokens.", "code": 400}},
+    {"error": {"message": "The decoder prompt (length 9) is longer than the maximum model "
+                          "length of 8."}},
     {"message": "The input (9 tokens) is longer than the model's context length (8 tokens)."},
     {"error": {"code": 400, "type": "exceed_context_size_error", "message": "x", "n_ctx": 4096}},
     {"error": {"message": "the request exceeds the available context size. try increasing it"}},
-    {"error": "This model's maximum prompt length is 131072 but the request contains 537812 tokens."},
+    {"error": "This model's maximum prompt length is 131072 but the request contains 537812 "
+              "tokens."},
     {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}},
     {"error": "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000", "error_type": "v"},
     {"error": "Trying to keep the first 9 tokens when context the overflows. However, the model is"
               " loaded with context length of only 8 tokens, which is not enough."},
-    {"error": {"message": "The input token count (9) exceeds the maximum number of tokens allowed (8)."}},
+    {"error": {"message": "The input token count (9) exceeds the maximum number of tokens "
+                          "allowed (8)."}},
     {"error": {"message": "Your input exceeds the context window of this model."}},
     {"error": {"message": "Please reduce the length of the messages or completion."}},
     {"error": {"message": "the input length exceeds the context length"}},

@@ -107,7 +107,8 @@ def test_usage_beside_a_choice_is_kept() -> None:
 
 
 def test_what_counts_as_content() -> None:
-    """A role alone is not content; text, reasoning, a tool call, a refusal or an end without text is."""
+    """A role alone is not content; text, reasoning, a tool call, a refusal or an end without text
+    is."""
     assert not read(stream(role(), event(choices=[])))[1].started
     for part in (
         {"content": "x"},

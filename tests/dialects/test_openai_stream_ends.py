@@ -9,7 +9,8 @@ from tests.dialects.streams import DONE, delta, event, finish, read, stream
 
 
 def test_the_last_event_may_lack_its_blank_line() -> None:
-    """A stream that ends right after its last event loses nothing; half an event is not passed on."""
+    """A stream that ends right after its last event loses nothing; half an event is not passed
+    on."""
     assert read(stream(delta("a")) + delta("b"))[0] == stream(delta("a"), delta("b"))
     assert read(stream(delta("a")) + delta("b")[:-5])[0] == stream(delta("a"))
 

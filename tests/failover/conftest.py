@@ -1,4 +1,5 @@
-"""A simulator with two vLLMs, an Ollama and a cloud; a chain of three that most tests share, `make_chain` for one's own."""
+"""A simulator with two vLLMs, an Ollama and a cloud; a chain of three that most tests share,
+`make_chain` for one's own."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def chained(forgiving_chain: RouterProcess, sim: Simulator) -> Iterator[RouterPr
 
 @pytest.fixture
 def make_chain(make_router: Callable[..., RouterProcess], sim: Simulator) -> MakeChain:
-    """`make_chain("primary", "xai", queue={...}, each={...})`: a router of one's own with this chain."""
+    """`make_chain("primary", "xai", queue={...}, each={...})`: a router of one's own with this
+    chain."""
 
     def make(*tiers: str, env: dict[str, str] | None = None, **config: Any) -> RouterProcess:
         key = {"XAI_API_KEY": "test-key"} if "xai" in tiers else {}

@@ -110,7 +110,8 @@ def test_a_tcp_proxy_may_not(chained: RouterProcess) -> None:
 
 
 def test_with_a_key_it_is_needed(make_chain) -> None:
-    """Once an admin key is set, every call needs it, from this machine too, and the callers' key is not it."""
+    """Once an admin key is set, every call needs it, from this machine too, and the callers' key is
+    not it."""
     router = make_chain("primary", env={"ADMIN_KEY": "admin-key", "API_KEY": "api-key"})
     for method, what in CALLS:
         for wrong in (

@@ -1,4 +1,5 @@
-"""A cap per backend and a bounded, fair queue before it: who waits, who is sent away, and what they are told."""
+"""A cap per backend and a bounded, fair queue before it: who waits, who is sent away, and what they
+are told."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def test_never_more_than_the_cap(make_chain, sim: Simulator) -> None:
 
 
 def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator) -> None:
-    """The queue is fair by kind, whatever the order of arrival; a batch that is also housekeeping stays a batch."""
+    """The queue is fair by kind, whatever the order of arrival; a batch that is also housekeeping
+    stays a batch."""
     router = make_chain(
         "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 20}
     )
@@ -79,7 +81,8 @@ def test_people_first_then_housekeeping_then_batches(make_chain, sim: Simulator)
 
 
 def test_the_wait_is_bounded_and_says_what_to_expect(make_chain, sim: Simulator) -> None:
-    """After the wait it is 429 with Retry-After, and the body says how long the queue is and how long it would take."""
+    """After the wait it is 429 with Retry-After, and the body says how long the queue is and how
+    long it would take."""
     router = make_chain(
         "primary", backends={"primary": {"slots": 1, **PATIENT}}, queue={"wait": 0.4}
     )

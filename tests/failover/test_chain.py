@@ -1,4 +1,5 @@
-"""A chain of three backends: which errors move a request on, where to, and which error the client gets if none is left."""
+"""A chain of three backends: which errors move a request on, where to, and which error the client
+gets if none is left."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def break_it(sim: Simulator, role: str, broken: Fault) -> None:
 
 
 def rescuers(broken: Fault) -> tuple[str, ...]:
-    """A connection kept open from before is not reset when it is made: then the first backend answers after all."""
+    """A connection kept open from before is not reset when it is made: then the first backend
+    answers after all."""
     return ("primary", "second") if broken["fault"] == "reset_before_read" else ("second",)
 
 
@@ -70,7 +72,8 @@ def rescuers(broken: Fault) -> tuple[str, ...]:
 def test_a_stream_that_never_began_is_rescued(
     chained: RouterProcess, sim: Simulator, broken: Fault
 ) -> None:
-    """Whatever goes wrong before the first content, the next backend's stream is what the client gets, and nothing else."""
+    """Whatever goes wrong before the first content, the next backend's stream is what the client
+    gets, and nothing else."""
     break_it(sim, "primary", broken)
     stream = Stream(chained, body("Hello", **CHAIN_MODEL)).read()
     assert stream.status == 200
@@ -150,7 +153,8 @@ def test_the_cloud_is_the_last(chained: RouterProcess, sim: Simulator) -> None:
 def test_an_exhausted_chain_says_so(
     chained: RouterProcess, sim: Simulator, last: Fault, status: int, stream: bool
 ) -> None:
-    """The last error with its own status, told so that a client library does not repeat it all; 401 and 403 are ours, not the client's."""
+    """The last error with its own status, told so that a client library does not repeat it all; 401
+    and 403 are ours, not the client's."""
     sim.fault("primary", "error_status", status=502)
     sim.fault("embedding", "error_status", status=502)
     break_it(sim, "xai", last)
@@ -163,7 +167,8 @@ def test_an_exhausted_chain_says_so(
 
 
 def test_the_clients_wait_is_passed_on(chained: RouterProcess, sim: Simulator) -> None:
-    """When the last backend says when to come back, the client is told under the same name, and may."""
+    """When the last backend says when to come back, the client is told under the same name, and
+    may."""
     for role in ("primary", "embedding", "xai"):
         sim.fault(role, "error_status", status=429, retry_after=17)
     answer = ask(chained, "Hello", **CHAIN_MODEL)
@@ -192,7 +197,8 @@ def test_a_long_retry_after_is_not(chained: RouterProcess, sim: Simulator) -> No
 def test_one_quick_retry_where_nothing_was_received(
     chained: RouterProcess, sim: Simulator, broken: Fault
 ) -> None:
-    """A hiccup is tried once more on the same backend, and only once, also when a kept-alive connection was reset."""
+    """A hiccup is tried once more on the same backend, and only once, also when a kept-alive
+    connection was reset."""
     for _ in range(2):
         before = started(sim, "primary")
         break_it(sim, "primary", {**broken, "times": 1})
@@ -231,7 +237,8 @@ def test_a_content_policy_refusal_is_passed_on(chained: RouterProcess, sim: Simu
 
 
 def test_too_long_goes_to_a_larger_window_only(make_chain, sim: Simulator) -> None:
-    """context_length_exceeded passes over backends whose window is no larger; without a larger one it is the answer."""
+    """context_length_exceeded passes over backends whose window is no larger; without a larger one
+    it is the answer."""
     windows = {
         "primary": {"context_window": 4096},
         "second": {"context_window": 4096},

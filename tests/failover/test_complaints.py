@@ -28,7 +28,8 @@ def test_a_tiny_timeout_of_a_caller_cools_nobody(chained: RouterProcess, sim: Si
 
 
 def test_slots_do_not_leak_when_clients_leave(make_chain, sim: Simulator) -> None:
-    """Clients that leave at any moment, waiting, before the first token or in mid-stream, leave no slot taken."""
+    """Clients that leave at any moment, waiting, before the first token or in mid-stream, leave no
+    slot taken."""
     router = make_chain(
         "primary",
         backends={"primary": {"slots": 3, "first_byte_timeout": 10, "total_timeout": 20}},
@@ -82,7 +83,8 @@ def test_health_checks_cost_nothing(make_chain, sim: Simulator) -> None:
 
 
 def test_retries_do_not_multiply(chained: RouterProcess, sim: Simulator) -> None:
-    """In a storm of errors each backend sees hardly more requests than came in, and the client is told not to add its own."""
+    """In a storm of errors each backend sees hardly more requests than came in, and the client is
+    told not to add its own."""
     for role in ("primary", "embedding", "xai"):
         sim.fault(role, "error_status", status=500)
     count = 60
@@ -94,7 +96,8 @@ def test_retries_do_not_multiply(chained: RouterProcess, sim: Simulator) -> None
 
 
 def test_too_long_a_context_is_a_status(chained: RouterProcess, sim: Simulator) -> None:
-    """A stream that cannot begin because the request is too long is a 400 with JSON, not a 200 with events."""
+    """A stream that cannot begin because the request is too long is a 400 with JSON, not a 200 with
+    events."""
     sim.configure("primary", max_model_len=64)
     stream = Stream(chained, body("Hello " * 200, **CHAIN_MODEL))
     assert (stream.status, stream.headers["Content-Type"]) == (400, "application/json")
@@ -103,7 +106,8 @@ def test_too_long_a_context_is_a_status(chained: RouterProcess, sim: Simulator) 
 
 
 def test_the_state_is_visible(make_chain, sim: Simulator) -> None:
-    """Which backend is shut out, why and for how long stands in /admin/status, /stats, the metrics and the log."""
+    """Which backend is shut out, why and for how long stands in /admin/status, /stats, the metrics
+    and the log."""
     router = make_chain("primary", "second", each={"cooldown": 120})
     sim.refuse("primary")
     ask(router, "Hello", **CHAIN_MODEL)

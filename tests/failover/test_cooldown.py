@@ -37,7 +37,8 @@ def test_only_the_first_request_pays(make_chain, sim: Simulator, fault: str) -> 
 
 
 def test_a_silent_whole_answer_counts_as_silence(make_chain, sim: Simulator) -> None:
-    """An answer that is not streamed has no first byte before its last: at its total limit without one the backend cools."""
+    """An answer that is not streamed has no first byte before its last: at its total limit without
+    one the backend cools."""
     router = make_chain("primary", "second", each={"cooldown": 60})
     sim.fault("primary", "hang")
     assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "second"
@@ -45,7 +46,8 @@ def test_a_silent_whole_answer_counts_as_silence(make_chain, sim: Simulator) -> 
 
 
 def test_other_failures_are_allowed_once(make_chain, sim: Simulator) -> None:
-    """allowed_fails 1: the second failure in a row cools, and counts once a request however often it was tried."""
+    """allowed_fails 1: the second failure in a row cools, and counts once a request however often
+    it was tried."""
     router = make_chain("primary", "second", each={"cooldown": 60})
     sim.fault("primary", "error_status", status=500)
     ask(router, "Hello", **CHAIN_MODEL)
@@ -55,7 +57,8 @@ def test_other_failures_are_allowed_once(make_chain, sim: Simulator) -> None:
 
 
 def test_it_comes_back_by_exactly_one_probe(make_chain, sim: Simulator) -> None:
-    """After the cooldown one request tries the backend while the others go elsewhere; then all go to it again."""
+    """After the cooldown one request tries the backend while the others go elsewhere; then all go
+    to it again."""
     router = make_chain("primary", "second", each={"cooldown": 0.7, "first_byte_timeout": 5})
     sim.refuse("primary")
     assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "second"
@@ -90,7 +93,8 @@ def test_a_probe_whose_client_leaves_gives_its_place_up(make_chain, sim: Simulat
 
 
 def test_a_background_probe_ends_it_after_a_refused_connection(make_chain, sim: Simulator) -> None:
-    """Nothing listened, now something does: a free health check notices, long before the cooldown's end, and no request has to."""
+    """Nothing listened, now something does: a free health check notices, long before the cooldown's
+    end, and no request has to."""
     router = make_chain(
         "primary", "second", each={"cooldown": 300}, probes={"enabled": True, "interval": 0.3}
     )
@@ -117,7 +121,8 @@ def test_a_background_probe_finds_out_first(make_chain, sim: Simulator) -> None:
 
 
 def test_a_hung_backend_is_tried_by_a_request_not_by_a_probe(make_chain, sim: Simulator) -> None:
-    """A server that hangs still answers its health check: passing ones do not end the cooldown, the half-open request does."""
+    """A server that hangs still answers its health check: passing ones do not end the cooldown, the
+    half-open request does."""
     router = make_chain(
         "primary", "second", each={"cooldown": 1.5}, probes={"enabled": True, "interval": 0.2}
     )
@@ -136,7 +141,8 @@ def test_a_hung_backend_is_tried_by_a_request_not_by_a_probe(make_chain, sim: Si
 
 
 def test_open_answers_at_once(make_chain, sim: Simulator) -> None:
-    """Five failures in a row open the breaker: then 503 with Retry-After, and the backend is left alone."""
+    """Five failures in a row open the breaker: then 503 with Retry-After, and the backend is left
+    alone."""
     router = make_chain("primary")
     sim.fault("primary", "error_status", status=502)
     for _ in range(5):
@@ -164,7 +170,8 @@ def test_a_cooling_backend_is_better_than_none(make_chain, sim: Simulator) -> No
 
 
 def test_the_classifier_is_known_to_be_down_too(make_router, sim: Simulator) -> None:
-    """A classifier that hangs costs one request its limit; the following ones go to the default route without waiting for it."""
+    """A classifier that hangs costs one request its limit; the following ones go to the default
+    route without waiting for it."""
     config = {
         "backends": {"router": {"model": "embedding-model"}, "primary": {"model": "primary-model"}},
         "cascade": {"tiers": ["reasoning"], "reasoning": {"timeout": 0.6}},

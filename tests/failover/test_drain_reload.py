@@ -1,4 +1,5 @@
-"""Going out of service, ending, and taking up a new configuration, under way and with several workers."""
+"""Going out of service, ending, and taking up a new configuration, under way and with several
+workers."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def write(router: RouterProcess, text: str) -> None:
 
 
 def test_draining_is_told_and_still_serves(make_chain, sim: Simulator) -> None:
-    """A drained server answers readiness with 503 and every request as before; it can be put back."""
+    """A drained server answers readiness with 503 and every request as before; it can be put
+    back."""
     router = make_chain("primary")
     assert readiness(router) == 200
     assert admin(router, "drain").json() == {"draining": True}
@@ -54,7 +56,8 @@ def test_draining_is_told_and_still_serves(make_chain, sim: Simulator) -> None:
 
 
 def test_sigterm_lets_every_stream_end(make_chain, sim: Simulator) -> None:
-    """Twenty streams and some whole answers under way: all complete, every record written, exit status 0."""
+    """Twenty streams and some whole answers under way: all complete, every record written, exit
+    status 0."""
     router = make_chain("primary", each={"slots": 64, "total_timeout": 30})
     text = slowly(30, 12)
     streams = Running(lambda: Stream(router, body(text, **CHAIN_MODEL)).read(), 20)
@@ -75,7 +78,8 @@ def test_sigterm_lets_every_stream_end(make_chain, sim: Simulator) -> None:
 
 
 def test_what_is_left_at_the_limit_is_ended_honestly(make_chain, sim: Simulator) -> None:
-    """Streams that would outlast timeouts.drain end with an error event, are recorded, and the exit status is still 0."""
+    """Streams that would outlast timeouts.drain end with an error event, are recorded, and the exit
+    status is still 0."""
     router = make_chain("primary", each={"total_timeout": 60}, timeouts={"drain": 1})
     streams = Running(lambda: Stream(router, body(slowly(600, 10), **CHAIN_MODEL)).read(), 3)
     eventually(lambda: sim.stats("primary")["running"] == 3)
@@ -102,7 +106,8 @@ def test_nothing_remains_after_the_end(make_chain, tmp_path: Path) -> None:
 
 
 def test_reload_under_load(make_chain, sim: Simulator) -> None:
-    """Ten reloads, half of them of an invalid file, while clients keep asking: no request fails, and the invalid ones change nothing."""
+    """Ten reloads, half of them of an invalid file, while clients keep asking: no request fails,
+    and the invalid ones change nothing."""
     router = make_chain("primary", "second", each={"slots": 16})
     good = configuration(router)
     stop, answers, failures = [], [], []
@@ -156,7 +161,8 @@ def test_reload_under_load(make_chain, sim: Simulator) -> None:
 
 
 def test_a_reload_keeps_what_is_not_configuration(make_chain, sim: Simulator) -> None:
-    """A backend that was taken out stays out when its settings change; one whose settings are the same keeps its breaker."""
+    """A backend that was taken out stays out when its settings change; one whose settings are the
+    same keeps its breaker."""
     router = make_chain("primary", "second", each={"cooldown": 300}, queue={"hold_wait": 0.3})
     sim.refuse("embedding")
     admin(router, "events", {"event": "backend.out", "backend": "primary"})
@@ -171,7 +177,8 @@ def test_a_reload_keeps_what_is_not_configuration(make_chain, sim: Simulator) ->
 
 
 def test_every_worker_obeys(make_chain, sim: Simulator) -> None:
-    """With two worker processes a drain, a reload and an event that one of them was told reach both."""
+    """With two worker processes a drain, a reload and an event that one of them was told reach
+    both."""
     router = make_chain("primary", env={"WORKERS": "2"})
     assert len(eventually(lambda: router.workers if len(router.workers) == 2 else [])) == 2
     admin(router, "drain")

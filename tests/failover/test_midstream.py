@@ -1,4 +1,5 @@
-"""A stream that breaks off after content went out: continued whole where that is sound, honestly ended where it is not."""
+"""A stream that breaks off after content went out: continued whole where that is sound, honestly
+ended where it is not."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def whole(stream: Stream) -> None:
 def test_a_cut_stream_is_continued(
     chained: RouterProcess, sim: Simulator, fault: str, after: int
 ) -> None:
-    """The same backend goes on from the text so far; the client sees one whole answer, and no usage of a part."""
+    """The same backend goes on from the text so far; the client sees one whole answer, and no usage
+    of a part."""
     sim.fault("primary", fault, after_chunks=after, times=1)
     stream = streamed(chained, stream_options={"include_usage": True})
     whole(stream)
@@ -154,7 +156,8 @@ def test_after_reasoning_it_is(chained: RouterProcess, sim: Simulator) -> None:
 
 
 def test_a_garbage_event_is_dropped_and_counted(chained: RouterProcess, sim: Simulator) -> None:
-    """An unreadable event does not reach the client and does not end the stream; the session says that there was one."""
+    """An unreadable event does not reach the client and does not end the stream; the session says
+    that there was one."""
     sim.fault("primary", "garbage_event")
     stream = streamed(chained)
     whole(stream)
@@ -171,7 +174,8 @@ def test_a_missing_done_is_added(chained: RouterProcess, sim: Simulator) -> None
 
 
 def test_done_is_as_good_as_a_finish_reason(chained: RouterProcess, sim: Simulator) -> None:
-    """Some servers never give a reason: their [DONE] is taken at its word, and they are asked once."""
+    """Some servers never give a reason: their [DONE] is taken at its word, and they are asked
+    once."""
     sim.fault("primary", "no_finish_reason_with_done")
     stream = streamed(chained)
     assert is_whole(stream.text)
@@ -187,7 +191,8 @@ def test_every_choice_must_have_finished(chained: RouterProcess, sim: Simulator)
 
 
 def test_a_cloud_cannot_go_on(make_chain, sim: Simulator) -> None:
-    """Where no other backend can be given the beginning of an answer, the stall ends with an error event."""
+    """Where no other backend can be given the beginning of an answer, the stall ends with an error
+    event."""
     router = make_chain("primary", "ollama", "xai")
     sim.fault("primary", "stall", after_chunks=5)
     stream = streamed(router)

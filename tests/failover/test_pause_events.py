@@ -25,7 +25,8 @@ def unharmed(router: Any) -> None:
 
 
 def test_a_swap_holds_requests_until_it_is_completed(make_chain, sim: Simulator) -> None:
-    """Between initiated and completed nothing reaches the backend; then everything that waited is answered."""
+    """Between initiated and completed nothing reaches the backend; then everything that waited is
+    answered."""
     router = make_chain("primary", timeouts={"keepalive_after": 0.2})
     swap(router, "initiated")
     assert backend(router)["pause"] == "model swap"
@@ -80,7 +81,8 @@ def test_others_answer_meanwhile(make_chain, sim: Simulator) -> None:
 
 
 def test_a_loading_server_holds_requests(make_chain, sim: Simulator) -> None:
-    """vLLM's 503 while it loads its model is waited for; the answer comes as soon as it is healthy."""
+    """vLLM's 503 while it loads its model is waited for; the answer comes as soon as it is
+    healthy."""
     router = make_chain("primary", probes={"enabled": True, "interval": 0.3})
     sim.fault("primary", "loading")
     many = Running(lambda: ask(router, "Hello", **CHAIN_MODEL), 3)
@@ -96,7 +98,8 @@ def test_a_loading_server_holds_requests(make_chain, sim: Simulator) -> None:
 def test_a_loading_server_is_passed_over_for_a_local_one_but_not_for_the_cloud(
     make_chain, sim: Simulator
 ) -> None:
-    """Loading is not failing: while it lasts, and no longer than hold_wait, the cloud is not called."""
+    """Loading is not failing: while it lasts, and no longer than hold_wait, the cloud is not
+    called."""
     router = make_chain("primary", "second", "xai", queue={"hold_wait": 1.2})
     sim.fault("primary", "loading")
     assert served_by(ask(router, "Hello", **CHAIN_MODEL)) == "second"
@@ -109,7 +112,8 @@ def test_a_loading_server_is_passed_over_for_a_local_one_but_not_for_the_cloud(
 
 
 def test_loading_for_ever_is_told(make_chain, sim: Simulator) -> None:
-    """Without another backend, the client gets the 503 after hold_wait, with Retry-After, and the breaker stays closed."""
+    """Without another backend, the client gets the 503 after hold_wait, with Retry-After, and the
+    breaker stays closed."""
     router = make_chain("primary", queue={"hold_wait": 0.5})
     sim.fault("primary", "loading")
     began = time.monotonic()
@@ -131,7 +135,8 @@ def test_another_model_after_a_swap(make_chain, sim: Simulator) -> None:
 
 
 def test_out_and_in(make_chain, sim: Simulator) -> None:
-    """A backend that was taken out is not asked, whatever its health; brought back it is, at once."""
+    """A backend that was taken out is not asked, whatever its health; brought back it is, at
+    once."""
     router = make_chain("primary", "second")
     assert (
         admin(router, "events", {"event": "backend.out", "backend": "primary"}).status_code == 200

@@ -1,4 +1,5 @@
-"""A local backend that cannot be reached may be starting: requests wait for it, but not for ever."""
+"""A local backend that cannot be reached may be starting: requests wait for it, but not for
+ever."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from simulator.testing import Simulator
 
 
 def test_requests_wait_for_a_backend_that_starts(make_chain, sim: Simulator) -> None:
-    """Several clients at once, whole and streamed: all are served when it is up; none is refused."""
+    """Several clients at once, whole and streamed: all are served when it is up; none is
+    refused."""
     sim.fault("primary", "refuse")
     router = make_chain("primary", queue={"hold_wait": 30}, timeouts={"total": 60})
     asking = Running(lambda: ask(router, "Hello", **CHAIN_MODEL), 6)
@@ -34,7 +36,8 @@ def test_requests_wait_for_a_backend_that_starts(make_chain, sim: Simulator) -> 
 
 
 def test_the_wait_ends_when_it_never_comes(make_chain, sim: Simulator) -> None:
-    """It counts as starting for hold_wait since it was found down; then errors come at once again."""
+    """It counts as starting for hold_wait since it was found down; then errors come at once
+    again."""
     sim.fault("primary", "refuse")
     router = make_chain("primary", queue={"hold_wait": 5})
     begun = time.monotonic()

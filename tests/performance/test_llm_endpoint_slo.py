@@ -1,7 +1,8 @@
-"""The endpoints of profile 000 against their service levels; skipped in CI and where an endpoint cannot be reached.
+"""The endpoints of profile 000 against their service levels; skipped in CI and where an endpoint
+cannot be reached.
 
-`pytest -m llm -s` shows what was measured; `make test-slo` runs it against the simulator. Levels are asserted at one request
-at a time only: what happens at 2, 5 and 10 is printed.
+`pytest -m llm -s` shows what was measured; `make test-slo` runs it against the simulator. Levels
+are asserted at one request at a time only: what happens at 2, 5 and 10 is printed.
 """
 
 import os
@@ -63,7 +64,8 @@ class EndpointSlo:
         cold, warm = subject.cold()
         budget = subject.slo.cold_start
         print(
-            f"\n{self.name}: cold {1000 * cold:.1f} ms, warm {1000 * warm:.1f} ms, × {cold / warm:.1f} of at most × {budget:g}"
+            f"\n{self.name}: cold {1000 * cold:.1f} ms, warm {1000 * warm:.1f} ms, × "
+            f"{cold / warm:.1f} of at most × {budget:g}"
         )
         assert budget is not None
         assert cold <= budget * warm
@@ -89,7 +91,8 @@ class EndpointSlo:
             base = base or found.p95
             low, high = expected.get(clients, (1.0, 1.0))
             print(
-                f"\n{line(self.name, found)}  {clients:2} clients: × {found.p95 / base:.2f}, expected {low:g} … {high:g}",
+                f"\n{line(self.name, found)}  {clients:2} clients: × {found.p95 / base:.2f}, "
+                f"expected {low:g} … {high:g}",
                 end="",
             )
 

@@ -132,7 +132,8 @@ def test_who_goes_on() -> None:
 
 
 def test_what_is_asked_for() -> None:
-    """The text so far as the last message, to be gone on with; the tokens that are left; no usage of a part."""
+    """The text so far as the last message, to be gone on with; the tokens that are left; no usage
+    of a part."""
     body = {
         "model": "a",
         "messages": [{"role": "user", "content": "Hi"}],
@@ -219,7 +220,8 @@ WORDS = [f" wörd{i}" for i in range(1, 9)]
 @settings(deadline=None)
 @given(data=st.data())
 def test_what_was_sent_is_a_prefix_and_the_rest_completes_it(data: st.DataObject) -> None:
-    """Wherever the bytes stop and however they are split, the text passed on is the text remembered, and with the rest it is whole."""
+    """Wherever the bytes stop and however they are split, the text passed on is the text
+    remembered, and with the rest it is whole."""
     events = b"".join(
         b"data: "
         + orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": {"content": word}}]})

@@ -1,4 +1,5 @@
-"""A client that leaves, whenever it does: the backends are let go, and there is exactly one record of it."""
+"""A client that leaves, whenever it does: the backends are let go, and there is exactly one record
+of it."""
 
 from __future__ import annotations
 
@@ -135,7 +136,8 @@ def test_in_mid_stream(router: RouterProcess, sim: Simulator, label: str, role: 
 
 
 def test_while_the_backend_is_silent_in_mid_stream(router: RouterProcess, sim: Simulator) -> None:
-    """A stalled stream is let go at once too: nothing has to be written to notice that the client has left."""
+    """A stalled stream is let go at once too: nothing has to be written to notice that the client
+    has left."""
     with counted(router, 1), Wire(router.port) as wire:
         wire.post(
             "/v1/chat/completions",
@@ -169,7 +171,8 @@ def test_after_comments_were_sent(impatient_router: RouterProcess, sim: Simulato
 
 
 def test_while_waiting_for_a_slot(make_router, sim: Simulator) -> None:
-    """Leaving the queue leaves it: the place is free, the backend is never asked, the others are served."""
+    """Leaving the queue leaves it: the place is free, the backend is never asked, the others are
+    served."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}, "queue": {"wait": 30}})
     with Wire(router.port) as holder, Wire(router.port) as waiter:
         holder.post(
@@ -251,7 +254,8 @@ def test_a_client_that_left_is_not_held_against_the_backend(make_router, sim: Si
 
 
 def test_the_next_request_finds_a_sound_connection(router: RouterProcess, sim: Simulator) -> None:
-    """An aborted call's connection is never used again: what follows on the same backend is whole."""
+    """An aborted call's connection is never used again: what follows on the same backend is
+    whole."""
     for _ in range(5):
         with Wire(router.port) as wire:
             wire.post(

@@ -1,4 +1,5 @@
-"""ENRICH: a web search first, its findings as system text, then the primary; and the answer without them when it fails."""
+"""ENRICH: a web search first, its findings as system text, then the primary; and the answer without
+them when it fails."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ NEWS = {"label": "ENRICH"}
 
 
 def test_the_search_is_asked_as_configured(router: RouterProcess, sim: Simulator) -> None:
-    """The search is one POST to /v1/responses with the tools, at temperature 0, bounded, and carries the ask."""
+    """The search is one POST to /v1/responses with the tools, at temperature 0, bounded, and
+    carries the ask."""
     ask(router, steer("Who won the match?", router=NEWS))
     (search,) = asked(sim, "xai")
     assert sim.stats("xai")["requests"][0]["path"] == "/v1/responses"
@@ -144,7 +146,8 @@ def test_the_search_sees_what_the_ask_leans_on(router: RouterProcess, sim: Simul
 def test_a_client_with_a_search_of_its_own_is_not_searched_for(
     router: RouterProcess, sim: Simulator, stream: bool
 ) -> None:
-    """The primary gets the tools and no context; the label stays, and header and dry run say why."""
+    """The primary gets the tools and no context; the label stays, and header and dry run say
+    why."""
     tools = [{"type": "function", "function": {"name": "web_search", "parameters": {}}}]
     asks = body(steer("Who won the match?", router=NEWS), tools=tools)
     told = router.post("/api/route", asks).json()

@@ -77,7 +77,8 @@ def status(code: int, body: bytes = b"{}", **headers: str) -> UpstreamStatus:
     ],
 )
 def test_what_happens_to_the_request(error: RouterError, move: Move) -> None:
-    """A refusal of the request itself is final; only what another backend may do better moves on."""
+    """A refusal of the request itself is final; only what another backend may do better moves
+    on."""
     assert next_move(error) is move
 
 
@@ -100,7 +101,8 @@ def test_what_happens_to_the_request(error: RouterError, move: Move) -> None:
     ],
 )
 def test_what_counts_against_the_backend(error: RouterError, kind: str | None) -> None:
-    """Connect errors, silence, 5xx and unreadable answers do; 4xx, a client's own limit and a missing slot do not."""
+    """Connect errors, silence, 5xx and unreadable answers do; 4xx, a client's own limit and a
+    missing slot do not."""
     assert failure_of(error) == kind
 
 
@@ -124,7 +126,8 @@ def test_when_a_backend_wants_to_be_asked_again(error: RouterError, seconds: flo
 
 @pytest.mark.parametrize("error", [status(404), status(400, b"model 'x' does not exist")])
 def test_an_unknown_model_is_final_where_the_client_named_it(error: RouterError) -> None:
-    """The name that the router chose may be wrong for this backend only; the client's is its own."""
+    """The name that the router chose may be wrong for this backend only; the client's is its
+    own."""
     assert next_move(error, named=True) is Move.FINAL
     assert next_move(error) is Move.NEXT
 
@@ -166,7 +169,8 @@ NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    """A number, milliseconds, or a date by the server's own clock; what makes no sense is as if it were not there."""
+    """A number, milliseconds, or a date by the server's own clock; what makes no sense is as if it
+    were not there."""
     if headers.get("date") == "soon":  # by our clock, which is elsewhere
         assert (retry_after(headers) or 0) >= 0
     else:

@@ -1,4 +1,5 @@
-"""The primary's answer is started while the route is decided: what that saves, what it may not do, and how it ends."""
+"""The primary's answer is started while the route is decided: what that saves, what it may not do,
+and how it ends."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ THINK = {"ttft_ms": 500}
 def test_an_unwanted_speculation_is_stopped_at_once(
     router: RouterProcess, sim: Simulator, stream: bool, early_headers: bool
 ) -> None:
-    """COMPLEX does not wait for the primary: its call is shut down when the route is known, before or
-    after headers."""
+    """COMPLEX does not wait for the primary: its call is shut down when the route is known, before
+    or after headers."""
     sim.configure("primary", early_headers=early_headers)
     text = steer(
         "Prove it", router={"label": "COMPLEX", **THINK}, primary=SLOW_PRIMARY, xai={"ttft_ms": 200}
@@ -71,7 +72,8 @@ def test_an_unwanted_speculation_is_stopped_at_once(
 
 
 def test_enrich_cancels_the_speculation_too(router: RouterProcess, sim: Simulator) -> None:
-    """ENRICH needs its context first: the speculative answer is stopped before the search has ended."""
+    """ENRICH needs its context first: the speculative answer is stopped before the search has
+    ended."""
     text = steer(
         "The news?", router={"label": "ENRICH"}, primary=SLOW_PRIMARY, xai={"search_ms": 600}
     )
@@ -109,7 +111,8 @@ def test_a_wanted_speculation_costs_no_second_call(
 
 
 def test_no_byte_before_the_route_is_known(router: RouterProcess, sim: Simulator) -> None:
-    """Although the primary has answered long ago, the client hears nothing until the classifier has spoken."""
+    """Although the primary has answered long ago, the client hears nothing until the classifier has
+    spoken."""
     text = steer(
         "What is it?", router={"label": "MODERATE", "ttft_ms": 800}, primary={"tokens": 10}
     )
@@ -149,14 +152,16 @@ def test_a_speculation_that_loses_says_nothing(router: RouterProcess, sim: Simul
 def test_what_is_decided_at_once_is_not_speculated(
     router: RouterProcess, sim: Simulator, payload: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    """META, forced routes and a backend's own model take one call, and no other backend is touched."""
+    """META, forced routes and a backend's own model take one call, and no other backend is
+    touched."""
     answer = Stream(router, payload, **headers).read()
     assert answer.headers["X-Router-Speculative"] == "none"
     assert sum(sim.stats(role)["started"] for role in ("router", "primary", "xai")) == 1
 
 
 def test_a_speculation_never_waits_for_a_slot(make_router, sim: Simulator) -> None:
-    """While the primary's slots are taken nothing is speculated, and the cloud's answer is not held up by it."""
+    """While the primary's slots are taken nothing is speculated, and the cloud's answer is not held
+    up by it."""
     router = make_router(config={"backends": {"primary": {"slots": 1}}})
     with Wire(router.port) as busy:
         busy.post(
@@ -220,13 +225,15 @@ def test_what_is_read_ahead_is_bounded(make_router, sim: Simulator) -> None:
 def test_a_speculation_that_failed_is_not_repeated(
     router: RouterProcess, sim: Simulator, fault: str | dict[str, Any], stream: bool
 ) -> None:
-    """A speculation that failed by itself was the one try at its backend: the same request does not go there again."""
+    """A speculation that failed by itself was the one try at its backend: the same request does not
+    go there again."""
     text = steer(
         "What is it?", router={"label": "MODERATE", "ttft_ms": 300}, primary={"fault": fault}
     )
     with counted(router, 1) as lines:
         answer = Stream(router, body(text)).response if stream else ask(router, text)
-    assert answer.status_code == (502 if fault == "html" else fault["status"])  # type: ignore[index]
+    expected = 502 if fault == "html" else fault["status"]  # type: ignore[index]
+    assert answer.status_code == expected
     assert sim.stats("primary")["started"] == 1
     assert "outcome=upstream_error" in lines[0]
     all_free(router)

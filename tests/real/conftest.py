@@ -1,4 +1,5 @@
-"""A real inference server with a model made on the spot, and the router before it. Only with `-m real`: `make test-real`."""
+"""A real inference server with a model made on the spot, and the router before it. Only with `-m
+real`: `make test-real`."""
 
 import http.client
 import json
@@ -129,7 +130,8 @@ def router(server, tmp_path_factory):
     port = free_port()
     config = folder / "router.yaml"
     config.write_text(
-        f"backends: {{primary: {{kind: openai, url: '{server.url}', slots: 1, date_context: true}}}}\n"
+        "backends: {primary: {kind: openai, slots: 1, date_context: true, "
+        f"url: '{server.url}'}}}}\n"
         "routes: {primary: {backends: [primary]}}\n"
         "enrichment: {backend: primary}\n"
         "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"

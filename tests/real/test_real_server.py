@@ -85,7 +85,8 @@ def test_it_stops_computing_when_the_client_goes(router, server):
         next(seen)
     response.close()
     connection.close()
-    # It serves one request at a time: an answer that comes early shows that the other one was given up.
+    # It serves one request at a time: an answer that comes early shows that the other one was given
+    # up.
     started = time.monotonic()
     assert (
         server.ask("POST", "/v1/chat/completions", chat(max_tokens=1) | {"model": "tiny"})[0] == 200

@@ -1,6 +1,8 @@
-"""Writes a tiny language model of random weights: `python tiny_model.py OUT.gguf` (needs numpy and gguf).
+"""Writes a tiny language model of random weights: `python tiny_model.py OUT.gguf` (needs numpy and
+gguf).
 
-It says nothing sensible, but a real server runs it: llama's architecture, 2 layers, a vocabulary of printable characters.
+It says nothing sensible, but a real server runs it: llama's architecture, 2 layers, a vocabulary of
+printable characters.
 """
 
 import sys
@@ -11,7 +13,8 @@ import numpy as np
 WIDTH, HEADS, LAYERS, INNER, CONTEXT = 64, 4, 2, 128, 2048
 UNKNOWN, CONTROL, BYTE, NORMAL = 2, 3, 6, 1  # kinds of tokens
 TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -50,8 +53,9 @@ def write(path: str) -> None:
     def normal(rows: int, columns: int, scale: float = 0.2) -> np.ndarray:
         return random.normal(0, scale, (rows, columns)).astype(np.float32)
 
-    # Dimension 0 of the residual is 1 throughout: no block writes to it. Column 0 of the head is thereby a bias, with which
-    # all that is not a printable character is ruled out: bytes would be invalid UTF-8, and an end of text would come early.
+    # Dimension 0 of the residual is 1 throughout: no block writes to it. Column 0 of the head is
+    # thereby a bias, with which all that is not a printable character is ruled out: bytes would be
+    # invalid UTF-8, and an end of text would come early.
     embedding = normal(len(tokens), WIDTH, 1.0)
     embedding[:, 0] = 1.0
     head = normal(len(tokens), WIDTH, 0.5)

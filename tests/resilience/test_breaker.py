@@ -62,7 +62,8 @@ def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
 
 @pytest.mark.parametrize("last_resort", [False, True])
 def test_open_refuses_everybody(breaker: Breaker, clock: FakeClock, last_resort: bool) -> None:
-    """An open breaker lets no request through, not even as a last resort, and says for how long."""
+    """An open breaker lets no request through, not even as a last resort, and reports for how
+    long."""
     open_it(breaker)
     clock.move(10.5)
     assert breaker.allow(last_resort=last_resort) is None
@@ -72,8 +73,8 @@ def test_open_refuses_everybody(breaker: Breaker, clock: FakeClock, last_resort:
 
 @pytest.mark.parametrize("kind", ["connect", "silent"])
 def test_nothing_there_and_silence_cool_at_once(breaker: Breaker, kind: Failure) -> None:
-    """A refused connection or a timeout cools it at the first failure: other backends are
-    preferred."""
+    """A refused connection or a missed first byte cools it at the first failure: others are asked
+    first."""
     fail(breaker, kind)
     assert (breaker.state, breaker.cause) == ("cooling", kind)
     assert breaker.allow() is None
@@ -128,7 +129,8 @@ def test_a_probe_slot_cannot_leak(breaker: Breaker, clock: FakeClock, end: str) 
 
 
 def test_late_answers_of_before_do_not_close_it(breaker: Breaker) -> None:
-    """A call that began before it opened says nothing about the backend's current state."""
+    """What was sent before it opened and succeeds only now says nothing about the backend as it
+    is."""
     early = breaker.allow()
     assert early is not None
     open_it(breaker)
@@ -139,8 +141,8 @@ def test_late_answers_of_before_do_not_close_it(breaker: Breaker) -> None:
 def test_a_probe_of_an_earlier_time_is_no_probe_any_more(
     breaker: Breaker, clock: FakeClock
 ) -> None:
-    """If a last resort has closed it meanwhile, the end of the old probe does not affect later
-    states."""
+    """When a last resort has closed it meanwhile, the old probe's end neither frees nor closes what
+    came later."""
     fail(breaker, "silent")
     clock.move(30)
     old = breaker.allow()
@@ -158,8 +160,8 @@ def test_a_probe_of_an_earlier_time_is_no_probe_any_more(
 
 
 def test_a_stream_counts_when_it_is_complete(breaker: Breaker) -> None:
-    """The start of a stream does not reset the count of failures; its end does, and if it breaks
-    off, it counts as one more."""
+    """A stream that has begun does not forgive the failures before it; its end does, and its
+    breaking off is one more."""
     for _ in range(5):
         permit = breaker.allow(last_resort=True)
         assert permit is not None
@@ -182,8 +184,8 @@ def test_a_complete_stream_resets_the_count(breaker: Breaker) -> None:
 def test_a_passing_health_check_ends_a_cooldown_after_a_refused_connection_only(
     breaker: Breaker,
 ) -> None:
-    """A backend that was down and is up again is used again; but a server that hangs still passes
-    its health check."""
+    """Who was not there and is there again is asked again; a server that hangs still passes its
+    health check."""
     fail(breaker, "silent")
     breaker.probe_passed()
     assert breaker.state == "cooling"

@@ -1,5 +1,5 @@
-"""Slots and the queue: the limit is never exceeded, each slot is released exactly once, and leaving
-the queue leaves nothing behind."""
+"""Slots and the queue before them: never more than the cap, each slot released exactly once, who
+leaves the queue leaves it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ CAP, QUEUE = 3, 4
 
 
 class LimiterMachine(RuleBasedStateMachine):
-    """Random operations, also repeated ones, compared with plain counting."""
+    """Random acquiring, queueing, fetching, leaving and (double) releasing, compared with plain
+    counting."""
 
     slots: Bundle[Slot] = Bundle("slots")
     released: Bundle[Slot] = Bundle("released")
@@ -129,7 +130,8 @@ TestLimiter = LimiterMachine.TestCase
 
 
 def test_threads_never_exceed_the_cap() -> None:
-    """Under contention, the limit is kept, all are served, and all slots are free in the end."""
+    """Under contention the number of holders stays within the cap, all are served, and all is free
+    afterwards."""
     limiter = Limiter(4, 100, Clock())
     lock, now, most, served = threading.Lock(), [0], [0], [0]
 
@@ -162,7 +164,8 @@ def test_threads_never_exceed_the_cap() -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    """Who is not admitted learns how many wait and how long it will take, from the observed service time."""
+    """Who is not admitted learns how many wait and how long it will take, from the observed service
+    time."""
     clock = FakeClock()
     limiter = Limiter(1, 1, clock)
     slot = limiter.try_acquire()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from airouter.resilience.breaker import RetryBudget
 
 
-def test_retries_are_limited_to_a_share_of_the_requests() -> None:
-    """If every request fails, only the reserve and a share of the requests are retried."""
+def test_a_storm_gets_a_fifth_of_retries() -> None:
+    """When every request fails, retries end up at the budget's share of them, beyond the
+    reserve."""
     budget = RetryBudget(ratio=0.2, reserve=10)
     retries = 0
     for _ in range(1000):

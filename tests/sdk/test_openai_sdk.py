@@ -70,7 +70,8 @@ def test_a_stream(client: openai.OpenAI, label: str) -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_usage_of_a_stream(client: openai.OpenAI, wanted: bool) -> None:
-    """stream_options.include_usage gives one last chunk with usage and no choice; without it there is none."""
+    """stream_options.include_usage gives one last chunk with usage and no choice; without it there
+    is none."""
     stream = client.chat.completions.create(
         model="ai-router",
         messages=user("Hello"),
@@ -150,7 +151,8 @@ def test_several_choices_with_log_probabilities(client: openai.OpenAI) -> None:
 
 
 def test_embeddings_in_both_encodings(client: openai.OpenAI, router: RouterProcess) -> None:
-    """The library asks for base64 by itself and decodes it; asking for floats gives the same vectors."""
+    """The library asks for base64 by itself and decodes it; asking for floats gives the same
+    vectors."""
     by_default = client.embeddings.create(model="ai-router", input=["a house", "a garden"])
     floats = client.embeddings.create(
         model="ai-router", input=["a house", "a garden"], encoding_format="float"
@@ -205,7 +207,8 @@ def test_the_models(client: openai.OpenAI) -> None:
 def test_errors_are_the_librarys_own(
     client: openai.OpenAI, status: int, kind: type[openai.APIStatusError], stream: bool
 ) -> None:
-    """Each error arrives as the exception class that the library has for it (a key of ours that is wrong: as a server's error)."""
+    """Each error arrives as the exception class that the library has for it (a key of ours that is
+    wrong: as a server's error)."""
     text = steer("Hello", primary={"fault": {"name": "error_status", "status": status}})
     with pytest.raises(kind) as caught:
         client.chat.completions.create(
@@ -216,7 +219,8 @@ def test_errors_are_the_librarys_own(
 
 
 def test_errors_of_our_own(client: openai.OpenAI, make_router, sim: Simulator) -> None:
-    """An unknown model, a wrong type, a missing key and a dead backend are told apart by class and code."""
+    """An unknown model, a wrong type, a missing key and a dead backend are told apart by class and
+    code."""
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="gpt-17", messages=user("Hello"))
     assert (caught.value.code, caught.value.param, caught.value.type) == (
@@ -296,22 +300,18 @@ def test_its_retries_are_called_off_where_they_cannot_help(
     )  # the router itself may try a backend once more; the library does not
 
 
+def curl(router: RouterProcess, *options: str) -> bytes:
+    """What curl prints of a chat request with these options."""
+    url = f"{router.url}/v1/chat/completions"
+    command = ["curl", "--silent", "--max-time", "20", url, *options]
+    return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+
+
 @needs_curl
 def test_curl_gets_a_whole_answer(router: RouterProcess, sim: Simulator) -> None:
     """The README's curl works as it stands."""
     data = json.dumps({"model": "ai-router", "messages": user("Hello")})
-    command = [
-        "curl",
-        "-s",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "-H",
-        "Content-Type: application/json",
-        "-d",
-        data,
-    ]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    answer = json.loads(curl(router, "-H", "Content-Type: application/json", "-d", data))
     assert is_whole(answer["choices"][0]["message"]["content"])
 
 
@@ -319,16 +319,7 @@ def test_curl_gets_a_whole_answer(router: RouterProcess, sim: Simulator) -> None
 def test_curl_gets_a_stream(router: RouterProcess, sim: Simulator) -> None:
     """curl -N shows events and [DONE]; -i shows the event stream's headers."""
     data = json.dumps({"messages": user("Hello"), "stream": True})
-    command = [
-        "curl",
-        "-sNi",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "--json",
-        data,
-    ]
-    printed = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode()
+    printed = curl(router, "-Ni", "--json", data).decode()
     assert "content-type: text/event-stream" in printed.lower()
     assert printed.rstrip().endswith("data: [DONE]")
 
@@ -336,14 +327,5 @@ def test_curl_gets_a_stream(router: RouterProcess, sim: Simulator) -> None:
 @needs_curl
 def test_curl_without_a_content_type_is_told_what_to_do(router: RouterProcess) -> None:
     """curl -d alone sends a form; the error says what is missing."""
-    command = [
-        "curl",
-        "-s",
-        "--max-time",
-        "20",
-        router.url + "/v1/chat/completions",
-        "-d",
-        '{"messages": []}',
-    ]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    answer = json.loads(curl(router, "-d", '{"messages": []}'))
     assert "Content-Type: application/json" in answer["error"]["message"]

@@ -1,4 +1,5 @@
-"""The worker process: a thread stays with its client, an answer leaves in one piece, a core per worker."""
+"""The worker process: a thread stays with its client, an answer leaves in one piece, a core per
+worker."""
 
 from __future__ import annotations
 
@@ -124,7 +125,8 @@ def test_http_1_0_gets_no_chunks() -> None:
 def test_when_a_thread_waits_for_its_client(
     alive: bool, queued: int, buffered: bytes, stays: bool
 ) -> None:
-    """No waiting if the worker stops, the thread is needed, or the next request is already there."""
+    """No waiting if the worker stops, the thread is needed, or the next request is already
+    there."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"the next request")
@@ -154,7 +156,8 @@ def test_a_body_need_not_be_closable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_may_take_its_time_or_send_ahead(router: RouterProcess) -> None:
-    """On one connection: at once, after longer than a thread waits, two requests in one piece, and at once again."""
+    """On one connection: at once, after longer than a thread waits, two requests in one piece, and
+    at once again."""
     with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
         for pause in (0.0, 3 * LINGER, 0.0):
             time.sleep(pause)

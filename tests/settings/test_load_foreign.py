@@ -1,4 +1,5 @@
-"""What other programs and editors put into the environment and into files: zones, line ends, blanks."""
+"""What other programs and editors put into the environment and into files: zones, line ends,
+blanks."""
 
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def test_the_file_of_a_zone_is_the_systems(tmp_path):
 def test_a_rule_is_obeyed():
     """By the C library, in a process that was started with it."""
     program = (
-        "from airouter.domain.clock import Clock; from airouter.settings.load import load_settings\n"
+        "from airouter.domain.clock import Clock; from airouter.settings.load import "
+        "load_settings\n"
         "now = Clock(load_settings().timezone).now(); print(now.utcoffset(), now.tzname())"
     )
     environ = {"TZ": "XYZ-5:30", "PRIMARY_URL": "http://h", "PATH": ""}

@@ -1,4 +1,5 @@
-"""A mistake in the configuration is told in one sentence that names the setting; all of them at once."""
+"""A mistake in the configuration is told in one sentence that names the setting; all of them at
+once."""
 
 import re
 

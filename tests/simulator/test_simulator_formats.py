@@ -108,7 +108,8 @@ def test_a_format_that_nobody_understands_is_refused(sim: Simulator) -> None:
 
 def frontend(task: str, output: str) -> str:
     return (
-        f"### Task:\n{task}\n\n### Output:\nJSON format: {output}\n\n### Chat History:\n<chat_history>\n"
+        f"### Task:\n{task}\n\n### Output:\nJSON format: {output}\n\n### Chat History:\n"
+        "<chat_history>\n"
         'USER: How do rivers find the sea?\nASSISTANT: {"tags": ["a decoy"]}\n</chat_history>'
     )
 
@@ -174,7 +175,8 @@ def test_a_required_call_is_the_first_function(sim: Simulator) -> None:
 
 
 def test_a_call_is_streamed_in_pieces(sim: Simulator) -> None:
-    """Its id, type and name come with the first piece alone; the arguments in several, one call at index 0."""
+    """Its id, type and name come with the first piece alone; the arguments in several, one call at
+    index 0."""
     chunks = events(chat(sim, "primary", "hi", tools=TOOLS, tool_choice=NAMED, stream=True))
     calls = [
         call
@@ -209,7 +211,7 @@ def test_a_call_that_is_not_possible_is_refused(sim: Simulator, fields: dict[str
     assert refused.json()["error"]["param"] == "tool_choice"
 
 
-# Sentences -----------------------------------------------------------------------------------------------------------
+# Sentences ----------------------------------------------------------------------------------------
 
 
 def test_a_readable_answer_says_that_it_is_made_up_and_numbers_its_points() -> None:

@@ -1,15 +1,10 @@
 from datetime import timedelta
 
-import pytest
-from records import NOW, FakeClock, names, record, session_loggers
+from doubles import NOW, FakeClock
+from records import record
 
 import session_logger
-
-
-@pytest.fixture
-def make(tmp_path):
-    with session_loggers(tmp_path / "sessions") as build:
-        yield build
+from tests.telemetry.written import names
 
 
 def fill(directory, days):

@@ -33,7 +33,8 @@ def server(own_simulator: Simulator) -> Simulator:
 
 
 def backend(url: str, kind: str = "vllm", **fields: object) -> Backend:
-    return make_backend("b", BackendSettings(kind=kind, url=url, **fields), CLOCK)  # type: ignore[arg-type]
+    spec = BackendSettings(kind=kind, url=url, **fields)  # type: ignore[arg-type]
+    return Backend("b", spec, KINDS[kind], CLOCK, queue=4)
 
 
 def test_it_costs_nothing(server: Simulator) -> None:

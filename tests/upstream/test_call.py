@@ -1,4 +1,5 @@
-"""One HTTP call over real sockets: what it sends and reads, how it fails, how it is cancelled, when a connection is used again."""
+"""One HTTP call over real sockets: what it sends and reads, how it fails, how it is cancelled, when
+a connection is used again."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from airouter.upstream.transport.pool import Origin
     [
         (OK, b"hello"),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n"
+            b"0\r\nX-Trailer: 1\r\n\r\n",
             b"hello",
         ),
         (
@@ -31,7 +33,8 @@ from airouter.upstream.transport.pool import Origin
     ],
 )
 def test_an_answer_is_read_and_its_connection_kept(reply: bytes, body: bytes) -> None:
-    """However an answer is framed it is read whole, and the next call goes over the same connection."""
+    """However an answer is framed it is read whole, and the next call goes over the same
+    connection."""
     with answering(reply) as server:
         origin = origin_of(server)
         for _ in range(3):
@@ -43,7 +46,8 @@ def test_an_answer_is_read_and_its_connection_kept(reply: bytes, body: bytes) ->
 
 
 def test_an_answer_may_end_with_its_connection() -> None:
-    """Without a length the end of the connection is the end of the answer; such a connection is not kept."""
+    """Without a length the end of the connection is the end of the answer; such a connection is not
+    kept."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -62,7 +66,8 @@ def test_an_answer_may_end_with_its_connection() -> None:
 
 
 def test_what_goes_over_the_wire() -> None:
-    """The request line is the base URL's path plus ours; length and host are right; nothing else is added."""
+    """The request line is the base URL's path plus ours; length and host are right; nothing else is
+    added."""
     with answering() as server:
         origin = Origin(server.url + "/base/", CLOCK)
         run(
@@ -97,7 +102,8 @@ def test_large_bodies_both_ways() -> None:
 
 
 def test_a_slow_reader_of_a_large_request_is_waited_for() -> None:
-    """A request that does not fit into the socket's buffer goes out as the server takes it, also when that takes a while."""
+    """A request that does not fit into the socket's buffer goes out as the server takes it, also
+    when that takes a while."""
     large = b"z" * 8_000_000
 
     def script(peer: Peer) -> None:
@@ -117,7 +123,8 @@ HALF_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello
 
 @pytest.mark.parametrize("reply", [b"", HALF, HALF_CHUNKED])
 def test_closing_cancels_at_once(reply: bytes) -> None:
-    """close() shuts the socket at once, before the headers as in the middle of the body, and the server sees it."""
+    """close() shuts the socket at once, before the headers as in the middle of the body, and the
+    server sees it."""
     seen = threading.Event()
 
     def script(peer: Peer) -> None:

@@ -1,4 +1,5 @@
-"""The limits of one HTTP call: each bounds what it says and has its name; a pause of ours is no silence of the backend."""
+"""The limits of one HTTP call: each bounds what it says and has its name; a pause of ours is no
+silence of the backend."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def test_the_idle_limit_counts_from_the_last_byte() -> None:
 
 
 def test_a_paused_call_does_not_read() -> None:
-    """While its owner's buffer is full a call leaves the bytes with the sender, and its silence does not count."""
+    """While its owner's buffer is full a call leaves the bytes with the sender, and its silence
+    does not count."""
     total = 40_000_000
 
     def script(peer: Peer) -> None:

@@ -1,4 +1,5 @@
-"""One HTTP call over TLS: a certificate of one's own is trusted if it is named, and nothing else is."""
+"""One HTTP call over TLS: a certificate of one's own is trusted if it is named, and nothing else
+is."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from airouter.upstream.transport.pool import Origin
 
 
 def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
-    """With ca_file an https backend with its own certificate is spoken to, large answers and kept connections included."""
+    """With ca_file an https backend with its own certificate is spoken to, large answers and kept
+    connections included."""
     certificate, context = own_certificate(tmp_path)
     large = b"y" * 2_000_000
     server = WireServer(

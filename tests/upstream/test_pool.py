@@ -69,7 +69,8 @@ def test_a_returned_connection_is_given_out_again(
 def test_a_spent_connection_is_not_given_out(
     pair: tuple[socket.socket, socket.socket], what: str
 ) -> None:
-    """A connection that the server has closed, or on which it said something unasked, is closed instead."""
+    """A connection that the server has closed, or on which it said something unasked, is closed
+    instead."""
     origin = Origin("http://127.0.0.1:1", Clock())
     origin.give(pair[0])
     if what == "closed":
@@ -105,7 +106,8 @@ def test_the_idle_ones_are_bounded() -> None:
 
 
 def test_addresses_are_remembered_and_outlive_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name is not looked up for each call; when the resolver fails later, the last addresses serve on."""
+    """A name is not looked up for each call; when the resolver fails later, the last addresses
+    serve on."""
     looked_up = []
 
     def getaddrinfo(host: str, port: int, *, type: int = 0, flags: int = 0) -> list[object]:
@@ -189,7 +191,8 @@ def test_a_dead_resolver_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A host with a dead address first (IPv6 without a route to it, say) is reached by the other."""
+    """A host with a dead address first (IPv6 without a route to it, say) is reached by the
+    other."""
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
     waiting = [socket.socket() for _ in range(4)]
     for sock in waiting:  # its queue of connections is full: whoever comes now hears nothing

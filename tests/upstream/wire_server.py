@@ -1,4 +1,5 @@
-"""A server for tests of one HTTP call: for each connection it does exactly what a test tells it, byte by byte."""
+"""A server for tests of one HTTP call: for each connection it does exactly what a test tells it,
+byte by byte."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ class Peer:
 
 
 class WireServer:
-    """`with WireServer(script) as server:`; every connection runs the script in a thread of its own."""
+    """`with WireServer(script) as server:`; every connection runs the script in a thread of its
+    own."""
 
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self._script, self._context = script, context
@@ -144,7 +146,8 @@ def answering(reply: bytes = OK) -> WireServer:
 
 
 def own_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A self-signed certificate for 127.0.0.1, and a server's context with it; skips where there is no openssl."""
+    """A self-signed certificate for 127.0.0.1, and a server's context with it; skips where there is
+    no openssl."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     certificate, key = folder / "certificate.pem", folder / "key.pem"

@@ -49,7 +49,7 @@ def test_a_canary_warms_the_server_before_any_client_asks(
     told = backend(router, "router")
     assert (told["breaker"], told["fails"], told["in_use"]) == ("closed", 0, 0)
     assert canaries(sim) == 1
-    assert lines(router, "on") == 1
+    eventually(lambda: lines(router, "on") == 1)
     assert lines(router, "off") == 0
 
 
@@ -86,7 +86,7 @@ def test_it_is_off_where_the_server_cannot_be_constrained_until_it_is_started_an
     assert tier_of(router) == "fallback"
     restart(router, sim)
     decides(router)
-    assert (lines(router, "off"), lines(router, "on")) == (1, 1)
+    eventually(lambda: (lines(router, "off"), lines(router, "on")) == (1, 1))
     assert canaries(sim) == 3
 
 

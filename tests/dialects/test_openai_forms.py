@@ -1,4 +1,5 @@
-"""Whole answers that are put together from the pieces of a stream, and errors in place of an answer."""
+"""Whole answers that are put together from the pieces of a stream, and errors in place of an
+answer."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def test_a_reason_that_is_missing_fits_what_was_said(message: dict[str, Any], re
 
 
 def test_numbers_too_large_for_64_bits_are_read_and_written() -> None:
-    """The strict reading gives way to the lenient one at a bare NaN, and both make floats of them."""
+    """The strict reading gives way to the lenient one at a bare NaN, and both make floats of
+    them."""
     body = json.dumps(completion(choice(), x=float("nan"), big=10**30)).encode()
     answer, problem, out = read(body, stream=True)
     assert (problem, answer.state.text) == (None, "Hello")
@@ -75,7 +77,7 @@ def test_numbers_too_large_for_64_bits_are_read_and_written() -> None:
             ],
         ),
         ([{"refusal": "I "}, {"refusal": "can't"}], "refusal", "I can't"),
-        ([{"images": [{"url": "x"}]}, {"images": [{"url": "y"}]}], "images", [{"url": "x"}, {"url": "y"}]),
+        ([{"images": [{"u": "x"}]}, {"images": [{"u": "y"}]}], "images", [{"u": "x"}, {"u": "y"}]),
     ],
 )  # fmt: skip
 def test_pieces_of_any_field_are_put_together(

@@ -5,16 +5,11 @@ import re
 import stat
 import threading
 
-import pytest
-from records import FakeClock, names, record, session_loggers, step
+from doubles import FakeClock
+from records import record, step
 
 import session_logger
-
-
-@pytest.fixture
-def make(tmp_path):
-    with session_loggers(tmp_path / "sessions") as build:
-        yield build
+from tests.telemetry.written import names
 
 
 def read(data):
@@ -39,10 +34,13 @@ def test_one_exchange_becomes_one_private_file(make, tmp_path):
     assert session["notes"] == ["a note"]
     assert "save" not in session
     fields = (
-        "client_ip user_query route classification_raw classification_ms usage total_ms outcome"
+        "client_ip user_query route classification_raw classification_ms usage total_ms "
+        "outcome error label tier p"
     )
-    fields += " error label tier p enrichment_ms inference_ms ttft_ms backend model stream endpoint"
-    fields += " adjusted speculation attempts status"
+    fields += (
+        " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted "
+        "speculation attempts status"
+    )
     assert set(fields.split()) <= set(session)
     assert logger.events == [("written", 1)]
     assert re.fullmatch(r"Session saved: 01234567 write_ms=\d+ cleanup_ms=\d+", logger.lines[0])
