@@ -272,7 +272,7 @@ def test_check_runs_everything_and_names_what_failed(checkout):
 
 
 @pytest.mark.parametrize(
-    ("fails", "status"), [(None, 0), ("-m not tools", 3), ("coverage_summary", 1)]
+    ("fails", "status"), [(None, 0), ("-m not tools", 3), ("coverage report", 1)]
 )
 def test_coverage_is_summed_up_whatever_the_tests_say(checkout, fails, status):
     """Failed tests fail it, and so does a total below the goal; the data is removed."""
@@ -284,7 +284,7 @@ def test_coverage_is_summed_up_whatever_the_tests_say(checkout, fails, status):
     assert checkout.calls()[1:] == [
         f"-m coverage run {TESTS} -k name",
         "-m coverage combine --quiet",
-        "scripts/coverage_summary.py",
+        "-m coverage report --sort=-brpart",
     ]
     assert list(folder.iterdir()) == []
 

@@ -13,7 +13,7 @@ import pytest
 from airouter.classify.features import features_of
 from airouter.classify.tiers.rules import RulesTier, load_markers
 from airouter.dialects.openai_request import parse_request
-from tests.classify.test_meta_markers import TALKS
+from tests.classify.test_rules_markers import TALKS
 
 TIER = RulesTier()
 Messages = list[dict[str, Any]]

@@ -14,6 +14,7 @@ from airouter.classify.learned.text_model import (
 )
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
+from airouter.domain.labels import CLASSES
 from airouter.domain.types import ROUTE_OF_LABEL
 from airouter.settings.load import ROOT
 from learn.gate import CLOUD_BUDGET, ECE_BUDGET, HARMFUL_BUDGET, compare, main

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airouter.classify.learned.dense_features import NAMES
 from airouter.classify.learned.text_features import (
     NAMES,
     Spec,
     char_grams,
     code_points,
-    dense_of,
     distinct_buckets,
     encode,
     fold,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from airouter.domain.clock import date_line
 from airouter.domain.errors import ConfigError
-from airouter.settings.prompts import date_line, load_prompts
+from airouter.settings.prompts import load_prompts
 
 
 def test_a_prompt_is_read_without_the_blanks_around_it(tmp_path: Path) -> None:

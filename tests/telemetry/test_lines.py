@@ -33,12 +33,12 @@ class LogLines:
 
 def test_request_line_exactly():
     assert request_line(record()) == (
-        "REQUEST session=01234567 route=primary classification_ms=12 inference_ms=1235 "
-        "total_ms=1250 stream=True"
+        "REQUEST session=01234567 route=primary classification_ms=12 "
+        "inference_ms=1235 total_ms=1250 stream=True"
     )
     assert request_line(record(route="enrich", enrichment_ms=900.0, stream=False)) == (
-        "REQUEST session=01234567 route=enrich classification_ms=12 enrichment_ms=900 "
-        "inference_ms=1235 total_ms=1250 stream=False"
+        "REQUEST session=01234567 route=enrich classification_ms=12 "
+        "enrichment_ms=900 inference_ms=1235 total_ms=1250 stream=False"
     )
 
 
@@ -49,8 +49,8 @@ def test_extras_come_last():
         record(total_ms=6000.0, backend="gpu0", tier="rules", enrichment_ms=0.0), SLOW_MS
     )
     assert slow == (
-        "SLOW_REQUEST session=01234567 route=primary total_ms=6000 classification_ms=12 "
-        "enrichment_ms=0"
+        "SLOW_REQUEST session=01234567 route=primary total_ms=6000 "
+        "classification_ms=12 enrichment_ms=0"
         " inference_ms=1235 backend=gpu0 tier=rules"
     )
 

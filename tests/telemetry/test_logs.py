@@ -13,9 +13,20 @@ from records import LINE, lines
 from airouter.domain.clock import Clock
 from airouter.telemetry import logs
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
-from tests.telemetry.written import LINE, lines
 
-START = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
+
+class MovedClock(Clock):
+    """Starts at 2026-03-01 12:00:00.123 in Berlin and moves only by `advance`."""
+
+    def __init__(self):
+        self.elapsed = 0.0
+
+    def monotonic(self):
+        return 1000.0 + self.elapsed
+
+    def now(self):
+        start = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=ZoneInfo("Europe/Berlin"))
+        return start + timedelta(seconds=self.elapsed)
 
 
 def test_line_format_file_mode_and_arguments(log):

@@ -1,5 +1,4 @@
-"""The record while it is written: what it says of a stage in the middle of which the exchange
-ends."""
+"""The record in progress: the duration of a stage during which the exchange ends."""
 
 import pytest
 from records import NOW

@@ -4,9 +4,10 @@ import os
 import stat
 from pathlib import Path
 
+from records import LINE, lines
+
 from airouter.domain.clock import Clock
 from airouter.telemetry.logs import AppLog, RotatingFile
-from tests.telemetry.written import LINE, lines
 
 
 def test_rotation_keeps_three(tmp_path):

@@ -1,10 +1,15 @@
 from datetime import timedelta
 
-from doubles import NOW, FakeClock
-from records import record
+import pytest
+from records import NOW, FakeClock, names, record, session_loggers
 
 import session_logger
-from tests.telemetry.written import names
+
+
+@pytest.fixture
+def make(tmp_path):
+    with session_loggers(tmp_path / "sessions") as build:
+        yield build
 
 
 def fill(directory, days):

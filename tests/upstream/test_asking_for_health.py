@@ -34,7 +34,7 @@ def server(own_simulator: Simulator) -> Simulator:
 
 def backend(url: str, kind: str = "vllm", **fields: object) -> Backend:
     spec = BackendSettings(kind=kind, url=url, **fields)  # type: ignore[arg-type]
-    return Backend("b", spec, KINDS[kind], CLOCK, queue=4)
+    return make_backend("b", spec, CLOCK)
 
 
 def test_it_costs_nothing(server: Simulator) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airouter.dialects.normalise import payload
+from airouter.dialects.openai_request import _normalised
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -25,7 +25,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 def test_a_value_is_read_as_what_it_means(name: str, given: Any, meant: Any) -> None:
     adjusted: list[str] = []
     asked = {"messages": MESSAGES, name: given}
-    assert payload("chat", asked, adjusted) == {"messages": MESSAGES, name: meant}
+    assert _normalised("chat", asked, adjusted) == {"messages": MESSAGES, name: meant}
     (note,) = adjusted
     assert note.startswith(f"{name}={given!r} read as ")
     assert asked[name] == given, "the client's own payload was changed"
@@ -36,7 +36,7 @@ def test_a_value_is_read_as_what_it_means(name: str, given: Any, meant: Any) -> 
 )
 def test_another_form_of_the_same_value_needs_no_note(name: str, given: Any, type_: type) -> None:
     adjusted: list[str] = []
-    read = payload("chat", {name: given}, adjusted)[name]
+    read = _normalised("chat", {name: given}, adjusted)[name]
     assert (read, type(read), adjusted) == (given, type_, [])
 
 
@@ -61,7 +61,7 @@ def test_another_form_of_the_same_value_needs_no_note(name: str, given: Any, typ
 def test_anything_else_is_left_for_the_validation(name: str, given: Any) -> None:
     adjusted: list[str] = []
     asked = {name: given}
-    assert payload("chat", asked, adjusted) is asked
+    assert _normalised("chat", asked, adjusted) is asked
     assert adjusted == []
 
 
@@ -85,7 +85,7 @@ def test_anything_else_is_left_for_the_validation(name: str, given: Any) -> None
 def test_content_parts_get_their_type(content: Any, parts: Any) -> None:
     adjusted: list[str] = []
     asked = {"messages": [*MESSAGES, {"role": "user", "content": content}]}
-    read = payload("chat", asked, adjusted)["messages"]
+    read = _normalised("chat", asked, adjusted)["messages"]
     assert read == [*MESSAGES, {"role": "user", "content": parts}]
     assert adjusted == ["content parts converted to objects with a type"]
 
@@ -97,9 +97,9 @@ def test_content_parts_get_their_type(content: Any, parts: Any) -> None:
 )
 def test_other_messages_are_left_alone(messages: Any) -> None:
     asked = {"messages": messages}
-    assert payload("chat", asked, []) is asked
+    assert _normalised("chat", asked, []) is asked
 
 
 def test_only_chat_has_messages() -> None:
     asked = {"messages": [{"role": "user", "content": ["Hello"]}]}
-    assert payload("completions", asked, []) is asked
+    assert _normalised("completions", asked, []) is asked

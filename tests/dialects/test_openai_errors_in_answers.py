@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airouter.dialects.error_shapes import error_in
+from airouter.dialects.openai_errors import error_in
 
 ERROR = {"message": "out of memory", "code": 500}
 

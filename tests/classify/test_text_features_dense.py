@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from airouter.classify.learned.dense_features import NAMES, dense_of
+from airouter.classify.learned.text_features import NAMES, dense_of
 from tests.classify.make import features
 
 

@@ -5,11 +5,16 @@ import re
 import stat
 import threading
 
-from doubles import FakeClock
-from records import record, step
+import pytest
+from records import FakeClock, names, record, session_loggers, step
 
 import session_logger
-from tests.telemetry.written import names
+
+
+@pytest.fixture
+def make(tmp_path):
+    with session_loggers(tmp_path / "sessions") as build:
+        yield build
 
 
 def read(data):
@@ -34,13 +39,10 @@ def test_one_exchange_becomes_one_private_file(make, tmp_path):
     assert session["notes"] == ["a note"]
     assert "save" not in session
     fields = (
-        "client_ip user_query route classification_raw classification_ms usage total_ms "
-        "outcome error label tier p"
+        "client_ip user_query route classification_raw classification_ms usage total_ms outcome"
     )
-    fields += (
-        " enrichment_ms inference_ms ttft_ms backend model stream endpoint adjusted "
-        "speculation attempts status"
-    )
+    fields += " error label tier p enrichment_ms inference_ms ttft_ms backend model stream endpoint"
+    fields += " adjusted speculation attempts status"
     assert set(fields.split()) <= set(session)
     assert logger.events == [("written", 1)]
     assert re.fullmatch(r"Session saved: 01234567 write_ms=\d+ cleanup_ms=\d+", logger.lines[0])

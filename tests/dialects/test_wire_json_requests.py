@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from airouter.dialects.request_json import loads
+from airouter.dialects.wire_json import from_client
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from airouter.dialects.request_json import loads
 )
 def test_what_is_read(raw: bytes, value: Any, replaced: bool) -> None:
     """Byte order marks and other encodings of Unicode; lone surrogates are replaced, and told."""
-    assert loads(raw) == (value, replaced)
+    assert from_client(raw) == (value, replaced)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_what_is_read(raw: bytes, value: Any, replaced: bool) -> None:
 )
 def test_what_is_refused(raw: bytes) -> None:
     with pytest.raises(orjson.JSONDecodeError):
-        loads(raw)
+        from_client(raw)
