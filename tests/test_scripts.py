@@ -26,6 +26,7 @@ TOOLS = (
     "mkdir",
     "mktemp",
     "rm",
+    "sed",
     "tail",
     "tee",
     "awk",
