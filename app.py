@@ -99,7 +99,8 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
-    app.wsgi_app = Middleware(FastPath(app.wsgi_app, runtime), runtime)  # type: ignore[method-assign]
+    stack = Middleware(FastPath(app.wsgi_app, runtime), runtime)
+    app.wsgi_app = stack  # type: ignore[method-assign]
     return app
 
 

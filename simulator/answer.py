@@ -11,7 +11,10 @@ from simulator.role import Exchange, never
 from simulator.stream import content_type, extra_headers
 from simulator.wire import JSON, Sent
 
-_HTML = b"<!doctype html><html><head><title>Simulated page</title></head><body><h1>Simulated</h1></body></html>\n"
+_HTML = (
+    b"<!doctype html><html><head><title>Simulated page</title></head>"
+    b"<body><h1>Simulated</h1></body></html>\n"
+)
 
 
 async def send_body(

@@ -140,10 +140,14 @@ def check_length(role: Role, prompt: Prompt, limit: int | None) -> None:
         return
     wanted = f"{prompt.tokens} tokens in the messages"
     if limit is not None:
-        wanted = f"{prompt.tokens + limit} tokens ({prompt.tokens} in the messages, {limit} in the completion)"
+        wanted = (
+            f"{prompt.tokens + limit} tokens "
+            f"({prompt.tokens} in the messages, {limit} in the completion)"
+        )
     raise ApiError(
         400,
-        f"This model's maximum context length is {longest} tokens. However, you requested {wanted}. "
+        f"This model's maximum context length is {longest} tokens. "
+        f"However, you requested {wanted}. "
         "Please reduce the length of the messages or completion.",
         "input_tokens" if role.profile.kind == "vllm" else "messages",
         "context_length_exceeded",

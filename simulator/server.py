@@ -40,7 +40,8 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp's own Server spells "no access log"
+            # None: how aiohttp's own Server spells "no access log".
+            access_log=None,  # type: ignore[arg-type]
             max_line_size=_HEADER_LIMIT,
             max_field_size=_HEADER_LIMIT,
             max_headers=512,

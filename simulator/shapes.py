@@ -62,8 +62,14 @@ def new_shape(
             parsed_as = "reasoning_content"
     prefix = "chatcmpl" if chat else "cmpl"
     return Shape(
-        chat, model, f"{prefix}-sim-{next(_ids):08x}", int(time.time()), count, label_probabilities, parsed_as
-    )  # fmt: skip
+        chat,
+        model,
+        f"{prefix}-sim-{next(_ids):08x}",
+        int(time.time()),
+        count,
+        label_probabilities,
+        parsed_as,
+    )
 
 
 def usage(generations: list[Generation]) -> dict[str, Any]:
@@ -175,7 +181,8 @@ class Chunks:
         self._shape = shape
         name = b"chat.completion.chunk" if shape.chat else b"text_completion"
         self._head = (
-            b'{"id":"%b","object":"%b","created":%d,"model":%b,"system_fingerprint":"simulated","choices":['
+            b'{"id":"%b","object":"%b","created":%d,"model":%b,'
+            b'"system_fingerprint":"simulated","choices":['
             % (
                 shape.id.encode(),
                 name,
@@ -187,7 +194,8 @@ class Chunks:
 
     def role(self, index: int) -> bytes:
         delta = (
-            b'{"index":%d,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}'
+            b'{"index":%d,"delta":{"role":"assistant","content":""},'
+            b'"logprobs":null,"finish_reason":null}]}'
             % index
         )
         return self._head + delta

@@ -66,7 +66,8 @@ class Wire:
         extra: Mapping[str, str] | None = None,
     ) -> bytes:
         framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-        lines = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\nServer: uvicorn\r\n{framing}\r\n"
+        reason = _REASONS.get(status, "Unknown")
+        lines = f"HTTP/1.1 {status} {reason}\r\nServer: uvicorn\r\n{framing}\r\n"
         if content_type:
             lines += f"Content-Type: {content_type}\r\n"
         if extra:

@@ -16,7 +16,8 @@ from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Origin
 
 Item = TypeVar("Item")
-# What a backend does with a request: (seconds after it, bytes) in order; None closes the connection.
+# What a backend does with a request: (seconds after it, bytes), in order; None: it closes the
+# connection.
 Script = list[tuple[float, bytes | None]]
 
 

@@ -1,5 +1,5 @@
-"""The modules that a request crosses are those that docs/architecture.md lists, and the flow goes in
-one direction: nothing calls up."""
+"""The modules that a request crosses are those that docs/architecture.md lists, and the flow goes
+in one direction: nothing calls up."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ def test_the_page_lists_the_path_of_a_request(
     assert len(crossing.passing_on) <= 35
 
 
-# What is handed down is called from below: the flow that a driver resumes, what an exchange releases
-# at its end, a call's progress, whether a backend can serve a request, the sinks.
+# What is handed down is called from below: the flow that a driver resumes, what an exchange
+# releases at its end, a call's progress, whether a backend can serve a request.
 HANDED_DOWN = {
     ("flow/exchange.py", "upstream/client.py"),
     ("flow/exchange.py", "upstream/transport/call.py"),

@@ -1,5 +1,5 @@
-"""Turns a flow into an HTTP response in the client's dialect: headers, body or stream. Errors become
-a status until the response has started, and an event of the stream afterwards."""
+"""Turns a flow into an HTTP response in the client's dialect: headers, body or stream. Errors
+become a status until the response has started, and an event of the stream afterwards."""
 
 from collections.abc import Generator, Iterator
 

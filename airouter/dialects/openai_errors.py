@@ -1,5 +1,5 @@
-"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain text,
-a page; with an error status, within a 200, or within a stream. Pure.
+"""What a backend's error says, whatever its shape: OpenAI's, a string, a list of details, plain
+text, a page; with an error status, within a 200, or within a stream. Pure.
 """
 
 import re
@@ -162,7 +162,7 @@ def _plain(body: bytes, inner: Any) -> str:
 
 def _without_markup(page: str) -> str:
     for part, closing in _HIDDEN:
-        # Behind the last end none is looked for: thousands of beginnings would each search the rest.
+        # Nothing is searched behind the last end: thousands of beginnings would each do so.
         last = max((found.end() for found in closing.finditer(page)), default=0)
         page = part.sub(" ", page[:last]) + page[last:]
     return _TAG.sub(" ", page)

@@ -9,7 +9,8 @@ import orjson
 
 
 class ConversationMemory:
-    """Hash of a message prefix → (route, backend). Mutable state: the entries, least recently used first; one lock."""
+    """Hash of a message prefix → (route, backend). Mutable state: the entries, least recently used
+    first; one lock."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
@@ -26,7 +27,7 @@ class ConversationMemory:
                 self._entries.popitem(last=False)
 
     def recall(self, messages: list[Any]) -> tuple[str, str] | None:
-        """Where the request was answered that these tool results belong to; None when it is not remembered.
+        """Where the request that these tool results belong to was answered; None if unknown.
 
         The earlier request's messages are everything before the assistant's last turn.
         """

@@ -1,5 +1,5 @@
-"""Whether a backend may be asked: from how its last requests went (`Breaker`), and whether it swaps or
-loads a model (`Pause`).
+"""Whether a backend may be asked: from how its last requests went (`Breaker`), and whether it swaps
+or loads a model (`Pause`).
 
 A breaker knows two degrees. *Cooling* is a preference: other backends are asked first, this one as
 a last resort. *Open* is a refusal until its time is over. After either, one request (the half-open

@@ -71,7 +71,8 @@ class Commands:
             )
         if not self._affected(event):
             raise BadRequest(
-                f"'backend' (or 'model') must name one of {', '.join(self._current.state.backends)}.",
+                "'backend' (or 'model') must name one of "
+                f"{', '.join(self._current.state.backends)}.",
                 param="backend",
                 code="unknown_backend",
             )

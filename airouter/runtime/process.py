@@ -21,7 +21,7 @@ class Closable(Protocol):
 
 
 class Runtime:
-    """Built in `app.py`; starts nothing until `start()`. Mutable state: whether it has been started.
+    """Built in `app.py`; starts nothing until `start()`. Mutable state: whether it has started.
 
     Args:
         sinks: receive the record of every exchange.

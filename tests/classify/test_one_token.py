@@ -170,7 +170,7 @@ def test_an_unsure_label_is_a_guess(sim: Simulator, min_p: float, decided: bool)
     ("fault", "params", "reason"),
     [
         ("error_status", {"status": 500}, "500"),
-        ("html", {}, "no label with log-probabilities"),
+        ("html", {}, "not a label with log-probabilities"),
         ("hang", {}, "timeout"),
         ("reset", {}, "connection"),
     ],

@@ -139,7 +139,7 @@ def replicas(tmp_path: Path, sim: Simulator) -> Iterator[tuple[list[Any], Store]
 
 
 def test_replicas_share_their_slots(replicas: tuple[list[Any], Store]) -> None:
-    """Eight requests to two replicas: all are answered, never two at once, every slot comes back."""
+    """Eight requests to two replicas: all are answered, never two at once, no slot is lost."""
     clients, store = replicas
     statuses: list[int] = []
 

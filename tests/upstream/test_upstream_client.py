@@ -26,7 +26,7 @@ def backend(*checks: Check, local: bool = True) -> Backend:
 
 
 def test_one_module_makes_calls() -> None:
-    """Whoever needs one asks `open_call()`: no other module makes one, or has a backend make one."""
+    """`open_call()` does: no other module makes one, or has a backend make one."""
     makers = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")

@@ -18,7 +18,9 @@ Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 Addresses = list[Address]
 
 _RESOLVED_FOR = 30.0  # seconds a host's addresses are reused
-_IDLE_FOR = 55.0  # seconds an idle connection is kept; most servers drop it at 5 to 75, which is noticed before reuse
+# Seconds an idle connection is kept. Most servers close it after 5 to 75, which is noticed before
+# it is used again.
+_IDLE_FOR = 55.0
 
 
 class Origin:
@@ -117,7 +119,7 @@ class Origin:
             self._addresses, self._resolved_at = future.result(), self._clock.monotonic()
 
     def wrap(self, sock: socket.socket) -> ssl.SSLSocket | None:
-        """The TLS side of a connected socket (its handshake still to be done), or None for plain http."""
+        """The TLS socket on a connected one, before its handshake; None for plain http."""
         if self._context is None:
             return None
         return self._context.wrap_socket(
@@ -177,7 +179,8 @@ def _look_up(host: str, port: int, flags: int) -> Addresses:
 
 
 def open_socket(address: Address) -> socket.socket:
-    """Begin a non-blocking connect; the caller waits until the socket is writable and then asks for SO_ERROR."""
+    """Begin a non-blocking connect. The caller waits until the socket is writable, and then reads
+    SO_ERROR."""
     family, target = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -194,7 +197,8 @@ def open_socket(address: Address) -> socket.socket:
 
 
 def _readable(sock: socket.socket) -> bool:
-    """An idle connection that is readable was closed (or spoken on out of turn): either way it is spent."""
+    """Whether the server has closed an idle connection, or sent something unasked: either way it
+    cannot be used again."""
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     return bool(poller.poll(0))
