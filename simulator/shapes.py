@@ -195,8 +195,7 @@ class Chunks:
     def role(self, index: int) -> bytes:
         delta = (
             b'{"index":%d,"delta":{"role":"assistant","content":""},'
-            b'"logprobs":null,"finish_reason":null}]}'
-            % index
+            b'"logprobs":null,"finish_reason":null}]}' % index
         )
         return self._head + delta
 

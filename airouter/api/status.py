@@ -76,7 +76,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         state = runtime.state
         if runtime.draining:
             return jsonify({"status": "draining"}), 503
-        up = any(_believed_up(state.backends[name]) for name in state.settings.serving("primary"))
+        up = any(_last_known_up(state.backends[name]) for name in state.settings.serving("primary"))
         return jsonify({"status": "ready" if up else "no backend"}), 200 if up else 503
 
     @bp.get("/stats")
@@ -124,7 +124,7 @@ def _health_body(
     return body
 
 
-def _believed_up(backend: Backend) -> bool:
+def _last_known_up(backend: Backend) -> bool:
     return (
         not backend.out and backend.breaker.state != "open" and backend.breaker.cause != "connect"
     )

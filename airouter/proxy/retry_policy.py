@@ -71,8 +71,7 @@ def _for_status(error: UpstreamStatus, named: bool) -> Move:
 
 
 def retry_after_of(error: RouterError) -> float | None:
-    """The seconds after which a backend that was not willing said it would be; None when it did
-    not say."""
+    """The `Retry-After` of a backend that rejected the request for now, in seconds; None: none."""
     if (
         not isinstance(error, UpstreamStatus)
         or error.upstream_status not in (429, 503)

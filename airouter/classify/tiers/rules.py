@@ -46,7 +46,8 @@ _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
 _TURN = re.compile(
     r"(?im)(?:^|[\s\-*\[(<>•{\"])"
     r"(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|"
-    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|uživatel|käyttäjä)"
+    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|"
+    r"uživatel|käyttäjä)"
     r"\s*[\])>\"]?\s?[:：]"
 )
 _REPLY = re.compile(

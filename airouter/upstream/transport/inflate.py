@@ -1,7 +1,7 @@
 """Unpacking a body that something before the backend compressed although nothing asked for it.
 
-What the header names is only believed where the body agrees: some gateways unpack the body and
-leave the header, others name an encoding that is none.
+The encoding that the header names counts only where the body agrees: some gateways unpack the body
+and leave the header, others name an encoding that is none.
 """
 
 import zlib
