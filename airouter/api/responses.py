@@ -102,11 +102,12 @@ def _rest(
     exchange: Exchange, items: Items, dialect: ClientDialect, writer: Translator | None
 ) -> Iterator[bytes]:
     chunks = _chunks(exchange, items, dialect.comment)
-    if writer is None:
-        yield from chunks
-        return
+    return chunks if writer is None else _written(chunks, dialect.comment, writer)
+
+
+def _written(chunks: Iterator[bytes], comment: bytes, writer: Translator) -> Iterator[bytes]:
     for chunk in chunks:
-        written = chunk if chunk is dialect.comment else writer.feed(chunk)
+        written = chunk if chunk is comment else writer.feed(chunk)
         if written:
             yield written
     if rest := writer.flush():
