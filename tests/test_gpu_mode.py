@@ -60,6 +60,7 @@ def mode(router: RouterProcess, tmp_path: Path) -> Mode:
     return Mode(router, tmp_path)
 
 
+@pytest.mark.tools
 def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> None:
     """Out, stopped and visible as such; started, warmed up and in service again; each of it twice
     is once."""
@@ -91,6 +92,7 @@ def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> N
         assert name in shown
 
 
+@pytest.mark.tools
 def test_gaming_waits_for_what_is_under_way(
     router: RouterProcess, mode: Mode, sim: Simulator
 ) -> None:
@@ -139,6 +141,7 @@ def test_ml_waits_for_health(router: RouterProcess, mode: Mode, sim: Simulator) 
     assert backend(router)["out"] is False
 
 
+@pytest.mark.tools
 def test_what_goes_wrong_is_said(router: RouterProcess, sim: Simulator, tmp_path: Path) -> None:
     """A failing command, a backend that stays down, an unknown backend, a bad file: one sentence,
     exit status 1, the safe state."""

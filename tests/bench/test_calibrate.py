@@ -189,6 +189,7 @@ def test_the_endpoints_are_profiled() -> None:
     assert "simulated" in done.stdout
 
 
+@pytest.mark.tools
 def test_an_unknown_endpoint_or_profile_is_one_sentence() -> None:
     for words in (("--endpoint", "moon"), ("--slo", "777"), ("--environment", "moon")):
         done = benchmark("endpoint-profile", *words)

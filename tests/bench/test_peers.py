@@ -121,6 +121,7 @@ def row(results: list[Result], measure: str, workers: int = 1) -> dict[str, str]
     return dict(zip(table.columns, found.cells, strict=True))
 
 
+@pytest.mark.tools
 def test_everything_is_measured_of_a_peer(compared: tuple[list[Result], list[int]]) -> None:
     for measure in MEASURES:
         if measure.workers == 1:
@@ -248,6 +249,7 @@ def rounds_of(slower: float, rounds: int = 10) -> Findings:
     return found
 
 
+@pytest.mark.tools
 def test_a_ratio_is_that_of_the_rounds_whatever_the_machine_did() -> None:
     for slower, kept in ((1.0, True), (1.02, True), (1.5, False)):
         table = against(rounds_of(slower), 10)
@@ -269,6 +271,7 @@ def test_what_is_no_checkout_is_said_in_a_sentence(tmp_path: Path) -> None:
         installing.prepare(tmp_path)
 
 
+@pytest.mark.tools
 def test_another_checkout_is_run_in_its_own_environment(tmp_path: Path) -> None:
     """The same code from another path, with a Python of its own."""
     other = tmp_path / "other"

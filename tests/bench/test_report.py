@@ -72,6 +72,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     return page([(path.name, report.read(path))])
 
 
+@pytest.mark.tools
 def test_the_page_asks_nobody_for_anything(html: str) -> None:
     without_pictures = re.sub(r'src="data:image/svg\+xml;base64,[^"]*"', "", html)
     asking = r"https?:|//\w|src=|href=(?!\"#)|@import|url\(|<script|<link"
@@ -118,6 +119,7 @@ def test_a_table_without_numbers_has_no_picture() -> None:
     assert figures_of({"benchmark": "faults", "rows": [{"name": "refuse", "kept": True}]}) == []
 
 
+@pytest.mark.tools
 def test_pictures_as_files(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     args = Namespace(

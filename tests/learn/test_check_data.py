@@ -126,6 +126,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "too few" in said
 
 
+@pytest.mark.tools
 def test_the_shipped_data_is_clean_and_broad() -> None:
     shipped, faults = read_prompts()
     assert faults == []
