@@ -20,7 +20,7 @@ from airouter.domain.types import Endpoint
 _MAX_ANSWER = 256 * 1024 * 1024
 _TEXT_KEPT = 4_000_000  # characters of a stream that are remembered, to continue a cut answer
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")  # how an event stream can begin
-_SHOWN = 200  # characters of a body that is no answer, for the reason
+_SHOWN = 200  # characters of a body that is not an answer, quoted in the error
 _MOST_OTHER = 64 * 1024  # bytes of such a body that are read
 _BOM = b"\xef\xbb\xbf"
 
@@ -318,7 +318,7 @@ def _shown(body: bytes | bytearray) -> str:
 
 
 def _has_answer(choices: Any) -> bool:
-    """Whether every choice says something, or at least why it does not."""
+    """Whether every choice has content, or at least a finish_reason."""
     return (
         isinstance(choices, list)
         and bool(choices)

@@ -15,7 +15,7 @@ _SYSTEM_ROLES = ("system", "developer")
 # has about 4, code 3, Chinese 3, and nothing that is written to be read has more than 6.
 _MOST_BYTES_PER_TOKEN, _USUAL_BYTES_PER_TOKEN = 6, 3
 _MARGIN = 1024  # tokens; up to so many bytes, each is counted as a token
-_PART_TOKENS = 1024  # for an image or another part that is no text
+_PART_TOKENS = 1024  # for an image or another part that is not text
 _MESSAGE_BYTES = 24  # what a chat template puts around each message
 
 

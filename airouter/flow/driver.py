@@ -39,7 +39,7 @@ def drive(
                 else:
                     item = next(flow)
             else:
-                yield item  # type: ignore[misc]  # it is no Wait
+                yield item  # type: ignore[misc]  # not a Wait
                 item = next(flow)
     except StopIteration as end:
         result: Result = end.value

@@ -30,7 +30,7 @@ class Shutdown:
 
 @immutable
 class Patience:
-    """When waiting may be given up: from the monotonic time `at` on, once `finished()`."""
+    """When a wait may be cut short: from the monotonic time `at` on, as soon as `finished()`."""
 
     at: float
     finished: Callable[[], bool]
@@ -200,7 +200,7 @@ class Exchange:
             record.outcome, record.status, record.error = outcome, status, error
 
     def fail(self, error: RouterError) -> None:
-        """End with an error of ours."""
+        """End with an error."""
         outcome = {"client": "client_error", "us": "router_error", "upstream": "upstream_error"}[
             error.blame
         ]

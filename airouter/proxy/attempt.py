@@ -1,4 +1,4 @@
-"""One try of one backend: its call, and what came back, until it is relayed or given up."""
+"""One attempt at one backend: its call and its answer, until that is relayed or discarded."""
 
 from airouter.dialects.openai_answer import Answer
 from airouter.dialects.openai_compose import Outgoing

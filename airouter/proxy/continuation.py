@@ -1,8 +1,8 @@
-"""A stream that was cut after content went out is continued where that is sound: no text twice,
+"""Continues a stream that was cut after content had been sent, where that is sound: no text twice,
 none missing.
 
 Sound means: one plain text answer, all of it remembered, not in the middle of reasoning, and a
-backend that can go on from a given beginning. Anything else ends with an honest error event.
+backend that can continue a given beginning. Anything else ends with an error event.
 """
 
 import re
@@ -135,11 +135,11 @@ def rewriter(id: str | None, sent: str) -> Rewrite:
 
 
 class _Repetition:
-    """Cuts off what a continuation has no business to begin with: the text that was sent, all of
+    """Cuts off what a continuation must not begin with: the text that was already sent, all of
     it or from the beginning of its last, unfinished sentence, and a thought. White space does not
     count: templates and models write another one.
 
-    What may still be a repetition is held back; it is let go when it turns out not to be.
+    Text that may still be a repetition is held back until that is known.
     """
 
     def __init__(self, sent: str) -> None:
@@ -175,8 +175,8 @@ class _Repetition:
 
 
 def _beginnings(sent: str) -> list[str]:
-    """What a backend may begin with again, longest first: all of the text, or the sentence that
-    it broke off in, where that is long enough not to be a repetition that is meant."""
+    """What a backend may repeat at first, longest first: all of the text, or the unfinished
+    sentence, if it is too long to be repeated on purpose."""
     found = [sent]
     start = max((m.end() for m in _SENTENCE_END.finditer(sent)), default=0)
     if start and len(_squeezed(sent[start:])) >= _LEAST_REPEATED:
@@ -189,7 +189,7 @@ def _squeezed(text: str) -> str:
 
 
 def _behind(text: str, count: int) -> str:
-    """The text behind so many characters that are not white space."""
+    """The text after `count` characters other than white space."""
     for at, character in enumerate(text):
         if count == 0:
             return text[at:]
@@ -198,7 +198,7 @@ def _behind(text: str, count: int) -> str:
 
 
 def _without_thought(text: str) -> str | None:
-    """The text without a thought in tags at its beginning; None while that has not ended."""
+    """The text without reasoning in tags at its beginning; None until the reasoning has ended."""
     begun = text.lstrip()
     if not begun.startswith(_THOUGHT[0]):
         return None if begun and _THOUGHT[0].startswith(begun) else text

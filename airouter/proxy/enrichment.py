@@ -1,5 +1,5 @@
-"""ENRICH: a cloud web search fetches context. If that fails, the answer is given without it, and
-says so."""
+"""ENRICH: a web search by the cloud fetches context. If it fails, the request is answered without
+it, with a note."""
 
 from collections.abc import Mapping
 

@@ -117,7 +117,7 @@ class Failover:
                     if outcome not in history[-len(chain) :]:  # while it loads it is asked often
                         history.append(outcome)
                     left = remaining(candidates, backend, error, named=decided.names_backend)
-                    candidates = in_order(left)  # some may have fallen ill meanwhile
+                    candidates = in_order(left)  # their health may have changed meanwhile
                 else:
                     yield from self._commit(decided, attempt)
                     return

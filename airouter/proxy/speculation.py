@@ -77,6 +77,6 @@ def speculate(
         return Speculation(
             Attempt(received.exchange, lease, compose(lease), received.request, buffer=buffer)
         )
-    except NoBackend:  # a check refuses it; it says so again if the route is the primary
+    except NoBackend:  # a check refused it; it does so again if the route is the primary
         lease.close()
         return None

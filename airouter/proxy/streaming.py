@@ -1,5 +1,5 @@
-"""Passes a committed stream on: whole events as they came, until the answer is complete or honestly
-said not to be."""
+"""Relays a committed stream: whole events as they came, until the answer is complete, or an error
+event says that it is not."""
 
 from collections.abc import Callable, Generator
 from functools import cache
@@ -72,7 +72,7 @@ def _pass_on(
         if attempt.answer.held_at_gap:
             if recovery().possible(attempt):
                 return
-            attempt.answer.pass_gap()  # what follows is the client's all the same
+            attempt.answer.pass_gap()  # the client still gets what follows
             continue
         if attempt.ended or state.error is not None:
             return

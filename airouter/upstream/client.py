@@ -265,7 +265,7 @@ class Lease:
         backend, kind = self.backend, failure_of(error)
         harmless = ("other", "silent") if self._hurried else ("other",)
         if isinstance(error, UpstreamTimeout) and self._capped and kind in harmless:
-            kind = None  # slower than this request allowed; it may be healthy all the same
+            kind = None  # slower than this request allowed, but it may be healthy
         if kind is not None:
             before = backend.breaker.state
             self._permit.failed(kind)

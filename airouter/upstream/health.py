@@ -67,7 +67,7 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
     """One health request to each backend, side by side; a limit on the whole, not on each read.
 
     Learns models that are not known yet. Whatever one backend's settings or answer lead to, the
-    others are asked and read all the same.
+    others are still asked and read.
     """
     poller = Poller(clock)
     started = clock.monotonic()

@@ -10,7 +10,7 @@ from airouter.domain.errors import UpstreamBroken
 from airouter.upstream.transport.inflate import Decode, TooDense, decoder_for
 
 _MAX_HEADER_BYTES = 256 * 1024
-# HttpParserUpgrade is no HttpParserError: it comes with a 101, which no request of ours asks for.
+# HttpParserUpgrade, raised for a 101 that was not asked for, is not an HttpParserError.
 _NOT_HTTP = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
@@ -52,7 +52,7 @@ class ResponseReader:
         """The next bytes of the connection.
 
         Raises:
-            UpstreamBroken: they are no HTTP response, or one that cannot be read.
+            UpstreamBroken: they are not an HTTP response, or not one that can be read.
         """
         if self.head_at is None:
             self.received += len(data)
