@@ -14,6 +14,7 @@ status=0
     -m 'not tools' "$@" || status=$?
 .venv/bin/python -m coverage combine --quiet
 # The ten files with most branches that are taken one way only, and the total.
-.venv/bin/python -m coverage report --sort=-brpart >"$COVERAGE_FILE.txt" || status=1
-sed -n '1,12p;$p' "$COVERAGE_FILE.txt"
+report=$(dirname "$COVERAGE_FILE")/report
+.venv/bin/python -m coverage report --sort=-brpart >"$report" || status=1
+sed -n '1,12p;$p' "$report"
 exit "$status"
