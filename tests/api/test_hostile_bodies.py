@@ -191,6 +191,7 @@ def own_router(
         yield router
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize(("path", "count"), BODIES.items(), ids=BODIES)
 def test_no_body_is_an_error_of_the_server(
     own_router: RouterProcess, sim: Simulator, path: str, count: int
