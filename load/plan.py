@@ -70,7 +70,7 @@ SHAPES: dict[str, tuple[float, str, Callable[[float], list[Phase]]]] = {
     ),
     "baseline": (30, "a quarter of the rated load", lambda s: _held(0.25, s)),
     "1x": (40, "the rated load: all in its service levels", lambda s: _held(1.0, s)),
-    "2x": (60, "twice the rated load: slower, nobody is refused", lambda s: _overload(2.0, s)),
+    "2x": (60, "twice the rated load: slower, no request is rejected", lambda s: _overload(2.0, s)),
     "5x": (
         60,
         "five times: some are refused, and told when to come back; it recovers by itself",
@@ -78,7 +78,7 @@ SHAPES: dict[str, tuple[float, str, Callable[[float], list[Phase]]]] = {
     ),
     "10x": (
         60,
-        "ten times: most are refused soon, nobody hangs; it recovers by itself",
+        "ten times the rated load: most are rejected soon, none hangs; recovers by itself",
         lambda s: _overload(10.0, s),
     ),
     "spike": (

@@ -53,7 +53,7 @@ def complete(exchange: Exchange, flow: Generator[Wait | Keepalive, None, Result]
     driven = drive(exchange, flow)
     while True:
         try:
-            next(driven)  # a keepalive that nobody is to hear
+            next(driven)  # a keepalive, which is not sent
         except StopIteration as end:
             result: Result = end.value
             return result

@@ -97,13 +97,7 @@ class Pipeline:
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
     ) -> Waiting[tuple[Decision, Plan, Features]]:
         """Decide and plan, and do nothing."""
-        received = Received(
-            exchange,
-            request,
-            features_of(request),
-            overrides,
-            date_line(exchange.record.timestamp),
-        )
+        received = _received(exchange, request, overrides)
         features = received.features
         known = self._without_deciding(received)
         if known is not None:
@@ -117,7 +111,8 @@ class Pipeline:
     def _receive(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
     ) -> Received:
-        features, record = features_of(request), exchange.record
+        received, record = _received(exchange, request, overrides), exchange.record
+        features = received.features
         record.asked(request.endpoint, request.stream, features, request.messages)
         record.requested_route = overrides.backend or overrides.route or "auto"
         self._log.info(
@@ -126,7 +121,7 @@ class Pipeline:
             features.total_chars,
             request.stream,
         )
-        return Received(exchange, request, features, overrides, date_line(record.timestamp))
+        return received
 
     # Deciding -------------------------------------------------------------------------------------
 
@@ -242,6 +237,11 @@ class Pipeline:
                 round(record.enrichment_ms or 0),
             )
         return replace(decided, context=context)
+
+
+def _received(exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Received:
+    date = date_line(exchange.record.timestamp)
+    return Received(exchange, request, features_of(request), overrides, date)
 
 
 def _forced(label: str) -> Decision:

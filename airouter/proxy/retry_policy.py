@@ -188,7 +188,7 @@ def remaining(
         named: the client chose the backend by its model's name.
 
     Raises:
-        RouterError: the error itself, when nobody may.
+        RouterError: the error itself, if no backend may be asked.
     """
     if isinstance(error, Busy):  # busy is not failed: no reason to use a cloud
         return [b for b in candidates if b.settings.local]

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Sink
-from airouter.flow.exchange import Shutdown
 from airouter.runtime.commands import Commands
 from airouter.runtime.housekeeper import Housekeeper
 from airouter.runtime.state import Current, State
@@ -61,10 +60,6 @@ class Runtime:
     @property
     def draining(self) -> bool:
         return self.current.draining
-
-    @property
-    def shutdown(self) -> Shutdown:
-        return self.current.shutdown
 
     def start(self) -> None:
         """Start background work: after the fork, at the first request at the latest. Idempotent."""

@@ -234,7 +234,7 @@ def _leave(
     try:
         after = simulator.wait_for("primary", NOTICE_S, aborted=before["aborted"] + 1)
     except TimeoutError:
-        # Until the backend has finished what nobody waits for any more.
+        # Until the backend has finished the abandoned requests.
         until = time.monotonic() + _TOKENS / _TPS + _GAP_MS / 1000 + 1
         while time.monotonic() < until and simulator.stats("primary")["running"]:
             time.sleep(0.05)

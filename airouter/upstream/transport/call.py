@@ -1,8 +1,8 @@
 """One HTTP call to a backend as a non-blocking state machine, so that its owner can cancel it at
 any moment.
 
-A call belongs to one thread. Nothing in it blocks: whoever waits for it calls `advance()` when its
-socket is ready. Cancelling is `close()`: the socket is shut down at once, before or after the
+A call belongs to one thread. Nothing in it blocks: its owner calls `advance()` when its socket is
+ready. Cancelling is `close()`: the socket is shut down at once, before or after the
 headers, and the backend notices at once.
 """
 
