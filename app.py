@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
-from airouter.api import admin, auth, inference, models, passthrough, render_errors, status
-from airouter.api.fast_path import FastPath
+from airouter.api import admin, inference, models, passthrough, render_errors, status
+from airouter.api.fast_path import FastPath, declare
 from airouter.api.middleware import Middleware
 from airouter.classify.assemble import build_tiers, prompt_names
 from airouter.classify.cascade import Cascade
@@ -38,7 +38,8 @@ from airouter.upstream.health import HealthChecker
 from providers import KINDS
 from session_logger import SessionLogger
 
-BLUEPRINTS = (inference, models, passthrough, status, admin)
+BLUEPRINTS = (models, status, admin)
+FLOWS = (inference, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:
@@ -94,12 +95,13 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     app = Flask("ai-router", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["airouter"] = runtime
-    auth.register(app, runtime)
     render_errors.register(app)
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
+    routes = [route for concern in FLOWS for route in concern.routes(runtime)]
+    declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
-    stack = Middleware(FastPath(app.wsgi_app, runtime), runtime)
+    stack = Middleware(FastPath(app.wsgi_app, runtime, routes), runtime)
     app.wsgi_app = stack  # type: ignore[method-assign]
     return app
 

@@ -8,11 +8,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from airouter.api.refused_by_parser import FIELD_SIZE
 from airouter.cli.summary import shown_url
 from airouter.domain.errors import ConfigError
 from airouter.runtime import control, run_folder
-from airouter.server.descriptors import affordable_threads, raise_limit
+from airouter.server.descriptors import affordable_connections, raise_limit
+from airouter.server.request import FIELD_SIZE
+from airouter.server.worker import LOADS
 from airouter.settings.load import check_address, load_settings
 
 # Until gunicorn takes its signals itself: a Ctrl-C ends the start without a traceback.
@@ -50,16 +51,17 @@ bind = (
 )
 worker_class = "airouter.server.worker.Worker"
 workers = _server.workers
-threads = affordable_threads(_server.threads, _descriptors)
-if threads < _server.threads:
+threads = _server.threads
+worker_connections = affordable_connections(_server.max_connections, _descriptors)
+if worker_connections < _server.max_connections:
     print(
-        f"ai-router: starting {threads} instead of {_server.threads} threads per worker, because "
-        f"the limit of file descriptors is {_descriptors}; raise the hard limit (ulimit -Hn)",
+        f"ai-router: each worker holds {worker_connections} instead of {_server.max_connections} "
+        f"client connections, because the limit of file descriptors is {_descriptors}; raise the "
+        "hard limit (ulimit -Hn)",
         file=sys.stderr,
     )
-worker_connections = threads * 2
 limit_request_field_size = FIELD_SIZE
-keepalive = 75
+keepalive = _server.idle_timeout
 timeout = 0  # no worker timeout: long streams are normal, and the router has its own timeouts
 # Later than timeouts.drain, at which the router ends the remaining requests with an error event;
 # gunicorn would just cut their connections.
@@ -86,6 +88,8 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
     # A restarted worker gets the core of the one that it replaces.
     taken = [getattr(other, "core", None) for other in arbiter.WORKERS.values()]
     worker.core = min(_cores, key=taken.count) if _server.pin and _cores else None
+    used = {getattr(other, "slot", None) for other in arbiter.WORKERS.values()}
+    worker.slot = next(slot for slot in range(len(used) + 1) if slot not in used)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
@@ -148,6 +152,7 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
+    LOADS.leave(worker.slot)
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from airouter.telemetry.metrics import Metrics
 

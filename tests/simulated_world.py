@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import orjson
 from doubles import FakeClock
 
-from airouter.domain.errors import ClientGone
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Wait
 from airouter.upstream.transport.call import Call
@@ -50,10 +49,10 @@ class World:
                 if not isinstance(item, Wait):
                     items.append(item)
                     item = next(flow)
-                elif self._wait(exchange, item):
-                    item = next(flow)
                 else:
-                    item = flow.throw(ClientGone())
+                    if not self._wait(exchange, item):
+                        exchange.leave()
+                    item = next(flow)
         except StopIteration:
             return items
 

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from flask import Flask, request
-
 from airouter.domain.errors import Unauthorized
-from airouter.runtime.process import Runtime
 from airouter.settings.schema import Server
 
 PUBLIC = frozenset({"/", "/health/liveness", "/health/readiness"})
 
 
-def register(app: Flask, runtime: Runtime) -> None:
-    @app.before_request
-    def check() -> None:
-        path, server = request.path, runtime.current.state.settings.server
-        if path == "/health":  # needs no key, but probes every backend
-            if server.api_key is None:
-                refuse_pages(request.environ, server)
-        elif path not in PUBLIC and not path.startswith("/admin/"):
-            authorise(request.environ, server)
+def check(environ: Mapping[str, Any], server: Server) -> None:
+    """Check a request by its path; /admin/* checks its own key.
+
+    Raises:
+        Unauthorized: the request is refused.
+    """
+    path = environ["PATH_INFO"]
+    if path == "/health":  # needs no key, but probes every backend
+        if server.api_key is None:
+            refuse_pages(environ, server)
+    elif path not in PUBLIC and not path.startswith("/admin/"):
+        authorise(environ, server)
 
 
 def authorise(environ: Mapping[str, Any], server: Server) -> None:

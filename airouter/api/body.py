@@ -8,6 +8,9 @@ from gunicorn.http.errors import ParseException
 
 from airouter.domain.clock import Clock
 from airouter.domain.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedEncoding
+from airouter.flow.exchange import Exchange
+from airouter.flow.reply import INCOMING, Incoming
+from airouter.flow.waits import Waiting
 from airouter.settings.schema import Server
 
 ENCODINGS = ("gzip", "deflate")
@@ -17,19 +20,54 @@ _PIECE = 256 * 1024
 _SLOWEST = 50_000  # bytes/s: minimum upload rate beyond body_timeout
 
 
+def receive(exchange: Exchange, environ: Mapping[str, Any], limits: Server) -> Waiting[bytes]:
+    """Wait for the whole body, where the server reads it without a thread, else read it; and
+    decompress it.
+
+    Raises:
+        TooLarge, RequestTimeout, UnsupportedEncoding, BadRequest: the message says what to do.
+    """
+    encodings, length = _declared(environ, limits)
+    incoming: Incoming | None = environ.get(INCOMING)
+    if incoming is None:
+        return _decoded(_read(environ, length, limits, exchange.clock), encodings, limits)
+    incoming.most = most = _most(limits)
+    started = exchange.clock.monotonic()
+    while True:
+        if incoming.size > most:
+            raise _too_large(limits)
+        if incoming.complete:
+            return _decoded(incoming.take(), encodings, limits)
+        if incoming.problem is not None:
+            raise incoming.problem
+        until = started + limits.body_timeout + incoming.size / _SLOWEST
+        if exchange.clock.monotonic() >= until:
+            raise _too_slow(limits)
+        yield from exchange.wait(until)
+
+
 def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes:
     """Read the whole body and decompress it.
 
     Raises:
         TooLarge, RequestTimeout, UnsupportedEncoding, BadRequest: the message says what to do.
     """
+    encodings, length = _declared(environ, limits)
+    return _decoded(_read(environ, length, limits, clock), encodings, limits)
+
+
+def _declared(environ: Mapping[str, Any], limits: Server) -> tuple[list[str], int | None]:
+    """(encodings, length if it is declared)."""
     encodings = _encodings(environ.get("HTTP_CONTENT_ENCODING", ""))
-    most = int(limits.max_body_mb * 1_000_000)
     declared = environ.get("CONTENT_LENGTH") or ""
     length = int(declared) if declared.isdigit() else None
-    if length is not None and length > most:
+    if length is not None and length > _most(limits):
         raise _too_large(limits)
-    started = clock.monotonic()
+    return encodings, length
+
+
+def _read(environ: Mapping[str, Any], length: int | None, limits: Server, clock: Clock) -> bytes:
+    most, started = _most(limits), clock.monotonic()
     stream, pieces, size = environ["wsgi.input"], [], 0
     try:
         while length is None or size < length:
@@ -43,10 +81,7 @@ def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes
             if clock.monotonic() - started > limits.body_timeout + size / _SLOWEST:
                 raise TimeoutError
     except TimeoutError:
-        raise RequestTimeout(
-            f"The request body did not arrive within {limits.body_timeout:g} s "
-            "(server.body_timeout)."
-        ) from None
+        raise _too_slow(limits) from None
     except OSError:
         raise BadRequest(
             "The connection broke before the request body was complete.", code="incomplete_body"
@@ -59,10 +94,23 @@ def read_body(environ: Mapping[str, Any], limits: Server, clock: Clock) -> bytes
         raise BadRequest(
             "The request body is shorter than its Content-Length.", code="incomplete_body"
         )
-    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _decoded(body: bytes, encodings: list[str], limits: Server) -> bytes:
     for encoding in reversed(encodings):
         body = _decompressed(body, encoding, limits)
     return body
+
+
+def _most(limits: Server) -> int:
+    return int(limits.max_body_mb * 1_000_000)
+
+
+def _too_slow(limits: Server) -> RequestTimeout:
+    return RequestTimeout(
+        f"The request body did not arrive within {limits.body_timeout:g} s (server.body_timeout)."
+    )
 
 
 def _too_large(limits: Server) -> TooLarge:
@@ -92,7 +140,7 @@ def _encodings(header: str) -> list[str]:
 
 def _decompressed(body: bytes, encoding: str, limits: Server) -> bytes:
     """The decompressed body; never more than max_body_mb, which guards against zip bombs."""
-    most = int(limits.max_body_mb * 1_000_000)
+    most = _most(limits)
     # 47: gzip or zlib, detected by header. Some clients send "deflate" without a zlib header (-15).
     zlib_head = len(body) >= 2 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     bits = -15 if encoding == "deflate" and not zlib_head else 47

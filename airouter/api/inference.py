@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+import orjson
 
-from airouter.api.body import read_body
+from airouter.api.body import receive
+from airouter.api.fast_path import FlowRoute
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
 from airouter.dialects.openai import OPENAI
@@ -14,7 +15,6 @@ from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
 from airouter.domain.types import Decision, Endpoint, Features, Plan
-from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.planning import forced_route
@@ -26,72 +26,56 @@ _PROBE_LOOK = 0.02  # seconds between looks at whether the first probe has ended
 Environ = Mapping[str, Any]
 
 
-def blueprint(runtime: Runtime) -> Blueprint:
-    bp, inference = Blueprint("inference", __name__), Inference(runtime)
-    bp.add_url_rule(
-        "/v1/chat/completions",
-        "chat",
-        lambda: inference.chat(request.environ).response(),
-        methods=["POST"],
+def routes(runtime: Runtime) -> tuple[FlowRoute, ...]:
+    inference = Inference(runtime)
+    return (
+        FlowRoute("/v1/chat/completions", ("POST",), inference.chat),
+        FlowRoute("/v1/completions", ("POST",), inference.completions),
+        FlowRoute("/v1/embeddings", ("POST",), inference.embeddings),
+        FlowRoute("/api/route", ("POST",), inference.route),
     )
-    bp.add_url_rule(
-        "/v1/completions",
-        "completions",
-        lambda: inference.completions(request.environ).response(),
-        methods=["POST"],
-    )
-    bp.add_url_rule(
-        "/v1/embeddings",
-        "embeddings",
-        lambda: inference.embeddings(request.environ).response(),
-        methods=["POST"],
-    )
-    bp.add_url_rule(
-        "/api/route", "route", lambda: inference.route(request.environ), methods=["POST"]
-    )
-    return bp
 
 
 class Inference:
-    """The endpoints as functions of the WSGI environment, so that `FastPath` can bypass Flask."""
+    """The endpoints as flows, by the WSGI environment."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def chat(self, environ: Environ, dialect: ClientDialect = OPENAI) -> Answer:
+    def chat(self, environ: Environ, dialect: ClientDialect = OPENAI) -> Waiting[Answer]:
         """A chat completion, in any dialect."""
-        pipeline, exchange, incoming = self._receive(environ, "chat", dialect)
+        pipeline, exchange, incoming = yield from self._receive(environ, "chat", dialect)
 
         def flow() -> Flow:
             overrides = yield from self._overrides(environ, exchange, incoming)
             yield from pipeline.chat(exchange, incoming, overrides)
 
-        return respond(exchange, flow(), dialect)
+        return (yield from respond(exchange, flow(), dialect))
 
-    def completions(self, environ: Environ) -> Answer:
-        pipeline, exchange, incoming = self._receive(environ, "completions")
+    def completions(self, environ: Environ) -> Waiting[Answer]:
+        pipeline, exchange, incoming = yield from self._receive(environ, "completions")
 
         def flow() -> Flow:
             overrides = yield from self._overrides(environ, exchange, incoming)
             yield from pipeline.plain(exchange, incoming, overrides)
 
-        return respond(exchange, flow())
+        return (yield from respond(exchange, flow()))
 
-    def embeddings(self, environ: Environ) -> Answer:
-        pipeline, exchange, incoming = self._receive(environ, "embeddings")
+    def embeddings(self, environ: Environ) -> Waiting[Answer]:
+        pipeline, exchange, incoming = yield from self._receive(environ, "embeddings")
 
         def flow() -> Flow:
             name = yield from self._embedder(pipeline, exchange, incoming.model)
             overrides = RoutingOverrides(backend=name, priority=_priority(environ))
             yield from pipeline.plain(exchange, incoming, overrides)
 
-        return respond(exchange, flow())
+        return (yield from respond(exchange, flow()))
 
-    def route(self, environ: Environ) -> Response:
+    def route(self, environ: Environ) -> Waiting[Answer]:
         """Explain the routing decision without answering the request; `"execute": true` answers
         it, and `route` forces a route."""
         adjusted: list[str] = []
-        payload = dict(self._payload(environ, adjusted))
+        payload = dict((yield from self._payload(environ, adjusted)))
         forced, execute = payload.pop("route", "auto"), payload.pop("execute", False)
         if forced not in (*ROUTES, "auto"):
             raise BadRequest(
@@ -115,18 +99,17 @@ class Inference:
             overrides = yield from overridden()
             yield from pipeline.chat(exchange, incoming, overrides)
 
-        def explain() -> Waiting[tuple[Decision, Plan, Features]]:
-            overrides = yield from overridden()
-            return (yield from pipeline.explain(exchange, incoming, overrides))
-
         if execute:
             self._begin(environ, exchange, "chat", incoming)
-            return respond(exchange, answer()).response()
-        return jsonify(_explanation(*complete(exchange, explain())))
+            return (yield from respond(exchange, answer()))
+        overrides = yield from overridden()
+        explained = yield from pipeline.explain(exchange, incoming, overrides)
+        body = orjson.dumps(_explanation(*explained), option=orjson.OPT_APPEND_NEWLINE)
+        return Answer(200, [("Content-Type", "application/json")], body)
 
     def _receive(
         self, environ: Environ, endpoint: Endpoint, dialect: ClientDialect = OPENAI
-    ) -> tuple[Pipeline, Exchange, ChatRequest]:
+    ) -> Waiting[tuple[Pipeline, Exchange, ChatRequest]]:
         """Read and validate the request. Invalid requests are recorded, too."""
         exchange: Exchange = environ[EXCHANGE]
         exchange.record.wanted = True
@@ -135,7 +118,7 @@ class Inference:
         metrics.in_flight_inc()
         exchange.hold(metrics.in_flight_dec)
         adjusted: list[str] = []
-        payload = dialect.parse(self._payload(environ, adjusted))
+        payload = dialect.parse((yield from self._payload(environ, adjusted)))
         incoming = parse_request(endpoint, payload, adjusted)
         self._begin(environ, exchange, endpoint, incoming)
         return self._runtime.current.state.pipeline, exchange, incoming
@@ -151,9 +134,9 @@ class Inference:
         if timeout:
             exchange.limit(_seconds(timeout))
 
-    def _payload(self, environ: Environ, adjusted: list[str]) -> dict[str, Any]:
+    def _payload(self, environ: Environ, adjusted: list[str]) -> Waiting[dict[str, Any]]:
         server = self._runtime.current.state.settings.server
-        raw = read_body(environ, server, self._runtime.clock)
+        raw = yield from receive(environ[EXCHANGE], environ, server)
         content_type = environ.get("CONTENT_TYPE", "")
         return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
 

@@ -5,12 +5,14 @@ Flask's hooks are not enough: a generator's `finally` is skipped if it never sta
 `call_on_close` may run twice, and an owner inside the response is lost if `after_request` fails."""
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from airouter.api import cors
 from airouter.domain.redaction import masked, masked_plain, masked_text
 from airouter.flow.exchange import Exchange
+from airouter.flow.reply import INCOMING, Reply, Sending
+from airouter.flow.waits import Wait
 from airouter.runtime.process import Runtime
 
 EXCHANGE = "airouter.exchange"
@@ -36,11 +38,13 @@ class Middleware:
             if answering is None:
                 return ()
             start_response = answering
-        client = environ.get("gunicorn.socket")
-        if client is not None:
-            # Bounds each read of the body and each write of the answer; gunicorn itself resets it
-            # for the next request.
-            client.settimeout(settings.server.body_timeout)
+        client = None
+        if INCOMING not in environ:
+            client = environ.get("gunicorn.socket")
+            if client is not None:
+                # Bounds each read of the body and each write of the answer; gunicorn itself resets
+                # it for the next request.
+                client.settimeout(settings.server.body_timeout)
         exchange = Exchange(
             runtime.clock,
             client=client,
@@ -64,33 +68,42 @@ class Middleware:
                 headers = [(name, masked_text(value)) for name, value in headers]
             return start_response(status, headers, *error)
 
+        def masking(items: Iterable[Wait | bytes]) -> Sending:
+            # A stream consists of whole events, so no key spans two chunks.
+            for item in items:
+                yield item if type(item) is Wait else mask(item)  # type: ignore[arg-type]
+
         try:
             inner = self._app(environ, start)
-            # A stream consists of whole events, so no key spans two chunks.
-            return Body(inner, map(mask, inner), exchange)
+            return Body(inner, masking, exchange)
         except BaseException:
             exchange.close()
             raise
 
 
-class Body:
+class Body(Reply):
     """The response body. `close()` ends the exchange, even if the body was never read (HEAD)."""
 
-    def __init__(self, inner: Iterable[bytes], pieces: Iterator[bytes], exchange: Exchange) -> None:
+    def __init__(
+        self,
+        inner: Iterable[bytes],
+        masking: Callable[[Iterable[Wait | bytes]], Sending],
+        exchange: Exchange,
+    ) -> None:
+        if isinstance(inner, Reply):
+            super().__init__(exchange, masking(inner.items), inner.place)
+        else:
+            super().__init__(exchange, masking(inner))
         self._inner = inner
-        self._exchange = exchange
-        self._iterator = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._iterator
 
     def close(self) -> None:
         try:
+            super().close()
             close = getattr(self._inner, "close", None)
             if close is not None:
                 close()
         finally:
-            self._exchange.close()
+            self.exchange.close()
 
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:

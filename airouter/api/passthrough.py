@@ -1,17 +1,18 @@
 """/router/* and /primary/*: an allow-list of paths of a backend's own API, e.g. for benchmarks."""
 
 import errno
-from collections.abc import Iterator
+from typing import Any
 
-from flask import Blueprint, Response, request
-
-from airouter.api.body import read_body
+from airouter.api.body import receive
+from airouter.api.fast_path import FlowRoute
 from airouter.api.middleware import EXCHANGE
+from airouter.api.responses import Answer
 from airouter.domain import redaction
 from airouter.domain.errors import ClientGone, NotFound, RouterError
 from airouter.domain.types import HttpRequest
-from airouter.flow.driver import complete
 from airouter.flow.exchange import Exchange
+from airouter.flow.reply import Sending
+from airouter.flow.waits import Wait, Waiting
 from airouter.runtime.process import Runtime
 from airouter.upstream.client import Lease, open_call
 from airouter.upstream.transport.call import Call
@@ -21,48 +22,51 @@ POSTS = frozenset({"v1/chat/completions", "v1/completions", "v1/embeddings", "to
 _PASSED_HEADERS = ("content-type", "retry-after")
 
 
-def blueprint(runtime: Runtime) -> Blueprint:
-    bp = Blueprint("passthrough", __name__)
+def routes(runtime: Runtime) -> tuple[FlowRoute, ...]:
+    def handler(environ: dict[str, Any]) -> Waiting[Answer]:
+        return _forward(runtime, environ)
 
-    @bp.get("/<any(router, primary):name>/<path:path>")
-    @bp.post("/<any(router, primary):name>/<path:path>")
-    def forward(name: str, path: str) -> Response:
-        allowed = POSTS if request.method == "POST" else GETS
-        if path not in allowed:
-            raise NotFound(
-                f"{request.method} /{name}/{path[:60]} is not forwarded; allowed paths: "
-                f"{', '.join(sorted(allowed))}.",
-                code="unknown_url",
-            )
-        backend = runtime.state.backends.get(name)
-        if backend is None:
-            raise NotFound(f"No backend {name!r} is configured.", code="no_backend")
-        exchange: Exchange = request.environ[EXCHANGE]
-        body = b""
-        if request.method == "POST":
-            exchange.record.wanted = True
-            exchange.record.endpoint, exchange.record.route, exchange.record.backend = (
-                f"{name}/{path}",
-                "passthrough",
-                name,
-            )
-            body = read_body(request.environ, runtime.state.settings.server, runtime.clock)
-            wait = runtime.state.settings.queue.wait
-            complete(exchange, Lease(exchange, backend).queue("interactive", wait))
-        call = open_call(backend, HttpRequest(request.method, f"/{path}", backend.headers, body))
-        call.extend_first_byte()
-        exchange.begin(call)
-        while not (call.head_at or call.finished):
-            complete(exchange, exchange.wait())
-        if call.error is not None:
-            raise call.error
-        headers = {key.title(): call.headers[key] for key in _PASSED_HEADERS if key in call.headers}
-        return Response(_body(exchange, call), call.status, headers, direct_passthrough=True)
-
-    return bp
+    methods = ("GET", "POST")
+    return FlowRoute("/router/", methods, handler), FlowRoute("/primary/", methods, handler)
 
 
-def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
+def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
+    _, name, path = environ["PATH_INFO"].split("/", 2)
+    posted = environ["REQUEST_METHOD"] == "POST"
+    method, allowed = ("POST", POSTS) if posted else ("GET", GETS)
+    if path not in allowed:
+        raise NotFound(
+            f"{method} /{name}/{path[:60]} is not forwarded; allowed paths: "
+            f"{', '.join(sorted(allowed))}.",
+            code="unknown_url",
+        )
+    backend = runtime.state.backends.get(name)
+    if backend is None:
+        raise NotFound(f"No backend {name!r} is configured.", code="no_backend")
+    exchange: Exchange = environ[EXCHANGE]
+    body = b""
+    if posted:
+        exchange.record.wanted = True
+        exchange.record.endpoint, exchange.record.route, exchange.record.backend = (
+            f"{name}/{path}",
+            "passthrough",
+            name,
+        )
+        body = yield from receive(exchange, environ, runtime.state.settings.server)
+        wait = runtime.state.settings.queue.wait
+        yield from Lease(exchange, backend).queue("interactive", wait)
+    call = open_call(backend, HttpRequest(method, f"/{path}", backend.headers, body))
+    call.extend_first_byte()
+    exchange.begin(call)
+    while not (call.head_at or call.finished):
+        yield from exchange.wait()
+    if call.error is not None:
+        raise call.error
+    headers = [(key.title(), call.headers[key]) for key in _PASSED_HEADERS if key in call.headers]
+    return Answer(call.status, headers, _body(exchange, call))
+
+
+def _body(exchange: Exchange, call: Call) -> Sending:
     keys = redaction.Stream()
     try:
         while True:
@@ -72,7 +76,9 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
             elif call.finished:
                 break
             else:
-                complete(exchange, exchange.wait())
+                for item in exchange.wait():
+                    if isinstance(item, Wait):
+                        yield item
     except ClientGone:
         exchange.gone()
         return
@@ -89,6 +95,6 @@ def _body(exchange: Exchange, call: Call) -> Iterator[bytes]:
 
 
 def _cut() -> OSError:
-    """Makes gunicorn close the connection, without a traceback in its log: the only way to signal
+    """Makes the server close the connection, without a traceback in its log: the only way to signal
     that a forwarded body is incomplete."""
     return ConnectionResetError(errno.ECONNRESET, "the backend's answer was cut off")

@@ -1,57 +1,50 @@
 """Turns a flow into an HTTP response in the client's dialect: headers, body or stream. Errors
 become a status until the response has started, and an event of the stream afterwards."""
 
-from collections.abc import Generator, Iterator
-
-from flask import Response
-
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped
 from airouter.dialects.openai_stream import error_event
 from airouter.domain.dialect import ClientDialect, Translator
 from airouter.domain.errors import ClientGone, RouterError, UpstreamStatus
 from airouter.domain.types import immutable
-from airouter.flow.driver import drive
 from airouter.flow.exchange import Exchange
-from airouter.flow.waits import Keepalive
+from airouter.flow.reply import Sending
+from airouter.flow.waits import Keepalive, Wait, Waiting
 from airouter.proxy.request_state import Decided, Flow, Head
 
 STREAM_HEADERS = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
-Items = Generator[Keepalive | Head | bytes, None, None]
 
 
 @immutable
 class Answer:
-    """Status, headers and body; the body is complete, or an iterator of chunks."""
+    """Status, headers and body; the body is complete, or a flow that yields it in chunks."""
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes | Iterator[bytes]
-
-    def response(self) -> Response:
-        """As a Flask response."""
-        return Response(self.body, self.status, self.headers, direct_passthrough=True)
+    body: bytes | Sending
 
 
-def respond(exchange: Exchange, flow: Flow, dialect: ClientDialect = OPENAI) -> Answer:
+def respond(exchange: Exchange, flow: Flow, dialect: ClientDialect = OPENAI) -> Waiting[Answer]:
     """Run the flow up to its first item and build the response from it.
 
     Raises:
         RouterError: the flow failed before the response started.
     """
-    items: Items = drive(exchange, flow)
-    first = next(items)
+    first = next(flow)
+    while type(first) is Wait:
+        yield first
+        first = next(flow)
     if isinstance(first, Head) and first.body is not None:
-        items.close()
+        flow.close()
         headers = [("Content-Type", "application/json"), *answer_headers(first.decided)]
         return Answer(200, headers, _translated(first.body, dialect))
     writer = dialect.writer(stream=True)
     content_type = ("Content-Type", dialect.stream_type)
     if isinstance(first, Head):
         headers = [content_type, *answer_headers(first.decided), *STREAM_HEADERS]
-        return Answer(200, headers, _rest(exchange, items, dialect, writer))
+        return Answer(200, headers, _rest(exchange, flow, dialect, writer))
     headers = [content_type, ("X-Router-Session", exchange.id8), *STREAM_HEADERS]
-    return Answer(200, headers, _opened(exchange, items, dialect, writer))
+    return Answer(200, headers, _opened(exchange, flow, dialect, writer))
 
 
 def answer_headers(decided: Decided) -> list[tuple[str, str]]:
@@ -91,34 +84,35 @@ def _translated(body: bytes, dialect: ClientDialect) -> bytes:
 
 
 def _opened(
-    exchange: Exchange, items: Items, dialect: ClientDialect, writer: Translator | None
-) -> Iterator[bytes]:
+    exchange: Exchange, flow: Flow, dialect: ClientDialect, writer: Translator | None
+) -> Sending:
     """A stream that starts before the first content is available."""
     yield dialect.comment
-    yield from _rest(exchange, items, dialect, writer)
+    yield from _rest(exchange, flow, dialect, writer)
 
 
 def _rest(
-    exchange: Exchange, items: Items, dialect: ClientDialect, writer: Translator | None
-) -> Iterator[bytes]:
-    chunks = _chunks(exchange, items, dialect.comment)
+    exchange: Exchange, flow: Flow, dialect: ClientDialect, writer: Translator | None
+) -> Sending:
+    chunks = _chunks(exchange, flow, dialect.comment)
     return chunks if writer is None else _written(chunks, dialect.comment, writer)
 
 
-def _written(chunks: Iterator[bytes], comment: bytes, writer: Translator) -> Iterator[bytes]:
+def _written(chunks: Sending, comment: bytes, writer: Translator) -> Sending:
     for chunk in chunks:
-        written = chunk if chunk is comment else writer.feed(chunk)
-        if written:
+        if isinstance(chunk, Wait) or chunk is comment:
+            yield chunk
+        elif written := writer.feed(chunk):
             yield written
     if rest := writer.flush():
         yield rest
 
 
-def _chunks(exchange: Exchange, items: Items, comment: bytes) -> Iterator[bytes]:
+def _chunks(exchange: Exchange, flow: Flow, comment: bytes) -> Sending:
     """The rest of the answer in OpenAI's format."""
     try:
-        for item in items:
-            if isinstance(item, bytes):
+        for item in flow:
+            if isinstance(item, Wait | bytes):
                 yield item
             elif isinstance(item, Keepalive):
                 yield comment
@@ -131,4 +125,4 @@ def _chunks(exchange: Exchange, items: Items, comment: bytes) -> Iterator[bytes]
         exchange.fail(error)
         yield error_event(error.body())
     finally:
-        items.close()
+        flow.close()

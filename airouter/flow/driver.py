@@ -1,9 +1,10 @@
-"""Carries out the waits of an exchange's flows in the thread that serves it.
+"""Carries out the waits of an exchange's flows in the thread that serves it: under a WSGI server
+that knows nothing of waits, and for what computes in a thread anyway.
 
 A flow is a generator: it computes, and yields a `Wait` when it has to wait. So one thread advances
-several calls side by side, without a lock, and the same flow runs under any driver: this one, or
-one of the tests' that needs neither sockets nor time. All limits, the client's leaving (POLLRDHUP)
-and the calls' progress are one poll().
+several calls side by side, without a lock, and the same flow runs under any driver: this one, the
+worker's loop (`server/serving.py`), or one of the tests' that needs neither sockets nor time. All
+limits, the client's leaving (POLLRDHUP) and the calls' progress are one poll().
 """
 
 import select
@@ -12,7 +13,6 @@ from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 from airouter.domain.clock import Clock
-from airouter.domain.errors import ClientGone
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Call, Keepalive, Wait
 
@@ -23,24 +23,17 @@ Result = TypeVar("Result")
 def drive(
     exchange: Exchange, flow: Generator[Wait | Item, None, Result]
 ) -> Generator[Item, None, Result]:
-    """The flow without its waits: each is carried out when the flow yields it.
-
-    A client that leaves is thrown into the flow as `ClientGone`, so that it ends there.
-    """
+    """The flow without its waits: each is carried out when the flow yields it."""
     poller = Poller(exchange.clock, exchange.client)
     try:
         item = next(flow)
         while True:
             if type(item) is Wait:
-                try:
-                    poller.wait(exchange.calls, item.until, item.wake)
-                except ClientGone as gone:
-                    item = flow.throw(gone)
-                else:
-                    item = next(flow)
+                if not poller.wait(exchange.calls, item.until, item.wake):
+                    exchange.leave()
             else:
                 yield item  # type: ignore[misc]  # not a Wait
-                item = next(flow)
+            item = next(flow)
     except StopIteration as end:
         result: Result = end.value
         return result
@@ -77,12 +70,12 @@ class Poller:
         self._watched: list[tuple[int, int, Call | None]] | None = None
         self._by_fd: dict[int, Call] = {}
 
-    def wait(self, calls: Sequence[Call], until: float, wake: socket.socket | None = None) -> None:
+    def wait(self, calls: Sequence[Call], until: float, wake: socket.socket | None = None) -> bool:
         """Wait until something happened, at the latest until the monotonic time `until`; advance
         the calls that can go on, and expire those whose limit has passed.
 
-        Raises:
-            ClientGone: the client closed its connection.
+        Returns:
+            Whether the client is still there.
         """
         now = self._clock.monotonic()
         watched: list[tuple[int, int, Call | None]] = []
@@ -101,7 +94,7 @@ class Poller:
         # poll() counts whole milliseconds: round up, or it spins through the last one.
         for fd, _events in poller.poll(min(max(0.0, (until - now) * 1000 + 0.999), 3_600_000)):
             if fd == self._client_fd:
-                raise ClientGone
+                return False
             woken = by_fd.get(fd)
             if woken is not None:
                 woken.advance()
@@ -109,6 +102,7 @@ class Poller:
         for call in calls:
             if now >= call.expires:
                 call.expire(now)
+        return True
 
     def _watch(self, watched: list[tuple[int, int, Call | None]]) -> None:
         self._watched = watched

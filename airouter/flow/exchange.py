@@ -48,11 +48,11 @@ class Exchange:
     """Created and closed by the middleware. Inner code adds to what it holds, and says how it ended
     (`finish`).
 
-    It is used by the one thread that serves the request; only `close()` may be called by another,
-    and is locked.
+    It is used by one thread at a time; only `close()` may be called by another, and is locked.
 
     Args:
-        client: the client's socket, for noticing that it leaves; None: there is none.
+        client: the client's socket, for noticing that it leaves; None: the server notices it, and
+            says so (`leave`).
         total: seconds for all of it (`timeouts.total`).
         sinks: receive the record when it is closed.
         shutdown: when requests under way must end.
@@ -83,11 +83,17 @@ class Exchange:
         self._held: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._left = False  # the client has
         self._gone_at: float | None = None
 
     @property
     def id8(self) -> str:
         return self.record.id[:8]
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has."""
+        return self._left
 
     def hold(self, release: Callable[[], Any]) -> None:
         """Call `release` when the exchange closes; last held, first released. It must be
@@ -143,11 +149,10 @@ class Exchange:
         if self.patience is not None and now < self.patience.at:
             until = min(until, self.patience.at)
         limit = min(self.deadline, self.client_deadline, self._shutdown.at)
-        try:
+        if not self._left:
             yield Wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
-        except ClientGone:
-            self._gone_at = self.clock.monotonic()
-            raise
+        if self._left:
+            raise ClientGone
         now = self.clock.monotonic()
         if now >= limit:
             raise self._too_late(now)
@@ -205,6 +210,12 @@ class Exchange:
             error.blame
         ]
         self.finish(outcome, error.status, f"{error.code}: {error.message}")
+
+    def leave(self) -> None:
+        """The client has left: the flow's present wait, or its next, raises `ClientGone`."""
+        if not self._left:
+            self._left = True
+            self._gone_at = self.clock.monotonic()
 
     def gone(self) -> None:
         """End because the client left."""

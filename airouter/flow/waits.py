@@ -37,6 +37,11 @@ class Call(Protocol):
 
     def fileno(self) -> int: ...
 
+    @property
+    def channel(self) -> object:
+        """What `fileno()` belongs to: a new object for each connection, although numbers recur."""
+        ...
+
     def advance(self) -> None:
         """Do what can be done without blocking. Never raises."""
         ...

@@ -61,6 +61,10 @@ class Runtime:
     def draining(self) -> bool:
         return self.current.draining
 
+    @property
+    def pressed(self) -> bool:
+        return False
+
     def start(self) -> None:
         """Start background work: after the fork, at the first request at the latest. Idempotent."""
         with self._starting:

@@ -23,7 +23,7 @@ def raise_limit() -> int:
     return _ENOUGH if soft == resource.RLIM_INFINITY else soft
 
 
-def affordable_threads(wanted: int, limit: int) -> int:
-    """The number of threads that a worker can use with `limit` file descriptors: three per thread,
-    for the client, a backend and an idle client."""
-    return max(4, min(wanted, (limit - _OWN) // 3))
+def affordable_connections(wanted: int, limit: int) -> int:
+    """The number of client connections that a worker can hold with `limit` file descriptors: a
+    connection with a request needs another one or two, for its calls to backends."""
+    return max(16, min(wanted, (limit - _OWN) // 2))

@@ -29,10 +29,24 @@ class Server(Section):
         "each worker has its own circuit breakers and caches.",
     )
     threads: int = Field(
-        320,
+        16,
         ge=4,
         le=4096,
-        description="Threads per worker: one per request in flight, including queued requests.",
+        description="Threads per worker, for what takes milliseconds to compute, such as large "
+        "requests. Requests that wait, and streams, need none.",
+    )
+    max_connections: int = Field(
+        10_000,
+        ge=16,
+        le=1_000_000,
+        description="Client connections per worker. When there are more, the one that has been "
+        "idle for longest is closed; if none is, new clients wait.",
+    )
+    head_timeout: Seconds = Field(
+        30, description="Seconds in which the head of a request must arrive once it has begun."
+    )
+    idle_timeout: Seconds = Field(
+        75, description="Seconds for which a connection without a request is kept open."
     )
     pin: bool = Field(
         True,
@@ -91,8 +105,8 @@ class Server(Section):
     )
     body_timeout: Seconds = Field(
         60,
-        description="Client read/write timeout, in seconds: the longest gap while a client sends "
-        "its body or reads the answer.",
+        description="Seconds in which the body of a request must arrive, plus one for each 50 kB; "
+        "and the longest gap while a client reads its answer.",
     )
 
     @property

@@ -7,18 +7,18 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import orjson
 import pytest
-from flask import Blueprint, request
 from toy_dialect import Toy
 
 import providers
+from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
-from airouter.api.middleware import DIALECT
 from airouter.settings.schema import Settings
-from app import create_app
+from app import FLOWS, create_app
 from simulator.testing import Simulator
 
 TOY = Toy()
@@ -33,16 +33,14 @@ class ToyKind(providers.OpenAICompatible):
     dialect = TOY
 
 
-def toy_api(runtime: Any) -> Blueprint:
+def toy_routes(runtime: Any) -> tuple[FlowRoute, ...]:
     """The module in `api/`."""
-    bp, inference = Blueprint("toy", __name__), Inference(runtime)
+    inference = Inference(runtime)
 
-    @bp.post("/toy/talk")
-    def talk() -> Any:
-        request.environ[DIALECT] = TOY
-        return inference.chat(request.environ, TOY).response()
+    def talk(environ: dict[str, Any]) -> Any:
+        return inference.chat(environ, TOY)
 
-    return bp
+    return (FlowRoute("/toy/talk", ("POST",), talk, TOY),)
 
 
 class ToyServer(BaseHTTPRequestHandler):
@@ -99,8 +97,8 @@ def make_app(
         }
     )
     spec = settings.backends["primary"].model_copy(update={"kind": kind})
+    monkeypatch.setattr("app.FLOWS", (*FLOWS, SimpleNamespace(routes=toy_routes)))
     app = create_app(settings.model_copy(update={"backends": {"primary": spec}}))
-    app.register_blueprint(toy_api(app.extensions["airouter"]))
     return app
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from airouter.server.descriptors import affordable_threads
+from airouter.server.descriptors import affordable_connections
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -59,8 +59,8 @@ def test_how_far_it_is_raised(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "limit", "threads"),
-    [(320, 65_536, 320), (320, 1024, 320), (320, 256, 64), (320, 50, 4)],
+    ("wanted", "limit", "held"), [(10_000, 65_536, 10_000), (10_000, 256, 96), (10_000, 50, 16)]
 )
-def test_no_more_threads_than_descriptors_allow(wanted: int, limit: int, threads: int) -> None:
-    assert affordable_threads(wanted, limit) == threads
+def test_no_more_connections_than_descriptors_allow(wanted: int, limit: int, held: int) -> None:
+    """Each may need another for its call to a backend."""
+    assert affordable_connections(wanted, limit) == held

@@ -1,46 +1,38 @@
-"""The worker process: a thread stays with its client, an answer leaves in one piece, a core per
-worker."""
+"""The worker process: no client can shut the others out, and each worker has a core."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import runpy
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn.config import Config
-from harness import REFUSED, body, content, error_in, eventually
+from harness import REFUSED, Wire, body, content, error_in, eventually, steer
 
 from airouter.runtime import control
-from airouter.server.worker import LINGER, REST, Client, Response, Worker
 from bench.client import Connection, Endpoint
 from bench.router_process import ROOT, RouterProcess
+from simulator.testing import Simulator
 
 MakeRouter = Callable[..., RouterProcess]
 
 
-class Sent:
-    """A socket that remembers each call."""
-
-    def __init__(self) -> None:
-        self.calls: list[bytes] = []
-
-    def sendall(self, data: bytes) -> None:
-        self.calls.append(bytes(data))
+def threads_of(router: RouterProcess) -> int:
+    """Of its worker."""
+    (worker,) = router.workers
+    return len(os.listdir(f"/proc/{worker}/task"))
 
 
-def a_response(method: str = "GET", version: tuple[int, int] = (1, 1)) -> tuple[Response, Sent]:
-    sent = Sent()
-    request = SimpleNamespace(method=method, version=version, should_close=lambda: False)
-    return Response(request, sent, Config()), sent
+def sockets_of(pid: int) -> int:
+    folder = f"/proc/{pid}/fd"
+    links = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+    return sum(link.startswith("socket:") for link in links)
 
 
 def wire(text: str) -> bytes:
@@ -63,103 +55,10 @@ def answers_on(sock: socket.socket, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_whole_answer_leaves_in_one_piece() -> None:
-    response, sent = a_response()
-    response.start_response("200 OK", [("Content-Length", "5")])
-    response.write(b"whole")
-    response.close()
-    assert len(sent.calls) == 1
-    head, _, rest = sent.calls[0].partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"\r\nContent-Length: 5" in head
-    assert rest == b"whole"
-
-
-def test_a_stream_is_framed_piece_by_piece() -> None:
-    response, sent = a_response()
-    response.start_response("200 OK", [])
-    for piece in (b"one", b"", b"x" * 16):
-        response.write(piece)
-    response.close()
-    first, *rest = sent.calls
-    assert first.endswith(b"\r\n\r\n3\r\none\r\n")
-    assert b"Transfer-Encoding: chunked" in first
-    assert rest == [b"10\r\n" + b"x" * 16 + b"\r\n", b"0\r\n\r\n"]
-
-
-@pytest.mark.parametrize(
-    ("method", "status"),
-    [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")],
-)
-def test_no_body_where_there_must_be_none(method: str, status: str) -> None:
-    response, sent = a_response(method)
-    response.start_response(status, [])
-    response.write(b"never sent")
-    response.close()
-    assert b"".join(sent.calls).endswith(b"\r\n\r\n")
-    assert b"".join(sent.calls).count(b"\r\n\r\n") == 1
-
-
-def test_an_answer_without_a_body_still_has_a_head() -> None:
-    response, sent = a_response()
-    response.start_response("200 OK", [("Content-Length", "0")])
-    response.close()
-    assert len(sent.calls) == 1
-    assert sent.calls[0].endswith(b"Content-Length: 0\r\n\r\n")
-
-
-def test_http_1_0_gets_no_chunks() -> None:
-    response, sent = a_response(version=(1, 0))
-    response.start_response("200 OK", [])
-    response.write(b"one")
-    response.write(b"two")
-    response.close()
-    assert b"".join(sent.calls).endswith(b"\r\n\r\nonetwo")
-    assert b"chunked" not in b"".join(sent.calls)
-
-
-@pytest.mark.parametrize(
-    ("alive", "queued", "buffered", "stays"),
-    [(True, 0, b"", True), (False, 0, b"", False), (True, 1, b"", False), (True, 0, b"GET", False)],
-)
-def test_when_a_thread_waits_for_its_client(
-    alive: bool, queued: int, buffered: bytes, stays: bool
-) -> None:
-    """No waiting if the worker stops, the thread is needed, or the next request is already
-    there."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.send(b"the next request")
-        worker = SimpleNamespace(
-            alive=alive, tpool=SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: queued))
-        )
-        unreader = SimpleNamespace(buf=SimpleNamespace(getvalue=lambda: buffered))
-        conn = SimpleNamespace(sock=ours, parser=SimpleNamespace(unreader=unreader))
-        assert Worker._next_comes(worker, conn) is stays  # type: ignore[arg-type]
-
-
-def test_a_body_need_not_be_closable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """WSGI leaves `close` to the application: a plain list will do."""
-    response, sent = a_response()
-    monkeypatch.setattr("gunicorn.http.wsgi.create", lambda *_, **__: (response, {}))
-
-    def application(_environ: Any, start_response: Callable[..., Any]) -> list[bytes]:
-        start_response("200 OK", [("Content-Length", "5")])
-        return [b"whole"]
-
-    worker = SimpleNamespace(
-        cfg=None, nr=0, alive=True, keepalived_conns=[], max_keepalived=1, wsgi=application
-    )
-    conn = SimpleNamespace(sock=sent, client=None, server=None)
-    assert Worker.handle_request(worker, None, conn)  # type: ignore[arg-type]
-    assert b"".join(sent.calls).endswith(b"whole")
-
-
 def test_a_client_may_take_its_time_or_send_ahead(router: RouterProcess) -> None:
-    """On one connection: at once, after longer than a thread waits, two requests in one piece, and
-    at once again."""
+    """On one connection: at once, after a while, two requests in one piece, and at once again."""
     with socket.create_connection(("127.0.0.1", router.port), timeout=20) as sock:
-        for pause in (0.0, 3 * LINGER, 0.0):
+        for pause in (0.0, 0.15, 0.0):
             time.sleep(pause)
             sock.sendall(wire("Hello"))
             assert answers_on(sock, 1)[0]["object"] == "chat.completion"
@@ -169,34 +68,100 @@ def test_a_client_may_take_its_time_or_send_ahead(router: RouterProcess) -> None
         assert answers_on(sock, 1)
 
 
-def test_more_clients_than_threads(make_router: MakeRouter) -> None:
-    """Threads that wait for their clients give way to clients that wait for a thread."""
-    router = make_router(config={"server": {"threads": 4}})
-    failures: list[str] = []
-
-    def client() -> None:
-        with Connection(Endpoint.of(router.url), timeout=30) as connection:
-            for _ in range(10):
-                reply = connection.send(wire("Hello"))
-                if reply.status != 200:
-                    failures.append(reply.body.decode())
-
-    clients = [threading.Thread(target=client) for _ in range(24)]
-    for thread in clients:
-        thread.start()
-    for thread in clients:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in clients)
-    assert not failures, failures[0]
+def test_many_more_requests_under_way_than_threads(make_router: MakeRouter, sim: Simulator) -> None:
+    """Requests that wait for a backend, and streams, hold no thread."""
+    router = make_router(config={"server": {"threads": 4}, "backends": {"primary": {"slots": 200}}})
+    slow = steer("Hello", primary={"ttft_ms": 1500, "tokens": 5})
+    connections = [Wire(router.port) for _ in range(60)]
+    try:
+        for number, each in enumerate(connections):
+            each.post(
+                "/v1/chat/completions",
+                body(slow, stream=number % 2 == 0, model="ai-router/primary"),
+            )
+        sim.wait_for("primary", started=60)
+        assert router.get("/health/liveness").status_code == 200
+        assert threads_of(router) < 16
+    finally:
+        for each in connections:
+            each.leave()
 
 
-def test_a_waiting_thread_does_not_delay_the_stop(make_router: MakeRouter) -> None:
+def test_nobody_can_shut_the_others_out(make_router: MakeRouter) -> None:
+    """Silent connections, unfinished heads, unfinished bodies, refused bodies, and answered clients
+    that do not close: none takes a thread, and others are served at once."""
+    router = make_router(env={"API_KEY": "k"})
+    post = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n"
+    held = []
+    for sent in [
+        b"",
+        b"GET / HTTP/1.1\r\nX-A: ",
+        post + b"\r\n{",
+        post + b"Authorization: Bearer k\r\nContent-Type: application/json\r\n\r\n{",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ] * 30:
+        held.append(socket.create_connection(("127.0.0.1", router.port), timeout=20))
+        held[-1].sendall(sent)
+    try:
+        started = time.monotonic()
+        for _ in range(5):
+            assert router.get("/health/liveness").status_code == 200
+        assert time.monotonic() - started < 5
+        assert threads_of(router) < 16
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def test_operators_do_not_wait_behind_traffic(make_router: MakeRouter) -> None:
+    """All threads are taken by health checks of a backend that hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        router = make_router(
+            config={
+                "server": {"threads": 4},
+                "timeouts": {"health": 5},
+                "probes": {"enabled": False},
+            },
+            env={"PRIMARY_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+        )
+        checks = []
+        for _ in range(12):
+            checks.append(socket.create_connection(("127.0.0.1", router.port), timeout=20))
+            checks[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)
+        started = time.monotonic()
+        for path in ("/health/liveness", "/health/readiness", "/metrics", "/admin/status"):
+            assert router.get(path).status_code in (200, 503)
+        assert time.monotonic() - started < 4
+        for each in checks:
+            each.close()
+
+
+def test_a_waiting_connection_does_not_delay_the_stop(make_router: MakeRouter) -> None:
     router = make_router()
     with Connection(Endpoint.of(router.url)) as connection:
         assert connection.send(wire("Hello")).status == 200
         started = time.monotonic()
         assert router.stop() == 0
         assert time.monotonic() - started < 6
+
+
+def test_new_connections_are_shared_evenly(make_router: MakeRouter) -> None:
+    """Not by who is first at the listener."""
+    router = make_router(config={"server": {"workers": 2}})
+    eventually(lambda: len(router.workers) == 2)
+    held = []
+    for _ in range(40):
+        held.append(socket.create_connection(("127.0.0.1", router.port), timeout=20))
+        time.sleep(0.005)
+    try:
+        counts = [sockets_of(pid) for pid in router.workers]
+        assert eventually(lambda: sum(sockets_of(pid) for pid in router.workers) >= 40), counts
+        counts = [sockets_of(pid) for pid in router.workers]
+        assert abs(counts[0] - counts[1]) <= 12, counts
+    finally:
+        for sock in held:
+            sock.close()
 
 
 @pytest.mark.skipif(
@@ -298,63 +263,3 @@ def test_a_key_in_a_broken_header_is_not_logged(make_router: MakeRouter) -> None
     assert b"sk-secret" not in got
     router.stop()
     assert "sk-secret" not in router.printed() + "\n".join(router.log())
-
-
-class Listener:
-    def __init__(self, *results: int | None) -> None:
-        self.results = list(results)
-        self.opened = socket.socketpair()
-
-    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
-        number = self.results.pop(0)
-        if number is not None:
-            raise OSError(number, "refused")
-        return self.opened[0], ("127.0.0.1", 1)
-
-    def getsockname(self) -> tuple[str, int]:
-        return ("127.0.0.1", 2)
-
-
-def an_accepting_worker() -> Any:
-    worker: Any = Worker.__new__(Worker)
-    worker.cfg, worker.nr_conns, worker.sockets, worker._accepting = Config(), 0, [], True
-    worker.log = SimpleNamespace(warning=lambda *_: None)
-    worker.queued = []
-    worker.enqueue_req = worker.queued.append
-    return worker
-
-
-def test_without_descriptors_new_clients_wait_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop neither dies nor spins, and goes on accepting afterwards."""
-    now = [100.0]
-    monkeypatch.setattr("airouter.server.worker.Clock.monotonic", lambda: now[0])
-    worker = an_accepting_worker()
-    listener = Listener(errno.EMFILE, errno.ECONNABORTED, None)
-    worker.accept(listener)
-    assert (worker._accepting, worker.nr_conns) == (False, 0)
-    worker.set_accept_enabled(True)  # what the loop does in each round
-    assert not worker._accepting
-    now[0] += REST
-    worker.set_accept_enabled(True)
-    assert worker._accepting
-    worker.accept(listener)
-    assert (worker.nr_conns, worker.queued) == (0, [])
-    worker.accept(listener)
-    assert (worker.nr_conns, len(worker.queued)) == (1, 1)
-
-
-def test_other_failures_to_accept_are_not_hidden() -> None:
-    with pytest.raises(OSError, match="refused"):
-        an_accepting_worker().accept(Listener(errno.EINVAL))
-
-
-def test_waiting_for_a_client_takes_no_descriptor() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        client = Client(Config(), ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
-        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-        assert not client.wait_for_data(0.01)
-        theirs.send(b"x")
-        assert client.wait_for_data(5)
-        after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-        assert after == before

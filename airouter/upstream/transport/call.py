@@ -119,6 +119,10 @@ class Call:
         return self._fd
 
     @property
+    def channel(self) -> object:
+        return self._lookup or self._sock
+
+    @property
     def expires(self) -> float:
         """When the call fails for want of time. While it is paused the client is slow, not the
         backend, so only the total limit counts."""
