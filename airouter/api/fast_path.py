@@ -65,10 +65,8 @@ class FastPath:
         }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ["PATH_INFO"] = canonical(environ["PATH_INFO"])
-        method = environ["REQUEST_METHOD"]
-        method = "GET" if method == "HEAD" else method
-        route = self._routes.get((method, path)) or self._routes.get((method, _above(path)))
+        route = self._route(environ)
+        path = environ["PATH_INFO"]
         if route is not None:
             environ[DIALECT] = route.dialect
         try:
@@ -81,6 +79,16 @@ class FastPath:
         if INCOMING not in environ:
             return self._app(environ, start_response)
         return Reply(exchange, self._in_flask(exchange, environ, start_response), _place(path))
+
+    def _route(self, environ: Environ) -> FlowRoute | None:
+        """The flow that serves the path, which is made canonical."""
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        method = "GET" if method == "HEAD" else method
+        route = self._routes.get((method, path))
+        if route is None:
+            path = environ["PATH_INFO"] = canonical(path)
+            route = self._routes.get((method, path)) or self._routes.get((method, _above(path)))
+        return route
 
     def _flow(
         self, handler: Handler, environ: Environ, start_response: Callable[..., Any]

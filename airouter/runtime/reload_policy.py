@@ -3,11 +3,20 @@
 from airouter.settings.schema import Settings
 
 # The socket is bound, and the workers are started, once.
-_BOUND = ("host", "port", "workers", "threads", "pin")
+_BOUND = (
+    "host",
+    "port",
+    "workers",
+    "threads",
+    "pin",
+    "max_connections",
+    "head_timeout",
+    "idle_timeout",
+)
 
 
 def reloaded(new: Settings, old: Settings) -> Settings:
-    """The new settings, with the address, workers, threads and logging of the old ones."""
+    """The new settings, with the address, workers, threads, limits of connections and logging of the old ones."""
     kept = {name: getattr(old.server, name) for name in _BOUND}
     server = new.server.model_copy(update=kept)
     return new.model_copy(update={"server": server, "logging": old.logging})

@@ -117,10 +117,15 @@ class Clients:
     def _accept_again(self) -> None:
         self.accept(True)
 
+    def publish_load(self) -> None:
+        """Tell the other workers how much there is to do here."""
+        if self._share is not None:
+            self._share.publish(len(self.connections) + _QUEUED * self._queued())
+
     def _accept(self, listener: Any, _events: int = READ) -> None:
         for _ in range(_AT_ONCE):
             if self._share is not None:
-                self._share.publish(len(self.connections) + _QUEUED * self._queued())
+                self.publish_load()
                 delay = self._share.defer()
                 if delay:
                     self._rest(delay)
@@ -173,8 +178,6 @@ class Clients:
     def gone(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
         self.connections.discard(connection)
-        if self._share is not None:
-            self._share.publish(len(self.connections))
         if len(self.connections) < self._most and self._again.due == INFINITY:
             self.accept(True)
 

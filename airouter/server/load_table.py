@@ -26,26 +26,26 @@ class LoadTable:
 
 
 class Share:
-    """One worker's part. Mutable state: since when it leaves connections to others."""
+    """One worker's part. Mutable state: since when it has been leaving a connection to others."""
 
     def __init__(self, loads: memoryview, slot: int) -> None:
         self._loads, self._slot = loads, slot
-        self._since: float | None = None
+        self._since = self._asked = float("-inf")
 
     def publish(self, load: int) -> None:
         self._loads[self._slot] = load + 1
 
     def defer(self) -> float:
-        """Seconds to leave a new connection to a worker that has less to do; 0: take it."""
+        """Seconds to leave a waiting connection to a worker that has less to do; 0: take it."""
         own = self._loads[self._slot]
         others = [load for slot, load in enumerate(self._loads) if load and slot != self._slot]
-        now = Clock.monotonic()
         if not others or own <= min(others) + _MARGIN:
-            self._since = None
             return 0.0
-        if self._since is None:
+        now = Clock.monotonic()
+        if now - self._asked > _PATIENCE:  # the connection before has been taken by another
             self._since = now
-        if now - self._since >= _PATIENCE:  # it may be stuck
-            self._since = None
-            return 0.0
-        return _DEFER
+        self._asked = now
+        if now - self._since < _PATIENCE:
+            return _DEFER
+        self._since = now  # it may be stuck
+        return 0.0

@@ -83,6 +83,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             loop.round(wait=not clients.waiting)
             clients.serve()
             now = loop.now()
+            clients.publish_load()
             if now - looked >= 1.0:
                 looked = now
                 self.notify()

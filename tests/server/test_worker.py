@@ -143,7 +143,7 @@ def test_a_waiting_connection_does_not_delay_the_stop(make_router: MakeRouter) -
         assert connection.send(wire("Hello")).status == 200
         started = time.monotonic()
         assert router.stop() == 0
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 15
 
 
 def test_new_connections_are_shared_evenly(make_router: MakeRouter) -> None:
