@@ -61,7 +61,7 @@ if worker_connections < _server.max_connections:
         file=sys.stderr,
     )
 limit_request_field_size = FIELD_SIZE
-keepalive = _server.idle_timeout
+keepalive = max(1, round(_server.idle_timeout))  # of other worker classes
 timeout = 0  # no worker timeout: long streams are normal, and the router has its own timeouts
 # Later than timeouts.drain, at which the router ends the remaining requests with an error event;
 # gunicorn would just cut their connections.

@@ -16,7 +16,7 @@ _BOUND = (
 
 
 def reloaded(new: Settings, old: Settings) -> Settings:
-    """The new settings, with the address, workers, threads, limits of connections and logging of the old ones."""
+    """The new settings, with the address, workers, threads, connections and logging of the old."""
     kept = {name: getattr(old.server, name) for name in _BOUND}
     server = new.server.model_copy(update=kept)
     return new.model_copy(update={"server": server, "logging": old.logging})

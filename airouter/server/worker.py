@@ -60,7 +60,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self.loop,
             self.wsgi,
             self.sockets,
-            limits=Limits(settings.head_timeout, settings.body_timeout, cfg.keepalive),
+            limits=Limits(settings.head_timeout, settings.body_timeout, settings.idle_timeout),
             most=cfg.worker_connections,
             threads=cfg.threads,
             pressed=lambda: runtime.pressed,
