@@ -26,7 +26,7 @@ from airouter.telemetry.session_retention import STAMP as STAMP
 from airouter.telemetry.session_retention import Retention
 
 WAITING = 10_000  # queued records: about 5 s of requests at 2,000 per second
-WAITING_BYTES = 256_000_000  # of them; records without long texts need about 60 MB
+WAITING_BYTES = 256_000_000  # of them; records without long texts need about 40 MB
 BATCH = 32
 LINGER = 0.01  # seconds to wait for more records: at most 100 small batches per second
 IDLE_S = 1.0  # seconds between looks at what is due, if no records arrive

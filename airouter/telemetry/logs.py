@@ -291,10 +291,10 @@ class AppLog:
 
     def _write(self, batch: list[_Entry]) -> None:
         """Runs in the writer thread only."""
-        written = self._append(batch)
-        if written and not self.pressed:
-            if lost := self._background.unreported(self._monotonic()):
-                self._append([self._lost(lost)])
+        if not self._append(batch) or self.pressed:
+            return
+        if lost := self._background.unreported(self._monotonic()):
+            self._append([self._lost(lost)])
 
     def _append(self, batch: list[_Entry]) -> bool:
         """Returns whether the file has the lines."""
