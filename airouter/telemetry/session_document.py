@@ -72,15 +72,18 @@ def _document(record: ExchangeRecord, full: bool, part: _Part) -> dict[str, Any]
         if full
         else [],
         "classification_raw": record.classification_raw if full else "",
-        "verdicts": [
-            part(_fields(verdict) if full else _fields(verdict) | {"raw": ""})
-            for verdict in record.verdicts
-        ],
+        "verdicts": [_verdict(verdict, full, part) for verdict in record.verdicts],
         "steps": [_step(step, known, full, part) for step in record.steps],
         "error": _without_secrets(record.error),
     }
     del values["save"]  # an instruction to the sinks
     return values
+
+
+def _verdict(verdict: Verdict, full: bool, part: _Part) -> Any:
+    if full and part is _plain:
+        return verdict  # orjson serialises dataclasses, faster
+    return part(_fields(verdict) if full else _fields(verdict) | {"raw": ""})
 
 
 def _step(step: Step, known: Mapping[int, int], full: bool, part: _Part) -> Any:
