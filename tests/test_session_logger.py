@@ -210,7 +210,7 @@ def test_records_with_long_texts_fill_the_queue_sooner(make, disk):
     assert logger.dropped == 2
 
 
-def test_what_cannot_be_written_before_the_end_is_counted_and_reported(make, disk, capfd):
+def test_what_cannot_be_written_before_the_end_is_counted_and_reported(make, disk, capfd, tmp_path):
     logger = make()
     for _ in range(100):
         logger.emit(record())
@@ -219,6 +219,9 @@ def test_what_cannot_be_written_before_the_end_is_counted_and_reported(make, dis
     assert logger.events == [("dropped", 100)]
     assert logger.lines == ["Session records not saved: 100 (the router is stopping)"]
     assert "WARNING: session records not saved: 100 (" in capfd.readouterr().err
+    disk.set()
+    assert logger.close(20)
+    assert len(names(tmp_path)) <= 1  # the one in hand: the others were given up
 
 
 def test_no_record_of_a_patient_producer_is_lost(make, tmp_path):

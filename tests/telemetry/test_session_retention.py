@@ -130,6 +130,19 @@ def test_a_large_directory_is_read_and_cleaned_in_small_steps(directory, monkeyp
     assert sum("_n" in name for name in left) == written
 
 
+def test_a_file_that_is_added_while_it_is_found_counts_once(directory, monkeypatch):
+    monkeypatch.setattr(session_retention, "SCAN_AT_ONCE", 2)
+    clock = FakeClock()
+    fill(directory, [1] * 10)
+    retention = Retention(str(directory), 7, 10, clock)
+    clock.elapsed = 60
+    assert retention.step()
+    for name in os.listdir(directory):
+        retention.add(name)
+    finish(retention)
+    assert len(os.listdir(directory)) == 10
+
+
 def test_reading_can_be_left_for_later_but_deleting_goes_on(directory):
     fill(directory, [1] * 10)
     retention = Retention(str(directory), 7, 5, FakeClock())
