@@ -6,35 +6,38 @@ from typing import Any
 from airouter.domain.types import ExchangeRecord
 
 # Measured with tracemalloc on CPython 3.11: a record with three verdicts and one step, without its
-# texts; a message; a parsed tool definition with three parameters.
-RECORD, MESSAGE, TOOL = 3_000, 250, 2_500
+# texts; a message.
+RECORD, MESSAGE = 3_000, 250
+# A text in a message is nested no deeper: message, content, part, `image_url`, `url`.
+_DEPTH = 5
 
 
 def record_size(record: ExchangeRecord) -> int:
     """Bytes, mostly those of the messages and answers. Looks at few objects, because it runs in the
     request's thread."""
-    total = RECORD
-    for message in record.client_messages:
-        total += MESSAGE
-        if type(message) is not dict:
-            total += _nested(message)
-        else:
-            content = message.get("content")
-            total += getsizeof(content) if type(content) is str else _nested(content)
-            if "tool_calls" in message:
-                total += _nested(message["tool_calls"])
+    total = RECORD + sum(map(_message, record.client_messages))
+    known = set(map(id, record.client_messages))
     for step in record.steps:
         total += getsizeof(step.response_content)
-        tools = step.params.get("tools")
-        if isinstance(tools, list):
-            total += TOOL * len(tools)
+        for message in step.messages_sent:
+            if id(message) not in known:
+                total += _message(message)
     return total
 
 
-def _nested(value: Any) -> int:
-    """Bytes of the strings in lists and dictionaries."""
-    if isinstance(value, dict):
-        return sum(map(_nested, value.values()))
-    if isinstance(value, list):
-        return sum(map(_nested, value))
+def _message(message: Any) -> int:
+    if type(message) is not dict:
+        return MESSAGE + _nested(message, _DEPTH)
+    content = message.get("content")
+    total = MESSAGE + (getsizeof(content) if type(content) is str else _nested(content, _DEPTH))
+    if "tool_calls" in message:
+        total += _nested(message["tool_calls"], _DEPTH)
+    return total
+
+
+def _nested(value: Any, depth: int) -> int:
+    """Bytes of the strings in lists and dictionaries, down to a depth."""
+    if depth and isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return sum(_nested(item, depth - 1) for item in items)
     return getsizeof(value)
