@@ -1,11 +1,16 @@
-"""Session files: one JSON file per finished exchange, written by a background thread."""
+"""Session files: one JSON file per finished exchange, written by a background thread.
 
+Each system call releases the interpreter, and the thread may wait milliseconds to get it back while
+requests are served. The number of system calls per file, four, therefore limits how many files are
+written per second.
+"""
+
+import errno
 import os
 import re
-from bisect import bisect_left, insort
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -15,16 +20,28 @@ from airouter.domain.redaction import masked
 from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.background import Background
 from airouter.telemetry.logs import Log
+from airouter.telemetry.record_size import record_size
 from airouter.telemetry.session_document import document
+from airouter.telemetry.session_retention import STAMP as STAMP
+from airouter.telemetry.session_retention import Retention
 
-STAMP = "%Y-%m-%d_%H-%M-%S"
-CLEAN_EVERY_SAVES, CLEAN_EVERY_S, RESCAN_S, DELETE_AT_ONCE = 100, 60.0, 600.0, 2_000
+WAITING = 10_000  # queued records: about 5 s of requests at 2,000 per second
+WAITING_BYTES = 256_000_000  # of them; records without long texts need about 40 MB
+BATCH = 32
+LINGER = 0.01  # seconds to wait for more records: at most 100 small batches per second
+IDLE_S = 1.0  # seconds between looks at what is due, if no records arrive
 WARN_EVERY = 60.0  # seconds
-# Pause between files, in seconds: bursts would block the interpreter for milliseconds. No pauses if
-# more than FLUSH_AT records are waiting.
-REST, FLUSH_AT = 0.002, 200
-_OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json")
-_LEFT_OVER = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[A-Za-z0-9_-]+\.json\.\d+\.tmp")
+# What open() and link() answer where a file cannot be written before it has a name.
+_UNSUPPORTED = {
+    errno.EACCES,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EXDEV,
+}
 
 
 class SessionLogger:
@@ -36,7 +53,8 @@ class SessionLogger:
         max_age_days, max_count: retention limits; 0 for none. Files written by other worker
             processes are counted every 10 minutes only.
         on_event: called with ("written" | "dropped" | "failed", count).
-        queue_size: maximum number of queued records; more are dropped and counted.
+        queue_size, queue_bytes: maximum number and approximate size of queued records; more are
+            dropped and counted.
     """
 
     def __init__(
@@ -49,29 +67,39 @@ class SessionLogger:
         log: Log,
         clock: Clock,
         on_event: Callable[[str, int], None] | None = None,
-        queue_size: int = 2000,
+        queue_size: int = WAITING,
+        queue_bytes: int = WAITING_BYTES,
     ) -> None:
-        self._directory, self._content = Path(directory), content
+        self._folder, self._content = os.path.abspath(directory), content
         self._log, self._clock, self._on_event = log, clock, on_event
-        self._retention = _Retention(self._directory, max_age_days, max_count, clock)
+        self._retention = Retention(self._folder, max_age_days, max_count, clock)
         self._warned: float | None = None
+        self._unnamed = hasattr(os, "O_TMPFILE")
         self._background = Background[ExchangeRecord](
             self._handle,
             name="sessions",
             limit=queue_size,
-            linger=REST,
-            flush_at=FLUSH_AT,
-            tick=CLEAN_EVERY_S,
+            max_bytes=queue_bytes,
+            batch=BATCH,
+            linger=LINGER,
+            flush_at=BATCH,
+            tick=IDLE_S,
+            on_drop=self._dropped,
         )
 
     def emit(self, record: ExchangeRecord) -> None:
-        if record.save and not self._background.put(record):
-            self._event("dropped")
+        if record.save:
+            self._background.put(record, record_size(record))
 
     @property
     def dropped(self) -> int:
         """Records dropped by this process: the queue was full, or the logger was closed."""
         return self._background.dropped
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the queue is nearly full. Cheap: takes no lock."""
+        return self._background.pressed
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all records emitted so far have been written or have failed.
@@ -85,57 +113,83 @@ class SessionLogger:
         """Write queued records, then stop; later records are dropped.
 
         Returns:
-            False if that took longer than `timeout` seconds.
+            False if that took longer than `timeout` seconds: the rest is dropped, which app.log and
+            stderr say.
         """
-        return self._background.close(timeout)
+        before = self.dropped
+        done = self._background.close(timeout)
+        if not done:
+            with suppress(Exception):  # stderr may be closed
+                print(
+                    f"WARNING: session records not saved: {self.dropped - before} (the router is "
+                    f"stopping; writing took longer than {timeout:g} s)",
+                    file=sys.stderr,
+                )
+        self._report(every=0)
+        return done
 
     def _handle(self, records: list[ExchangeRecord]) -> None:
-        for record in records:
-            started = self._clock.monotonic()
+        idle, saved = not records, []
+        records.reverse()
+        while records:  # close() empties the list if it takes too long
+            record, started = records[-1], self._clock.monotonic()
             id8 = re.sub(r"[^A-Za-z0-9_-]", "_", record.id[:8]) or "none"
             try:
-                name = self._write(
-                    f"{record.timestamp.strftime(STAMP)}_{id8}",
-                    masked(document(record, self._content)),
-                )
+                # As strftime(STAMP), in half the time.
+                stamp = record.timestamp.isoformat("_", "seconds")[:19].replace(":", "-")
+                name = self._write(f"{stamp}_{id8}", masked(document(record, self._content)))
             except Exception as error:  # e.g. a full disk; the next write may succeed
                 self._failed(f"session {id8} not saved", error)
-                self._event("failed")
-                continue
-            written = self._clock.monotonic()
-            self._event("written")
-            self._retention.add(name)
-            self._clean()
-            cleaned = self._clock.monotonic()
-            self._log.info(
-                "Session saved: %s write_ms=%d cleanup_ms=%d",
-                id8,
-                ms(written - started),
-                ms(cleaned - written),
-            )
-        if not records:
-            self._clean()
+                self._event("failed", 1)
+            else:
+                saved.append((id8, self._clock.monotonic() - started))
+                self._retention.add(name)
+            del records[-1:]
+        if saved:
+            self._event("written", len(saved))
+        began = self._clock.monotonic()
+        self._clean(idle)
+        cleanup = ms(self._clock.monotonic() - began)
+        for id8, seconds in saved:
+            self._log.info("Session saved: %s write_ms=%d cleanup_ms=%d", id8, ms(seconds), cleanup)
+        self._report()
 
-    def _clean(self) -> None:
+    def _clean(self, idle: bool) -> None:
+        """A step of retention; all steps if idle, until a record arrives."""
         try:
-            self._retention.clean()
+            while self._retention.step(scan=not self.pressed) and idle:
+                if self._background.waiting:
+                    break
         except OSError as error:
             self._failed("old sessions not deleted", error)
 
     def _write(self, stem: str, data: bytes) -> str:
         """Write a file atomically under a new name, which is returned."""
-        temporary = f"{self._directory}/.{stem}.json.{os.getpid()}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        if self._unnamed:
+            try:
+                return self._write_unnamed(stem, data)
+            except OSError as error:
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                self._unnamed = False
+        return self._write_named(stem, data)
+
+    def _write_unnamed(self, stem: str, data: bytes) -> str:
+        """Write a file without a name, then give it one: a third of the cost of a temporary name,
+        which would change the directory three times. Linux only."""
+        fd = self._open(self._folder, os.O_TMPFILE)
         try:
-            fd = os.open(temporary, flags, 0o600)
-        except FileNotFoundError:  # first session, or the directory was removed
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(temporary, flags, 0o600)
+            _write_all(fd, data)
+            return self._publish(f"/proc/self/fd/{fd}", stem, fd)
+        finally:
+            os.close(fd)
+
+    def _write_named(self, stem: str, data: bytes) -> str:
+        temporary = f"{self._folder}/.{stem}.json.{os.getpid()}.tmp"
+        fd = self._open(temporary, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
         try:
             try:
-                written = os.write(fd, data)
-                while written < len(data):
-                    written += os.write(fd, data[written:])
+                _write_all(fd, data)
             finally:
                 os.close(fd)
             return self._publish(temporary, stem)
@@ -143,26 +197,49 @@ class SessionLogger:
             with suppress(OSError):
                 os.unlink(temporary)
 
-    def _publish(self, temporary: str, stem: str) -> str:
+    def _open(self, path: str, flags: int) -> int:
+        flags |= os.O_WRONLY | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:  # first session, or the directory was removed
+            Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(path, flags, 0o600)
+
+    def _publish(self, source: str, stem: str, fd: int | None = None) -> str:
+        """Give a file, or the descriptor of a file without a name, the first name that is free."""
         for number in count(1):
             name = f"{stem}.json" if number == 1 else f"{stem}-{number}.json"
-            final = f"{self._directory}/{name}"
+            final = f"{self._folder}/{name}"
             try:
-                # Unlike a rename, a link never replaces the file of another worker.
-                os.link(temporary, final)
+                # Unlike a rename, a link never replaces the file of another worker. Only with a
+                # `dst_dir_fd`, otherwise unused, does Python follow the link in /proc.
+                os.link(source, final, dst_dir_fd=fd, follow_symlinks=True)
             except FileExistsError:
                 continue
-            except OSError:  # the file system does not support hard links
+            except OSError:
+                if fd is not None:
+                    raise
+                # The file system does not support hard links.
                 if os.path.exists(final):
                     continue
-                os.replace(temporary, final)
+                os.replace(source, final)
             return name
         raise AssertionError
 
-    def _event(self, event: str) -> None:
+    def _event(self, event: str, count: int) -> None:
         if self._on_event is not None:
             with suppress(Exception):
-                self._on_event(event, 1)
+                self._on_event(event, count)
+
+    def _dropped(self, count: int) -> None:
+        self._event("dropped", count)
+        self._report()
+
+    def _report(self, every: float = WARN_EVERY) -> None:
+        lost = self._background.unreported(self._clock.monotonic(), every)
+        if lost:
+            why = "the router is stopping" if self._background.closed else "the queue is full"
+            self._log.warning("Session records not saved: %d (%s)", lost, why)
 
     def _failed(self, what: str, error: Exception) -> None:
         now = self._clock.monotonic()
@@ -173,60 +250,7 @@ class SessionLogger:
             )
 
 
-class _Retention:
-    """Deletes old session files. File names start with the date, so sorting the names suffices."""
-
-    def __init__(self, directory: Path, max_age_days: float, max_count: int, clock: Clock) -> None:
-        self._directory, self._max_age_days, self._max_count, self._clock = (
-            directory,
-            max_age_days,
-            max_count,
-            clock,
-        )
-        self._names: list[str] = []  # sorted, oldest first
-        self._added, self._more = 0, False
-        self._cleaned = clock.monotonic()
-        self._scanned: float | None = None
-
-    def add(self, name: str) -> None:
-        insort(self._names, name)
-        self._added += 1
-
-    def clean(self) -> None:
-        """Delete files beyond the limits, if due; at most 2,000 per call, the rest in later
-        calls."""
-        now = self._clock.monotonic()
-        if not (
-            self._more or self._added >= CLEAN_EVERY_SAVES or now - self._cleaned >= CLEAN_EVERY_S
-        ):
-            return
-        self._cleaned, self._added = now, 0
-        if self._scanned is None or now - self._scanned >= RESCAN_S:
-            self._scanned = now
-            self._scan()
-        old = (
-            bisect_left(self._names, self._days_ago(self._max_age_days))
-            if self._max_age_days
-            else 0
-        )
-        surplus = len(self._names) - self._max_count if self._max_count else 0
-        doomed = min(max(old, surplus, 0), DELETE_AT_ONCE)
-        for name in self._names[:doomed]:
-            with suppress(OSError):  # deleted by another worker
-                os.unlink(self._directory / name)
-        del self._names[:doomed]
-        self._more = doomed == DELETE_AT_ONCE
-
-    def _days_ago(self, days: float) -> str:
-        return (self._clock.now() - timedelta(days=days)).strftime(STAMP)
-
-    def _scan(self) -> None:
-        with os.scandir(self._directory) as entries:
-            names = [entry.name for entry in entries]
-        self._names = sorted(name for name in names if _OURS.fullmatch(name))
-        yesterday = self._days_ago(1)
-        for name in names:
-            # Temporary files of processes that were killed.
-            if name[0] == "." and name[1:] < yesterday and _LEFT_OVER.fullmatch(name):
-                with suppress(OSError):
-                    os.unlink(self._directory / name)
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])

@@ -65,7 +65,7 @@ def test_names_never_collide_or_escape(make, tmp_path):
 
 
 def test_without_hard_links_files_are_renamed(make, tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -115,7 +115,7 @@ def test_a_write_that_fails_leaves_no_file(make, tmp_path, monkeypatch):
     logger.emit(record())
     assert logger.flush(20)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "link", fail)
@@ -147,19 +147,97 @@ def test_a_reader_never_sees_half_a_file(make, tmp_path):
     assert len(names(tmp_path)) == 20
 
 
-def test_a_full_queue_drops_and_counts(make, monkeypatch):
+def test_a_directory_without_support_for_unnamed_files(make, tmp_path, monkeypatch):
+    """Files are then written under a temporary name, of which none remains."""
+    real = os.open
+
+    def old_file_system(path, flags, *args, **kwargs):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", old_file_system)
+    logger = make()
+    logger.emit(record())
+    logger.emit(record())
+    assert logger.flush(20)
+    assert names(tmp_path) == [
+        "2026-03-01_12-30-45_01234567-2.json",
+        "2026-03-01_12-30-45_01234567.json",
+    ]
+    assert sum(count for event, count in logger.events if event == "written") == 2
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that answers no write until the event is set."""
     gate = threading.Event()
     monkeypatch.setattr(session_logger, "document", lambda *_: gate.wait(20) and b"{}")
-    logger = make(queue_size=5)
+    yield gate
+    gate.set()
+
+
+def test_a_full_queue_drops_counts_and_warns_once_a_minute(make, disk):
+    clock = FakeClock()
+    logger = make(queue_size=8, clock=clock)
+    pressed = []
     for _ in range(20):
         logger.emit(record())
+        pressed.append(logger.pressed)
     dropped = logger.dropped
-    assert 14 <= dropped <= 15  # the thread holds one
-    assert logger.events.count(("dropped", 1)) == dropped
+    assert 11 <= dropped <= 12  # the thread may hold one
+    assert not any(pressed[:6])
+    assert all(pressed[8:])
+    assert logger.events == [("dropped", 1)] * dropped
+    assert logger.lines == ["Session records not saved: 1 (the queue is full)"]
     assert not logger.flush(0.01)
-    gate.set()
+    clock.elapsed = 61
+    disk.set()
+    assert logger.flush(20)
+    assert not logger.pressed
+    rest = f"Session records not saved: {dropped - 1} (the queue is full)"
+    assert [line for line in logger.lines if "not saved" in line] == [logger.lines[0], rest]
     assert logger.close(20)
-    assert logger.events.count(("written", 1)) == 20 - dropped
+    assert sum(count for event, count in logger.events if event == "written") == 20 - dropped
+
+
+def test_records_with_long_texts_fill_the_queue_sooner(make, disk):
+    logger = make(queue_bytes=1_000_000)
+    long = [{"role": "user", "content": "x" * 300_000}]
+    for _ in range(6):
+        logger.emit(record(client_messages=long))
+    assert logger.pressed
+    assert logger.dropped == 2
+
+
+def test_what_cannot_be_written_before_the_end_is_counted_and_reported(make, disk, capfd, tmp_path):
+    logger = make()
+    for _ in range(100):
+        logger.emit(record())
+    assert not logger.close(0.05)
+    assert logger.dropped == 100
+    assert logger.events == [("dropped", 100)]
+    assert logger.lines == ["Session records not saved: 100 (the router is stopping)"]
+    assert "WARNING: session records not saved: 100 (" in capfd.readouterr().err
+    disk.set()
+    assert logger.close(20)
+    assert len(names(tmp_path)) <= 1  # the one in hand: the others were given up
+
+
+def test_no_record_of_a_patient_producer_is_lost(make, tmp_path):
+    """At full speed, if it pauses while the queue is pressed, as the server does."""
+    logger = make(queue_size=1000, max_count=0)
+    waits = 0
+    for number in range(20_000):
+        while logger.pressed:
+            threading.Event().wait(0.002)
+            waits += 1
+        logger.emit(record(id=f"{number:08d}"))
+    assert logger.close(60)
+    assert waits > 0
+    assert logger.dropped == 0
+    assert len(names(tmp_path)) == 20_000
+    assert sum(count for event, count in logger.events if event == "written") == 20_000
 
 
 def test_close_drains_and_is_idempotent(make, tmp_path):

@@ -15,7 +15,10 @@ from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.stats import Stats
 
 
-class Closable(Protocol):
+class Writer(Protocol):
+    @property
+    def pressed(self) -> bool: ...
+
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
@@ -38,7 +41,7 @@ class Runtime:
         metrics: Metrics,
         stats: Stats,
         sinks: tuple[Sink, ...],
-        writers: Sequence[Closable],
+        writers: Sequence[Writer],
     ) -> None:
         self.current = current
         self.commands = commands
@@ -63,7 +66,9 @@ class Runtime:
 
     @property
     def pressed(self) -> bool:
-        return False
+        """Whether the queue of log lines or of session records is nearly full, so that accepting
+        further requests at once may lose some. Cheap: takes no lock."""
+        return self.log.pressed or any(writer.pressed for writer in self._writers)
 
     def start(self) -> None:
         """Start background work: after the fork, at the first request at the latest. Idempotent."""

@@ -22,6 +22,8 @@ def console_line(record: ExchangeRecord) -> str:
 class ConsoleLines:
     """Sink: requests queue their record; a thread formats and writes the lines."""
 
+    pressed = False  # a terminal that blocks must not delay requests
+
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
         self._background = Background[ExchangeRecord](

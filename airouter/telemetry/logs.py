@@ -24,6 +24,7 @@ NAME = "ai_router"
 WAITING = 100_000  # queued lines, about 30 MB; further lines are dropped
 LINGER = 0.01  # seconds to wait for more lines: at most 100 writes per second
 WARN_EVERY = 60.0  # seconds
+LOST = "Log lines lost: %d (the queue was full, or app.log could not be written)"
 # Characters that could end a line, hide part of it or reverse it on a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -258,6 +259,11 @@ class AppLog:
         """Lines lost in this process: the queue was full, or they could not be written."""
         return self._background.dropped
 
+    @property
+    def pressed(self) -> bool:
+        """Whether the queue is nearly full. Cheap: takes no lock."""
+        return self._background.pressed
+
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all lines so far have been written or dropped; returns False after `timeout`
         seconds."""
@@ -271,14 +277,28 @@ class AppLog:
         """Flush and stop; later lines are dropped and counted. Safe for atexit; idempotent.
 
         Returns:
-            False if not all lines could be written within `timeout` seconds.
+            False if not all lines could be written within `timeout` seconds; stderr says how many.
         """
         while self._on_close:
             self._on_close.pop()()
-        return self._background.close(timeout)
+        done = self._background.close(timeout)
+        if lost := self._background.unreported(self._monotonic(), every=0):
+            if done:
+                self._append([self._lost(lost)])
+            else:
+                _complain(LOST % lost)
+        return done
 
     def _write(self, batch: list[_Entry]) -> None:
         """Runs in the writer thread only."""
+        if not self._append(batch) or self.pressed:
+            return
+        if lost := self._background.unreported(self._monotonic()):
+            self._append([self._lost(lost)])
+
+    def _append(self, batch: list[_Entry]) -> bool:
+        """Returns whether the file has the lines."""
+        written = True
         now = self._clock.now()
         # Entries have monotonic times, which are cheaper for requests; converted here in one step.
         offset = now.timestamp() - self._monotonic()
@@ -287,6 +307,7 @@ class AppLog:
             self._file.append(lines)
         except OSError as error:
             self._failed(len(batch), f"{self.path}: {error.strerror or error}")
+            written = False
         if self._json is not None:
             lines = [
                 _encode(self._json, _record(entry, entry[0] + offset, now.tzinfo))
@@ -300,17 +321,22 @@ class AppLog:
                     os.write(1, line)
             except OSError as error:
                 self._failed(0, f"stdout: {error.strerror or error}")
+        return written
+
+    def _lost(self, count: int) -> _Entry:
+        return self._monotonic(), logging.WARNING, NAME, LOST, (count,), None
 
     def _failed(self, lost: int, why: str) -> None:
         self._background.drop(lost)
         now = self._monotonic()
         if self._warned is None or now - self._warned >= WARN_EVERY:
             self._warned = now
-            with suppress(Exception):
-                print(
-                    f"WARNING: cannot write the log ({_escape(why)}); {self.dropped} lines lost",
-                    file=sys.stderr,
-                )
+            _complain(f"cannot write the log ({_escape(why)}); {self.dropped} lines lost")
+
+
+def _complain(text: str) -> None:
+    with suppress(Exception):  # stderr may be closed
+        print(f"WARNING: {text}", file=sys.stderr)
 
 
 def _message(template: str, args: tuple[object, ...]) -> str:

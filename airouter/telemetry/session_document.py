@@ -7,6 +7,8 @@ import re
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -39,9 +41,11 @@ _HOLDERS = (
     "source",
     "file_data",
 )
-_FIELDS = {
+_NAMES = {
     kind: tuple(field.name for field in fields(kind)) for kind in (ExchangeRecord, Step, Verdict)
 }
+_VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+_Part = Callable[..., Any]  # _plain or _json
 _URL_FIELDS, _DATA_FIELDS = ("url", "image_url"), ("data", "file_data")
 
 
@@ -52,25 +56,37 @@ def document(record: ExchangeRecord, content: Content = "full") -> bytes:
     `{"client_message": index}`. With content "off", all text of the conversation is omitted.
     """
     full = content == "full"
+    try:
+        return _dumps(_document(record, full, _plain))
+    except Exception:  # serialise part by part, so that the other parts are kept
+        return _object(_document(record, full, _json))
+
+
+def _document(record: ExchangeRecord, full: bool, part: _Part) -> dict[str, Any]:
     known = {id(message): index for index, message in enumerate(record.client_messages)}
-    verdicts = (_fields(verdict) for verdict in record.verdicts)
     values = _fields(record) | {
         "attempts": [str(attempt) for attempt in record.attempts],
         "timestamp": record.timestamp.isoformat(),
         "user_query": record.user_query[:MAX_QUERY] if full else "",
-        "client_messages": [_json(message, _slim) for message in record.client_messages]
+        "client_messages": [part(message, _slim) for message in record.client_messages]
         if full
         else [],
         "classification_raw": record.classification_raw if full else "",
-        "verdicts": [_json(verdict if full else verdict | {"raw": ""}) for verdict in verdicts],
-        "steps": [orjson.Fragment(_step(step, known, full)) for step in record.steps],
+        "verdicts": [_verdict(verdict, full, part) for verdict in record.verdicts],
+        "steps": [_step(step, known, full, part) for step in record.steps],
         "error": _without_secrets(record.error),
     }
     del values["save"]  # an instruction to the sinks
-    return _object(values)
+    return values
 
 
-def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
+def _verdict(verdict: Verdict, full: bool, part: _Part) -> Any:
+    if full and part is _plain:
+        return verdict  # orjson serialises dataclasses, faster
+    return part(_fields(verdict) if full else _fields(verdict) | {"raw": ""})
+
+
+def _step(step: Step, known: Mapping[int, int], full: bool, part: _Part) -> Any:
     sent = step.messages_sent if full else []
     params = step.params
     if not full:  # descriptions of tools and search queries are content, too
@@ -82,21 +98,24 @@ def _step(step: Step, known: Mapping[int, int], full: bool) -> bytes:
     values = _fields(step) | {
         "url": _clean_url(step.url),
         "messages_sent": [
-            {"client_message": known[id(message)]}
-            if id(message) in known
-            else _json(message, _slim)
+            {"client_message": known[id(message)]} if id(message) in known else part(message, _slim)
             for message in sent
         ],
-        "params": _json(params, _clean),
+        "params": part(params, _clean),
         "response_content": step.response_content[:MAX_RESPONSE] if full else "",
         "error": _without_secrets(step.error),
     }
-    return _object(values)
+    return values if part is _plain else orjson.Fragment(_object(values))
 
 
 def _fields(instance: Any) -> dict[str, Any]:
     """The fields of a dataclass by name, not copied (unlike `asdict`)."""
-    return {name: getattr(instance, name) for name in _FIELDS[type(instance)]}
+    kind = type(instance)
+    return dict(zip(_NAMES[kind], _VALUES[kind](instance), strict=True))
+
+
+def _plain(value: Any, prepare: Callable[[Any], Any] | None = None) -> Any:
+    return value if prepare is None else prepare(value)
 
 
 def _json(value: Any, prepare: Callable[[Any], Any] | None = None) -> orjson.Fragment:
@@ -135,17 +154,26 @@ def _clean(value: Any, *, schema: bool = False) -> Any:
     if isinstance(value, Mapping):
         clean = {}
         for key, item in value.items():
-            name = _CAMEL.sub("_", str(key)).lower().replace("-", "_")
-            if _SECRET_KEY.search(name) and not (schema and isinstance(item, Mapping)):
+            kind = _key_kind(str(key))
+            if kind == "secret" and not (schema and isinstance(item, Mapping)):
                 clean[key] = _REMOVED
-            elif name.endswith("url") and isinstance(item, str):
+            elif kind == "url" and isinstance(item, str):
                 clean[key] = _clean_url(item)
             else:
-                clean[key] = _clean(item, schema=name == "properties")
+                clean[key] = _clean(item, schema=kind == "properties")
         return clean
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     return value
+
+
+@lru_cache(maxsize=1024)
+def _key_kind(key: str) -> str:
+    """What a parameter may contain: "secret", "url", "properties" (of a JSON schema) or ""."""
+    name = _CAMEL.sub("_", key).lower().replace("-", "_")
+    if _SECRET_KEY.search(name):
+        return "secret"
+    return "url" if name.endswith("url") else "properties" if name == "properties" else ""
 
 
 def _clean_url(url: str) -> str:

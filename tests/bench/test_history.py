@@ -2,9 +2,9 @@
 
 import orjson
 
+from airouter.telemetry.session_retention import _OURS
 from bench.history import DECIDED, EMPTY, LONG, LONG_DIRECT, STORED, long_conversation, store, table
 from bench.result import Row
-from session_logger import _OURS
 
 
 def test_session_files_are_those_of_a_router(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -202,6 +202,51 @@ def test_closing_detaches_the_handler_from_the_loggers(log, close):
     assert log.dropped == 0
 
 
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A log with a queue of eight lines, whose file answers no write until `gate` is set."""
+    monkeypatch.setattr(logs, "WAITING", 8)
+    small = AppLog(tmp_path / "small", clock=MovedClock())
+    small.gate, small.entered, append = threading.Event(), threading.Event(), small._file.append
+
+    def blocked(lines):
+        small.entered.set()
+        small.gate.wait(20)
+        append(lines)
+
+    monkeypatch.setattr(small._file, "append", blocked)
+    small.info("first")
+    assert small.entered.wait(20)
+    yield small
+    small.gate.set()
+    small.close(20)
+
+
+def test_lines_lost_to_a_full_queue_are_reported_when_there_is_room(small):
+    pressed = []
+    for number in range(20):
+        small.info("line %d", number)
+        pressed.append(small.pressed)
+    assert pressed == [False] * 6 + [True] * 14
+    assert small.dropped == 12
+    small.gate.set()
+    assert small.flush(20)
+    assert not small.pressed
+    messages = [line.split(" - ")[-1] for line in lines(small)]
+    lost = "Log lines lost: 12 (the queue was full, or app.log could not be written)"
+    assert messages == ["first", *(f"line {n}" for n in range(8)), lost]
+    small.info("later")
+    assert len(lines(small)) == 11  # reported once
+
+
+def test_lines_that_cannot_be_written_before_the_end_are_reported_on_stderr(small, capfd):
+    for number in range(5):
+        small.info("line %d", number)
+    assert not small.close(0.05)
+    assert small.dropped == 6
+    assert "WARNING: Log lines lost: 6 (" in capfd.readouterr().err
+
+
 def test_levels(tmp_path):
     log = AppLog(tmp_path, level="warning", clock=Clock())
     log.info("no")
