@@ -7,12 +7,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airouter.classify.learned.text_model import (
     FILE,
     Model,
 )
-from airouter.classify.tiers.learned import LearnedTier
+from airouter.classify.tiers.learned import _LABEL, LearnedTier, _contains_label
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES
 from airouter.domain.types import ROUTE_OF_LABEL
@@ -185,3 +187,16 @@ def test_the_gates_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main([str(tmp_path), str(SHIPPED)]) == 1
     assert main([]) == 2
     assert "stays out" in capsys.readouterr().err
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*ROUTE_OF_LABEL, "router", "ROUTİNG", "rout", "claſſifier", "classıfy", "Classify"]
+            + ["this", "to", ":", " ", "x", "é", "primary", "\n"]
+        ),
+        max_size=8,
+    ).map("".join)
+)
+def test_hints_do_not_hide_a_label(text: str) -> None:
+    assert _contains_label(text) == bool(_LABEL.search(text))

@@ -201,3 +201,16 @@ int predict(const Model *model, const uint32_t *codes, int ask, int before, int 
     calibrate(model, scores, dense[0], found);
     return 0;
 }
+
+/* As `_counts()` in text_features.py: adds the characters of each script to `found`, and returns how
+   many differ from those in lower case. `table_size`: of `script_of`; later code points count as its
+   last one. */
+int count_scripts(const uint8_t *script_of, uint32_t table_size, const uint32_t *codes,
+                  const uint32_t *lower, int size, int32_t *found) {
+    int upper = 0;
+    for (int i = 0; i < size; i++) {
+        found[script_of[codes[i] < table_size ? codes[i] : table_size - 1]]++;
+        upper += codes[i] != lower[i];
+    }
+    return upper;
+}

@@ -1,5 +1,5 @@
 """The input of the learned model, computed alike in training and serving: hashed n-grams of the
-text, and a few dense features.
+text, and a few dense features. Changes to the n-grams belong into kernel.c, too.
 
 The text is cut to head and tail, normalised (NFKC, lower case, digits as 0, single spaces) and
 turned into code points. Every n-gram of characters, every word and every pair of words becomes a
@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from airouter.classify.features import is_follow_up
 from airouter.domain.types import Features
 
+# The numbers of upper-case characters, of characters per script, and of symbols.
+Counts = tuple[int, list[int], int]
 U64 = NDArray[np.uint64]
 F32 = NDArray[np.float32]
 
@@ -76,7 +78,7 @@ class Encoded:
     """The features of one request.
 
     `index` (buckets, int64) and `value` (float32) have one entry per distinct n-gram and block.
-    `dense`: see `dense_features.NAMES`. `grams`: hashes (uint64) of words and of 4-grams of
+    `dense`: see `NAMES`. `grams`: hashes (uint64) of words and of 4-grams of
     characters, from which the unseen ratio is computed.
     """
 
@@ -236,7 +238,7 @@ _MAX_CHARS = 1200  # of a longer ask, only the beginning is examined
 _YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-4][0-9])(?!\d)")
 _CODE = b"{}();=<>[]|&\\/_#`"
 _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|[∑∫√≤≥≠∈∀∃∞→⊂⊆∪∩ℝℤℕℚℂ]")
-_SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
+SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
 # NFKC turns the Greek question mark into a semicolon.
 _QUESTIONS = "?;？؟՞"
 _QUOTES = '"“”«»„「」『』'
@@ -248,12 +250,12 @@ _SCRIPTS = (
     (0x980, 0x9FF), (0xB80, 0xBFF), (0xE00, 0xE7F), (0x3040, 0x30FF), (0x3400, 0x9FFF),
     (0xAC00, 0xD7AF),
 )  # fmt: skip
-# For each code point: 1 + its script's index; `_SYMBOL` in blocks with the symbols of `_LATEX`.
-_SYMBOL = len(_SCRIPTS) + 1
-_SCRIPT_OF = np.zeros(0xFFFF, np.uint8)
-_SCRIPT_OF[0x2100:0x2300] = _SYMBOL
+# For each code point: 1 + its script's index; `SYMBOL` in blocks with the symbols of `_LATEX`.
+SYMBOL = len(_SCRIPTS) + 1
+SCRIPT_OF = np.zeros(0xFFFF, np.uint8)
+SCRIPT_OF[0x2100:0x2300] = SYMBOL
 for _at, (_low, _high) in enumerate(_SCRIPTS):
-    _SCRIPT_OF[_low : _high + 1] = _at + 1
+    SCRIPT_OF[_low : _high + 1] = _at + 1
 _UPPER, _DIGITS = bytes(range(0x41, 0x5B)), bytes(range(0x30, 0x3A))
 _LATIN = bytes(range(_SCRIPTS[0][0], 0x80))
 _NO_OTHERS = [0] * (len(_SCRIPTS) - 1)
@@ -274,8 +276,12 @@ NAMES = (
 )  # fmt: skip
 
 
-def dense_of(features: Features) -> list[float]:
-    """One number per name in `NAMES`; most are in 0..1, the logarithms are natural."""
+def dense_of(features: Features, counts: Callable[[str], Counts] | None = None) -> list[float]:
+    """One number per name in `NAMES`; most are in 0..1, the logarithms are natural.
+
+    Args:
+        counts: for text that is not ASCII; by default `_counts`.
+    """
     ask = features.ask
     text = ask[:_MAX_CHARS]
     length = max(len(text), 1)
@@ -286,14 +292,14 @@ def dense_of(features: Features) -> list[float]:
         upper, scripts, symbols = _count(data, _UPPER), [_count(data, _LATIN), *_NO_OTHERS], 0
         questions, quoted = text.count("?") + text.count(";"), text.count('"')
     else:
-        upper, scripts, symbols = _counts(text)
+        upper, scripts, symbols = (counts or _counts)(text)
         questions, quoted = sum(map(text.count, _QUESTIONS)), sum(map(text.count, _QUOTES))
     # Cheap checks first: a pattern is not searched for without a character that it requires.
     years = [int(year) for year in _YEAR.findall(text)] if digits >= 4 else []
     formulas = symbols or "\\" in text or "$" in text or "{" in text
     latex = len(_LATEX.findall(text)) if formulas else 0
     operators = symbols or any(mark in text for mark in "^=+*<>")
-    symbolic = len(_SYMBOLIC.findall(text)) if operators else 0
+    symbolic = len(SYMBOLIC.findall(text)) if operators else 0
     roles = len(_ROLES.findall(text)) if ":" in text else 0
     return [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
@@ -331,11 +337,11 @@ def _count(data: bytes, characters: bytes) -> int:
     return len(data) - len(data.translate(None, characters))
 
 
-def _counts(text: str) -> tuple[int, list[int], int]:
+def _counts(text: str) -> Counts:
     """The numbers of upper-case characters, of characters per script, and of symbols."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     lower = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), np.uint32)
     upper = int(np.count_nonzero(codes != lower)) if len(lower) == len(codes) else 0
-    found = _SCRIPT_OF.take(codes, mode="clip")
-    counts: list[int] = np.bincount(found, minlength=_SYMBOL + 1).tolist()
-    return upper, counts[1:_SYMBOL], counts[_SYMBOL]
+    found = SCRIPT_OF.take(codes, mode="clip")
+    counts: list[int] = np.bincount(found, minlength=SYMBOL + 1).tolist()
+    return upper, counts[1:SYMBOL], counts[SYMBOL]

@@ -24,6 +24,8 @@ _LABEL = re.compile(
     rf"\b(?:{'|'.join(ROUTE_OF_LABEL)})\b|"
     r"(?i:\b(?:rout(?:e|er|ing)|classif(?:y|ier))\s*(?::|=|this|to\b|as\b))"
 )
+# Without regard to case, the pattern takes dotless i, long s and a dotted I for i and s.
+_LABEL_HINTS = ("rout", "classif", "ı", "ſ", "\u0307")
 _LABEL_CHARS = 4000  # characters at each end that are searched for a label
 # Tasks whose wording does not show how hard they are. Both ends of the ask are searched in lower
 # case, first for parts of words, which is quick.
@@ -122,11 +124,12 @@ def _doubt_of(name: str, features: Features) -> str:
 
 def _contains_label(text: str) -> bool:
     """Whether it contains a label or addresses the router. Parts of words, which are found quickly,
-    decide whether the pattern is searched for; case apart, no other letters match these."""
+    decide whether the pattern is searched for."""
     lower = text.lower()
-    return (
-        "rout" in lower or "cla" in lower or any(label in text for label in ROUTE_OF_LABEL)
-    ) and bool(_LABEL.search(text))
+    hinted = any(hint in lower for hint in _LABEL_HINTS) or any(
+        label in text for label in ROUTE_OF_LABEL
+    )
+    return hinted and _LABEL.search(text) is not None
 
 
 def _may_be_hard(ask: str) -> bool:
