@@ -1,5 +1,5 @@
 """The input of the learned model, computed alike in training and serving: hashed n-grams of the
-text, and a few dense features. Changes to the n-grams belong into kernel.c, too.
+text, and a few dense features. Changes to the n-grams must be made in kernel.c, too.
 
 The text is cut to head and tail, normalised (NFKC, lower case, digits as 0, single spaces) and
 turned into code points. Every n-gram of characters, every word and every pair of words becomes a
