@@ -1,5 +1,5 @@
 """The input of the learned model, computed alike in training and serving: hashed n-grams of the
-text, and a few dense features.
+text, and a few dense features. Changes to the n-grams must be made in kernel.c, too.
 
 The text is cut to head and tail, normalised (NFKC, lower case, digits as 0, single spaces) and
 turned into code points. Every n-gram of characters, every word and every pair of words becomes a
@@ -11,7 +11,8 @@ scripts, code, formulas, years) and the conversation around it.
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,11 +22,17 @@ from numpy.typing import NDArray
 from airouter.classify.features import is_follow_up
 from airouter.domain.types import Features
 
+# The numbers of upper-case characters, of characters per script, and of symbols.
+Counts = tuple[int, list[int], int]
 U64 = NDArray[np.uint64]
 F32 = NDArray[np.float32]
 
 _DIGIT = re.compile(r"\d")
-_SPACE = re.compile(r"\s+")
+# `fold()` for ASCII text: lower case, digits as 0, all white space as spaces.
+_FOLDED = bytes(
+    ord("0" if chr(c).isdigit() else " " if chr(c).isspace() else chr(c).lower())
+    for c in range(128)
+).ljust(256)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _SALT_WORD, _SALT_PAIR, _SALT_HEAD, _SALT_BEFORE, _SALT_SYSTEM = (
@@ -36,11 +43,11 @@ _NONE = np.empty(0, np.uint64)
 _ONE, _SEVEN, _ODD = np.uint64(1), np.uint64(7), np.array([1, 3, 5], np.uint64)
 _TRUE = np.ones(1, np.bool_)
 # White space and punctuation end a word; the vowel signs of Indic scripts and Thai do not.
-_SEPARATES = np.zeros(0xFFFF, np.bool_)
-_SEPARATES[:0x30] = _SEPARATES[0x3A:0x41] = _SEPARATES[0x5B:0x61] = _SEPARATES[0x7B:0xAA] = True
-_SEPARATES[[0xAB, 0xB4, 0xB7, 0xBB, 0xBF, 0x37E, 0x60C, 0x61B, 0x61F, 0x964, 0x965]] = True
-_SEPARATES[0x2010:0x206F] = _SEPARATES[0x3000:0x3003] = _SEPARATES[0x3008:0x3020] = True
-_JOINS = ~_SEPARATES
+SEPARATES = np.zeros(0xFFFF, np.bool_)
+SEPARATES[:0x30] = SEPARATES[0x3A:0x41] = SEPARATES[0x5B:0x61] = SEPARATES[0x7B:0xAA] = True
+SEPARATES[[0xAB, 0xB4, 0xB7, 0xBB, 0xBF, 0x37E, 0x60C, 0x61B, 0x61F, 0x964, 0x965]] = True
+SEPARATES[0x2010:0x206F] = SEPARATES[0x3000:0x3003] = SEPARATES[0x3008:0x3020] = True
+_JOINS = ~SEPARATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Encoded:
     """The features of one request.
 
     `index` (buckets, int64) and `value` (float32) have one entry per distinct n-gram and block.
-    `dense`: see `dense_features.NAMES`. `grams`: hashes (uint64) of words and of 4-grams of
+    `dense`: see `NAMES`. `grams`: hashes (uint64) of words and of 4-grams of
     characters, from which the unseen ratio is computed.
     """
 
@@ -86,14 +93,34 @@ def fold(text: str, head: int, tail: int) -> str:
     a space at each end."""
     if len(text) > head + tail:
         text = f"{text[:head]} {text[-tail:]}"
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return f" {_SPACE.sub(' ', _DIGIT.sub('0', text.lower())).strip()} "
+    if text.isascii():
+        text = text.encode().translate(_FOLDED).decode()
+    else:
+        text = _DIGIT.sub("0", unicodedata.normalize("NFKC", text).lower())
+    return f" {' '.join(text.split())} "
+
+
+def texts_of(features: Features, spec: Spec) -> tuple[str, str, str]:
+    """The folded texts whose n-grams are features: the ask, the turns before it, and its frame (the
+    system message and a last message that is not the user's); "" for what is not there."""
+    earlier = last = ""
+    if features.previous:
+        earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
+        earlier = fold(earlier, spec.before, spec.before)
+    if features.last_role != "user":
+        last = features.last_text[: spec.before]
+    frame = f"{features.system[: spec.before]} {last}"
+    return (
+        fold(features.ask, spec.head, spec.tail),
+        earlier,
+        "" if frame.isspace() else fold(frame, 2 * spec.before, 0),
+    )
 
 
 def encode(features: Features, spec: Spec) -> Encoded:
     """All features of one request, in about 0.2 ms at 500 characters."""
-    codes = code_points(fold(features.ask, spec.head, spec.tail))
+    ask, *others = texts_of(features, spec)
+    codes = code_points(ask)
     chars, fours = char_grams(codes, spec.ngrams)
     words = word_hashes(codes)
     salted = words ^ _SALT_WORD
@@ -102,27 +129,15 @@ def encode(features: Features, spec: Spec) -> Encoded:
         (np.concatenate((salted, pair_hashes(words))), spec.word_weight),
         (head_hashes(words), spec.head_weight),
     ]
-    if features.previous:
-        earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
-        before = code_points(fold(earlier, spec.before, spec.before))
-        blocks.append(
-            (
-                np.concatenate((word_hashes(before), char_grams(before, (4,))[0])) ^ _SALT_BEFORE,
-                spec.before_weight,
-            )
-        )
-    last = features.last_text[: spec.before] if features.last_role != "user" else ""
-    frame = f"{features.system[: spec.before]} {last}"
-    if frame.strip():
-        around = code_points(fold(frame, 2 * spec.before, 0))
-        blocks.append(
-            (
-                np.concatenate((word_hashes(around), char_grams(around, (4,))[0])) ^ _SALT_SYSTEM,
-                spec.system_weight,
-            )
-        )
+    salts, weights = (_SALT_BEFORE, _SALT_SYSTEM), (spec.before_weight, spec.system_weight)
+    for text, salt, weight in zip(others, salts, weights, strict=True):
+        if text:
+            codes = code_points(text)
+            hashes = np.concatenate((word_hashes(codes), char_grams(codes, (4,))[0]))
+            blocks.append((hashes ^ salt, weight))
     index, value = distinct_buckets(blocks, spec.bits)
-    return Encoded(index, value, dense_of(features), np.concatenate((fours, salted)))
+    dense = np.array(dense_of(features), np.float32)
+    return Encoded(index, value, dense, np.concatenate((fours, salted)))
 
 
 def code_points(text: str) -> U64:
@@ -157,7 +172,7 @@ def word_hashes(codes: U64) -> U64:
     """One hash per run of characters between spaces and punctuation, in order."""
     inside = _JOINS.take(codes.view(np.int64), mode="clip")
     first = inside.copy()
-    first[1:] &= _SEPARATES.take(codes[:-1].view(np.int64), mode="clip")
+    first[1:] &= SEPARATES.take(codes[:-1].view(np.int64), mode="clip")
     starts = first.nonzero()[0]
     if not len(starts):
         return np.empty(0, np.uint64)
@@ -221,12 +236,12 @@ def _mixed(hashes: U64) -> U64:
 
 _MAX_CHARS = 1200  # of a longer ask, only the beginning is examined
 _YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-4][0-9])(?!\d)")
-_CODE = frozenset("{}();=<>[]|&\\/_#`")
+_CODE = b"{}();=<>[]|&\\/_#`"
 _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|[∑∫√≤≥≠∈∀∃∞→⊂⊆∪∩ℝℤℕℚℂ]")
-_SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
+SYMBOLIC = re.compile(r"[a-zA-Z0-9)]\s?[\^=+*<>≤≥]\s?[a-zA-Z0-9(]")
 # NFKC turns the Greek question mark into a semicolon.
-_QUESTION = re.compile(r"[?？؟;՞]")
-_QUOTED = re.compile(r"[\"“”«»„「」『』]")
+_QUESTIONS = "?;？؟՞"
+_QUOTES = '"“”«»„「」『』'
 # Without newlines in the leading white space: many blank lines would take cubic time.
 _ROLES = re.compile(r"(?im)^[^\S\n]*(?:[*#<\[]{1,3}\s*)?(user|assistant|human|ai|bot)\b.{0,4}:")
 # First and last code points of blocks by which scripts are recognised.
@@ -235,15 +250,18 @@ _SCRIPTS = (
     (0x980, 0x9FF), (0xB80, 0xBFF), (0xE00, 0xE7F), (0x3040, 0x30FF), (0x3400, 0x9FFF),
     (0xAC00, 0xD7AF),
 )  # fmt: skip
-_LOWS = np.array([low for low, _ in _SCRIPTS], np.uint32)
-_HIGHS = np.array([high for _, high in _SCRIPTS], np.uint32)
-_ASCII = (
-    bytes(range(0x41, 0x5B)),  # upper case
-    bytes(range(0x30, 0x3A)),  # digits
-    bytes(range(_SCRIPTS[0][0], 0x80)),  # Latin
-)
+# For each code point: 1 + its script's index; `SYMBOL` in blocks with the symbols of `_LATEX`.
+SYMBOL = len(_SCRIPTS) + 1
+SCRIPT_OF = np.zeros(0xFFFF, np.uint8)
+SCRIPT_OF[0x2100:0x2300] = SYMBOL
+for _at, (_low, _high) in enumerate(_SCRIPTS):
+    SCRIPT_OF[_low : _high + 1] = _at + 1
+_UPPER, _DIGITS = bytes(range(0x41, 0x5B)), bytes(range(0x30, 0x3A))
+_LATIN = bytes(range(_SCRIPTS[0][0], 0x80))
 _NO_OTHERS = [0] * (len(_SCRIPTS) - 1)
 _LENGTHS = (12, 25, 40, 60, 90, 140, 220, 350, 600, 1200, 3000)
+# The last features, by the number of lengths that a text exceeds.
+_EXCEEDED = [[1.0] * count + [0.0] * (len(_LENGTHS) - count) for count in range(len(_LENGTHS) + 1)]
 
 # Stored with the weights and compared on loading: a new name needs `make train`. `leans`: whether
 # the request is a follow-up.
@@ -258,72 +276,72 @@ NAMES = (
 )  # fmt: skip
 
 
-def dense_of(features: Features) -> NDArray[np.float32]:
-    """One float32 per name in `NAMES`; most are in 0..1, the logarithms are natural."""
+def dense_of(features: Features, counts: Callable[[str], Counts] | None = None) -> list[float]:
+    """One number per name in `NAMES`; most are in 0..1, the logarithms are natural.
+
+    Args:
+        counts: for text that is not ASCII; by default `_counts`.
+    """
     ask = features.ask
     text = ask[:_MAX_CHARS]
     length = max(len(text), 1)
     ascii_only = text.isascii()
-    upper, digits, scripts = _ascii_counts(text) if ascii_only else _counts(text)
+    data = text.encode("ascii", "ignore")
+    digits = _count(data, _DIGITS)
+    if ascii_only:
+        upper, scripts, symbols = _count(data, _UPPER), [_count(data, _LATIN), *_NO_OTHERS], 0
+        questions, quoted = text.count("?") + text.count(";"), text.count('"')
+    else:
+        upper, scripts, symbols = (counts or _counts)(text)
+        questions, quoted = sum(map(text.count, _QUESTIONS)), sum(map(text.count, _QUOTES))
     # Cheap checks first: a pattern is not searched for without a character that it requires.
-    years = [int(year) for year in _YEAR.findall(text)] if digits >= 4 or not ascii_only else []
-    questions = text.count("?") + text.count(";") if ascii_only else len(_QUESTION.findall(text))
-    quoted = text.count('"') if ascii_only else len(_QUOTED.findall(text))
-    latex = (
-        len(_LATEX.findall(text))
-        if not ascii_only or "\\" in text or "$" in text or "{" in text
-        else 0
-    )
-    symbolic = (
-        len(_SYMBOLIC.findall(text))
-        if not ascii_only or any(mark in text for mark in "^=+*<>")
-        else 0
-    )
+    years = [int(year) for year in _YEAR.findall(text)] if digits >= 4 else []
+    formulas = symbols or "\\" in text or "$" in text or "{" in text
+    latex = len(_LATEX.findall(text)) if formulas else 0
+    operators = symbols or any(mark in text for mark in "^=+*<>")
+    symbolic = len(SYMBOLIC.findall(text)) if operators else 0
     roles = len(_ROLES.findall(text)) if ":" in text else 0
-    values = [
+    return [
         math.log1p(len(ask)), math.log1p(text.count(" ")), math.log1p(ask.count("\n")),
-        sum(map(text.count, _CODE)) / length, min(latex, 12) / 12, min(symbolic, 8) / 8,
+        _count(data, _CODE) / length, min(latex, 12) / 12, min(symbolic, 8) / 8,
         digits / length, float(questions > 0), min(questions, 5) / 5, min(quoted, 6) / 6,
         upper / length, float("```" in text), float("http" in text or "www." in text),
         min(text.count("\n- ") + text.count("\n* ") + text.count("\n1"), 6) / 6,
-        float(any(y < 2020 for y in years)), float(any(2020 <= y < 2023 for y in years)),
-        float(any(2023 <= y < 2025 for y in years)), float(any(y >= 2025 for y in years)),
+        *(_periods(years) if years else _NO_PERIODS),
         float(features.has_tools), float(features.has_images), min(features.n_user, 8) / 8,
         float(bool(features.previous)), float(is_follow_up(features)), float(bool(features.system)),
         math.log1p(len(features.system)),
-        math.log1p(sum(len(turn) for _, turn in features.previous)),
+        math.log1p(sum([len(turn) for _, turn in features.previous])),
         float(features.last_role == "user"),
         float(text.lstrip().startswith("#")), min(roles, 6) / 6, float("</" in text),
         float('{"' in text or '{ "' in text), float(text.rstrip().endswith(":")),
+        *[count / length for count in scripts],
+        *_EXCEEDED[bisect_left(_LENGTHS, len(ask))],
     ]  # fmt: skip
-    return np.array(
-        [
-            *values,
-            *(count / length for count in scripts),
-            *(float(len(ask) > bound) for bound in _LENGTHS),
-        ],
-        np.float32,
+
+
+_NO_PERIODS = (0.0,) * 4
+
+
+def _periods(years: list[int]) -> tuple[float, ...]:
+    """Whether there are years before 2020, 2020 to 2022, 2023 and 2024, and later ones."""
+    return (
+        float(any(y < 2020 for y in years)),
+        float(any(2020 <= y < 2023 for y in years)),
+        float(any(2023 <= y < 2025 for y in years)),
+        float(any(y >= 2025 for y in years)),
     )
 
 
-def _counts(text: str) -> tuple[int, int, list[int]]:
-    """The numbers of upper-case characters, of ASCII digits, and of characters per script."""
+def _count(data: bytes, characters: bytes) -> int:
+    return len(data) - len(data.translate(None, characters))
+
+
+def _counts(text: str) -> Counts:
+    """The numbers of upper-case characters, of characters per script, and of symbols."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     lower = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), np.uint32)
     upper = int(np.count_nonzero(codes != lower)) if len(lower) == len(codes) else 0
-    digits = int(np.count_nonzero((codes >= 0x30) & (codes <= 0x39)))
-    at = np.searchsorted(_LOWS_SORTED, codes, side="right") - 1
-    inside = (at >= 0) & (codes <= _HIGHS_SORTED[at])
-    scripts: list[int] = np.bincount(_ORDER[at[inside]], minlength=len(_SCRIPTS)).tolist()
-    return upper, digits, scripts
-
-
-def _ascii_counts(text: str) -> tuple[int, int, list[int]]:
-    """`_counts()` for ASCII text, in a tenth of the time."""
-    data = text.encode()
-    counts = [len(data) - len(data.translate(None, characters)) for characters in _ASCII]
-    return counts[0], counts[1], [counts[2], *_NO_OTHERS]
-
-
-_ORDER = np.argsort(_LOWS)
-_LOWS_SORTED, _HIGHS_SORTED = _LOWS[_ORDER], _HIGHS[_ORDER]
+    found = SCRIPT_OF.take(codes, mode="clip")
+    counts: list[int] = np.bincount(found, minlength=SYMBOL + 1).tolist()
+    return upper, counts[1:SYMBOL], counts[SYMBOL]

@@ -234,6 +234,13 @@ def rows_of(kept: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
     return row_of
 
 
+def _on_cache_lines(shape: tuple[int, int]) -> NDArray[np.int8]:
+    """An empty array that begins on a cache line (64 bytes), so that a row of 64 is one line."""
+    memory = np.empty(shape[0] * shape[1] + 64, np.int8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + shape[0] * shape[1]].reshape(shape)
+
+
 def _built(file: Path, arrays: dict[str, Any]) -> Model:
     about = orjson.loads(arrays["about"].tobytes())
     if about.get("format") != FORMAT or about.get("dense_names") != list(NAMES):
@@ -265,7 +272,8 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
         raise ConfigError(
             f"{file}: the learned model has no threshold for every label. Run `make train`."
         )
-    table = np.concatenate((np.zeros((1, hidden), np.int8), arrays["table"]))
+    table = _on_cache_lines((rows + 1, hidden))
+    table[0], table[1:] = 0, arrays["table"]
     return Model(
         spec=spec,
         row_of=rows_of(arrays["kept"], spec.bits),

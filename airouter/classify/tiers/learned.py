@@ -12,7 +12,7 @@ Requests of agents, or with tools, never count as internal prompts.
 import re
 
 from airouter.classify.features import is_follow_up
-from airouter.classify.learned.text_features import encode
+from airouter.classify.learned.kernel import predictor
 from airouter.classify.learned.text_model import Model
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES, DEFAULT_LABEL, ROUTE_OF_LABEL
@@ -24,6 +24,8 @@ _LABEL = re.compile(
     rf"\b(?:{'|'.join(ROUTE_OF_LABEL)})\b|"
     r"(?i:\b(?:rout(?:e|er|ing)|classif(?:y|ier))\s*(?::|=|this|to\b|as\b))"
 )
+# Without regard to case, the pattern takes dotless i, long s and a dotted I for i and s.
+_LABEL_HINTS = ("rout", "classif", "ı", "ſ", "\u0307")
 _LABEL_CHARS = 4000  # characters at each end that are searched for a label
 # Tasks whose wording does not show how hard they are. Both ends of the ask are searched in lower
 # case, first for parts of words, which is quick.
@@ -63,6 +65,7 @@ class LearnedTier:
             thresholds: minimum probability by class, instead of the trained one.
         """
         self._model = model
+        self._predict = predictor(model)
         self._clock = clock
         trained = {
             name: max(value, _MIN_THRESHOLDS.get(name, 0.0))
@@ -73,7 +76,7 @@ class LearnedTier:
     def vote(self, features: Features) -> Verdict:
         started = self._clock.monotonic()
         model = self._model
-        prediction = model.predict(encode(features, model.spec))
+        prediction = self._predict(features)
         p, p_primary = max(prediction.p), prediction.p[_PRIMARY]
         name = CLASSES[prediction.p.index(p)]
         needed = self._thresholds[name]
@@ -103,7 +106,7 @@ class LearnedTier:
             return "longer than the training prompts"
         if unseen_ratio > self._model.limits["max_strange"]:
             return f"{unseen_ratio:.0%} of the n-grams do not occur in the training data"
-        if _LABEL.search(
+        if _contains_label(
             ask if len(ask) <= 2 * _LABEL_CHARS else f"{ask[:_LABEL_CHARS]} {ask[-_LABEL_CHARS:]}"
         ):
             return "the text contains a label or addresses the router"
@@ -117,6 +120,16 @@ def _doubt_of(name: str, features: Features) -> str:
     if name == "PRIMARY" and _may_be_hard(features.ask):
         return "proofs and large programs may be harder than they seem"
     return ""
+
+
+def _contains_label(text: str) -> bool:
+    """Whether it contains a label or addresses the router. Parts of words, which are found quickly,
+    decide whether the pattern is searched for."""
+    lower = text.lower()
+    hinted = any(hint in lower for hint in _LABEL_HINTS) or any(
+        label in text for label in ROUTE_OF_LABEL
+    )
+    return hinted and _LABEL.search(text) is not None
 
 
 def _may_be_hard(ask: str) -> bool:
