@@ -303,11 +303,12 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        self._loop.at(self._timer, INFINITY)
+        self._timer.cancel()
         self._loop.forget(self._fd)
         with suppress(OSError):
             self._sock.close()
         self._out.clear()
+        self._reader.let_go()
         self._owner.gone(self)
         serving, self._serving = self._serving, None
         if serving is not None:

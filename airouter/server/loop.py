@@ -28,6 +28,13 @@ class Timer:
         self.due = INFINITY  # monotonic seconds
         self.entry = INFINITY  # the time of its entry in the heap
 
+    def cancel(self) -> None:
+        """Never again. Its entry in the heap stays for a while, and must not keep anything alive."""
+        self.due, self.action = INFINITY, _nothing
+
+
+def _nothing() -> None: ...
+
 
 class Loop:
     """Belongs to the thread that runs it; only `call()` may be called by another.

@@ -70,7 +70,7 @@ class RequestReader:
         self._head_size = 0
         self._in_body = False
         self._resumed: Request | None = None  # its body is read by a parser of its own
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
 
     @property
     def head_begun(self) -> bool:
@@ -107,6 +107,10 @@ class RequestReader:
             request.body.problem = BadRequest(
                 "The request body is shorter than its Content-Length.", code="incomplete_body"
             )
+
+    def let_go(self) -> None:
+        """No more bytes will come: break the reference cycle with the parser."""
+        self._parser = None
 
     def _decline_upgrade(self) -> None:
         """Another protocol was offered, which HTTP allows to ignore; the parser did not read the

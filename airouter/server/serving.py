@@ -227,6 +227,7 @@ class Serving:
             return
         self._ended = True
         self._forget_all()
+        self._timer.cancel()
         try:
             self._reply.close()
         except Exception as error:

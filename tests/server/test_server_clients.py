@@ -86,6 +86,7 @@ def test_when_full_the_longest_idle_makes_room(make: MakeRig) -> None:
 def test_when_all_are_busy_new_clients_wait(make: MakeRig) -> None:
     rig = make(replying(never), most=2)
     busy = [rig.connect(GET) for _ in range(2)]
+    rig.until(lambda: not rig.clients._idle)
     rig.connect(GET, accepted=False)
     rig.step(0.1)
     assert len(rig.clients.connections) == 2

@@ -201,6 +201,7 @@ class Call:
             self.shut_at = self.clock.monotonic()
         sock, self._sock, self._fd = self._sock, None, -1
         if sock is None:
+            self._let_go()
             return
         with contextlib.suppress(OSError):
             if isinstance(sock, ssl.SSLSocket):  # its own shutdown would drop its TLS state first
@@ -210,6 +211,7 @@ class Call:
         sock.close()
         if not self.finished:
             self.shut_at = self.clock.monotonic()
+        self._let_go()
 
     def expire(self, now: float) -> None:
         """Fail if a limit has run out."""
@@ -273,6 +275,13 @@ class Call:
             self._fail(error)
         if self.on_progress is not None:
             self.on_progress()
+        if self.finished:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Break the reference cycles of a finished call, so that no garbage collection is needed."""
+        self.on_progress = None
+        self._response.let_go()
 
     # Connecting and sending -----------------------------------------------------------------------
 
@@ -432,6 +441,7 @@ class Call:
             # was answered on it, so the request is sent once more, on a new one.
             self._drop_socket()
             self._resent = True
+            self._response.let_go()
             self._out = memoryview(_wire(self.origin, self._request))
             self._response = ResponseReader(self.name, self.clock)
             self._phase_at = self.clock.monotonic() + self.limits.connect

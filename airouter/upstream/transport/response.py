@@ -2,6 +2,7 @@
 
 import zlib
 from collections import deque
+from typing import Any
 
 import httptools
 
@@ -41,7 +42,7 @@ class ResponseReader:
         self._contradictory = False  # it states its length in two ways
         self._switches = False  # it wants to speak another protocol
         self._decode: Decode | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_chunked_length=True,
             lenient_optional_cr_before_lf=True,
@@ -70,6 +71,10 @@ class ResponseReader:
             self.reusable = False  # bytes behind the answer that are not even HTTP
         if self._error is not None:
             raise self._error
+
+    def let_go(self) -> None:
+        """No more bytes will come: break the reference cycle with the parser."""
+        self._parser = None
 
     @property
     def ends_with_connection(self) -> bool:
