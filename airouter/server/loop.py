@@ -29,7 +29,7 @@ class Timer:
         self.entry = INFINITY  # the time of its entry in the heap
 
     def cancel(self) -> None:
-        """Never again. Its entry in the heap stays for a while, and must not keep anything alive."""
+        """Never again. Its entry stays in the heap for a while, and must keep nothing alive."""
         self.due, self.action = INFINITY, _nothing
 
 

@@ -279,7 +279,7 @@ class Call:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Break the reference cycles of a finished call, so that no garbage collection is needed."""
+        """Break the reference cycles of a finished call: no garbage collection is needed."""
         self.on_progress = None
         self._response.let_go()
 
