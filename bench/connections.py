@@ -21,18 +21,18 @@ from bench.stub import Stub
 IDLE, UNFINISHED, STOPPED, LINGERING = 5000, 300, 200, 50
 BODIES, BODY_MB = 200, 10
 USERS = 8
-ROUNDS, SECONDS, WARM_UP_S, REST_S = 3, 4.0, 0.5, 10.0
+ROUNDS, SECONDS, WARM_UP_S, FILLING_S, REST_S = 3, 4.0, 0.5, 5.0, 10.0
 LIVENESS_S, RATIO, BACK_MB = 0.05, 1.5, 60.0
 _EVERY_S = 0.025  # between two questions for liveness
 _OWN = 200  # descriptors of this process besides those held
-# Of a stopped reader's stream: more than the buffers on its way hold.
-_CHUNKS, _TPS, _PADDING = 2000, 20.0, 32_768
+# Of a stopped reader's stream: after about four seconds the buffers on its way, 2 MB, are full.
+_CHUNKS, _TPS, _PADDING = 1000, 8.0, 65_536
 _SOON_S = 0.001  # a thread waits no longer for another one, so that neither measures the other
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much of everything."""
+    """How much of everything; `filling_s`: seconds until stopped readers stand still."""
 
     idle: int = IDLE
     unfinished: int = UNFINISHED
@@ -41,6 +41,7 @@ class Amounts:
     bodies: int = BODIES
     rounds: int = ROUNDS
     seconds: float = SECONDS
+    filling_s: float = FILLING_S
     rest_s: float = REST_S
 
     @property
@@ -59,7 +60,7 @@ class Amounts:
         )
 
 
-QUICK = Amounts(100, 20, 5, 5, bodies=3, rounds=1, seconds=1.0, rest_s=1.0)
+QUICK = Amounts(100, 20, 5, 5, bodies=3, rounds=1, seconds=1.0, filling_s=0.5, rest_s=1.0)
 
 
 def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
@@ -160,6 +161,7 @@ class _Connections:
         held.lingering(amounts.lingering, self._chat(close=True))
         self._stub.pace(_CHUNKS, _TPS, _PADDING)
         held.stopped(amounts.stopped, self._chat(stream=True))
+        time.sleep(amounts.filling_s)  # from then on they stand still
 
     def _note_held(self, name: str, held: Held, opened: dict[str, int], still: int) -> None:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in opened.items())
