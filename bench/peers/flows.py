@@ -1,6 +1,7 @@
 """Streams of a contender that stands before the stub: hundreds, thousands, what a relayed chunk
 costs, and idle connections beside traffic."""
 
+import time
 from collections.abc import Sequence
 
 from bench.crowd import drive
@@ -9,7 +10,7 @@ from bench.held import holding
 from bench.peers.gateways import Contender
 from bench.peers.table import Findings
 from bench.relayed import Relayed, complete, follow
-from bench.result import Result, ms, number
+from bench.result import Periodic, Result, ms, number
 from bench.stats import percentile
 from bench.streams import Peak
 from bench.stub import Stub
@@ -81,26 +82,61 @@ def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
 def cost(
     findings: Findings, contender: Contender, text: str, stub: Stub, count: int, seconds: float
 ) -> None:
-    """CPU time of all the contender's processes per chunk that came through, opening the streams
-    included."""
+    """CPU time of all the contender's processes per chunk that came through, while all streams
+    flow: opening and ending them does not count."""
     chunks = max(2, round(seconds * TPS))
     stub.pace(chunks, TPS)
-    found, used = _follow(contender, text, count, seconds)
-    came = sum(len(one.at) for one in found)
-    if used is not None and came:
-        findings.once("cpu_per_chunk", contender.key, used / came)
+    _, each = _follow(contender, text, count, seconds)
+    if each:
+        findings.once("cpu_per_chunk", contender.key, each)
+    elif contender.pids:
+        reason = "the streams never flowed all at once, or too little CPU time was used"
+        findings.cannot(["cpu_per_chunk"], contender.key, reason)
+
+
+class _Used(Periodic):
+    """CPU seconds of a contender's processes ten times a second, each with its time."""
+
+    def __init__(self, pids: list[int]) -> None:
+        super().__init__(0.1, self.look)
+        self._pids = pids
+        self.looks: list[tuple[float, float]] = []
+
+    def look(self) -> None:
+        if (used := cpu_seconds(self._pids)) is not None:
+            self.looks.append((time.monotonic(), used))
 
 
 def _follow(
     contender: Contender, text: str, count: int, seconds: float, over_s: float = 0.0
 ) -> tuple[list[Relayed], float | None]:
-    """The streams, and the CPU seconds that they took of the contender."""
-    before = cpu_seconds(contender.pids)
+    """The streams, and the contender's CPU seconds per chunk."""
     wire = contender.chat(text, close=True, stream=True)
     limit = seconds + over_s + _PATIENCE_S
-    found = follow(contender.endpoint, wire, count, limit_s=limit, over_s=over_s)
-    after = cpu_seconds(contender.pids)
-    return found, None if before is None or after is None else after - before
+    with _Used(contender.pids) as used:
+        found = follow(contender.endpoint, wire, count, limit_s=limit, over_s=over_s)
+    return found, per_chunk([one.at for one in found if one.at], used.looks)
+
+
+def per_chunk(
+    streams: Sequence[Sequence[float]], looks: Sequence[tuple[float, float]]
+) -> float | None:
+    """CPU seconds per chunk from when the last stream has begun until the first one ends; None if
+    there is no such time.
+
+    Args:
+        streams: when the chunks of each came.
+        looks: times on the same clock, and CPU seconds until then.
+    """
+    if not streams:
+        return None
+    begun, ended = max(at[0] for at in streams), min(at[-1] for at in streams)
+    inside = [look for look in looks if begun <= look[0] <= ended]
+    if len(inside) < 2:
+        return None
+    (since, before), (until, after) = inside[0], inside[-1]
+    chunks = sum(since < at <= until for stream in streams for at in stream)
+    return (after - before) / chunks if chunks else None
 
 
 def _first_p99(whole: Sequence[Relayed]) -> float:
@@ -142,14 +178,14 @@ def thousands(
                 continue
             stub.pace(chunks, SLOW_TPS)
             with Peak({"all": one.pids}, rss_mb) as peak:
-                found, used = _follow(one, text, count, seconds, OPENED_OVER_S)
+                found, each = _follow(one, text, count, seconds, OPENED_OVER_S)
             whole = complete(found, chunks)
             few |= {one.key} if len(whole) < _FEW * count else set()
-            _add_thousands(result, one, found, whole, used, peak)
+            _add_thousands(result, one, found, whole, each, peak)
     result.notes += [
         "to a chunk: from the backend's time stamp in it until its client has read it; direct is "
         "the floor of backend and client",
-        "CPU includes opening the streams; RSS is of all processes of a gateway, together; who "
+        "CPU while all streams flow; RSS is of all processes of a gateway, together; who "
         "completes fewer than "
         f"{_FEW:.0%} is not asked for more",
     ]
@@ -161,14 +197,12 @@ def _add_thousands(
     one: Contender,
     found: list[Relayed],
     whole: list[Relayed],
-    used: float | None,
+    cpu: float | None,
     peak: Peak,
 ) -> None:
     late = [delay for stream in whole for delay in stream.delays]
     p50, p99 = (percentile(late, q) if late else None for q in (0.5, 0.99))
     first = _first_p99(whole) if whole else None
-    came = sum(len(stream.at) for stream in found)
-    cpu = used / came if used is not None and came else None
     before, most = peak.before["all"][1], peak.mb.get("all") or None
     result.add(
         (f"{one.key}, {len(found):,}", f"{len(found):,}", f"{len(whole):,}", ms(p50), ms(p99),

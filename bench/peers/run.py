@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from bench import prompts
 from bench.environment import descriptors, pss_mb
@@ -19,8 +20,9 @@ from bench.stub import Stub
 from simulator.testing import Simulator
 
 NAMES = ("nginx", "portkey", "litellm", "smg", "ai-router")
-PARTS = ("latency", "load", "leaving", "streams", "thousands", "idle", "records")
+PARTS = ("latency", "load", "levels", "leaving", "streams", "thousands", "idle", "records")
 COMPARED = ("latency", "load", "streams")  # with another checkout, unless other parts are named
+C = TypeVar("C", bound=Contender)
 _SOME_ROUNDS = 2  # at most, of what takes long
 _COSTED = 200  # streams, for the CPU time of a chunk
 _ALL = 1_000_000  # session files: more than any run makes
@@ -39,7 +41,7 @@ class Plan:
         self.whole_s, self.first_s = (2.4, 1.5) if quick else (15.0, 9.0)
         self.load_s, self.warm_up_s = (1.0, 0.3) if quick else (4.0, 1.0)
         self.chunks = 20 if quick else 60
-        self.cost_s = 0.5 if quick else 2.0
+        self.cost_s = 1.0 if quick else 3.0
         self.thousands: tuple[int, ...] = (50, 100) if quick else (1000, 2000)
         self.thousands_s = 1.5 if quick else 6.0
         self.idle, self.idle_rounds = (50, 1) if quick else (2000, 3)
@@ -132,7 +134,7 @@ def compare(
             _start(findings, contender, folder, again=contender.workers == 1 and plan.rounds > 1)
         text = _text([one for one in routers if one.running and one.workers == 1])
         _before_the_simulator(findings, contenders, simulator, sampler, plan, text)
-        if "load" in plan.parts and routers:
+        if "levels" in plan.parts and routers:
             more.append(levels.table(findings, routers))
         if {"streams", "thousands", "idle"} & set(plan.parts):
             stub = stack.enter_context(Stub())
@@ -161,7 +163,7 @@ def compare(
         f"streams: {plan.streams}, {plan.chunks} chunks each, {flows.TPS:g} a second; a chunk's "
         "delay counts from the backend's time stamp in it",
         f"CPU per chunk: of all processes, {min(plan.streams, _COSTED)} streams of {plan.cost_s:g} "
-        "s, opening them included",
+        "s, while all of them flow",
         "nginx, Portkey and smg are one process, in both lines about workers",
         "disconnect: from the client's close until the backend sees it, median; "
         f"later than {measures.NOTICE_S:g} s is n/a",
@@ -184,6 +186,7 @@ def _before_the_simulator(
 ) -> None:
     """Whole answers, first contents, requests per second, disconnects."""
     running = [one for one in contenders if one.running]
+    routers = [one for one in running if isinstance(one, AiRouter)]
     for contender in running:
         sampler.row(f"warm-up: {contender.key}")
         measures.warm(contender, text)
@@ -204,7 +207,9 @@ def _before_the_simulator(
         for contender in _rotated(running, turn) if "load" in plan.parts else ():
             sampler.row(f"round {turn + 1}: requests/s, {contender.key}")
             measures.throughput(findings, contender, text, plan.load_s, plan.warm_up_s)
-            if isinstance(contender, AiRouter) and turn < _SOME_ROUNDS:
+        for contender in _rotated(routers, turn) if "levels" in plan.parts else ():
+            if turn < _SOME_ROUNDS:
+                sampler.row(f"round {turn + 1}: routes and levels, {contender.key}")
                 levels.levels(findings, contender, text, plan.load_s, plan.warm_up_s)
     for contender in running if "leaving" in plan.parts else ():
         if contender.workers == 1:
@@ -245,9 +250,9 @@ def _before_the_stub(
         )
 
 
-def _rotated(contenders: list[Contender], turn: int) -> list[Contender]:
+def _rotated(contenders: list[C], turn: int) -> list[C]:
     """In the order of this round."""
-    start = turn % len(contenders)
+    start = turn % max(1, len(contenders))
     return contenders[start:] + contenders[:start]
 
 

