@@ -144,7 +144,7 @@ def test_thousands_of_streams_have_a_row_for_each_contender_and_count(
         ("relay, 30", "30", "30"),
     ]
     assert {cells[-1] for cells in rows if "direct" in cells[0]} == {"–"}  # the stub's own memory
-    assert "–" not in rows[1]
+    assert "–" not in (*rows[1][:6], *rows[1][7:])  # CPU: never all at once in so short a run
 
 
 def test_idle_connections_are_beside_the_traffic(
