@@ -11,6 +11,7 @@ from bench.client import Endpoint
 _AT_A_TIME = 100
 _SMALL = 4096  # bytes: the receive buffer of a reader that does not read
 _PATIENCE_S = 5.0  # for a hundred of them together
+_OPENING_S = 30.0  # for all of a kind
 
 
 class Held:
@@ -64,7 +65,11 @@ class Held:
 
     def _open(self, kind: str, count: int, wire: bytes, *, answered: bool, buffer: int = 0) -> None:
         kept = self._sockets.setdefault(kind, [])
+        limit = time.monotonic() + _OPENING_S
         for begin in range(0, count, _AT_A_TIME):
+            if time.monotonic() > limit:
+                self.problem = self.problem or f"no more could be opened in {_OPENING_S:g} s"
+                return
             wanted = min(_AT_A_TIME, count - begin)
             until, before = time.monotonic() + _PATIENCE_S, len(kept)
             opened = [self._one(wire, buffer, until) for _ in range(wanted)]

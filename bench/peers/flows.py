@@ -240,7 +240,7 @@ def idle(
             for crowded in (False, True):
                 with holding(one.endpoint) as held:
                     if crowded:
-                        held.idle(count, wire)
+                        held.idle(count, one.endpoint.wire("/v1/models", None))
                     load = drive(one.endpoint, wire, BESIDE, seconds, warm_up)
                     p99[crowded] += [percentile(load.latencies, 0.99)] if load.latencies else []
                     opened, still = held.held.get("idle", 0), held.still_open("idle")
