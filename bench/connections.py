@@ -2,12 +2,12 @@
 and does the memory come back?"""
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from bench.alive import Alive
 from bench.client import Connection, Endpoint
 from bench.crowd import drive
 from bench.environment import descriptors, rss_mb
@@ -23,11 +23,9 @@ BODIES, BODY_MB = 200, 10
 USERS = 8
 ROUNDS, SECONDS, WARM_UP_S, FILLING_S, REST_S = 3, 4.0, 0.5, 5.0, 10.0
 LIVENESS_S, RATIO, BACK_MB = 0.05, 1.5, 60.0
-_EVERY_S = 0.025  # between two questions for liveness
 _OWN = 200  # descriptors of this process besides those held
 # Of a stopped reader's stream: after about four seconds the buffers on its way, 2 MB, are full.
 _CHUNKS, _TPS, _PADDING = 1000, 8.0, 65_536
-_SOON_S = 0.001  # a thread waits no longer for another one, so that neither measures the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +112,23 @@ class _Connections:
     def crowded(self) -> None:
         """Requests without and with the crowd, in turn."""
         p99: dict[bool, list[float]] = {False: [], True: []}
-        liveness: list[float] = []
+        liveness, opening = list[float](), list[float]()
         failures = refused = 0
         for turn in range(self._amounts.rounds):
             for crowd in (False, True):
                 name = f"round {turn + 1}: {'with' if crowd else 'without'} them"
                 self._sampler.row(name)
-                with holding(self._endpoint) as held, alive(self._endpoint) as watch:
+                with holding(self._endpoint) as held:
                     if crowd:
-                        self._gather(held)
-                    load = drive(
-                        self._endpoint, self._chat(), USERS, self._amounts.seconds, WARM_UP_S
-                    )
-                    opened = held.held
-                    still = sum(map(held.still_open, opened))
+                        with Alive(self._endpoint) as watch:
+                            self._gather(held)
+                        opening += watch.seconds
+                    with Alive(self._endpoint) as watch:
+                        load = drive(
+                            self._endpoint, self._chat(), USERS, self._amounts.seconds, WARM_UP_S
+                        )
                     memory = rss_mb(self._workers)
+                    opened, still = held.held, held.still_open()
                 told = watch.seconds
                 quantiles = [
                     percentile(load.latencies, q) if load.latencies else None for q in (0.5, 0.99)
@@ -153,6 +153,8 @@ class _Connections:
                     refused = max(refused, self._amounts.held - sum(opened.values()))
                     self._note_held(name, held, opened, still)
         self._judge(p99, liveness, failures, refused)
+        told = f"{ms(max(opening, default=None))} ms at most"
+        self.promises.note("liveness while they are opened", told, max_s=max(opening, default=None))
 
     def _gather(self, held: Held) -> None:
         amounts = self._amounts
@@ -163,10 +165,15 @@ class _Connections:
         held.stopped(amounts.stopped, self._chat(stream=True))
         time.sleep(amounts.filling_s)  # from then on they stand still
 
-    def _note_held(self, name: str, held: Held, opened: dict[str, int], still: int) -> None:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in opened.items())
+    def _note_held(
+        self, name: str, held: Held, opened: dict[str, int], still: dict[str, int]
+    ) -> None:
+        kinds, left = (
+            ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+            for counts in (opened, still)
+        )
         said = f"; the first that was not: {held.problem[:160]}" if held.problem else ""
-        self.table.notes.append(f"{name}: opened {kinds}; still open at the end {still:,}{said}")
+        self.table.notes.append(f"{name}: opened {kinds}; still open at the end {left}{said}")
 
     def _judge(
         self, p99: dict[bool, list[float]], liveness: list[float], failures: int, refused: int
@@ -219,33 +226,3 @@ class Highest(Periodic):
 
     def look(self) -> None:
         self.mb = max(self.mb, rss_mb(self._pids) or 0.0)
-
-
-class Alive(Periodic):
-    """Asks for liveness forty times a second, on a new connection each time, as a load balancer
-    does. `seconds`: of each answer; `failures`: those that did not come, or not with status 200."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(_EVERY_S, self.look)
-        self._endpoint, self._wire = endpoint, endpoint.wire("/health/liveness", None, close=True)
-        self.seconds: list[float] = []
-        self.failures = 0
-
-    def look(self) -> None:
-        with Connection(self._endpoint, timeout=5) as connection:
-            begun = time.perf_counter()
-            answer = connection.ask(self._wire)
-            self.seconds.append(time.perf_counter() - begun)
-        self.failures += answer.status != 200
-
-
-@contextmanager
-def alive(endpoint: Endpoint) -> Iterator[Alive]:
-    """`Alive` in a thread, which the threads beside it hardly hold up."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_SOON_S)
-    try:
-        with Alive(endpoint) as watch:
-            yield watch
-    finally:
-        sys.setswitchinterval(usual)

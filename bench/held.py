@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from bench.client import Endpoint
 
 _AT_A_TIME = 100
+_STOPPED = "stopped readers"
 _SMALL = 4096  # bytes: the receive buffer of a reader that does not read
 _PATIENCE_S = 5.0  # for a hundred of them together
 _OPENING_S = 30.0  # for all of a kind
@@ -42,7 +43,7 @@ class Held:
         Args:
             wire: a request for a stream longer than what the sockets' buffers hold.
         """
-        self._open("stopped readers", count, wire, answered=True, buffer=_SMALL)
+        self._open(_STOPPED, count, wire, answered=True, buffer=_SMALL)
 
     def lingering(self, count: int, wire: bytes) -> None:
         """Clients that ask with `Connection: close`, get their answer, and do not close."""
@@ -58,10 +59,14 @@ class Held:
     def held(self) -> dict[str, int]:
         return {kind: len(sockets) for kind, sockets in self._sockets.items()}
 
-    def still_open(self, kind: str) -> int:
-        """How many of a kind the server has not closed; a reader's unread bytes hide the end of
-        its connection, so of readers it says nothing."""
-        return sum(not _ended(sock) for sock in self._sockets.get(kind, ()))
+    def still_open(self) -> dict[str, int]:
+        """How many the server has not closed, by kind; without the stopped readers, who would read
+        on if they looked."""
+        return {
+            kind: sum(not _ended(sock) for sock in sockets)
+            for kind, sockets in self._sockets.items()
+            if kind != _STOPPED
+        }
 
     def _open(self, kind: str, count: int, wire: bytes, *, answered: bool, buffer: int = 0) -> None:
         kept = self._sockets.setdefault(kind, [])

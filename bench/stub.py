@@ -196,7 +196,7 @@ class _Exchange(asyncio.Protocol):
                 self._whole(_WHOLE, close)
         elif self._path.endswith(b"/models"):
             self._whole(_MODELS, close)
-        elif self._path == b"/health":
+        elif self._path.startswith(b"/health"):
             self._whole(b"{}", close)
         else:
             self._whole(b'{"error": {"message": "not here"}}', close, b"404 Not Found")

@@ -243,7 +243,7 @@ def idle(
                         held.idle(count, one.endpoint.wire("/v1/models", None))
                     load = drive(one.endpoint, wire, BESIDE, seconds, warm_up)
                     p99[crowded] += [percentile(load.latencies, 0.99)] if load.latencies else []
-                    opened, still = held.held.get("idle", 0), held.still_open("idle")
+                    opened, still = held.held.get("idle", 0), held.still_open().get("idle", 0)
         without, beside = (percentile(p99[c], 0.5) if p99[c] else None for c in (False, True))
         ratios = [b / a for a, b in zip(p99[False], p99[True], strict=False)]
         ratio = percentile(ratios, 0.5) if ratios else None

@@ -45,5 +45,5 @@ def test_it_measures_with_and_without_them(tmp_path: Path) -> None:
     assert [row["crowd"] for row in table["rows"]] == [False, True]
     assert table["rows"][1]["held"]["idle"] == QUICK.idle
     assert table["rows"][0]["p99_s"] > 0
-    assert len(promises["rows"]) == 7
+    assert len(promises["rows"]) == 8
     assert done.returncode == bool(promises["broken"])

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.alive import Alive
 from bench.client import Endpoint
-from bench.connections import QUICK, Alive, Amounts
+from bench.connections import QUICK, Amounts
 from bench.held import holding
 from bench.prompts import body
 from bench.stub import MODEL, Stub
@@ -30,8 +31,7 @@ def test_idle_connections_have_had_an_answer_and_stay(endpoint: Endpoint) -> Non
         held.idle(120, endpoint.wire("/health", None))
         held.unfinished(5)
         assert held.held == {"idle": 120, "unfinished heads": 5}
-        assert held.still_open("idle") == 120
-        assert held.still_open("unfinished heads") == 5
+        assert held.still_open() == {"idle": 120, "unfinished heads": 5}
         assert held.problem == ""
     assert held.held == {}
 
@@ -42,7 +42,7 @@ def test_a_closed_connection_is_seen(endpoint: Endpoint) -> None:
         held.lingering(3, endpoint.chat(body("Hello.", MODEL), close=True))
         assert held.held == {"not closing": 3}
         time.sleep(0.2)
-        assert held.still_open("not closing") == 0
+        assert held.still_open() == {"not closing": 0}
 
 
 def test_a_reader_that_stops_holds_its_stream_up(stub: Stub, endpoint: Endpoint) -> None:
@@ -50,6 +50,7 @@ def test_a_reader_that_stops_holds_its_stream_up(stub: Stub, endpoint: Endpoint)
     with holding(endpoint) as held:
         held.stopped(2, endpoint.chat(body("Hello.", MODEL, stream=True)))
         assert held.held == {"stopped readers": 2}
+        assert held.still_open() == {}  # to ask would be to read on
 
 
 def test_what_is_refused_is_counted_with_a_reason(endpoint: Endpoint) -> None:
@@ -75,8 +76,14 @@ def test_liveness_is_asked_many_times_a_second(endpoint: Endpoint) -> None:
     with Alive(endpoint) as watch:
         time.sleep(0.5)
     assert len(watch.seconds) > 3
-    assert watch.failures == len(watch.seconds)  # the stub has no such path
+    assert watch.failures == 0
     assert max(watch.seconds) < 1
+
+
+def test_a_dead_server_is_not_alive() -> None:
+    with Alive(Endpoint("127.0.0.1", 9)) as watch:
+        time.sleep(0.1)
+    assert watch.failures == len(watch.seconds) > 0
 
 
 def test_fewer_open_files_are_fewer_connections_in_proportion() -> None:
