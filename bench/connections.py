@@ -153,8 +153,10 @@ class _Connections:
                     refused = max(refused, self._amounts.held - sum(opened.values()))
                     self._note_held(name, held, opened, still)
         self._judge(p99, liveness, failures, refused)
-        told = f"{ms(max(opening, default=None))} ms at most"
-        self.promises.note("liveness while they are opened", told, max_s=max(opening, default=None))
+        longest = max(opening, default=None)
+        self.promises.note(
+            "liveness while they are opened", f"{ms(longest)} ms at most", max_s=longest
+        )
 
     def _gather(self, held: Held) -> None:
         amounts = self._amounts

@@ -21,6 +21,7 @@ from simulator.testing import Simulator
 
 NAMES = ("nginx", "portkey", "litellm", "smg", "ai-router")
 PARTS = ("latency", "load", "levels", "leaving", "streams", "thousands", "idle", "records")
+_TWO_WORKERS = {"latency", "load", "levels", "streams"}
 COMPARED = ("latency", "load", "streams")  # with another checkout, unless other parts are named
 C = TypeVar("C", bound=Contender)
 _SOME_ROUNDS = 2  # at most, of what takes long
@@ -36,6 +37,7 @@ class Plan:
     def __init__(self, args: argparse.Namespace) -> None:
         quick = args.quick
         self.parts: tuple[str, ...] = args.parts or (COMPARED if args.against else PARTS)
+        self.workers = (1, 2) if set(self.parts) & _TWO_WORKERS else (1,)
         self.rounds: int = args.rounds or (1 if quick else 10 if args.against else 3)
         self.streams: int = args.streams or (40 if quick else 500)
         self.whole_s, self.first_s = (2.4, 1.5) if quick else (15.0, 9.0)
@@ -44,7 +46,7 @@ class Plan:
         self.cost_s = 1.0 if quick else 3.0
         self.thousands: tuple[int, ...] = (50, 100) if quick else (1000, 2000)
         self.thousands_s = 1.5 if quick else 6.0
-        self.idle, self.idle_rounds = (50, 1) if quick else (2000, 3)
+        self.idle, self.idle_rounds = (50, 1) if quick else (2000, 2)
         self.leaves = 2 if quick else 5
 
 
@@ -104,9 +106,9 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
         simulator = stack.enter_context(Simulator(profile="fast", roles=ROLES))
         contenders: list[Contender] = [Direct(simulator)]
         for name, found in installed.items():
-            for workers in (1, 2) if name == "litellm" else (1,):
+            for workers in plan.workers if name == "litellm" else (1,):
                 contenders.append(Gateway(SPECS[name], simulator, found, workers))
-        for workers in (1, 2):
+        for workers in plan.workers:
             if "ai-router" in only or other:
                 contenders.append(AiRouter(simulator, workers, plan.streams))
             if other:
