@@ -26,7 +26,7 @@ from bench.stub import Stub
 def test_what_is_promised(with_them: float, alive: float, refused: int, kept: list[bool]) -> None:
     bench = _Connections(Endpoint("127.0.0.1", 9), [], Stub(), Sampler(Console()), QUICK)
     p99 = {False: [0.010, 0.020, 0.010], True: [with_them, 0.020, with_them]}
-    bench._judge(p99, [0.001, alive], failures=0, refused=refused)
+    bench._judge(p99, {"beside them": [0.001, alive]}, failures=0, refused=refused)
     assert [row.data["kept"] for row in bench.promises.result.rows] == kept
 
 
