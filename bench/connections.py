@@ -123,6 +123,7 @@ class _Connections:
                         with Alive(self._endpoint) as watch:
                             self._gather(held)
                         opening += watch.seconds
+                        failures += watch.failures
                     with Alive(self._endpoint) as watch:
                         load = drive(
                             self._endpoint, self._chat(), USERS, self._amounts.seconds, WARM_UP_S
@@ -152,8 +153,8 @@ class _Connections:
                     failures += watch.failures + load.failures
                     refused = max(refused, self._amounts.held - sum(opened.values()))
                     self._note_held(name, held, opened, still)
-        told = {"while they are opened": opening, "beside them": liveness}
-        self._judge(p99, told, failures, refused)
+        answers = {"while they are opened": opening, "beside them": liveness}
+        self._judge(p99, answers, failures, refused)
 
     def _gather(self, held: Held) -> None:
         amounts = self._amounts
