@@ -54,7 +54,7 @@ load-ui: ## run the load test interactively, in Locust's web UI
 test-slo: ## test the endpoints against their service levels (LLM_*_URL; default: the simulator)
 	@sh scripts/test-slo.sh $(ARGS)
 
-soak: ## send 10,000 requests with random faults and disconnects, and check for leaks
+soak: ## send 20,000 requests with random faults and disconnects, and check for leaks
 	@sh scripts/bench.sh soak $(ARGS)
 
 clean: ## remove environments and caches, but not logs

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from bench import (
     ab,
+    connections,
     endpoint,
     failover,
     history,
@@ -106,6 +107,11 @@ COMMANDS: dict[str, Command] = {
         "afterwards",
         arguments=overload.ARGUMENTS,
     ),
+    "connections": Command(
+        "own", connections.run,
+        "5,000 idle connections, unfinished heads and readers that stop; 10 MB bodies: is it "
+        "alive, are others served, does the memory come back?",
+    ),
     "history": Command(
         "own", history.run,
         "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything "
@@ -113,8 +119,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "peers": Command(
         "own", peers.run,
-        "ai-router beside LiteLLM, Portkey and nginx, interleaved (installs them the first time), "
-        "or beside another checkout of its own (--against)",
+        "ai-router beside LiteLLM, Portkey, smg and nginx, interleaved (installs them the first "
+        "time), or beside another checkout of its own (--against)",
         arguments=peers.ARGUMENTS,
     ),
     "endpoint-profile": Command(

@@ -199,8 +199,9 @@ def _parsed(payload: bytes) -> Any:
 class Reading:
     """An answer while it comes; httptools calls the methods that begin with `on_`."""
 
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.start = clock()
         self.began = self.whole = self.keep = False
         self.seconds: float | None = None  # of a whole one
         self.pieces: list[bytes] = []
@@ -229,7 +230,7 @@ class Reading:
         return self._parser.get_status_code() if self._headers else 0
 
     def answer(self, **fields: Any) -> Answer:
-        seconds = self.seconds or time.perf_counter() - self.start
+        seconds = self.seconds or self._clock() - self.start
         headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in self._headers}
         return Answer(
             self.status,
@@ -247,11 +248,11 @@ class Reading:
 
     def on_body(self, data: bytes) -> None:
         self.pieces.append(data)
-        self._arrivals.append(time.perf_counter() - self.start)
+        self._arrivals.append(self._clock() - self.start)
 
     def on_message_complete(self) -> None:
         self.whole = True
-        self.seconds = time.perf_counter() - self.start
+        self.seconds = self._clock() - self.start
         self.keep = self._parser.should_keep_alive()  # it knows now, and no longer afterwards
 
 

@@ -95,25 +95,37 @@ async def _carry(
 @dataclass(slots=True)
 class Load:
     """Seconds per answered request, and what failed. Requests still under way at the end count as
-    neither."""
+    neither.
+
+    Args:
+        answered: requests that had an answer of any status, before and after those seconds as well.
+        abandoned: that had none until the end, when their clients left.
+    """
 
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
     first_failure: str = ""
     seconds: float = 0.0
+    answered: int = 0
+    abandoned: int = 0
+
+
+_LAST_ANSWERS_S = 5.0
 
 
 def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: float) -> Load:
     """So many users, each of whom asks again as soon as it is answered: `warm_up` seconds that do
-    not count, then `seconds`."""
-    load = Load()
+    not count, then `seconds`. Afterwards they wait for their last answers, for five seconds."""
+    load, answered, asking = Load(), 0, True
 
     async def user() -> None:
+        nonlocal answered
         idle: list[_Link] = []
         # A connection that the server closes (gunicorn may, under load) is opened again, as any
         # client would.
-        while True:
+        while asking:
             reading, problem = await _carry(endpoint, wire, idle)
+            answered += not problem
             if not problem and reading.status == 200:
                 load.latencies.append(reading.seconds or 0.0)
                 continue
@@ -122,18 +134,23 @@ def drive(endpoint: Endpoint, wire: bytes, users: int, seconds: float, warm_up: 
             load.first_failure = load.first_failure or problem or said
             if problem:
                 await asyncio.sleep(0.1)
+        for link in idle:
+            link.close()
 
     async def all_of_them() -> Load:
-        nonlocal load
+        nonlocal load, asking
         tasks = [asyncio.ensure_future(user()) for _ in range(users)]
         await asyncio.sleep(warm_up)
         load, begun = Load(), time.perf_counter()
         await asyncio.sleep(seconds)
         measured, load = load, Load()
         measured.seconds = time.perf_counter() - begun
-        for task in tasks:
+        asking = False
+        _, unanswered = await asyncio.wait(tasks, timeout=_LAST_ANSWERS_S)
+        for task in unanswered:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        measured.answered, measured.abandoned = answered, len(unanswered)
         return measured
 
     return uvloop.run(all_of_them())

@@ -4,6 +4,7 @@ nvidia-smi."""
 import os
 import platform
 import re
+import resource
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("flask", "gunicorn", "orjson", "httptools", "prometheus-client", "uvloop")
-_TICKS = os.sysconf("SC_CLK_TCK")
+_TICKS, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 def environment() -> dict[str, Any]:
@@ -65,6 +66,26 @@ def pss_mb(pids: Iterable[int]) -> float | None:
             told = Path(f"/proc/{pid}/smaps_rollup").read_text()
             kilobytes += map(int, re.findall(r"^Pss:\s+(\d+)", told, re.MULTILINE))
     return sum(kilobytes) / 1024 if kilobytes else None
+
+
+def rss_mb(pids: Iterable[int]) -> float | None:
+    """Resident memory of these processes in MB; pages that they share count in each."""
+    pages: list[int] = []
+    for pid in pids:
+        with suppress(OSError):
+            pages.append(int(Path(f"/proc/{pid}/statm").read_text().split()[1]))
+    return sum(pages) * _PAGE / 1024**2 if pages else None
+
+
+def descriptors(wanted: int) -> int:
+    """Raise this process's limit of open files to `wanted`, as far as the hard limit allows; the
+    limit from now on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY not in (soft, hard):
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def _cpu_name() -> str:

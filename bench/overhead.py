@@ -106,12 +106,11 @@ def throughput(
                 before = cpu_seconds(pids)
                 load = drive(endpoint, wire, users, seconds, warm_up)
                 after = cpu_seconds(pids)
-                # The CPU of the warm-up is in it, so its requests are as well: both in proportion
-                # to time.
-                rate, cores = len(load.latencies) / load.seconds, None
-                if before is not None and after is not None:
-                    cores = (after - before) / (load.seconds + warm_up)
-                cost = cores / rate * 1e6 if cores is not None and rate else None
+                # The CPU of the warm-up and of the last answers is in it: so are their requests.
+                rate, cost, cores = len(load.latencies) / load.seconds, None, None
+                if before is not None and after is not None and load.answered:
+                    cost = (after - before) / load.answered * 1e6
+                    cores = cost * rate / 1e6
                 found = summarise(load.latencies)
                 result.add(
                     (f"{name}, {users}", number(rate, 0), str(load.failures), *spread(found),

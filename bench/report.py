@@ -69,6 +69,7 @@ HEADINGS = {  # in their order
     "scorecard": "Sixteen faults, default limits",
     "operations": "Reload and stop",
     "overload": "More than it can serve",
+    "connections": "Thousands of connections",
 }
 Table = Mapping[str, Any]
 Runs = Sequence[tuple[str, dict[str, Any]]]  # file name and document, the latest last

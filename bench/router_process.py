@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
             else value
         )
     return result
+
+
+def shipped_threads(root: Path = ROOT) -> int | None:
+    """The default of `server.threads` in that checkout, as its documentation says; None where it
+    does not."""
+    page = root / "docs" / "configuration.md"
+    told = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = re.search(r"^\| `server\.threads` \| `(\d+)` \|", told, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 class RouterProcess(Startable):

@@ -27,15 +27,25 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import CHAT, EMBEDDINGS, Connection, Endpoint
-from bench.router_process import RouterProcess
+from bench.environment import rss_mb
+from bench.router_process import RouterProcess, shipped_threads
 from simulator.testing import Simulator, answer_numbers
 
 CLOUD_MODEL = "grok-4-1-fast-reasoning"
 ROLES = ("router", "primary", "xai", "embedding")
 SETTLE_S = 20.0
+# What drives the flows: the worker as shipped, or gunicorn's stock threaded one, which runs each in
+# its request's thread.
+THREADS = 64
+DRIVERS: dict[str, dict[str, str]] = {
+    "loop": {},
+    "thread": {"GUNICORN_CMD_ARGS": f"--worker-class=gthread --threads={THREADS}"},
+}
 # Threads of a worker besides those that serve: main, log, sessions, metrics, housekeeper, name
 # resolution.
 OWN_THREADS = 16
+SETTLED_AFTER = 10_000  # requests; memory may grow until then
+GROWTH = 0.05  # and by this share afterwards
 
 FAULTS: tuple[Any, ...] = (
     "reset", "hang", "hang_headers", "html", "empty_200", "early_close_after_headers",
@@ -67,7 +77,6 @@ def configuration(concurrency: int) -> dict[str, Any]:
     return {
         "backends": backends,
         "embeddings": "embedding",
-        "server": {"threads": concurrency + 32},
         "queue": {"length": concurrency, "wait": 1},
         "cascade": {"tiers": ["rules", "reasoning"], "reasoning": {"timeout": 0.8}},
         "enrichment": {"timeout": 0.8},
@@ -182,7 +191,10 @@ def _objection(job: Job, status: int, data: bytes) -> str | None:
     if not job.flawless or status != 200 or job.path == "/v1/embeddings":
         return None
     if job.payload.get("stream"):
-        cut = b"data: [DONE]" not in data
+        # On a slow machine even a healthy backend may be late: then a stream ends with an error
+        # event, as an answer that is not streamed has another status than 200.
+        last = data.rstrip().rpartition(b"\n")[2]
+        cut = b"data: [DONE]" not in data and not last.startswith(b'data: {"error"')
         return f"{job.path}: a stream without its end: {data[-300:]!r}" if cut else None
     choice = json.loads(data)["choices"][0]
     text = (choice.get("message") or {}).get("content") or choice.get("text") or ""
@@ -232,41 +244,87 @@ def settled(router: RouterProcess, simulator: Simulator, records: int) -> list[s
         time.sleep(0.1)
 
 
-def soak(requests: int, concurrency: int, seed: int, folder: Path) -> list[str]:
+def grown(before: dict[str, int], after: dict[str, int], driver: str) -> list[str]:
+    """What a worker uses more of than it may.
+
+    Args:
+        before, after: of the first requests and of all, as `process` tells it.
+    """
+    found = []
+    # Idle connections to the backends are kept: at most one per client.
+    if after["descriptors"] > before["descriptors"] + before["clients"]:
+        found.append(f"descriptors grew: {before} → {after}")
+    serving = THREADS if driver == "thread" else shipped_threads() or THREADS
+    if after["threads"] > serving + OWN_THREADS:
+        found.append(f"{after['threads']} threads, more than it may have")
+    return found
+
+
+def memory(settled_mb: float | None, last_mb: float) -> tuple[str, list[str]]:
+    """What is said of the growth, and what of it is a violation.
+
+    Args:
+        settled_mb: after the first 10,000 requests; None: there were no more than those.
+    """
+    if settled_mb is None:
+        return f"memory: not judged, as only what follows {SETTLED_AFTER:,} requests counts", []
+    growth = last_mb / settled_mb - 1
+    said = (
+        f"memory: {settled_mb:.1f} MB after {SETTLED_AFTER:,} requests, {last_mb:.1f} MB at the "
+        f"end: {growth:+.1%}, allowed {GROWTH:+.0%}"
+    )
+    return said, [said] if growth > GROWTH else []
+
+
+def stages(requests: int, concurrency: int) -> list[int]:
+    """How many requests are sent before each look: the warm-up, those until memory has settled,
+    the rest."""
+    warm_up = min(max(concurrency * 2, requests // 20), requests)
+    middle = max(0, min(requests, SETTLED_AFTER) - warm_up)
+    return [warm_up, middle, max(0, requests - warm_up - middle)]
+
+
+def soak(
+    requests: int, concurrency: int, seed: int, folder: Path, driver: str = "loop"
+) -> list[str]:
     """Run it; prints a summary and returns the violations."""
+    violations, wrong, seen = list[str](), list[str](), Counter[str]()
+    looks: list[dict[str, int]] = []
+    rss: list[float] = []
     with Simulator(profile="fast", roles=ROLES, models={"xai": CLOUD_MODEL}) as simulator:
         urls = {role: simulator.url(role) for role in ROLES}
-        with RouterProcess(folder, backends=urls, config=configuration(concurrency)) as router:
+        with RouterProcess(
+            folder, backends=urls, config=configuration(concurrency), env=DRIVERS[driver]
+        ) as router:
             (worker,) = router.workers
-            warm_up = min(max(concurrency * 2, requests // 20), requests)
-            seen, wrong = load(router.port, warm_up, concurrency, seed)
-            violations = settled(router, simulator, seen.total())
-            before, started = process(worker), time.monotonic()
-            more, more_wrong = load(router.port, requests - warm_up, concurrency, seed + 1)
+            started = time.monotonic()
+            for stage, count in enumerate(stages(requests, concurrency)):
+                if count:
+                    more, more_wrong = load(router.port, count, concurrency, seed + stage)
+                    seen += more
+                    wrong += more_wrong
+                    violations += settled(router, simulator, seen.total())
+                looks.append({**process(worker), "clients": concurrency})
+                rss.append(rss_mb([worker]) or 0.0)
             seconds = time.monotonic() - started
-            seen += more
-            violations += settled(router, simulator, seen.total())
-            after = process(worker)
-            violations += [f"wrong answer: {text}" for text in (wrong + more_wrong)[:10]]
-            # Idle connections to the backends are kept: at most one per client.
-            if after["descriptors"] > before["descriptors"] + concurrency:
-                violations.append(f"descriptors grew: {before} → {after}")
-            if after["threads"] > concurrency + 32 + OWN_THREADS:
-                violations.append(f"{after['threads']} threads, more than it may have")
+            violations += [f"wrong answer: {text}" for text in wrong[:10]]
+            violations += grown(looks[0], looks[-1], driver)
+            said, too_much = memory(rss[1] if requests > SETTLED_AFTER else None, rss[-1])
+            violations += too_much
             if worker not in router.workers:
                 violations.append("the worker process died")
             routes = router.stats()["routes"]
     printed, logged = router.printed().splitlines(), router.log()
     bad = [f"printed: {line}" for line in printed if "Traceback" in line or "Error" in line][:5]
     bad += [f"logged: {line}" for line in logged if " - ERROR - " in line][:5]
-    print(f"{requests} requests from {concurrency} clients in {seconds:.1f} s after the warm-up")
+    print(f"{requests} requests from {concurrency} clients in {seconds:.1f} s, driver: {driver}")
     for name, counts in {
         "seen": seen,
         **{r: routes[r]["outcomes"] for r in sorted(routes)},
     }.items():
-        said = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
-        print(f"{name:>12}: {said}")
-    print(f"before:  {before}\nafter:   {after}")
+        told = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+        print(f"{name:>12}: {told}")
+    print(f"before:  {looks[0]}\nafter:   {looks[-1]}\n{said}")
     return violations + bad
 
 
@@ -275,16 +333,24 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0]
     )
     for name, default, about in (
-        ("--requests", 10_000, "how many in all (default 10,000)"),
+        ("--requests", 20_000, "how many in all (default 20,000; memory is judged after 10,000)"),
         ("--concurrency", 32, "clients at a time (default 32)"),
         ("--seed", 1, "the same seed draws the same requests"),
     ):
         parser.add_argument(name, type=int, default=default, metavar="N", help=about)
+    parser.add_argument(
+        "--driver", choices=(*DRIVERS, "both"), default="loop",
+        help="the worker as shipped (loop), gunicorn's gthread worker (thread), or one after the "
+        "other",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started is stopped
+    violations: list[str] = []
     try:
-        with tempfile.TemporaryDirectory(prefix="ai-router-soak-") as folder:
-            violations = soak(args.requests, args.concurrency, args.seed, Path(folder))
+        for driver in tuple(DRIVERS) if args.driver == "both" else (args.driver,):
+            with tempfile.TemporaryDirectory(prefix="ai-router-soak-") as folder:
+                found = soak(args.requests, args.concurrency, args.seed, Path(folder), driver)
+            violations += [f"{driver}: {one}" for one in found]
     except KeyboardInterrupt:
         print("Interrupted: nothing can be said about leaks.")
         return 130

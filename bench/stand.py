@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -77,8 +77,17 @@ def session(log_dir: Path | None, id8: str) -> Mapping[str, Any] | None:
     return None
 
 
+class Backends(Protocol):
+    """A process that plays the router's backends: the simulator, or `bench.stub`."""
+
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+
+    def url(self, role: str) -> str: ...
+
+
 def router_before(
-    simulator: Simulator,
+    simulator: Backends,
     folder: Path,
     config: Mapping[str, Any],
     *,

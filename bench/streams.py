@@ -1,6 +1,7 @@
 """Many streams at once: whether all are complete, how evenly their chunks come, and what that
 costs."""
 
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from bench.client import Answer
@@ -56,14 +57,23 @@ def run(
 
 class Peak(Periodic):
     """CPU time and memory of processes while they work; read in a thread, because the client must
-    not stop."""
+    not stop.
 
-    def __init__(self, pids: dict[str, list[int]]) -> None:
+    Args:
+        memory: how their memory is counted, in MB.
+    """
+
+    def __init__(
+        self,
+        pids: dict[str, list[int]],
+        memory: Callable[[Iterable[int]], float | None] = pss_mb,
+    ) -> None:
         super().__init__(0.5, self.look)
+        self._memory = memory
         self.mb: dict[str, float] = {}  # the largest seen
         self.cpu_s: dict[str, float | None] = {}
         self._pids = pids
-        self.before = {name: (cpu_seconds(ids), pss_mb(ids)) for name, ids in pids.items()}
+        self.before = {name: (cpu_seconds(ids), memory(ids)) for name, ids in pids.items()}
 
     def __exit__(self, *_: object) -> None:
         self.cpu_s = {name: cpu_seconds(ids) for name, ids in self._pids.items()}
@@ -71,7 +81,7 @@ class Peak(Periodic):
 
     def look(self) -> None:
         for name, ids in self._pids.items():
-            self.mb[name] = max(self.mb.get(name, 0.0), pss_mb(ids) or 0.0)
+            self.mb[name] = max(self.mb.get(name, 0.0), self._memory(ids) or 0.0)
 
 
 def _add(table: Result, name: str, found: list[Answer], chunks: int) -> None:

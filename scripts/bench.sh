@@ -11,7 +11,7 @@ esac
 if [ "${1:-}" = profile ]; then
     exec .venv/bin/python -m bench "$@"
 fi
-if [ "${1:-}" = soak ]; then # 10,000 requests unless ARGS="--requests N"
+if [ "${1:-}" = soak ]; then # 20,000 requests unless ARGS="--requests N"
     shift
     exec .venv/bin/python -m bench.soak "$@"
 fi

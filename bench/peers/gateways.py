@@ -16,10 +16,9 @@ from string import Template
 from bench.client import Connection, Endpoint, Failure
 from bench.peers.install import Installed, NotInstalled, last_line
 from bench.prompts import body
-from bench.router_process import ROOT, RouterProcess
-from bench.stand import router_before
+from bench.router_process import ROOT, RouterProcess, shipped_threads
+from bench.stand import Backends, router_before
 from simulator.processes import children, end, family, free_port, spawn
-from simulator.testing import Simulator
 
 MODEL = "primary-model"
 TIERS = ("rules", "cache", "learned", "one_token", "reasoning")
@@ -62,14 +61,18 @@ general_settings: {master_key: $key}
 
 class Contender(ABC):
     """`start` returns the seconds until the first answer; afterwards `endpoint`, `model` and `pids`
-    are known."""
+    are known.
+
+    Args:
+        backend: what it stands before from its next start on.
+    """
 
     name: str
     endpoint: Endpoint
     start_limit = 30.0
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+    def __init__(self, backend: Backends, workers: int = 1) -> None:
+        self.backend, self.workers = backend, workers
         self.model, self.version, self.settings = MODEL, "", ""
         self.running = False
         self.pid: int | None = None  # of the process above all its others
@@ -78,8 +81,11 @@ class Contender(ABC):
     def key(self) -> str:
         return self.name if self.workers == 1 else f"{self.name} ×{self.workers}"
 
-    def chat(self, text: str, *, close: bool = False, stream: bool = False) -> bytes:
-        return self.endpoint.chat(body(text, self.model, stream=stream), close=close)
+    def chat(
+        self, text: str, *, close: bool = False, stream: bool = False, model: str = ""
+    ) -> bytes:
+        asked = body(text, model or self.model, stream=stream)
+        return self.endpoint.chat(asked, close=close)
 
     def start(self, folder: Path) -> float:
         """Start it and wait for its first answer.
@@ -102,6 +108,7 @@ class Contender(ABC):
                 problem = str(failure)
                 time.sleep(0.02)
         self.stop()
+        self.running = False
         raise NotInstalled(f"no answer within {self.start_limit:g} s: {problem}")
 
     @abstractmethod
@@ -184,6 +191,13 @@ SPECS = {
         (("x-portkey-provider", "openai"), ("x-portkey-custom-host", "$backend/v1")),
         "none",
     ),
+    "smg": Spec(
+        "smg",
+        "one process, a thread per core; launch --worker-urls as its help says, --log-level error; "
+        "no auth",
+        "$program launch --host 127.0.0.1 --port $port --worker-urls $backend --log-level error "
+        "--prometheus-host 127.0.0.1 --prometheus-port $metrics_port",
+    ),
     "litellm": Spec(
         "LiteLLM",
         "--num_workers $workers, LITELLM_MODE=PRODUCTION, LITELLM_LOG=ERROR, set_verbose off, "
@@ -206,34 +220,30 @@ SPECS = {
 
 class Direct(Contender):
     """The backend itself, without a gateway: what everything is compared with. Who started the
-    simulator stops it."""
+    backend stops it."""
 
     name = "direct"
 
-    def __init__(self, simulator: Simulator) -> None:
-        super().__init__()
-        self._simulator = simulator
-        self.settings = "the simulated backend itself"
+    def __init__(self, backend: Backends) -> None:
+        super().__init__(backend)
+        self.settings = "the simulated backend itself; of streams, the stub itself"
 
     def _launch(self, folder: Path) -> Endpoint:
-        return Endpoint.of(self._simulator.url("primary"))
+        return Endpoint.of(self.backend.url("primary"))
 
 
 class Gateway(Program):
     """A gateway of another project, started as its `Spec` says."""
 
     def __init__(
-        self, spec: Spec, simulator: Simulator, installed: Installed, workers: int = 1
+        self, spec: Spec, backend: Backends, installed: Installed, workers: int = 1
     ) -> None:
-        super().__init__(workers)
+        super().__init__(backend, workers)
         self.name, self.start_limit, self._spec = spec.name, spec.start_limit, spec
         self.version = installed.version
-        backend = simulator.url("primary")
         self._known = {
             "program": str(installed.program),
             "node": shutil.which("node") or "",
-            "backend": backend,
-            "backend_port": backend.rpartition(":")[2],
             "model": MODEL,
             "workers": str(workers),
             "user": "user root;" if os.geteuid() == 0 else "",
@@ -247,7 +257,14 @@ class Gateway(Program):
     def _launch(self, folder: Path) -> Endpoint:
         if "$node" in self._spec.command and not self._known["node"]:
             raise NotInstalled("Node.js is not installed")
-        self._known |= {"folder": str(folder), "port": str(free_port())}
+        backend = self.backend.url("primary")
+        self._known |= {
+            "folder": str(folder),
+            "port": str(free_port()),
+            "metrics_port": str(free_port()),
+            "backend": backend,
+            "backend_port": backend.rpartition(":")[2],
+        }
         for name, text in self._spec.files.items():
             (folder / name).write_text(self._fill(text), encoding="utf-8")
         self.run([self._fill(word) for word in self._spec.command.split()], folder, self._spec.env)
@@ -267,31 +284,43 @@ class AiRouter(Contender):
 
     Args:
         root: the checkout it is run from.
+        max_count: session files that it keeps; None: as by default.
     """
 
     name = "ai-router"
 
     def __init__(
-        self, simulator: Simulator, workers: int = 1, streams: int = 500, root: Path = ROOT
+        self,
+        backend: Backends,
+        workers: int = 1,
+        streams: int = 500,
+        root: Path = ROOT,
+        max_count: int | None = None,
     ) -> None:
-        super().__init__(workers)
-        self._simulator, self._streams, self._root = simulator, streams, root
+        super().__init__(backend, workers)
+        self._root = root
+        self._env = {} if max_count is None else {"LOG_MAX_COUNT": str(max_count)}
         self._router: RouterProcess | None = None
         self.model, self.version = "ai-router", commit(root)
+        self.explicit_model = f"{self.model}/primary"
+        self._threads = enough_threads(root, streams)
+        threads = f"{self._threads} threads" if self._threads else "threads as by default"
         self.settings = (
             f"{workers} worker{'s' if workers > 1 else ''} on one core each, as by default; "
-            f"the cascade decides ({', '.join(TIERS)}); auth, metrics and session files on"
+            f"{threads}; the cascade decides ({', '.join(TIERS)}); auth, metrics and session "
+            "files on"
         )
 
     def _launch(self, folder: Path) -> Endpoint:
+        threads = {"threads": self._threads} if self._threads else {}
         config = {
             "queue": {"length": 4096, "wait": 30},
-            "server": {"workers": self.workers, "threads": max(320, self._streams + 64)},
+            "server": {"workers": self.workers, **threads},
             "cascade": {"tiers": list(TIERS)},
         }
         key = secrets.token_hex(16)
         self._router = router_before(
-            self._simulator, folder, config, key=key, slots=4096, root=self._root
+            self.backend, folder, config, key=key, slots=4096, root=self._root, env=self._env
         )
         try:
             self._router.start()
@@ -306,6 +335,13 @@ class AiRouter(Contender):
         if router is not None:
             router.stop(quick=True)
 
+    @property
+    def sessions(self) -> Path:
+        """Where its session files are."""
+        if self._router is None:
+            raise RuntimeError("it does not run")
+        return self._router.log_dir / "sessions"
+
     def decides(self, text: str) -> bool:
         """Whether the learned tier decides this prompt: deciding is part of what is measured."""
         with Connection(self.endpoint) as connection:
@@ -318,6 +354,15 @@ class Against(AiRouter):
     """Another checkout of ai-router."""
 
     name = "against"
+
+
+def enough_threads(root: Path, streams: int) -> int | None:
+    """How many threads that checkout needs for so many streams; None: as many as it ships.
+
+    A version whose default is hundreds has a thread for each stream.
+    """
+    shipped = shipped_threads(root)
+    return None if shipped is None or shipped < 128 else max(shipped, streams + 64)
 
 
 def commit(root: Path) -> str:

@@ -21,7 +21,15 @@ DEFAULT_SCRATCH = Path("~/.cache/ai-router-peers")
 # Portkey's gateway answers streams with status 500 ("immutable") under newer versions of its HTTP
 # server, which a plain `npm install` gets: its issue 1389. This is the newest that streams.
 NODE_SERVER = "1.14.1"
+SMG = "1.13.0"
 _ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
+
+
+# Peers that are Python packages: what pip is asked for, and how long that takes.
+_PYTHON = {
+    "litellm": ("litellm[proxy]", "about 2 minutes"),
+    "smg": (f"smg=={SMG}", "some seconds"),
+}
 
 
 class NotInstalled(Unavailable):
@@ -89,14 +97,15 @@ def prepare(root: Path) -> None:
 
 
 def _plan(name: str, folder: Path) -> _Plan:
-    if name == "litellm":
+    if name in _PYTHON:
+        python, takes = _PYTHON[name]
         pip = (folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check",
             "--no-input")  # fmt: skip
         return _Plan(
-            "pip install 'litellm[proxy]' into an environment of its own, about 2 minutes",
+            f"pip install '{python}' into an environment of its own, {takes}",
             (
                 ((sys.executable, "-m", "venv", str(folder)), 60),
-                ((*map(str, pip), "litellm[proxy]"), 600),
+                ((*map(str, pip), python), 600),
             ),
         )
     if name == "portkey":
@@ -122,10 +131,10 @@ def _plan(name: str, folder: Path) -> _Plan:
 
 def _found(name: str, folder: Path) -> Installed:
     version = "unknown"
-    if name == "litellm":
-        for path in folder.glob("lib/python*/site-packages/litellm-*.dist-info"):
+    if name in _PYTHON:
+        for path in folder.glob(f"lib/python*/site-packages/{name}-*.dist-info"):
             version = path.name.split("-")[1].removesuffix(".dist")
-        return Installed(folder / "bin" / "litellm", version)
+        return Installed(folder / "bin" / name, version)
     if name == "portkey":
         package = folder / "node_modules" / "@portkey-ai" / "gateway"
         if (package / "package.json").exists():

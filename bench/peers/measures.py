@@ -1,5 +1,5 @@
-"""What is measured of a contender: one request at a time, many at a time, hundreds of streams,
-memory, and how soon the backend learns that a client has left."""
+"""What is measured of a contender: one request at a time, many at a time, and how soon the backend
+learns that a client has left. Streams are in `bench.peers.flows`."""
 
 import random
 import time
@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from bench.client import Connection
-from bench.crowd import drive, send
+from bench.crowd import drive
 from bench.peers.gateways import Contender
 from bench.peers.table import Findings
 from bench.result import Pair, Sampler, without_collector
-from bench.stats import lateness, percentile
-from bench.streams import Peak
+from bench.stats import percentile
 from simulator.testing import Simulator
 
 # One at a time ------------------------------------------------------------------------------------
@@ -80,9 +79,6 @@ def one_at_a_time(
 # Many at a time -----------------------------------------------------------------------------------
 
 AT_ONCE = 64
-STREAM_TPS = 20.0
-STREAMED = ("relay_p99", "steady_p99", "stream_first_p99")
-_PATIENCE_S = 25.0  # for the slowest of the streams, beyond the time that they take by themselves
 
 
 def warm(contender: Contender, text: str, limit_s: float = 20.0) -> None:
@@ -98,78 +94,37 @@ def throughput(
     findings: Findings, contender: Contender, text: str, seconds: float, warm_up: float
 ) -> None:
     """Requests per second with 64 users, each of whom asks again as soon as the answer is there."""
-    key = contender.key
-    load = drive(contender.endpoint, contender.chat(text), AT_ONCE, seconds, warm_up)
-    if not load.latencies:
-        reason = f"no request was answered: {load.first_failure[:160]}"
-        findings.cannot(["requests_per_s"], key, reason)
-        return
-    findings.once("requests_per_s", key, len(load.latencies) / load.seconds)
-    findings.once("loaded_p50", key, percentile(load.latencies, 0.5))
-    findings.once("loaded_p99", key, percentile(load.latencies, 0.99))
-    if load.failures:
-        said = f"{load.failures} failed, the first: {load.first_failure[:120]}"
-        findings.notes.append(f"{key}, {AT_ONCE} at a time: {said}")
+    names = ("requests_per_s", "loaded_p50", "loaded_p99")
+    load_of(findings, contender, contender.chat(text), AT_ONCE, seconds, warm_up, names)
 
 
-def streams(
+def load_of(
     findings: Findings,
     contender: Contender,
-    text: str,
-    simulator: Simulator,
-    count: int,
-    chunks: int,
+    wire: bytes,
+    users: int,
+    seconds: float,
+    warm_up: float,
+    names: tuple[str, str, str],
 ) -> None:
-    """Streams at 20 chunks a second: are all complete, how late do chunks come, how long does the
-    first one take, how much memory."""
-    key, tokens = contender.key, [chunks, chunks]
-    simulator.configure("primary", tps=STREAM_TPS, answer_short=tokens, answer_long=tokens)
-    wires = [contender.chat(text, close=True, stream=True)] * count
-    pids = {str(pid): [pid] for pid in contender.worker_pids}
-    try:
-        with Peak(pids) as peak:
-            found = send(contender.endpoint, wires, chunks / STREAM_TPS + _PATIENCE_S)
-    finally:
-        simulator.reset("primary")
-    broken = [stream for stream in found if not stream.complete(chunks)]
-    findings.once("complete", key, 1 - len(broken) / len(found))
-    for stream in broken[:1]:
-        said = f"the first of {len(broken)} streams that are not complete: {stream.said()}"
-        findings.notes.append(f"{key}, {said}")
-    if peak.mb:
-        each = sum(peak.mb.values()) / len(peak.mb)
-        findings.set("pss_loaded", key, max(findings.value("pss_loaded", key) or 0.0, each))
-    complete = [stream.chunks for stream in found if stream not in broken]
-    if not complete:
-        findings.cannot(STREAMED, key, "no stream was complete")
+    """A round of so many users.
+
+    Args:
+        names: of the measures: requests per second, p50 and p99 in seconds.
+    """
+    key = contender.key
+    load = drive(contender.endpoint, wire, users, seconds, warm_up)
+    if not load.latencies:
+        reason = f"no request was answered: {load.first_failure[:160]}"
+        findings.cannot(names, key, reason)
         return
-    # All streams begin at once, and while they do, chunks are late: the same without that rush.
-    begun = max(times[0] for times in complete)
-    beats = [
-        (at, late)
-        for times in complete
-        for at, late in zip(times, lateness(times, 1 / STREAM_TPS), strict=True)
-    ]
-    findings.once("relay_p99", key, percentile([late for _, late in beats], 0.99))
-    findings.once("stream_first_p99", key, percentile([times[0] for times in complete], 0.99))
-    if steady := [late for at, late in beats if at > begun]:
-        findings.once("steady_p99", key, percentile(steady, 0.99))
-    else:
-        findings.cannot(["steady_p99"], key, "some streams had ended before the last one began")
-
-
-def over_direct(findings: Findings, contenders: Sequence[Contender]) -> None:
-    """What a contender adds to the figures of the streams: its own less those of the backend
-    itself, round by round."""
-    for measure in STREAMED:
-        base = findings.rounds[measure].get(DIRECT, [])
-        for key in (one.key for one in contenders if one.key != DIRECT):
-            own = findings.rounds[measure].get(key, [])
-            added = [mine - theirs for mine, theirs in zip(own, base, strict=False)]
-            if added:
-                findings.set(f"added_{measure}", key, max(0.0, percentile(added, 0.5)))
-            elif (reason := findings.reasons[measure].get(key)) is not None:
-                findings.cannot([f"added_{measure}"], key, reason)
+    rate, p50, p99 = names
+    findings.once(rate, key, len(load.latencies) / load.seconds)
+    findings.once(p50, key, percentile(load.latencies, 0.5))
+    findings.once(p99, key, percentile(load.latencies, 0.99))
+    if load.failures:
+        said = f"{load.failures} failed, the first: {load.first_failure[:120]}"
+        findings.notes.append(f"{key}, {users} at a time: {said}")
 
 
 # A client that leaves -----------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from bench.result import NOTHING, Result, digits, interval, number
 from bench.stats import bootstrap, percentile
 
 QUANTILES = tuple(q / 100 for q in (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99))
-US, THEM = "ai-router", ("LiteLLM", "Portkey")
+US, THEM = "ai-router", ("LiteLLM", "Portkey", "smg")
 NOT_AVAILABLE = "n/a"
-ONE_PROCESS = ("direct", "nginx", "Portkey")  # these stand in both lines about workers
+ONE_PROCESS = ("direct", "nginx", "Portkey", "smg")  # these stand in both lines about workers
 
 
 class Findings:
@@ -44,6 +44,10 @@ class Findings:
     def value(self, measure: str, key: str) -> float | None:
         return self.values[measure].get(key)
 
+    def has(self, measure: "Measure") -> bool:
+        """Whether it was tried: a run may be of some parts only."""
+        return measure.key in self.values or measure.key in self.reasons
+
     def details(self, measure: str) -> dict[str, Any]:
         """For the JSON file: the figure, and the rounds it comes from."""
         found: dict[str, Any] = {}
@@ -71,6 +75,8 @@ class Measure:
 MEASURES = (
     Measure("added_whole_p50", "added latency, 1 at a time, p50 ms"),
     Measure("added_whole_p99", "added latency, 1 at a time, p99 ms"),
+    Measure("added_whole_p50", "added latency, 1 at a time, 2 workers, p50 ms", workers=2),
+    Measure("added_whole_p99", "added latency, 1 at a time, 2 workers, p99 ms", workers=2),
     Measure("requests_per_s", "requests/s, 64 at a time, 2 workers", 1, 0, True, 2),
     Measure("requests_per_s", "requests/s, 64 at a time, 1 worker", 1, 0, True),
     Measure("added_first_p50", "added to the first content, p50 ms"),
@@ -83,12 +89,30 @@ MEASURES = (
         "streams at once, 2 workers: added to the first content, p99 ms",
         workers=2,
     ),
+    Measure(
+        "added_spread_relay_p99",
+        "streams opened within 1 s, 2 workers: added to a chunk, p99 ms",
+        workers=2,
+    ),
+    Measure(
+        "added_spread_first_p99",
+        "streams opened within 1 s, 2 workers: added to the first content, p99 ms",
+        workers=2,
+    ),
     Measure("complete", "streams at once, 1 worker: complete, %", 100, 1, True),
     Measure("added_relay_p99", "streams at once, 1 worker: added to a chunk, p99 ms"),
     Measure("added_steady_p99", "the same once all streams have begun, p99 ms"),
     Measure(
         "added_stream_first_p99", "streams at once, 1 worker: added to the first content, p99 ms"
     ),
+    Measure(
+        "added_spread_relay_p99", "streams opened within 1 s, 1 worker: added to a chunk, p99 ms"
+    ),
+    Measure(
+        "added_spread_first_p99",
+        "streams opened within 1 s, 1 worker: added to the first content, p99 ms",
+    ),
+    Measure("cpu_per_chunk", "CPU per relayed chunk, 1 worker, µs", 1e6, 0),
     Measure("gone_flowing", "disconnect seen, chunks flowing, ms"),
     Measure("gone_silent", "disconnect seen, silent gap, ms"),
     Measure("gone_whole", "disconnect seen, not streaming, ms"),
@@ -156,7 +180,7 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
     ratios = [name for name in THEM if name in names and US in names]
     result = Result("peers", title, ("", *names, *(f"{US} : {name}" for name in ratios)))
     reasons: dict[str, list[str]] = {}
-    for measure in MEASURES:
+    for measure in filter(findings.has, MEASURES):
         cells = []
         for name in names:
             key = key_for(measure, name)
@@ -177,7 +201,9 @@ def _measured(findings: Findings, names: list[str], absent: dict[str, str], titl
     for key in names:
         if pooled := findings.samples["added_whole"][key]:
             grids[key] = {f"{q:g}": percentile(pooled, q) for q in QUANTILES}
-    result.rows[0] = replace(result.rows[0], data={**result.rows[0].data, "quantiles_s": grids})
+    if grids:
+        first = result.rows[0]
+        result.rows[0] = replace(first, data={**first.data, "quantiles_s": grids})
     result.notes += [
         f"{NOT_AVAILABLE}: {reason} ({', '.join(titles)})" for reason, titles in reasons.items()
     ]
@@ -189,7 +215,7 @@ def _goals(findings: Findings, names: list[str]) -> Result:
     result = Result(
         "peers", f"{US} and what was asked of it", ("", "must", "stretch", "measured", "reached")
     )
-    for goal in GOALS if US in names else ():
+    for goal in (goal for goal in GOALS if US in names and findings.has(goal.measure)):
         measured = own(findings, goal)
         sign = "≥" if goal.measure.more_is_better else "≤"
         what = f"{goal.measure.title} : {goal.against}" if goal.against else goal.measure.title
@@ -262,6 +288,7 @@ PAIRED = (
     ("requests_per_s", 2, "requests/s, 64 at a time, 2 workers", True, 1.05),
     ("loaded_p50", 1, "64 at a time, 1 worker, p50", False, 1.05),
     ("loaded_p99", 1, "64 at a time, 1 worker, p99", False, 1.25),
+    ("cpu_per_chunk", 1, "CPU per relayed chunk, 1 worker, µs", False, 1.05),
 )
 _ENOUGH = 5  # rounds, below which nothing is promised
 
@@ -281,7 +308,7 @@ def against(findings: Findings, rounds: int, other: str = "against") -> Result:
             result.add((title, "0", *[NOTHING] * 3, f"≤ {limit:g}", reason or NOTHING))
             continue
         (found,) = bootstrap(ratios, (0.5,))
-        scale = 1.0 if more else 1000.0
+        scale = 1.0 if more else 1e6 if measure == "cpu_per_chunk" else 1000.0
         figures = (scale * percentile(values, 0.5) for values in (mine, theirs))
         kept = found.high <= limit if len(ratios) >= _ENOUGH else None
         said = {None: "too few rounds", True: "yes", False: "NO"}[kept]
