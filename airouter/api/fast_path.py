@@ -20,6 +20,7 @@ from airouter.api.render_errors import answer_to
 from airouter.api.responses import Answer
 from airouter.dialects.openai import OPENAI
 from airouter.domain.dialect import ClientDialect
+from airouter.domain.errors import forget_traceback
 from airouter.domain.types import immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Place, Reply, Sending
@@ -103,6 +104,7 @@ class FastPath:
             answer: Answer = end.value
         except Exception as error:
             yield from answer_to(error, environ)(environ, start_response)
+            forget_traceback(error)
             return
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         if isinstance(answer.body, bytes):
@@ -127,6 +129,7 @@ class FastPath:
             body: bytes = end.value
         except Exception as error:
             yield from answer_to(error, environ)(environ, start_response)
+            forget_traceback(error)
             return
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))

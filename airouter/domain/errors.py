@@ -205,3 +205,9 @@ class PatienceOver(Exception):
 
 class ClientGone(Exception):
     """The client closed its connection. Not counted as a failure of a backend."""
+
+
+def forget_traceback(error: BaseException) -> None:
+    """Break the reference cycle of an error that is kept or has been answered: its traceback holds
+    the frames, and these hold the error and all that belongs to the request."""
+    error.__traceback__ = error.__context__ = None

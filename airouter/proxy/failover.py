@@ -15,6 +15,7 @@ from airouter.domain.errors import (
     UpstreamBroken,
     UpstreamError,
     UpstreamStatus,
+    forget_traceback,
 )
 from airouter.domain.ports import RetryBudget, Slot
 from airouter.domain.types import AttemptOutcome
@@ -112,6 +113,7 @@ class Failover:
                     continue
                 except RouterError as error:
                     adopted = slot = None
+                    forget_traceback(error)
                     last = more_telling(last, error)
                     outcome = AttemptOutcome(backend.name, error.code)
                     if outcome not in history[-len(chain) :]:  # while it loads it is asked often

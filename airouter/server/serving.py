@@ -2,6 +2,7 @@
 computes for long."""
 
 import errno
+import gc
 import logging
 from concurrent.futures import Executor
 from functools import partial
@@ -17,6 +18,7 @@ from airouter.server.request import Request, whole_answer
 from airouter.server.response import Response
 
 _HEAVY = 64_000  # bytes of a request body that take milliseconds to parse
+_HUGE = 1_000_000  # bytes
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EVENTS = {POLLIN: READ, POLLOUT: WRITE, POLLIN | POLLOUT: READ | WRITE}
 
@@ -236,6 +238,10 @@ class Serving:
             self._connection.close()
         else:
             self._connection.done(keep=keep)
+        if self._request.body.size > _HUGE:
+            # An error may hold it in a reference cycle, which counts as few objects only.
+            self._reply = self._request = self._response = None  # type: ignore[assignment]
+            gc.collect(1)
 
     def _log(self, when: str, error: BaseException) -> None:
         logging.getLogger(__name__).error("unhandled error in a request (%s)", when, exc_info=error)

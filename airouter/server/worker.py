@@ -16,13 +16,15 @@ from airouter.server.clients import Clients
 from airouter.server.connection import Limits
 from airouter.server.load_table import LoadTable
 from airouter.server.loop import Loop
+from airouter.server.memory import give_back_large_blocks
 
 # Seconds after which the interpreter passes its lock on: the loop should not wait for long behind
 # a thread that computes.
 _SWITCH = 0.001
-# Allocations between two collections of young objects. A request makes and frees hundreds, almost
-# all without cycles.
-_COLLECT = 50_000
+# Garbage collection: objects made and not freed between two collections of young ones (0.5 ms), and
+# how many of these until older ones are looked at, which takes tens of milliseconds. A request
+# leaves no reference cycles behind, unless it fails.
+_COLLECT = 5_000, 20, 50
 _SEND_BUFFER = 131_072  # bytes that the kernel keeps for a client that does not read
 LOADS = LoadTable()  # shared with the other workers, since it is made before they fork
 
@@ -70,10 +72,11 @@ class Worker(BaseWorker):  # type: ignore[misc]
             tls=ssl_context(cfg) if cfg.is_ssl else None,
             log=self.log,
         )
+        give_back_large_blocks()
         sys.setswitchinterval(_SWITCH)
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
-        gc.set_threshold(_COLLECT, 20, 50)
+        gc.set_threshold(*_COLLECT)
         self.clients.accept(True)
         self._run()
 
