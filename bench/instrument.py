@@ -16,19 +16,28 @@ import orjson
 # stage -> functions, as module:name or module:Class.name, by the name under which they are looked
 # up when called
 STAGES: dict[str, tuple[str, ...]] = {
-    "gunicorn: rest of its handler": (
-        "gunicorn.workers.gthread:ThreadWorker.handle",
-        "airouter.server.worker:Worker.handle_request",
+    "loop: wait for an event": ("selectors:DefaultSelector.select",),
+    "loop: rest of a round": (
+        "airouter.server.loop:Loop.round",
+        "airouter.server.clients:Clients.serve",
     ),
-    "gunicorn: parse request": ("gunicorn.http.parser:Parser.__next__",),
-    "gunicorn: environ, response object": ("gunicorn.http.wsgi:create",),
-    "gunicorn: start_response": ("gunicorn.http.wsgi:Response.start_response",),
-    "gunicorn: send response": (
-        "gunicorn.http.wsgi:Response.write",
-        "airouter.server.worker:Response.close",
+    "client: receive, parse": (
+        "airouter.server.connection:Connection._read",
+        "airouter.server.request:RequestReader.feed",
     ),
-    "gunicorn: event loop, before": ("gunicorn.workers.gthread:ThreadWorker.enqueue_req",),
-    "gunicorn: event loop, after": ("gunicorn.workers.gthread:ThreadWorker.finish_request",),
+    "client: begin request": ("airouter.server.clients:Clients._begin",),
+    "client: environ": ("airouter.server.clients:environ_of",),
+    "client: response as bytes": (
+        "airouter.server.response:Response.frame",
+        "airouter.server.response:Response.end",
+    ),
+    "client: send": ("airouter.server.connection:Connection.send",),
+    "client: end": (
+        "airouter.server.connection:Connection.done",
+        "airouter.server.serving:Serving._end",
+    ),
+    "flow: park": ("airouter.server.serving:Serving._park",),
+    "flow: rest": ("airouter.server.serving:Serving.resume",),
     "edge: begin exchange": (
         "airouter.api.middleware:Middleware.__call__",
         "airouter.api.middleware:Exchange.__init__",
@@ -39,8 +48,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "record": ("airouter.telemetry.record:RecordBuilder.freeze",),
     "edge: dispatch": ("airouter.api.fast_path:FastPath.__call__",),
-    "edge: authorise": ("airouter.api.fast_path:authorise",),
-    "request: read body": ("airouter.api.inference:read_body",),
+    "edge: authorise": ("airouter.api.auth:check",),
     "request: parse, check": (
         "airouter.api.inference:parse_json",
         "airouter.api.inference:parse_request",
@@ -49,13 +57,11 @@ STAGES: dict[str, tuple[str, ...]] = {
         "airouter.proxy.pipeline:features_of",
         "airouter.proxy.pipeline:date_line",
     ),
-    "executor: rest": ("airouter.api.inference:respond",),
-    "executor: plan": ("airouter.planning:Planner.plan",),
-    "executor: compose": ("airouter.proxy.failover:compose",),
-    "executor: response headers": ("airouter.api.responses:answer_headers",),
+    "flow: plan": ("airouter.planning:Planner.plan",),
+    "flow: compose": ("airouter.proxy.failover:compose",),
+    "flow: response headers": ("airouter.api.responses:answer_headers",),
     "upstream: prepare": ("airouter.proxy.attempt:Attempt.__init__",),
     "upstream: connection, send": ("airouter.upstream.transport.call:Call.start",),
-    "upstream: wait for the backend": ("airouter.flow.driver:Poller.wait",),
     "upstream: receive, parse": ("airouter.upstream.transport.call:Call.advance",),
     "upstream: judge answer": (
         "airouter.proxy.attempt:Attempt.problem",
@@ -72,7 +78,6 @@ STAGES: dict[str, tuple[str, ...]] = {
     "background: write sessions": ("session_logger:SessionLogger._handle",),
     "background: write log": ("airouter.telemetry.logs:AppLog._write",),
 }
-HAND_OVER = "gunicorn: hand-over to a thread"
 _perf = time.perf_counter
 PATHS = ("/_bench/reset", "/_bench/report")
 
@@ -152,25 +157,6 @@ def instrument(stages: dict[str, tuple[str, ...]]) -> list[str]:
     return missing
 
 
-def _watch_hand_over() -> None:
-    from gunicorn.workers.gthread import ThreadWorker
-
-    enqueue, handle = ThreadWorker.enqueue_req, ThreadWorker.handle
-
-    def stamped(self: Any, conn: Any) -> None:
-        conn.enqueued_at = _perf()
-        enqueue(self, conn)
-
-    def received(self: Any, conn: Any) -> Any:
-        # A thread that waited for its client's next request took it over from nobody.
-        since, conn.enqueued_at = getattr(conn, "enqueued_at", None), None
-        if since is not None:
-            WATCH.add(HAND_OVER, _perf() - since)
-        return handle(self, conn)
-
-    ThreadWorker.enqueue_req, ThreadWorker.handle = stamped, received
-
-
 class Instrumented:
     """The router's application, with two paths of its own: /_bench/reset and /_bench/report."""
 
@@ -196,7 +182,6 @@ class Instrumented:
 
 def create_app() -> Instrumented:
     missing = instrument(STAGES)
-    _watch_hand_over()
     from app import create_app as create
 
     return Instrumented(create(), missing)

@@ -8,7 +8,7 @@ from typing import Any
 from bench.client import Connection
 from bench.crowd import drive
 from bench.environment import cpu_seconds
-from bench.instrument import HAND_OVER, PATHS, STAGES, Stopwatch
+from bench.instrument import PATHS, STAGES, Stopwatch
 from bench.prompts import SHORT_TEXT, body
 from bench.result import (
     NOTHING,
@@ -129,7 +129,7 @@ def throughput(
 
 APP = "bench.instrument:create_app()"
 _PROFILED, _PROFILE_WARM_UP = 3000, 500
-WAITING = "upstream: wait for the backend"
+WAITING = "loop: wait for an event"
 
 
 def profile(
@@ -163,7 +163,7 @@ def _stages(report: dict[str, Any], n: int, seen_us: float) -> Result:
     }
     outside = {stage for stage in figures if stage == WAITING or stage.startswith("background")}
     total = sum(us for stage, (us, _) in figures.items() if stage not in outside)
-    for stage in (HAND_OVER, *STAGES):
+    for stage in STAGES:
         if stage in figures:
             us, calls = figures[stage]
             share = NOTHING if stage in outside or not total else f"{100 * us / total:.1f}"

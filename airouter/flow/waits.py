@@ -2,16 +2,13 @@
 
 import socket
 from collections.abc import Generator
-from typing import Protocol, TypeVar
-
-from airouter.domain.types import immutable
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 INFINITY = float("inf")
 
 
-@immutable
-class Wait:
+class Wait(NamedTuple):  # the cheapest to make: one for each chunk of a stream
     """Nothing can be done until a call of the exchange makes progress, its client leaves, `wake`
     becomes readable, or the monotonic time `until` has come."""
 

@@ -68,15 +68,15 @@ class Attempt:
 
     def _progress(self) -> None:
         call, answer = self.call, self.answer
-        data = call.take()
+        data, success = call.take(), _is_success(call.status)
         if data:
-            if not _is_success(call.status):
+            if not success:
                 self._error_body += data[: _MAX_ERROR - len(self._error_body)]
             elif not answer.broken and answer.feed(data) and self.stream:
                 call.content_seen()
             if answer.broken:
                 call.close()
-        if _is_success(call.status) and (call.complete or call.error is not None):
+        if success and (call.complete or call.error is not None):
             answer.end(cut=not call.complete)
         if self._buffer and answer.size > self._buffer:
             call.paused = True

@@ -18,6 +18,7 @@ _HIGH = 65_536  # bytes to be sent from which on the answer pauses
 _LINGER = 2.0  # seconds a client has for closing its end
 _MOST_UNREAD = 1_000_000  # bytes that are thrown away meanwhile
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
+_AGAIN_WRITING = (*_AGAIN, ssl.SSLWantWriteError)
 
 
 @immutable
@@ -154,20 +155,20 @@ class Connection:
         """Send, or keep what the client does not take yet."""
         if self.closed or not data:
             return
-        rest = memoryview(data)
+        sent = 0
         if not self._out:
             try:
-                rest = rest[self._sock.send(data) :]
-            except (*_AGAIN, ssl.SSLWantWriteError):
+                sent = self._sock.send(data)
+            except _AGAIN_WRITING:
                 pass
             except OSError:
                 self.close()
                 return
-            if not rest:
+            if sent == len(data):
                 return
             self._loop.at(self._timer, self._loop.now() + self._owner.limits.write)
-        self._out.append(rest)
-        self._out_size += len(rest)
+        self._out.append(memoryview(data)[sent:])
+        self._out_size += len(data) - sent
         self._watch()
 
     def _flush(self) -> None:
@@ -181,7 +182,7 @@ class Connection:
                     self._out[0] = rest[count:]
                 else:
                     self._out.popleft()
-        except (*_AGAIN, ssl.SSLWantWriteError):
+        except _AGAIN_WRITING:
             pass
         except OSError:
             self.close()

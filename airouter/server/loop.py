@@ -84,7 +84,10 @@ class Loop:
         if wait and not self._calls:
             timeout = min(_LONGEST, max(0.0, self._next_timer() - self.now()))
         for key, events in self._selector.select(timeout):
-            _guarded(key.data, events)
+            try:
+                key.data(events)
+            except Exception:
+                _report()
         while self._calls:
             _guarded(self._calls.popleft())
         now = self.now()
@@ -120,4 +123,8 @@ def _guarded(action: Callable[..., None], *args: Any) -> None:
     try:
         action(*args)
     except Exception:
-        logging.getLogger(__name__).exception("unexpected error in the loop")
+        _report()
+
+
+def _report() -> None:
+    logging.getLogger(__name__).exception("unexpected error in the loop")

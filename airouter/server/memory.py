@@ -11,8 +11,8 @@ _TOP = 8_000_000  # bytes that may stay free at the end of the heap
 
 def give_back_large_blocks() -> None:
     """Have the memory of a large request return to the system when it is freed. By default glibc
-    raises its limit to the largest block that was ever freed, up to 32 MB, and keeps them all; other
-    systems are left as they are."""
+    raises its limit to the largest block that was ever freed, up to 32 MB, and keeps those below.
+    Other systems are left as they are."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
             libc = ctypes.CDLL(None)

@@ -106,8 +106,10 @@ class Serving:
         if self._ended or self._in_thread or self._paused:
             return
         self._parked = False
-        place = self._place()
-        if place != "loop":
+        # A stream that has begun is relayed here.
+        if (not self._response.sent or self._reply.place != "loop") and (
+            place := self._place()
+        ) != "loop":
             self._in_thread = True
             self._forget_all()
             self._threads.pool(place).submit(self._compute)
@@ -118,6 +120,9 @@ class Serving:
             except BaseException as end:  # an exit, too, must not end the loop
                 self._stopped(end)
                 return
+            if type(item) is Wait:
+                self._park(item)
+                return
             if not self._took(item):
                 return
 
@@ -125,7 +130,7 @@ class Serving:
         body, place = self._request.body, self._reply.place
         if not body.complete and body.problem is None:
             return "loop"  # it only waits for it
-        if place == "loop" and body.size > _HEAVY and not self._response.sent:
+        if place == "loop" and body.size > _HEAVY:
             return "pool"
         return place
 
@@ -166,7 +171,13 @@ class Serving:
             self._asked_for_body = True
             self._connection.send(_CONTINUE)
         until, at, watches = wait.until, 0, self._watches
-        for call in self._exchange.calls:
+        calls = self._exchange.calls
+        if len(calls) == len(watches) == 1 and wait.wake is None:  # the next chunk of a stream
+            call, known = calls[0], watches[0]
+            if known.call is call and known.channel is call.channel and known.events == call.events:
+                self._loop.at(self._timer, min(until, call.expires))
+                return
+        for call in calls:
             if call.finished:
                 continue
             until = min(until, call.expires)

@@ -34,7 +34,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
     `graceful_timeout`."""
 
     cfg: Any
-    clients: Clients
+    clients: Clients | None = None
     slot: int  # in the table of loads; set before the fork
 
     def init_process(self) -> None:
@@ -44,12 +44,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish."""
         self.alive = False
-        self.loop.call(self.clients.stop)
+        if self.clients is not None:
+            self.loop.call(self.clients.stop)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT, SIGINT: stop now."""
         self.alive = False
-        self.clients.close()
+        if self.clients is not None:
+            self.clients.close()
         sys.exit(0)
 
     def run(self) -> None:
@@ -77,11 +79,12 @@ class Worker(BaseWorker):  # type: ignore[misc]
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
         gc.set_threshold(*_COLLECT)
-        self.clients.accept(True)
-        self._run()
+        self._serve(self.clients)
+        self.clients.close()
 
-    def _run(self) -> None:
-        loop, clients, looked = self.loop, self.clients, 0.0
+    def _serve(self, clients: Clients) -> None:
+        loop, looked = self.loop, 0.0
+        clients.accept(True)
         while self.alive or clients.connections:
             loop.round(wait=not clients.waiting)
             clients.serve()

@@ -22,6 +22,7 @@ from airouter.upstream.transport.pool import Addresses, Lookup, Origin, open_soc
 from airouter.upstream.transport.response import ResponseReader
 
 _RECV = 65_536
+_LARGE = 65_536  # bytes of a request's body
 # Seconds; a server that closes later than this after the request was sent has worked on it.
 _STALE_WITHIN = 1.0
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -60,11 +61,11 @@ class Call:
         self.on_progress: Callable[[], None] | None = None
         self._reader_for = reader
         self._reader: Translator | None = None
-        self._request = request
+        self._request: HttpRequest | None = request  # until something has been answered
         self._response = ResponseReader(name, clock)
         self._sock: socket.socket | None = None
         self._fd = -1
-        self._out = memoryview(_wire(origin, request))
+        self._out = _wire(origin, request)
         self._lookup: Lookup | None = None
         self._addresses: Addresses = []
         self._address_at = float("inf")  # when the next address is tried
@@ -235,17 +236,24 @@ class Call:
     def advance(self) -> None:
         """Do what can be done without waiting. Never raises: a poller advances the calls of several
         backends, and a fault of one must not reach the others."""
-        if not self.finished:
-            self._guarded(self._advance)
+        if self.complete or self.error is not None or self.shut_at is not None:
+            return
+        try:
+            self._advance()
+        except Exception as error:
+            self._unexpected(error)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
         except Exception as error:
-            logging.getLogger(__name__).error(
-                "unexpected error in a call to backend %r", self.name, exc_info=error
-            )
-            self._fail(UpstreamBroken(f"The answer of the backend {self.name!r} cannot be parsed."))
+            self._unexpected(error)
+
+    def _unexpected(self, error: Exception) -> None:
+        logging.getLogger(__name__).error(
+            "unexpected error in a call to backend %r", self.name, exc_info=error
+        )
+        self._fail(UpstreamBroken(f"The answer of the backend {self.name!r} cannot be parsed."))
 
     def _advance(self) -> None:
         try:
@@ -280,7 +288,7 @@ class Call:
 
     def _let_go(self) -> None:
         """Break the reference cycles of a finished call: no garbage collection is needed."""
-        self.on_progress = None
+        self.on_progress = self._request = None
         self._response.let_go()
 
     # Connecting and sending -----------------------------------------------------------------------
@@ -377,7 +385,11 @@ class Call:
     def _send(self) -> None:
         assert self._sock is not None
         while self._out:
-            self._out = self._out[self._sock.send(self._out) :]
+            rest = self._out[0][self._sock.send(self._out[0]) :]
+            if rest:
+                self._out[0] = rest
+            else:
+                del self._out[0]
         self.sent_at = self.clock.monotonic()
         self._phase = "head"
         self._phase_at = self.sent_at + self.limits.first_byte
@@ -393,6 +405,7 @@ class Call:
                 self._end_of_stream()
                 return
             response.feed(data)
+            self._request = None
             if response.whole:
                 self._finish(reusable=response.reusable)
             # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
@@ -434,6 +447,7 @@ class Call:
         received = self._response.received > 0
         if (
             self._reused
+            and self._request is not None
             and not received
             and (self.sent_at is None or self.clock.monotonic() - self.sent_at < _STALE_WITHIN)
         ):
@@ -442,7 +456,7 @@ class Call:
             self._drop_socket()
             self._resent = True
             self._response.let_go()
-            self._out = memoryview(_wire(self.origin, self._request))
+            self._out = _wire(self.origin, self._request)
             self._response = ResponseReader(self.name, self.clock)
             self._phase_at = self.clock.monotonic() + self.limits.connect
             self._connect_anew()
@@ -476,9 +490,9 @@ class Call:
         return "idle" if self._streaming_since is not None else "first_byte"
 
 
-def _wire(origin: Origin, request: HttpRequest) -> bytes:
-    """The request as bytes. Header values come from the configuration and this code, never from a
-    client."""
+def _wire(origin: Origin, request: HttpRequest) -> list[memoryview]:
+    """The request as bytes, in one piece unless its body is too large to be copied. Header values
+    come from the configuration and this code, never from a client."""
     lines = [
         f"{request.method} {origin.base_path}{request.path} HTTP/1.1",
         f"Host: {origin.authority}",
@@ -487,4 +501,7 @@ def _wire(origin: Origin, request: HttpRequest) -> bytes:
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     if request.body or request.method not in ("GET", "HEAD"):
         lines.append(f"Content-Length: {len(request.body)}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    if len(request.body) > _LARGE:
+        return [memoryview(head), memoryview(request.body)]
+    return [memoryview(head + request.body)]

@@ -199,9 +199,17 @@ def open_socket(address: Address) -> socket.socket:
 def _readable(sock: socket.socket) -> bool:
     """Whether the server has closed an idle connection, or sent something unasked: either way it
     cannot be used again."""
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    return bool(poller.poll(0))
+    if isinstance(sock, ssl.SSLSocket):
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        return bool(poller.poll(0))
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
