@@ -1,7 +1,7 @@
 # Every target runs a script in scripts/, which also works without make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test coverage test-quick test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test coverage test-quick test-threads test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ coverage: ## run the tests as `make test` does, and measure the branches of airo
 
 test-quick: ## run the quick tests, which start no process
 	@sh scripts/test-quick.sh $(ARGS)
+
+test-threads: ## test streams, failover and disconnects under a server with a thread per request
+	@sh scripts/test-threads.sh $(ARGS)
 
 test-tools: ## test ./Benchmark and the load test end to end (minutes)
 	@sh scripts/test-tools.sh $(ARGS)
