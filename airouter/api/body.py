@@ -7,7 +7,13 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 
 from airouter.domain.clock import Clock
-from airouter.domain.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedEncoding
+from airouter.domain.errors import (
+    BadRequest,
+    ClientGone,
+    RequestTimeout,
+    TooLarge,
+    UnsupportedEncoding,
+)
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Incoming
 from airouter.flow.waits import Waiting
@@ -37,6 +43,8 @@ def receive(exchange: Exchange, environ: Mapping[str, Any], limits: Server) -> W
         if incoming.size > most:
             raise _too_large(limits)
         if incoming.complete:
+            if exchange.left:
+                raise ClientGone
             return _decoded(incoming.take(), encodings, limits)
         if incoming.problem is not None:
             raise incoming.problem

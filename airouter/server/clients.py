@@ -91,7 +91,8 @@ class Clients:
     @property
     def waiting(self) -> bool:
         """Whether a request could be served at once."""
-        return bool(self._ready) and self._held_since is None
+        since = self._held_since
+        return bool(self._ready) and (since is None or self._loop.now() >= since + _HELD)
 
     def pool(self, place: str) -> Executor:
         return self._pools[place]

@@ -85,6 +85,7 @@ class Connection:
         self._waiting = False  # a request of it waits for its turn
         self._out: deque[memoryview] = deque()
         self._out_size = 0
+        self._half = False  # the client sends no more
         self._ends = False  # close once everything is sent
         self._lingers = False
         self._thrown = 0
@@ -109,6 +110,8 @@ class Connection:
     def serve(self, serving: Served) -> None:
         """Tell `serving` of what happens."""
         self._serving = serving
+        if self._half:
+            serving.client_left()
 
     def read_on(self) -> None:
         """More of the body is wanted."""
@@ -119,7 +122,7 @@ class Connection:
         self._serving = None
         if self.closed:
             return
-        if not keep:
+        if not keep or self._half:
             self._end()
             return
         if self._reader.requests:
@@ -268,12 +271,12 @@ class Connection:
     def _left(self) -> None:
         """The client has closed its end, or the connection broke."""
         self._reader.end()
-        serving = self._serving
-        if serving is None:
-            self.close()
-            return
+        self._half = True
         self._set(self._events & ~READ)
-        serving.client_left()
+        if self._serving is not None:
+            self._serving.client_left()
+        elif not self._waiting:  # else what it asked for has its turn, and its record
+            self.close()
 
     # The end --------------------------------------------------------------------------------------
 
@@ -338,7 +341,7 @@ class Connection:
 
     def _paused(self) -> bool:
         """Whether not to read: the client sends ahead, or more than is wanted of a body."""
-        return self._ends or len(self._reader.requests) > 1 or self._reader.overfull
+        return self._half or self._ends or len(self._reader.requests) > 1 or self._reader.overfull
 
     def _set(self, events: int) -> None:
         if events == self._events or self.closed:

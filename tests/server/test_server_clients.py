@@ -193,3 +193,21 @@ def test_a_crowd_of_clients_leaves_nothing_behind(make: MakeRig) -> None:
     rig.until(lambda: not rig.clients.connections)
     assert len(os.listdir("/dev/fd")) <= before
     assert not rig.clients._idle
+
+
+def test_all_that_waited_are_served_although_records_are_still_not_written(
+    make: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without anything else happening that would wake the loop."""
+    monkeypatch.setattr(module, "_HELD", 0.1)
+    monkeypatch.setattr(module, "_BUDGET", 0.0)  # one at a time
+    rig = make(pressed=lambda: True)
+    for _ in range(5):
+        rig.connect(GET, accepted=False)
+    until = CLOCK.monotonic() + 10
+    while len(rig.clients._ready) < 5 and CLOCK.monotonic() < until:
+        rig.loop.round(wait=False)
+    while rig.clients._ready and CLOCK.monotonic() < until:
+        rig.loop.round(wait=not rig.clients.waiting)
+        rig.clients.serve()
+    assert CLOCK.monotonic() < until - 7, "each waited for the loop's longest round"

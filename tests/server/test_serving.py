@@ -197,6 +197,31 @@ def test_a_client_that_leaves_ends_the_flow(rigs: list[Rig], place: Place, how: 
     assert ended[0] == "told"
 
 
+def test_a_client_that_leaves_before_its_turn_is_still_recorded(rigs: list[Rig]) -> None:
+    """It has asked: there is one record of each request."""
+    seen: list[bool] = []
+
+    def flow(exchange: Exchange, _environ: Any, start: Any) -> Sending:
+        seen.append(exchange.left)
+        try:
+            yield from waiting(exchange)
+        except ClientGone:
+            exchange.gone()
+        yield b""
+
+    rig = make(rigs, flow)
+    sock = rig.connect(GET, accepted=False)
+    sock.close()
+    until = CLOCK.monotonic() + 10
+    while not rig.clients._ready and CLOCK.monotonic() < until:
+        rig.loop.round(wait=False)
+    for _ in range(5):
+        rig.loop.round(wait=False)  # which learns that it has left
+    rig.clients.serve()
+    rig.until(lambda: not rig.clients.connections)
+    assert seen == [True]
+
+
 def test_a_client_that_leaves_while_a_thread_computes(rigs: list[Rig]) -> None:
     """The flow is left alone until the thread is done with it."""
     go, ended = threading.Event(), []
