@@ -47,6 +47,7 @@ TESTED_BY = {
     "runtime/process.py": "failover/test_drain_reload.py",
     "runtime/reload_policy.py": "failover/test_drain_reload.py",
     "runtime/state.py": "failover/test_drain_reload.py",
+    "server/response.py": "server/test_framing.py",
     "settings/backends.py": "settings/test_load_settings.py",
     "settings/proxying.py": "settings/test_load_settings.py",
     "settings/section.py": "settings/test_load_settings.py",

@@ -49,7 +49,7 @@ def test_checks_run_in_their_order_and_may_change_the_request() -> None:
 
     call = open_call(backend(mark, mark, local=False), HttpRequest("POST", "/x", {}, b"a"))
     assert seen == [("b", False, b"a"), ("b", False, b"a!")]
-    assert bytes(call._out).endswith(b"a!!")
+    assert b"".join(call._out).endswith(b"a!!")
 
 
 def refuse(_name: str, spec: BackendSettings, request: HttpRequest) -> HttpRequest:
