@@ -224,7 +224,7 @@ class Serving:
         if isinstance(end, StopIteration) and response.started:
             self._connection.send(response.end())
             keep = response.keep_alive and self._request.body.complete
-        elif response.sent:
+        elif response.sent or _is_cut(end):
             if not _is_cut(end):
                 self._log("the response had begun", end)
             self._connection.close()

@@ -275,6 +275,19 @@ def test_a_fault_after_the_head_cuts_the_connection(
     assert bool(caplog.records) is isinstance(error, RuntimeError)
 
 
+def test_what_is_cut_before_its_first_byte_is_cut(
+    rigs: list[Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    def flow(exchange: Exchange, _environ: Any, start: Any) -> Sending:
+        start("200 OK", [])
+        raise ConnectionResetError(errno.ECONNRESET, "cut")
+        yield b""
+
+    rig = make(rigs, flow)
+    assert rig.read(rig.connect(GET)) == b""
+    assert not caplog.records
+
+
 def test_the_exchange_is_closed_once_whatever_happens(rigs: list[Rig]) -> None:
     closed: list[int] = []
 
