@@ -20,7 +20,7 @@ from airouter.api.render_errors import answer_to
 from airouter.api.responses import Answer
 from airouter.dialects.openai import OPENAI
 from airouter.domain.dialect import ClientDialect
-from airouter.domain.errors import forget_traceback
+from airouter.domain.errors import RouterError, forget_traceback
 from airouter.domain.types import immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Place, Reply, Sending
@@ -103,16 +103,31 @@ class FastPath:
         except StopIteration as end:
             answer: Answer = end.value
         except Exception as error:
-            yield from answer_to(error, environ)(environ, start_response)
-            forget_traceback(error)
+            yield from self._failed(error, environ, start_response)
             return
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         if isinstance(answer.body, bytes):
             start_response(status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
             yield answer.body
-        else:
-            start_response(status, answer.headers)
-            yield from answer.body
+            return
+        body = answer.body
+        try:
+            first = next(body, b"")
+            while isinstance(first, Wait):
+                yield first
+                first = next(body, b"")
+        except RouterError as error:  # nothing has been sent, so it can still be said
+            yield from self._failed(error, environ, start_response)
+            return
+        start_response(status, answer.headers)
+        yield first
+        yield from body
+
+    def _failed(
+        self, error: Exception, environ: Environ, start_response: Callable[..., Any]
+    ) -> Sending:
+        yield from answer_to(error, environ)(environ, start_response)
+        forget_traceback(error)
 
     def _in_flask(
         self, exchange: Exchange, environ: Environ, start_response: Callable[..., Any]
@@ -128,8 +143,7 @@ class FastPath:
         except StopIteration as end:
             body: bytes = end.value
         except Exception as error:
-            yield from answer_to(error, environ)(environ, start_response)
-            forget_traceback(error)
+            yield from self._failed(error, environ, start_response)
             return
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))

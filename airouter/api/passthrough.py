@@ -67,11 +67,15 @@ def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
 
 
 def _body(exchange: Exchange, call: Call) -> Sending:
-    keys = redaction.Stream()
+    """Raises:
+    RouterError: it breaks off before its first byte; later, the connection is cut.
+    """
+    keys, begun = redaction.Stream(), False
     try:
         while True:
             data = keys.feed(call.take())
             if data:
+                begun = True
                 yield data
             elif call.finished:
                 break
@@ -84,11 +88,11 @@ def _body(exchange: Exchange, call: Call) -> Sending:
         return
     except RouterError as error:
         exchange.fail(error)
-        raise _cut() from None
+        raise (_cut() if begun else error) from None
     exchange.end(call)
     if call.error is not None:
         exchange.fail(call.error)
-        raise _cut()
+        raise (_cut() if begun else call.error)
     if rest := keys.flush():
         yield rest
     exchange.finish("ok" if call.status < 400 else "upstream_error", call.status)

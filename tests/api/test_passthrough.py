@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import Stream, Wire, all_free, body, counted, error_of, is_whole
+from harness import Stream, Wire, all_free, body, counted, error_of, is_whole, steer
 
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -117,3 +117,13 @@ def test_a_dead_backend_is_502(make_router, sim: Simulator) -> None:
     answer = router.post("/primary/v1/chat/completions", body("Hello"))
     assert answer.status_code == 502
     all_free(router)
+
+
+def test_one_that_breaks_before_its_first_byte_is_an_error(
+    router: RouterProcess, sim: Simulator
+) -> None:
+    """It can still be said; a connection that closes without an answer makes clients ask again."""
+    text = steer("Hello", primary={"fault": "early_close_after_headers"})
+    answer = router.post("/primary/v1/chat/completions", body(text, stream=True))
+    assert answer.status_code == 502
+    assert error_of(answer)["code"] == "upstream_broken"
