@@ -15,7 +15,7 @@ Points = Sequence[tuple[float, float]]
 
 _WIDE = 40.0  # beyond this ratio of the largest to the smallest a scale is logarithmic
 _BAR, _OURS, _LINE = "#475569", "#c2410c", "#cbd5e1"
-_SERIES = (_OURS, "#2563eb", "#15803d", "#7e22ce", "#b45309", "#0f766e")
+_SERIES = (_OURS, "#2563eb", "#15803d", "#7e22ce", "#111827", "#0891b2")
 _LOOK: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "axes.edgecolor": _LINE}
 _SUFFIX = re.compile(r"\s*\[[^\]]*\]$")
 

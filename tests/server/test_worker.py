@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from harness import REFUSED, Wire, body, content, error_in, eventually, steer
 
 from airouter.runtime import control
@@ -149,7 +150,16 @@ def test_a_waiting_connection_does_not_delay_the_stop(make_router: MakeRouter) -
 def test_new_connections_are_shared_evenly(make_router: MakeRouter) -> None:
     """Not by who is first at the listener."""
     router = make_router(config={"server": {"workers": 2}})
-    eventually(lambda: len(router.workers) == 2)
+    serving: set[int] = set()
+
+    def both_serve() -> bool:
+        answer = requests.get(
+            f"{router.url}/admin/status", headers={"Connection": "close"}, timeout=20
+        )
+        serving.add(answer.json()["pid"])
+        return len(serving) == 2
+
+    assert eventually(both_serve, 30)
     held = []
     for _ in range(40):
         held.append(socket.create_connection(("127.0.0.1", router.port), timeout=20))
