@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "airouter.server.connection:Connection.done",
         "airouter.server.serving:Serving._end",
     ),
-    "flow: park": ("airouter.server.serving:Serving._park",),
+    "flow: park": ("airouter.server.serving:Serving._watch",),
     "flow: rest": ("airouter.server.serving:Serving.resume",),
     "edge: begin exchange": (
         "airouter.api.middleware:Middleware.__call__",

@@ -5,7 +5,7 @@ adds to a request.
 Both get the same checks and errors here, before the request's body is read.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -24,11 +24,11 @@ from airouter.domain.errors import RouterError, forget_traceback
 from airouter.domain.types import immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Place, Reply, Sending
-from airouter.flow.waits import Keepalive, Wait
+from airouter.flow.waits import Wait, Waiting, waits_of
 from airouter.runtime.process import Runtime
 
 Environ = dict[str, Any]
-Handler = Callable[[Environ], Generator[Wait | Keepalive, None, Answer]]
+Handler = Callable[[Environ], Waiting[Answer]]
 # Answered from memory: nothing they do can wait.
 _AT_ONCE = ("/health/liveness", "/health/readiness")
 
@@ -95,13 +95,7 @@ class FastPath:
         self, handler: Handler, environ: Environ, start_response: Callable[..., Any]
     ) -> Sending:
         try:
-            items = handler(environ)
-            while True:
-                item = next(items)
-                if isinstance(item, Wait):  # a keepalive cannot be sent before the head
-                    yield item
-        except StopIteration as end:
-            answer: Answer = end.value
+            answer = yield from waits_of(handler(environ))  # no keepalive before the head
         except Exception as error:
             yield from self._failed(error, environ, start_response)
             return
@@ -135,13 +129,7 @@ class FastPath:
         """Waits for the request's body first, so that it costs no thread."""
         try:
             settings = self._runtime.current.state.settings.server
-            items = receive(exchange, environ, settings)
-            while True:
-                item = next(items)
-                if isinstance(item, Wait):
-                    yield item
-        except StopIteration as end:
-            body: bytes = end.value
+            body = yield from waits_of(receive(exchange, environ, settings))
         except Exception as error:
             yield from self._failed(error, environ, start_response)
             return

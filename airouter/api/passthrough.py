@@ -12,7 +12,7 @@ from airouter.domain.errors import ClientGone, NotFound, RouterError
 from airouter.domain.types import HttpRequest
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import Sending
-from airouter.flow.waits import Wait, Waiting
+from airouter.flow.waits import Waiting, waits_of
 from airouter.runtime.process import Runtime
 from airouter.upstream.client import Lease, open_call
 from airouter.upstream.transport.call import Call
@@ -80,9 +80,7 @@ def _body(exchange: Exchange, call: Call) -> Sending:
             elif call.finished:
                 break
             else:
-                for item in exchange.wait():
-                    if isinstance(item, Wait):
-                        yield item
+                yield from waits_of(exchange.wait())
     except ClientGone:
         exchange.gone()
         return

@@ -30,6 +30,11 @@ _HELD = 1.0  # seconds at most that requests wait for records to be written
 _LOOK = 0.01  # seconds between two looks at that
 _STOPPING = 2.0  # seconds an idle connection is kept while the worker stops
 _CONTROL_THREADS = 4
+_SAYS_HTTPS = (  # as gunicorn's secure_scheme_headers
+    ("HTTP_X_FORWARDED_PROTO", "https"),
+    ("HTTP_X_FORWARDED_PROTOCOL", "ssl"),
+    ("HTTP_X_FORWARDED_SSL", "on"),
+)
 _QUEUED = 8  # connections that a request in a backend's queue counts for, as load
 
 
@@ -77,16 +82,12 @@ class Clients:
         self._held_since: float | None = None
         self._accepting = False
         self._stopping = False
+        self._warn_at = 0.0  # the next time that a lack of descriptors may be logged
         self._again = Timer(self._accept_again)
         self._pools = {
             "pool": ThreadPoolExecutor(threads, thread_name_prefix="compute"),
             "control": ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="control"),
         }
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being served or waits for its turn."""
-        return len(self._idle) < len(self.connections)
 
     @property
     def waiting(self) -> bool:
@@ -139,15 +140,20 @@ class Clients:
                 sock, address = listener.accept()
             except OSError as error:
                 if error.errno in _NO_ROOM:
-                    self._log.warning("No file descriptors left (ulimit -n): new clients wait.")
-                    if not self._make_room():
-                        self._rest(REST)
+                    self._no_descriptors()
                 elif error.errno not in _GONE:
                     raise
                 return
             if full:
                 self._make_room()
             self._connected(sock, address, listener)
+
+    def _no_descriptors(self) -> None:
+        if self._loop.now() >= self._warn_at:
+            self._warn_at = self._loop.now() + REST
+            self._log.warning("No file descriptors left (ulimit -n): new clients wait.")
+        if not self._make_room():
+            self._rest(REST)
 
     def _connected(self, sock: socket.socket, address: Any, listener: Any) -> None:
         sock.setblocking(False)
@@ -228,9 +234,8 @@ class Clients:
             environ = environ_of(
                 request, connection.client, connection.server, secure=connection.secure
             )
-            if environ.get("HTTP_X_FORWARDED_PROTO") == "https" and self._trusts(
-                connection.client[0]
-            ):
+            said = any(environ.get(name) == value for name, value in _SAYS_HTTPS)
+            if said and self._trusts(connection.client[0]):
                 environ["wsgi.url_scheme"] = "https"
             body = self._app(environ, response.start)
         except BadRequest as problem:

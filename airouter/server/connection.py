@@ -1,5 +1,5 @@
-"""One client's connection: reads requests, has them served one after the other, sends what is
-written with a bounded buffer, and closes without anybody waiting for it."""
+"""One client's connection, without blocking: reads requests, has them served one after the other,
+buffers up to a limit what the client does not take yet, and closes."""
 
 import socket
 import ssl

@@ -19,7 +19,7 @@ _MOST_FIELDS = 100
 _MOST_URL = 4094  # bytes, as in gunicorn
 _MOST_HEAD = 262_144  # bytes of all headers together
 _MOST_AHEAD = 32  # requests that a client may send before it has the answer to the first
-_STALE_PROTOCOLS = ("1.0", "1.1")
+_VERSIONS = ("1.0", "1.1")
 
 
 class Incoming:
@@ -180,7 +180,7 @@ class RequestReader:
                         )
                     )
                 request.expects_continue = request.version == "1.1"
-        if request.version not in _STALE_PROTOCOLS:
+        if request.version not in _VERSIONS:
             self._stop(BadRequest("Only HTTP/1.0 and HTTP/1.1 are supported.", code="invalid_http"))
         self._head_size = 0
         self._in_body = True

@@ -52,7 +52,6 @@ class Response:
         return head + _END if self._chunked else head
 
     def _head(self) -> bytes:
-        self.sent = True
         request, code = self._request, self._status[:3]
         length = None
         lines = []
@@ -76,7 +75,9 @@ class Response:
             f"HTTP/1.1 {self._status}\r\nServer: gunicorn\r\nDate: {_date()}\r\n"
             f"Connection: {connection}\r\n{fields}\r\n"
         )
-        return head.encode("latin-1")
+        raw = head.encode("latin-1")
+        self.sent = True
+        return raw
 
 
 def _write(_data: bytes) -> None:

@@ -114,17 +114,14 @@ class Serving:
             self._forget_all()
             self._threads.pool(place).submit(self._compute)
             return
-        while True:
-            try:
+        try:
+            while True:
                 item = next(self._reply.items)
-            except BaseException as end:  # an exit, too, must not end the loop
-                self._stopped(end)
-                return
-            if type(item) is Wait:
-                self._park(item)
-                return
-            if not self._took(item):
-                return
+                goes_on = self._parked_in(item) if isinstance(item, Wait) else self._sent(item)
+                if not goes_on:
+                    return
+        except BaseException as end:  # whatever it is, what the request holds is released
+            self._stopped(end)
 
     def _place(self) -> str:
         body, place = self._request.body, self._reply.place
@@ -145,16 +142,16 @@ class Serving:
 
     def _computed(self, item: Any) -> None:
         self._in_thread = False
-        if isinstance(item, BaseException):
-            self._stopped(item)
-        elif self._took(item) or (self._parked and self._exchange.left):
-            self.resume()
+        try:
+            if isinstance(item, BaseException):
+                raise item
+            if self._parked_in(item) if isinstance(item, Wait) else self._sent(item):
+                self.resume()
+        except BaseException as end:
+            self._stopped(end)
 
-    def _took(self, item: Any) -> bool:
-        """Carry out what the flow yielded; whether it can go on at once."""
-        if type(item) is Wait:
-            self._park(item)
-            return False
+    def _sent(self, item: bytes) -> bool:
+        """Send bytes; whether the flow can go on at once."""
         self._connection.send(self._response.frame(item))
         if self._connection.closed:
             self._end(keep=False)
@@ -165,11 +162,18 @@ class Serving:
             return False
         return True
 
-    def _park(self, wait: Wait) -> None:
-        self._parked = True
+    def _parked_in(self, wait: Wait) -> bool:
+        """Begin a wait; whether the flow can go on at once, because its client has left."""
         if not self._asked_for_body:
             self._asked_for_body = True
             self._connection.send(_CONTINUE)
+        if self._exchange.left:
+            return True
+        self._parked = True
+        self._watch(wait)
+        return False
+
+    def _watch(self, wait: Wait) -> None:
         until, at, watches = wait.until, 0, self._watches
         calls = self._exchange.calls
         if len(calls) == len(watches) == 1 and wait.wake is None:  # the next chunk of a stream
@@ -220,9 +224,16 @@ class Serving:
     # The end --------------------------------------------------------------------------------------
 
     def _stopped(self, end: BaseException) -> None:
-        response, keep = self._response, False
+        if self._ended:
+            return
+        response, keep, last = self._response, False, b""
         if isinstance(end, StopIteration) and response.started:
-            self._connection.send(response.end())
+            try:
+                last = response.end()
+            except Exception as error:  # a header that cannot be sent
+                self._stopped(error)
+                return
+            self._connection.send(last)
             keep = response.keep_alive and self._request.body.complete
         elif response.sent or _is_cut(end):
             if not _is_cut(end):

@@ -50,9 +50,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT, SIGINT: stop now."""
         self.alive = False
-        if self.clients is not None:
-            self.clients.close()
-        sys.exit(0)
+        if self.clients is None:
+            sys.exit(0)
+        self.loop.call(self.clients.close)  # not here, where a flow may have been interrupted
 
     def run(self) -> None:
         cfg, runtime = self.cfg, self.wsgi.extensions["airouter"]

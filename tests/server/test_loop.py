@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from doubles import FakeClock
@@ -26,7 +27,7 @@ def test_timers_ring_in_order_and_may_move() -> None:
     clock = FakeClock()
     loop = Loop(clock)
     rung: list[str] = []
-    timers = {name: Timer(lambda name=name: rung.append(name)) for name in "abcd"}  # type: ignore[misc]
+    timers = {name: Timer(partial(rung.append, name)) for name in "abcd"}
     begin = clock.monotonic()
     for name, due in [("a", 3), ("b", 1), ("c", 2), ("d", 1)]:
         loop.at(timers[name], begin + due)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,14 +15,6 @@ from airouter.flow.exchange import Exchange
 from airouter.flow.reply import Place, Sending
 
 HEAD = [("Content-Length", "2")]
-
-
-@pytest.fixture
-def rigs() -> Iterator[list[Rig]]:
-    made: list[Rig] = []
-    yield made
-    for rig in made:
-        rig.close()
 
 
 def make(rigs: list[Rig], flow: Any, place: Place = "loop") -> Rig:
@@ -236,7 +227,7 @@ def test_a_client_that_leaves_while_a_thread_computes(rigs: list[Rig]) -> None:
 
     rig = make(rigs, flow, "pool")
     rig.connect(GET).close()
-    rig.until(lambda: not rig.clients.connections or rig.clients.busy)
+    rig.until(lambda: not rig.clients.connections or not rig.clients._idle)
     rig.step()
     assert not ended
     go.set()
@@ -286,6 +277,26 @@ def test_what_is_cut_before_its_first_byte_is_cut(
     rig = make(rigs, flow)
     assert rig.read(rig.connect(GET)) == b""
     assert not caplog.records
+
+
+@pytest.mark.parametrize("place", ["loop", "pool"])
+@pytest.mark.parametrize("pieces", [[], [b"body"]])
+def test_a_header_that_cannot_be_sent_is_a_500_and_releases_everything(
+    rigs: list[Rig], place: Place, pieces: list[bytes]
+) -> None:
+    released: list[int] = []
+
+    def flow(exchange: Exchange, _environ: Any, start: Any) -> Sending:
+        try:
+            start("200 OK", [("X-Bad", "a\r\nb")])
+            yield from pieces
+        finally:
+            released.append(1)
+
+    rig = make(rigs, flow, place)
+    assert rig.read(rig.connect(GET)).startswith(b"HTTP/1.1 500 ")
+    assert released == [1]
+    rig.until(lambda: not rig.clients.connections)
 
 
 def test_the_exchange_is_closed_once_whatever_happens(rigs: list[Rig]) -> None:

@@ -1,9 +1,9 @@
 """The learned model's prediction in compiled code, where the machine has a C compiler: a third of
 the time of numpy's many small calls, or less.
 
-`kernel.c` is compiled when it is first needed. The library is kept in `__pycache__`, like a .pyc
-file: whoever can write there can change the code anyway. Without a compiler, without write access,
-or if the library does not give the same numbers, numpy computes the prediction.
+`kernel.c` is compiled at the first use, and the library kept in `__pycache__` beside the .pyc
+files, which need the same write permission. numpy computes the prediction if there is no compiler,
+if the folder cannot be written, or if the library's result differs on a sample.
 """
 
 import ctypes
