@@ -7,7 +7,8 @@ from pathlib import Path
 from records import LINE, lines
 
 from airouter.domain.clock import Clock
-from airouter.telemetry.logs import AppLog, RotatingFile
+from airouter.telemetry.logs import AppLog
+from airouter.telemetry.rotating_file import RotatingFile
 
 
 def test_rotation_keeps_three(tmp_path):
