@@ -3,7 +3,6 @@ costs seconds, not minutes."""
 
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,17 +12,6 @@ from bench.connections import QUICK, Amounts
 from bench.held import holding
 from bench.prompts import body
 from bench.stub import MODEL, Stub
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[Stub]:
-    with Stub() as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(stub: Stub) -> Endpoint:
-    return Endpoint.of(stub.url())
 
 
 def test_idle_connections_have_had_an_answer_and_stay(endpoint: Endpoint) -> None:

@@ -4,7 +4,6 @@ happened, and the client is fast enough to be trusted."""
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,17 +13,6 @@ from bench.prompts import body
 from bench.relayed import complete, follow
 from bench.stats import percentile
 from bench.stub import MODEL, Stub
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[Stub]:
-    with Stub() as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(stub: Stub) -> Endpoint:
-    return Endpoint.of(stub.url())
 
 
 def wire(endpoint: Endpoint, close: bool = True) -> bytes:
