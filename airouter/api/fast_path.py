@@ -22,9 +22,10 @@ from airouter.dialects.openai import OPENAI
 from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import RouterError, forget_traceback
 from airouter.domain.types import immutable
+from airouter.flow.driver import waits_of
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Place, Reply, Sending
-from airouter.flow.waits import Wait, Waiting, waits_of
+from airouter.flow.waits import Wait, Waiting
 from airouter.runtime.process import Runtime
 
 Environ = dict[str, Any]

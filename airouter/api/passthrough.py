@@ -10,9 +10,10 @@ from airouter.api.responses import Answer
 from airouter.domain import redaction
 from airouter.domain.errors import ClientGone, NotFound, RouterError
 from airouter.domain.types import HttpRequest
+from airouter.flow.driver import waits_of
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import Sending
-from airouter.flow.waits import Waiting, waits_of
+from airouter.flow.waits import Waiting
 from airouter.runtime.process import Runtime
 from airouter.upstream.client import Lease, open_call
 from airouter.upstream.transport.call import Call

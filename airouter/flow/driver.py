@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange
-from airouter.flow.waits import Call, Keepalive, Wait
+from airouter.flow.waits import Call, Keepalive, Wait, Waiting
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,6 +50,18 @@ def complete(exchange: Exchange, flow: Generator[Wait | Keepalive, None, Result]
         except StopIteration as end:
             result: Result = end.value
             return result
+
+
+def waits_of(flow: Waiting[Result]) -> Generator[Wait, None, Result]:
+    """The flow without its keepalives, where none can be sent."""
+    try:
+        while True:
+            item = next(flow)
+            if isinstance(item, Wait):
+                yield item
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 # A client that half-closes its connection counts as gone: HTTP clients do not do that while they

@@ -52,15 +52,3 @@ class Keepalive:
 
 KEEPALIVE = Keepalive()
 Waiting = Generator[Wait | Keepalive, None, T]
-
-
-def waits_of(flow: Waiting[T]) -> Generator[Wait, None, T]:
-    """The flow without its keepalives, where none can be sent."""
-    try:
-        while True:
-            item = next(flow)
-            if isinstance(item, Wait):
-                yield item
-    except StopIteration as end:
-        result: T = end.value
-        return result
