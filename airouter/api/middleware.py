@@ -6,6 +6,7 @@ Flask's hooks are not enough: a generator's `finally` is skipped if it never sta
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from airouter.api import cors
@@ -71,7 +72,12 @@ class Middleware:
         def masking(items: Iterable[Wait | bytes]) -> Sending:
             # A stream consists of whole events, so no key spans two chunks.
             for item in items:
-                yield item if type(item) is Wait else mask(item)  # type: ignore[arg-type]
+                if not isinstance(item, Wait):
+                    yield mask(item)
+                elif item.relay is None:
+                    yield item
+                else:
+                    yield Wait(item.until, item.wake, partial(_masked, item.relay, mask))
 
         try:
             inner = self._app(environ, start)
@@ -79,6 +85,10 @@ class Middleware:
         except BaseException:
             exchange.close()
             raise
+
+
+def _masked(relay: Callable[[], bytes], mask: Callable[[bytes], bytes]) -> bytes:
+    return mask(relay())
 
 
 class Body(Reply):

@@ -100,7 +100,9 @@ def _rest(
 
 def _written(chunks: Sending, comment: bytes, writer: Translator) -> Sending:
     for chunk in chunks:
-        if isinstance(chunk, Wait) or chunk is comment:
+        if isinstance(chunk, Wait):
+            yield Wait(chunk.until, chunk.wake)  # all bytes are translated here
+        elif chunk is comment:
             yield chunk
         elif written := writer.feed(chunk):
             yield written

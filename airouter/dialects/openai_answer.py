@@ -73,6 +73,11 @@ class Answer:
         return self._reader.state
 
     @property
+    def more_text(self) -> bool:
+        """Whether what was fed last brought more text of a stream, and nothing else."""
+        return self._reader.more_text
+
+    @property
     def size(self) -> int:
         """Bytes that are held here."""
         return self.pending_bytes + len(self._raw)
@@ -98,14 +103,16 @@ class Answer:
             if len(self._raw) > _MOST_OTHER:
                 self._refuse_other()
             return False
-        before = self.state.said
+        reader, before = self._reader, self.state.said
         try:
-            self._keep(self._reader.feed(data))
+            self._keep(reader.feed(data))
         except ValueError as error:
             self.broken = str(error)
+        if reader.more_text:
+            return True
         # A chunk with the role alone, or the beginning of one, promises no content; nor does an
         # event that only keeps the connection alive.
-        return self.begun and (self._reader.mid_event or self.state.said != before)
+        return self.begun and (reader.mid_event or self.state.said != before)
 
     def end(self, *, cut: bool = False) -> None:
         """The body is over: properly, or because the connection broke. Idempotent."""

@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 
 from airouter.dialects import sse
+from airouter.dialects.alike import Alike, alike
 from airouter.dialects.openai_errors import error_in
 from airouter.dialects.wire_json import EVENT_ELEMENTS, lenient
 from airouter.domain.redaction import masked_json
 
 _CONTENT_KEPT = 2000
+_TRIES = 8  # to see what the events of a stream have in common
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking"})
 _CHUNK = re.compile(rb'\{\s*"')
 _NAMED_ERROR = re.compile(rb"^event:[ ]*error[ ]*$", re.MULTILINE)
@@ -99,6 +101,9 @@ class SseReader:
         self._keep_text = keep_text
         self._stop_at_gap = stop_at_gap
         self._tail = bytearray()  # the event that is not whole yet, or all that is held back
+        self._alike: Alike | None = None  # most events
+        self._tries = 0 if rewrite is not None else _TRIES
+        self.more_text = False  # what was fed last brought more text, and nothing else
 
     def feed(self, data: bytes) -> bytes:
         """Bytes in, whole events out (b"" while none is whole).
@@ -106,7 +111,12 @@ class SseReader:
         Raises:
             ValueError: an event longer than 16 MB.
         """
-        tail = self._tail
+        tail, usual = self._tail, self._alike
+        if usual is not None and not tail and (text := usual.text_of(data)):
+            self._note_text(text, thinking=usual.thinking)
+            self.more_text = True
+            return data
+        self.more_text = False
         if tail:
             # A long event is not looked through again for each of its pieces.
             goes_on = data and not sse.ends_in(tail, data)
@@ -186,6 +196,7 @@ class SseReader:
             state.garbage += 1
             # What does not even begin like a chunk was none, so nothing is missing.
             state.gap = state.gap or (bool(_CHUNK.match(payload)) and not state.complete)
+            self._alike = None  # what follows may have to be held back
             return b""
         state.events += 1
         usage = chunk.get("usage")
@@ -205,7 +216,31 @@ class SseReader:
             for choice in choices:
                 if isinstance(choice, dict):
                     self._note(choice)
+            if self._tries and not isinstance(usage, dict) and len(choices) == 1:
+                self._learn(event, chunk, choices[0])
         return event
+
+    def _learn(self, event: bytes, chunk: dict[str, Any], choice: Any) -> None:
+        """See what the events to come have in common with this one, if it brought text alone."""
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict) or choice.get("finish_reason") is not None:
+            return
+        said = [name for name, value in delta.items() if value and name != "role"]
+        if len(said) != 1 or index_of(choice) != 0 or self.state.gap:
+            return
+        field = said[0]
+        if (field == "content" or field in _REASONING) and isinstance(delta[field], str):
+            self._tries -= 1
+            self._alike = alike(event, chunk, field)
+
+    def _note_text(self, text: str, *, thinking: bool) -> None:
+        """As `_note()` does for an event that is like those before it."""
+        state = self.state
+        state.events += 1
+        state.said += 1
+        state.thinking = thinking
+        if not thinking:
+            self._remember(text)
 
     def _without_usage(self, chunk: dict[str, Any]) -> bytes:
         """The usage chunk, which only the router asked for: what else it says is the client's."""
@@ -251,14 +286,18 @@ class SseReader:
             if not isinstance(text, str):
                 state.plain = False
             elif index == 0:
-                if state.kept < self._keep_text:
-                    state.parts.append(text)
-                    state.kept += len(text)
-                else:
-                    state.whole = False
+                self._remember(text)
         if said:
             state.started = True
             state.said += 1
+
+    def _remember(self, text: str) -> None:
+        state = self.state
+        if state.kept < self._keep_text:
+            state.parts.append(text)
+            state.kept += len(text)
+        else:
+            state.whole = False
 
 
 def index_of(choice: dict[str, Any]) -> int:

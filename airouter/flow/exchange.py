@@ -136,7 +136,12 @@ class Exchange:
         """The client was sent something."""
         self._keepalive_at = self.clock.monotonic() + self.keepalive_every
 
-    def wait(self, until: float = INFINITY, wake: socket.socket | None = None) -> Waiting[None]:
+    def wait(
+        self,
+        until: float = INFINITY,
+        wake: socket.socket | None = None,
+        relay: Callable[[], bytes] | None = None,
+    ) -> Waiting[None]:
         """Wait for one thing to happen: progress of a call, `wake` becoming readable, or the time
         `until`. Callers look again at what they wait for. Yields KEEPALIVE when it is due.
 
@@ -150,7 +155,7 @@ class Exchange:
             until = min(until, self.patience.at)
         limit = min(self.deadline, self.client_deadline, self._shutdown.at)
         if not self._left:
-            yield Wait(min(until, limit, self._keepalive_at, now + _LOOK), wake)
+            yield Wait(min(until, limit, self._keepalive_at, now + _LOOK), wake, relay)
         if self._left:
             raise ClientGone
         now = self.clock.monotonic()

@@ -1,7 +1,7 @@
 """What a flow yields instead of blocking. A driver carries the waits out (`driver.py`)."""
 
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -10,10 +10,15 @@ INFINITY = float("inf")
 
 class Wait(NamedTuple):  # the cheapest to make: one for each chunk of a stream
     """Nothing can be done until a call of the exchange makes progress, its client leaves, `wake`
-    becomes readable, or the monotonic time `until` has come."""
+    becomes readable, or the monotonic time `until` has come.
+
+    After progress of a call a driver may ask `relay` for bytes, and send them, as long as it has
+    some: the flow need not see what is only passed on.
+    """
 
     until: float = INFINITY
     wake: socket.socket | None = None
+    relay: Callable[[], bytes] | None = None
 
 
 class Call(Protocol):

@@ -87,6 +87,16 @@ class Attempt:
         self.call.resume()
         return data
 
+    def relayed(self) -> bytes:
+        """What has just come, if it is more text of the stream and nothing else; b"": its owner has
+        to look."""
+        if not self.answer.more_text or self.call.finished:
+            return b""
+        data = self.drain()
+        if data:
+            self.exchange.heard()
+        return data
+
     def unbound(self) -> None:
         """From now on its owner reads it: the buffer needs no bound."""
         self._buffer = 0

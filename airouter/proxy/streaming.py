@@ -83,7 +83,7 @@ def _pass_on(
             ends_at = min(ends_at, now + (_CLOSE_WAIT if state.done else _USAGE_WAIT))
             if now >= ends_at:
                 return
-        yield from exchange.wait(ends_at)
+        yield from exchange.wait(ends_at, relay=None if state.complete else attempt.relayed)
 
 
 def _why_incomplete(attempt: Attempt) -> RouterError | None:

@@ -4,6 +4,7 @@ computes for long."""
 import errno
 import gc
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from select import POLLIN, POLLOUT
@@ -41,7 +42,7 @@ class _Watch:
     def ready(self, _events: int) -> None:
         if self.call is not None:
             self.call.advance()
-        self.serving.resume()
+        self.serving.progressed()
 
 
 class Serving:
@@ -62,6 +63,7 @@ class Serving:
         self._watches: list[_Watch] = []
         self._timer = Timer(self._due)
         self._parked = False  # in a wait
+        self._relay: Callable[[], bytes] | None = None  # of that wait
         self._in_thread = False
         self._paused = False  # until the client has taken more
         self._left = False  # the client has
@@ -98,6 +100,21 @@ class Serving:
             if now >= call.expires:
                 call.expire(now)
         self.resume()
+
+    def progressed(self) -> None:
+        """A call has advanced, or what woke the flow."""
+        if self._relay is None or not self._parked:
+            self.resume()
+            return
+        self._parked = False
+        try:
+            data = self._relay()
+            if data:
+                self._parked = self._sent(data)
+            else:
+                self.resume()
+        except BaseException as end:
+            self._stopped(end)
 
     # Advancing the flow ---------------------------------------------------------------------------
 
@@ -169,7 +186,7 @@ class Serving:
             self._connection.send(_CONTINUE)
         if self._exchange.left:
             return True
-        self._parked = True
+        self._parked, self._relay = True, wait.relay
         self._watch(wait)
         return False
 

@@ -257,14 +257,8 @@ class Call:
 
     def _advance(self) -> None:
         try:
-            if self._phase == "resolve":
-                self._finish_resolve()
-            elif self._phase == "connect":
-                self._finish_connect()
-            if self._phase == "handshake":
-                self._shake_hands()
-            if self._phase == "send" and not self.finished:
-                self._send()
+            if self._phase != "body":  # else it is one of many chunks
+                self._approach()
             if self._phase in ("head", "body"):
                 self._receive()
         except _AGAIN:
@@ -285,6 +279,17 @@ class Call:
             self.on_progress()
         if self.finished:
             self._let_go()
+
+    def _approach(self) -> None:
+        """The steps up to the head of the answer."""
+        if self._phase == "resolve":
+            self._finish_resolve()
+        elif self._phase == "connect":
+            self._finish_connect()
+        if self._phase == "handshake":
+            self._shake_hands()
+        if self._phase == "send" and not self.finished:
+            self._send()
 
     def _let_go(self) -> None:
         """Break the reference cycles of a finished call: no garbage collection is needed."""
@@ -409,7 +414,7 @@ class Call:
             if response.whole:
                 self._finish(reusable=response.reusable)
             # A TLS record may leave decrypted bytes behind that poll() knows nothing of.
-            if self.finished or not tls:
+            if not tls or self.finished:
                 return
 
     def _end_of_stream(self) -> None:
