@@ -68,7 +68,7 @@ class Attempt:
 
     def _progress(self) -> None:
         call, answer = self.call, self.answer
-        data, success = call.take(), _is_success(call.status)
+        data, success = call.take(), 200 <= call.status < 300
         if data:
             if not success:
                 self._error_body += data[: _MAX_ERROR - len(self._error_body)]
@@ -92,7 +92,7 @@ class Attempt:
         to look."""
         if not self.answer.more_text or self.call.finished:
             return b""
-        data = self.drain()
+        data = self.answer.drain()  # `unbound()`: the call is never paused
         if data:
             self.exchange.heard()
         return data
