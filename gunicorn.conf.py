@@ -10,6 +10,7 @@ from typing import Any
 
 from airouter.cli.summary import shown_url
 from airouter.domain.errors import ConfigError
+from airouter.resilience.traffic import TABLE
 from airouter.runtime import control, run_folder
 from airouter.server.descriptors import affordable_connections, raise_limit
 from airouter.server.request import FIELD_SIZE
@@ -153,6 +154,7 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     LOADS.leave(worker.slot)
+    TABLE.leave(worker.slot)
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from airouter.telemetry.metrics import Metrics
 

@@ -1,14 +1,13 @@
 """/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
 only."""
 
-import hmac
 import ipaddress
 import os
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from airouter.api.auth import addressed_here
+from airouter.api.auth import addressed_here, holds_key
 from airouter.api.body import read_body
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
@@ -35,10 +34,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
                     code="forbidden",
                 )
             return
-        scheme, _, sent = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            sent.strip().encode("latin-1", "replace"), key.encode()
-        ):
+        if not holds_key(request.environ, key):
             raise Unauthorized(
                 "Missing or wrong admin key: send 'Authorization: Bearer <the router's ADMIN_KEY>'."
             )

@@ -37,15 +37,22 @@ def authorise(environ: Mapping[str, Any], server: Server) -> None:
     if key is None:
         refuse_pages(environ, server)
         return
-    scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    # Compared as bytes, in constant time: compare_digest rejects text that is not ASCII.
-    if scheme.lower() != "bearer" or not hmac.compare_digest(
-        sent.strip().encode("latin-1", "replace"), key.encode()
-    ):
+    if not holds_key(environ, key):
         raise Unauthorized(
             "Missing or wrong API key: send 'Authorization: Bearer <the router's API_KEY>'.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def holds_key(environ: Mapping[str, Any], key: str | None) -> bool:
+    """Whether the request carries this key, if there is one."""
+    if key is None:
+        return False
+    scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    # Compared as bytes, in constant time: compare_digest rejects text that is not ASCII.
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        sent.strip().encode("latin-1", "replace"), key.encode()
+    )
 
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:@/\[\]]+?)\.?(?::(?P<port>\d{1,5}))?", re.I)

@@ -74,6 +74,8 @@ class FastPath:
         try:
             auth.check(environ, self._runtime.current.state.settings.server)
         except Exception as error:
+            # A request that is refused is counted, as one that is malformed.
+            environ[EXCHANGE].record.wanted = route is not None and route.path.startswith("/v1/")
             return answer_to(error, environ)(environ, start_response)
         exchange: Exchange = environ[EXCHANGE]
         if route is not None:

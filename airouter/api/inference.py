@@ -7,6 +7,7 @@ import orjson
 
 from airouter.api.body import receive
 from airouter.api.fast_path import FlowRoute
+from airouter.api.marked_tests import test_name
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
 from airouter.dialects.openai import OPENAI
@@ -126,13 +127,27 @@ class Inference:
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
-        exchange.record.wanted = True
-        exchange.record.endpoint = endpoint
+        record, settings = exchange.record, self._runtime.current.state.settings
+        record.wanted, record.endpoint = True, endpoint
+        record.requested_model = self._configured(incoming.model)
+        record.max_tokens = incoming.max_tokens
+        record.test = test_name(environ, settings.server)
         if incoming.stream:
-            exchange.keep_alive(self._runtime.current.state.settings.timeouts.keepalive_after)
+            exchange.keep_alive(settings.timeouts.keepalive_after)
         timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
         if timeout:
             exchange.limit(_seconds(timeout))
+
+    def _configured(self, model: str | None) -> str:
+        """The requested model if the configuration knows it: a metric's label is no client's to
+        invent."""
+        if model is None:
+            return "none"
+        state = self._runtime.current.state
+        virtual, _, route = model.partition("/")
+        if virtual == state.settings.virtual_model and (not route or route.lower() in ROUTES):
+            return model
+        return model if any(b.model == model for b in state.backends.values()) else "other"
 
     def _payload(self, environ: Environ, adjusted: list[str]) -> Waiting[dict[str, Any]]:
         server = self._runtime.current.state.settings.server

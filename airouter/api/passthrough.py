@@ -8,7 +8,7 @@ from airouter.api.fast_path import FlowRoute
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer
 from airouter.domain import redaction
-from airouter.domain.errors import ClientGone, NotFound, RouterError
+from airouter.domain.errors import CLIENTS_FAULT, ClientGone, NotFound, Reason, RouterError
 from airouter.domain.types import HttpRequest
 from airouter.flow.driver import waits_of
 from airouter.flow.exchange import Exchange
@@ -94,7 +94,11 @@ def _body(exchange: Exchange, call: Call) -> Sending:
         raise (_cut() if begun else call.error)
     if rest := keys.flush():
         yield rest
-    exchange.finish("ok" if call.status < 400 else "upstream_error", call.status)
+    if call.status < 400:
+        exchange.finish("ok", call.status)
+    else:
+        fault: Reason = "client_invalid" if call.status in CLIENTS_FAULT else "backend_error"
+        exchange.finish("upstream_error", call.status, reason=fault)
 
 
 def _cut() -> OSError:

@@ -16,6 +16,7 @@ from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
 from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import (
+    CLIENTS_FAULT,
     BadRequest,
     ClientGone,
     NotFound,
@@ -69,9 +70,10 @@ def render(
         if record.attempts:
             headers["X-Router-Attempts"] = printable(", ".join(map(str, record.attempts)))
         exchange.fail(error) if not isinstance(error, UpstreamStatus) else exchange.finish(
-            "client_error" if status in (400, 404, 413, 422) else "upstream_error",
+            "client_error" if status in CLIENTS_FAULT else "upstream_error",
             status,
             error.message,
+            error.reason,
         )
     raw = orjson.dumps(dialect.error(body))
     return Response(raw, status, headers, content_type="application/json")

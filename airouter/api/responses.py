@@ -121,7 +121,7 @@ def _chunks(exchange: Exchange, flow: Flow, comment: bytes) -> Sending:
     except ClientGone:
         exchange.gone()
     except UpstreamStatus as error:
-        exchange.finish("upstream_error", 200, error.message)
+        exchange.finish("upstream_error", 200, error.message, error.reason)
         yield error_event(openai_shaped(error))
     except RouterError as error:
         exchange.fail(error)

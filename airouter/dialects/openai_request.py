@@ -43,6 +43,12 @@ class ChatRequest:
         return bool(self.payload.get("tools") or self.payload.get("functions"))
 
     @property
+    def max_tokens(self) -> int | None:
+        """The client's limit on the length of the answer."""
+        value = self.payload.get("max_completion_tokens") or self.payload.get("max_tokens")
+        return value if isinstance(value, int) else None
+
+    @property
     def choices(self) -> int:
         """The number of choices in the answer: `n` per prompt."""
         n: int = self.payload.get("n") or 1

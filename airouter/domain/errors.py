@@ -6,6 +6,26 @@ from typing import Any, Literal
 from airouter.domain.redaction import masked, masked_text
 
 Blame = Literal["client", "us", "upstream"]
+Reason = Literal[
+    "ok",
+    "client_invalid",
+    "client_auth",
+    "client_gone",
+    "client_timeout",
+    "policy_rate_limited",
+    "policy_refused",
+    "backend_unreachable",
+    "backend_timeout",
+    "backend_error",
+    "backend_broken",
+    "backend_busy",
+    "router_error",
+    "router_shutdown",
+]
+
+
+# A backend's statuses that are the request's own fault.
+CLIENTS_FAULT = frozenset({400, 404, 413, 422})
 
 
 class RouterError(Exception):
@@ -21,6 +41,7 @@ class RouterError(Exception):
     code = "internal_error"
     type = "server_error"
     blame: Blame = "us"
+    reason: Reason = "router_error"  # why a request ended, in the metrics
 
     def __init__(
         self,
@@ -64,6 +85,7 @@ class BadRequest(RouterError):
     code = "invalid_request"
     type = "invalid_request_error"
     blame: Blame = "client"
+    reason: Reason = "client_invalid"
 
 
 class Unauthorized(RouterError):
@@ -71,6 +93,10 @@ class Unauthorized(RouterError):
     code = "invalid_api_key"
     type = "invalid_request_error"
     blame: Blame = "client"
+
+    @property
+    def reason(self) -> Reason:  # type: ignore[override]
+        return "client_auth" if self.status == 401 else "policy_refused"
 
 
 class NotFound(BadRequest):
@@ -95,6 +121,7 @@ class RequestTimeout(BadRequest):
 
     status = 408
     code = "request_timeout"
+    reason: Reason = "client_timeout"
 
 
 class ConfigError(RouterError):
@@ -108,6 +135,7 @@ class NoBackend(RouterError):
 
     status = 503
     code = "no_backend"
+    reason: Reason = "backend_unreachable"
 
 
 class Busy(RouterError):
@@ -116,6 +144,7 @@ class Busy(RouterError):
     status = 429
     code = "rate_limit_exceeded"
     type = "rate_limit_error"
+    reason: Reason = "backend_busy"
 
 
 class DeadlineExceeded(RouterError):
@@ -125,6 +154,12 @@ class DeadlineExceeded(RouterError):
     code = "deadline_exceeded"
     type = "timeout_error"
 
+    @property
+    def reason(self) -> Reason:  # type: ignore[override]
+        if self.code == "shutting_down":
+            return "router_shutdown"
+        return "client_timeout" if self.blame == "client" else "backend_timeout"
+
 
 class UpstreamError(RouterError):
     """A backend failed. `sent`: whether it may have received the request."""
@@ -133,6 +168,7 @@ class UpstreamError(RouterError):
     code = "upstream_error"
     type = "upstream_error"
     blame: Blame = "upstream"
+    reason: Reason = "backend_error"
     sent = True
 
 
@@ -144,6 +180,7 @@ class ConnectFailed(UpstreamError):
     """
 
     code = "upstream_unreachable"
+    reason: Reason = "backend_unreachable"
     sent = False
 
     def __init__(self, message: str, *, down: bool = True) -> None:
@@ -158,6 +195,7 @@ class UpstreamTimeout(UpstreamError):
     status = 504
     code = "upstream_timeout"
     type = "timeout_error"
+    reason: Reason = "backend_timeout"
 
     def __init__(self, message: str, *, phase: str, received: bool = True) -> None:
         super().__init__(message)
@@ -175,6 +213,7 @@ class UpstreamBroken(UpstreamError):
     """
 
     code = "upstream_broken"
+    reason: Reason = "backend_broken"
 
     def __init__(
         self, message: str, *, received: bool = True, resent: bool = False, silent: bool = False
@@ -196,6 +235,12 @@ class UpstreamStatus(UpstreamError):
         self.upstream_status = upstream_status
         self.upstream_body = masked(body)
         self.upstream_headers = {name: masked_text(value) for name, value in headers.items()}
+
+    @property
+    def reason(self) -> Reason:  # type: ignore[override]
+        if self.upstream_status == 429:
+            return "backend_busy"
+        return "client_invalid" if self.upstream_status in CLIENTS_FAULT else "backend_error"
 
 
 class PatienceOver(Exception):

@@ -11,7 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from airouter.domain.clock import Clock
-from airouter.domain.errors import ClientGone, DeadlineExceeded, PatienceOver, RouterError
+from airouter.domain.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    PatienceOver,
+    Reason,
+    RouterError,
+)
 from airouter.domain.ports import Sink
 from airouter.domain.types import immutable
 from airouter.flow.waits import INFINITY, KEEPALIVE, Call, Wait, Waiting
@@ -203,18 +209,21 @@ class Exchange:
             "The request exceeded the router's time limit (timeouts.total).", headers=once
         )
 
-    def finish(self, outcome: str, status: int, error: str | None = None) -> None:
+    def finish(
+        self, outcome: str, status: int, error: str | None = None, reason: Reason = "ok"
+    ) -> None:
         """Note how the exchange ended; the first call wins."""
         record = self.record
         if record.outcome is None:
             record.outcome, record.status, record.error = outcome, status, error
+            record.reason = reason
 
     def fail(self, error: RouterError) -> None:
         """End with an error."""
         outcome = {"client": "client_error", "us": "router_error", "upstream": "upstream_error"}[
             error.blame
         ]
-        self.finish(outcome, error.status, f"{error.code}: {error.message}")
+        self.finish(outcome, error.status, f"{error.code}: {error.message}", error.reason)
 
     def leave(self) -> None:
         """The client has left: the flow's present wait, or its next, raises `ClientGone`."""
@@ -225,7 +234,7 @@ class Exchange:
     def gone(self) -> None:
         """End because the client left."""
         self._gone_at = self._gone_at or self.clock.monotonic()
-        self.finish("client_gone", 499)
+        self.finish("client_gone", 499, reason="client_gone")
 
     def close(self) -> None:
         """Release everything once, then emit the record. Idempotent and never raises."""

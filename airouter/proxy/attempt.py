@@ -174,6 +174,25 @@ class Attempt:
         first = call.first_body_at or call.head_at or call.started_at
         return (first - call.started_at) * 1000
 
+    @property
+    def backend_ttft_ms(self) -> float | None:
+        """Request sent → first content; of a whole answer → its first byte."""
+        call = self.call
+        first = call.first_content_at or (None if self.stream else call.first_body_at)
+        return (first - self.began) * 1000 if first is not None else None
+
+    def gaps_ms(self, longest: float | None) -> tuple[float | None, float | None]:
+        """(mean, maximum) between two contents of the stream.
+
+        Args:
+            longest: the maximum of what the stream continues.
+        """
+        call, said = self.call, self.state.said
+        if said < 2 or call.first_content_at is None or call.content_at is None:
+            return None, longest
+        mean = (call.content_at - call.first_content_at) * 1000 / (said - 1)
+        return mean, max(longest or 0.0, call.longest_gap * 1000)
+
     # Its end --------------------------------------------------------------------------------------
 
     def record_step(self, error: str | None = None) -> None:

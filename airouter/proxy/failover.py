@@ -310,6 +310,9 @@ class Failover:
         record.backend, record.model = name, attempt.model
         record.adjusted = attempt.outgoing.adjusted
         record.ttft_ms = (self._clock.monotonic() - exchange.started_at) * 1000
+        record.connect_ms = float(attempt.connect_ms)
+        record.backend_ttft_ms = attempt.backend_ttft_ms
+        record.in_flight, record.idle_s = attempt.lease.in_flight, attempt.lease.idle_s
         if request.has_tools and request.endpoint == "chat":
             self._memory.remember(request.messages, decided.plan.route, name)
         suffix = " speculative=true" if attempt.speculative else ""

@@ -38,6 +38,7 @@ def relay(
         state = attempt.state
         record.leave()
         record.inference_ms += attempt.inference_ms
+        record.gap_ms, record.longest_gap_ms = attempt.gaps_ms(record.longest_gap_ms)
         record.usage = None if continued else attempt.answer.usage  # of a part: not the answer's
         if state.garbage:
             record.notes.append(
@@ -53,7 +54,7 @@ def relay(
         out_of_time = isinstance(error, DeadlineExceeded)
         successor = None if out_of_time else (yield from recovery().successor(attempt, error))
         if successor is None:
-            exchange.finish("truncated", 200, f"{error.code}: {error.message}")
+            exchange.finish("truncated", 200, f"{error.code}: {error.message}", error.reason)
             yield error_event(error.body())
             return
         attempt, continued = successor, True

@@ -12,6 +12,7 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker as BaseWorker
 
 from airouter.domain.clock import Clock
+from airouter.resilience.traffic import TABLE
 from airouter.server.clients import Clients
 from airouter.server.connection import Limits
 from airouter.server.load_table import LoadTable
@@ -56,6 +57,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         cfg, runtime = self.cfg, self.wsgi.extensions["airouter"]
+        TABLE.join(self.slot, cfg.workers)
         settings = runtime.state.settings.server
         for listener in self.sockets:
             # Bounds what a client that does not read costs; its connections inherit it.

@@ -12,6 +12,7 @@ from airouter.domain.errors import UpstreamBroken
 from airouter.domain.ports import Breaker, Limiter, Provider
 from airouter.domain.types import HttpRequest
 from airouter.resilience.breaker import Pause
+from airouter.resilience.traffic import Traffic
 from airouter.settings.schema import BackendSettings
 from airouter.telemetry.logs import SILENT, Log
 from airouter.upstream import egress
@@ -54,6 +55,7 @@ class Backend:
         self.connect = connect  # makes a call, which is not started yet
         self.origin = Origin(settings.url, clock, ca_file=settings.ca_file)
         self.limiter = limiter
+        self.traffic = Traffic(name)
         self.breaker = breaker
         self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)

@@ -64,6 +64,8 @@ class Lease:
         self._capped = False  # the latest call's limits were its caller's, not the backend's
         self._permit: Permit | None = None
         self._slot: Slot | None = None
+        self.in_flight: int | None = None  # others, when the slot was taken
+        self.idle_s: float | None = None  # since the request before, if there were none
         exchange.hold(self.close)
 
     # Being let in ---------------------------------------------------------------------------------
@@ -114,13 +116,19 @@ class Lease:
         if slot is None:
             yield from self.queue(priority, wait, as_good=as_good)
         else:
-            self._slot = slot
+            self._hold(slot)
         yield from self.read_model()
 
     def take_slot(self) -> bool:
         """Take a slot without waiting: whether one was free."""
-        self._slot = self.backend.limiter.try_acquire()
-        return self._slot is not None
+        slot = self.backend.limiter.try_acquire()
+        if slot is not None:
+            self._hold(slot)
+        return slot is not None
+
+    def _hold(self, slot: Slot) -> None:
+        self._slot = slot
+        self.in_flight, self.idle_s = self.backend.traffic.begin()
 
     def queue(
         self, priority: str, wait: float, *, as_good: Sequence[Backend] = ()
@@ -131,7 +139,8 @@ class Lease:
         exchange, limiter = self._exchange, self.backend.limiter
         ticket = limiter.queue_up(priority)
         exchange.hold(ticket.leave)
-        until = exchange.clock.monotonic() + wait
+        began = exchange.clock.monotonic()
+        until = began + wait
         try:
             while ticket.slot is None:
                 self._look_elsewhere(as_good)
@@ -142,8 +151,9 @@ class Lease:
                     )
                 look = now + _LOOK_ELSEWHERE if as_good else until
                 yield from exchange.wait(min(until, look), ticket.wake)
-            self._slot = ticket.fetch()
+            self._hold(ticket.fetch())
         finally:
+            exchange.record.queue_ms += (exchange.clock.monotonic() - began) * 1000
             ticket.leave()
             exchange.drop(ticket.leave)
 
@@ -284,6 +294,7 @@ class Lease:
         slot, self._slot = self._slot, None
         if slot is not None:
             slot.release()
+            self.backend.traffic.end()
             self._exchange.drop(slot.release)  # held where the slot was found by looking elsewhere
 
     def close(self) -> None:

@@ -75,7 +75,9 @@ class Call:
         self._total_at = self.started_at + limits.total
         self._phase_at = self.started_at + limits.connect
         self._phase = "connect"
-        self._streaming_since: float | None = None
+        self.first_content_at: float | None = None
+        self.content_at: float | None = None  # the latest
+        self.longest_gap = 0.0  # seconds between two contents
 
     # The response ---------------------------------------------------------------------------------
 
@@ -168,15 +170,18 @@ class Call:
         connection alive are none.
         """
         now = self.clock.monotonic()
-        if self._streaming_since is None:
-            self._streaming_since = now
+        if self.content_at is None:
+            self.first_content_at = now
             self._phase = "body"
+        elif now - self.content_at > self.longest_gap:
+            self.longest_gap = now - self.content_at
+        self.content_at = now
         self._phase_at = now + self.limits.idle
 
     def shorten_first_byte(self, seconds: float) -> None:
         """Wait no longer than this for the first content, counted from the request sent."""
         limits = self.limits
-        if seconds >= limits.first_byte or self._streaming_since is not None:
+        if seconds >= limits.first_byte or self.content_at is not None:
             return
         self.limits = Limits(limits.connect, seconds, limits.idle, limits.total)
         if self.sent_at is not None:
@@ -191,7 +196,7 @@ class Call:
         """Read again after a pause; the pause does not count as the backend's silence."""
         if self.paused:
             self.paused = False
-            if self._streaming_since is not None:
+            if self.content_at is not None:
                 self._phase_at = self.clock.monotonic() + self.limits.idle
 
     def close(self) -> None:
@@ -492,7 +497,7 @@ class Call:
     def _limit_name(self) -> str:
         if self._phase in ("resolve", "connect", "handshake"):
             return "connect"
-        return "idle" if self._streaming_since is not None else "first_byte"
+        return "idle" if self.content_at is not None else "first_byte"
 
 
 def _wire(origin: Origin, request: HttpRequest) -> list[memoryview]:
