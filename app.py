@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
-from airouter.api import admin, inference, models, passthrough, render_errors, status
+from airouter.api import admin, inference, models, passthrough, render_errors, slo, status
 from airouter.api.fast_path import FastPath, declare
 from airouter.api.middleware import Middleware
 from airouter.classify.assemble import build_tiers, prompt_names
@@ -14,6 +14,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
 from airouter.domain.types import Decision, Features
 from airouter.evaluation.decider import decider as decider_of
+from airouter.index.index import Index
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.resilience.per_process import PerProcess
@@ -22,23 +23,27 @@ from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.objectives import Objectives
 from airouter.runtime.process import Runtime
 from airouter.runtime.reload_policy import queue_share, reloaded, slow_thresholds
 from airouter.runtime.state import Current, State
 from airouter.settings.load import load_settings
 from airouter.settings.prompts import load_prompts
 from airouter.settings.schema import Settings
+from airouter.slo.engine import Engine
+from airouter.slo.load import load_profiles
 from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import SILENT, AppLog, Log
 from airouter.telemetry.metrics import Metrics
+from airouter.telemetry.slo_metrics import SloMetrics
 from airouter.telemetry.stats import Stats
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
 from providers import KINDS
 from session_logger import SessionLogger
 
-BLUEPRINTS = (models, status, admin)
+BLUEPRINTS = (models, status, slo, admin)
 FLOWS = (inference, passthrough)
 
 
@@ -69,27 +74,33 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         clock=clock,
         on_event=metrics.session_event,
     )
+    objectives, index, engine = build_slo(settings, clock, log, metrics, lambda: current.state)
     slow_ms = slow_thresholds(settings)
     console = (ConsoleLines(),) if logging.console else ()
 
     def rebuild(old: State) -> State:
         fresh = build_state(load_settings(), log, clock, resilience, keep=old)
+        watch(fresh.backends, objectives)
         slow_ms.update(slow_thresholds(fresh.settings))
         return fresh
 
     current, control = Current(build_state(settings, log, clock, resilience), clock), Control()
     commands = Commands(current, control, rebuild, clock, log)
+    housekeeper = Housekeeper(current, commands, control, clock, log)
     runtime = Runtime(
         current,
         commands,
-        Housekeeper(current, commands, control, clock, log),
+        housekeeper,
         clock=clock,
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *console),
-        writers=(sessions, *console),
+        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *console),
+        writers=(sessions, *index, *console),
+        services=engine,
     )
+    housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
+    watch(current.state.backends, objectives)
     gauges.register(metrics, current, log)
 
     app = Flask("ai-router", static_folder=None)
@@ -104,6 +115,64 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     stack = Middleware(FastPath(app.wsgi_app, runtime, routes), runtime)
     app.wsgi_app = stack  # type: ignore[method-assign]
     return app
+
+
+def build_slo(
+    settings: Settings, clock: Clock, log: AppLog, metrics: Metrics, state: Callable[[], State]
+) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...]]:
+    """What counts for the objectives, the index that keeps it, and what evaluates it: none of the
+    latter two where they are switched off.
+
+    Raises:
+        ConfigError: a profile of objectives is not valid.
+    """
+    chosen, kept = settings.slo, settings.index
+    profiles = (
+        load_profiles(chosen.profiles, chosen.folder, chosen.environment)
+        if chosen.enabled and kept.enabled
+        else ()
+    )
+    numbers = SloMetrics(
+        metrics.registry, [o.name for profile in profiles for o in profile.objectives]
+    )
+    objectives = Objectives(
+        profiles,
+        lambda: state().backends,
+        lambda route: state().settings.serving(route),
+        numbers.event,
+        clock,
+        chosen.business_hours,
+    )
+    if not kept.enabled:
+        return objectives, (), ()
+    index = objectives.index = Index(
+        settings.logging.dir,
+        max_age_days=kept.max_age_days,
+        max_count=kept.max_count,
+        clock=clock,
+        log=log,
+        judge=objectives.judge,
+        on_event=numbers.index_event,
+    )
+    if not profiles:
+        return objectives, (index,), ()
+    engine = Engine(
+        profiles,
+        chosen,
+        index.path,
+        clock=clock,
+        log=log,
+        publish=numbers.publish,
+        source=f"http://{settings.server.host}:{settings.server.port}",
+    )
+    objectives.leads = lambda: engine.leads
+    return objectives, (index,), (engine,)
+
+
+def watch(backends: Mapping[str, Backend], objectives: Objectives) -> None:
+    """Have the backends tell when their breakers change."""
+    for backend in backends.values():
+        backend.on_state = objectives.changed
 
 
 def build_state(
@@ -180,6 +249,7 @@ def check(settings: Settings) -> None:
     forever."""
     clock = Clock(settings.timezone)
     build_state(settings, SILENT, clock, PerProcess(clock))
+    load_profiles(settings.slo.profiles, settings.slo.folder, settings.slo.environment)
 
 
 def decider(settings: Settings) -> Callable[[Features], Decision]:

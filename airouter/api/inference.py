@@ -130,7 +130,7 @@ class Inference:
         record, settings = exchange.record, self._runtime.current.state.settings
         record.wanted, record.endpoint = True, endpoint
         record.requested_model = self._configured(incoming.model)
-        record.max_tokens = incoming.max_tokens
+        record.max_tokens, record.inputs = incoming.max_tokens, incoming.inputs
         record.test = test_name(environ, settings.server)
         if incoming.stream:
             exchange.keep_alive(settings.timeouts.keepalive_after)

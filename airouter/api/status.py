@@ -25,6 +25,8 @@ ENDPOINTS = {
     "GET /health/readiness": "whether the process accepts requests",
     "GET /stats": "statistics per route",
     "GET /metrics": "Prometheus metrics",
+    "GET /metrics/summary": "service level objectives, error budgets and burn rates",
+    "GET /metrics/alerts": "alerts on the objectives",
     "POST /admin/drain": "take this server out of rotation, or put it back",
     "POST /admin/reload": "reload the configuration file",
     "POST /admin/events": "announce a model swap, or take a backend out of service",
@@ -73,10 +75,11 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def readiness() -> tuple[Response, int]:
         """Ready if not draining and a backend of the default route is up, by the last known
         state."""
-        state = runtime.state
+        state, started = runtime.state, runtime.clock.monotonic()
         if runtime.draining:
             return jsonify({"status": "draining"}), 503
         up = any(_last_known_up(state.backends[name]) for name in state.settings.serving("primary"))
+        runtime.on_ready(runtime.clock.monotonic() - started)
         return jsonify({"status": "ready" if up else "no backend"}), 200 if up else 503
 
     @bp.get("/stats")

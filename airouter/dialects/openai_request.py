@@ -49,6 +49,15 @@ class ChatRequest:
         return value if isinstance(value, int) else None
 
     @property
+    def inputs(self) -> int | None:
+        """How many texts are to be embedded; a list of integers is one, in tokens."""
+        if self.endpoint != "embeddings":
+            return None
+        given = self.payload.get("input")
+        several = isinstance(given, list) and given and not isinstance(given[0], int)
+        return len(given) if several else 1
+
+    @property
     def choices(self) -> int:
         """The number of choices in the answer: `n` per prompt."""
         n: int = self.payload.get("n") or 1

@@ -171,11 +171,11 @@ class RecordFields:
     All `*_ms` are milliseconds. `outcome` is ok, truncated, client_error, upstream_error,
     router_error or client_gone; None while the exchange is in progress. `speculation` is None,
     "won", "cancelled" or "failed". `save`: whether a session file is written. `reason` says why it
-    ended (`errors.Reason`). `requested_model` is a configured name, "none" or "other". `test`: the
-    name of the test that it belongs to. Of the backend that answered: `connect_ms` until its
-    headers, `backend_ttft_ms` from the request sent to its first content, `gap_ms` and
-    `longest_gap_ms` between two contents (mean, maximum), `in_flight` other requests when it was
-    sent, `idle_s` since the one before if there were none.
+    ended (`errors.Reason`). `requested_model` is a configured name, "none" or "other". `inputs`:
+    how many texts are to be embedded. `test`: the name of the test that it belongs to. Of the
+    backend that answered: `connect_ms` until its headers, `backend_ttft_ms` from the request sent
+    to its first content, `gap_ms` and `longest_gap_ms` between two contents (mean, maximum),
+    `in_flight` other requests when it was sent, `idle_s` since the one before if there were none.
     """
 
     id: str
@@ -214,6 +214,7 @@ class RecordFields:
     reason: str = "client_gone"
     requested_model: str = "none"
     max_tokens: int | None = None
+    inputs: int | None = None
     test: str | None = None
     queue_ms: float = 0.0
     connect_ms: float | None = None

@@ -37,6 +37,7 @@ MIGRATIONS = (
         in_flight INTEGER,             -- others at the backend when it was sent
         idle_s REAL,                   -- since the one before; null if there were others
         max_tokens INTEGER,
+        inputs INTEGER,                -- to be embedded
         tokens_in INTEGER,
         tokens_out INTEGER,
         tokens_cached INTEGER,
@@ -62,16 +63,23 @@ MIGRATIONS = (
         bad INTEGER NOT NULL,
         PRIMARY KEY (slo, minute)
     ) WITHOUT ROWID;
+    CREATE TABLE slo_summary (
+        slo TEXT PRIMARY KEY,
+        at REAL NOT NULL,              -- of the evaluation, seconds since 1970
+        summary TEXT NOT NULL          -- JSON
+    ) WITHOUT ROWID;
     CREATE TABLE alerts (
-        name TEXT PRIMARY KEY,
-        state TEXT NOT NULL,           -- pending, firing, resolved
+        name TEXT NOT NULL,
         severity TEXT NOT NULL,
+        state TEXT NOT NULL,           -- pending, firing, resolved
+        slo TEXT NOT NULL,
         since REAL NOT NULL,           -- seconds since 1970
         value REAL,
         threshold REAL,
-        slo TEXT,
         budget_left REAL,
-        told TEXT                      -- the state that the webhook was told last
+        told TEXT,                     -- the state that the webhook was told last
+        listed TEXT NOT NULL,          -- JSON, as /metrics/alerts lists it
+        PRIMARY KEY (name, severity)
     ) WITHOUT ROWID;
     """,
 )

@@ -3,6 +3,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from airouter.domain.clock import Clock
@@ -40,6 +41,7 @@ class Housekeeper:
         self._due: dict[str, float] = {}
         self._down: set[str] = set()
         self._stamp = (0, 0, 0)
+        self.on_probe: Callable[[str, bool, float], None] = _ignore  # told (name, up, ms)
         self._stopped = False
         # Set after the first probe: the models of reachable backends are known.
         self.looked = threading.Event()
@@ -99,6 +101,7 @@ class Housekeeper:
             backend = backends[name]
             self.found[name] = replace(health, body=None)
             self._note(backend, health)
+            self.on_probe(name, health.healthy, health.ms)
             if health.healthy and backend.unread and backend.model_known:
                 continue  # probe again at once, to read its list of models
             # One that is down is waited for, however long ago the last request came.
@@ -127,3 +130,7 @@ class Housekeeper:
             self._down.add(backend.name)
         if backend.breaker.state != before:
             self._log.warning("Backend %s is %s after a probe", backend.name, backend.breaker.state)
+            backend.on_state(backend.name, backend.breaker.state)
+
+
+def _ignore(_name: str, _up: bool, _ms: float) -> None: ...

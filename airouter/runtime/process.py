@@ -2,7 +2,7 @@
 
 import atexit
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from airouter.domain.clock import Clock
@@ -22,12 +22,19 @@ class Writer(Protocol):
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
+class Service(Protocol):
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Runtime:
     """Built in `app.py`; starts nothing until `start()`. Mutable state: whether it has started.
 
     Args:
         sinks: receive the record of every exchange.
         writers: have records to write before the process ends.
+        services: run beside the requests.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class Runtime:
         stats: Stats,
         sinks: tuple[Sink, ...],
         writers: Sequence[Writer],
+        services: Sequence[Service] = (),
     ) -> None:
         self.current = current
         self.commands = commands
@@ -52,6 +60,8 @@ class Runtime:
         self.stats = stats
         self.sinks = sinks
         self._writers = writers
+        self._services = services
+        self.on_ready: Callable[[float], None] = _ignore  # told how long a readiness check took
         self.started = False
         self._starting = threading.Lock()
 
@@ -79,6 +89,8 @@ class Runtime:
         install_stdlib_handler(self.log)
         self.metrics.start()
         self.housekeeper.start()
+        for service in self._services:
+            service.start()
         atexit.register(self.close)
 
     def stop(self) -> None:
@@ -89,9 +101,14 @@ class Runtime:
     def close(self) -> None:
         """Stop background work, write queued records, close idle connections. Idempotent."""
         self.housekeeper.close()
+        for service in self._services:
+            service.close()
         for writer in self._writers:
             writer.close()
         self.log.close()
         for backend in self.state.backends.values():
             backend.origin.close()
         atexit.unregister(self.close)
+
+
+def _ignore(_seconds: float) -> None: ...

@@ -247,8 +247,14 @@ def _with_absolute_paths(settings: Settings) -> Settings:
         update={"model": ROOT / settings.cascade.learned.model}
     )
     cascade = settings.cascade.model_copy(update={"learned": learned})
+    slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
     return settings.model_copy(
-        update={"logging": logging, "cascade": cascade, "prompts_dir": ROOT / settings.prompts_dir}
+        update={
+            "logging": logging,
+            "cascade": cascade,
+            "slo": slo,
+            "prompts_dir": ROOT / settings.prompts_dir,
+        }
     )
 
 

@@ -24,17 +24,20 @@ from airouter.settings.proxying import (
 )
 from airouter.settings.section import Section
 from airouter.settings.server import Logging, Server
+from airouter.settings.slo import IndexSettings, SloSettings
 
 __all__ = [
     "BackendSettings",
     "CascadeSettings",
     "EnrichmentSettings",
+    "IndexSettings",
     "Logging",
     "ProbeSettings",
     "QueueSettings",
     "RouteSettings",
     "Server",
     "Settings",
+    "SloSettings",
     "SpeculationSettings",
     "Timeouts",
     "describe",
@@ -65,6 +68,8 @@ class Settings(Section):
     probes: ProbeSettings = Field(default_factory=lambda: ProbeSettings())
     timeouts: Timeouts = Field(default_factory=lambda: Timeouts())
     logging: Logging = Field(default_factory=lambda: Logging())
+    index: IndexSettings = Field(default_factory=lambda: IndexSettings())
+    slo: SloSettings = Field(default_factory=lambda: SloSettings())
     prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
     @field_validator("timezone")

@@ -59,6 +59,7 @@ class Backend:
         self.breaker = breaker
         self.pause = Pause(clock)
         self.headers = provider.headers(settings.api_key)
+        self.on_state: Callable[[str, str], None] = _ignore  # told (name, breaker's new state)
         self.out = False  # taken out of service by the operator
         self.restarts = 0  # how often the server has come up anew, as far as can be told
         self.seen_up = False  # a probe found it up
@@ -138,6 +139,10 @@ class Backend:
     def url(self) -> str:
         return self.origin.url
 
+    @property
+    def local(self) -> bool:
+        return self.settings.local
+
     def models_request(self) -> HttpRequest:
         return HttpRequest("GET", "/v1/models", self.headers)
 
@@ -192,6 +197,9 @@ class Backend:
         with self._lock:
             if not self._window_read and self._model is not None:
                 self._window, self._window_read = window_of(body, self._model), True
+
+
+def _ignore(_name: str, _state: str) -> None: ...
 
 
 def model_names(body: bytes) -> list[str]:

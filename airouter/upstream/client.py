@@ -281,6 +281,7 @@ class Lease:
             self._permit.failed(kind)
             after = backend.breaker.state
             if after != before:
+                backend.on_state(backend.name, after)
                 backend.log.warning(
                     "Backend %s is %s after: %s", backend.name, after, error.message
                 )

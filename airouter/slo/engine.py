@@ -1,0 +1,208 @@
+"""Evaluates the objectives every 30 seconds in one of the workers, for those without Prometheus."""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from airouter.domain.clock import Clock
+from airouter.index.index import connect
+from airouter.index.leader import Leader
+from airouter.index.schema import NewerIndex
+from airouter.settings.slo import SloSettings
+from airouter.slo.counts import Counts
+from airouter.slo.evaluate import State, advanced, budget_left, conditions, summary
+from airouter.slo.objectives import PRIORITY, Profile
+from airouter.slo.webhook import payload, send
+from airouter.telemetry.logs import Log
+
+# While the mapper serves by its rules alone, on purpose, that it does is no alert.
+_KILL_SWITCH = ("MAPPER_SERVING_MODE", "rules_only")
+_STOP = 5.0  # seconds
+_SWITCHED = "mapper-by-model"
+_COLUMNS = "name, severity, state, slo, since, value, threshold, budget_left, told"
+
+
+class Engine:
+    """Mutable state: the thread, and what it has read; the alerts' states are in the index, so that
+    they survive it.
+
+    Args:
+        index: the database's path.
+        publish: given (alerts, budgets left by objective) after each evaluation, for the metrics.
+        source: the router's address, for notifications.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[Profile],
+        settings: SloSettings,
+        index: Path,
+        *,
+        clock: Clock,
+        log: Log,
+        publish: Callable[[list[dict[str, Any]], dict[str, float]], None],
+        source: str = "",
+    ) -> None:
+        self._profiles, self._settings, self._index = profiles, settings, index
+        self._clock, self._log, self._publish, self._source = clock, log, publish, source
+        self._leader = Leader(index.with_name("index.lock"))
+        self._counts = Counts()
+        self._failed = False
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="slo", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(_STOP)
+        self._leader.close()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker is the one that does what is to be done once."""
+        return self._leader.try_lead()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._settings.every):
+            if self.leads:
+                self._guarded()
+
+    def _guarded(self) -> None:
+        try:
+            self.evaluate()
+            self._failed = False
+        except (sqlite3.Error, OSError, NewerIndex) as error:
+            self._counts = Counts()
+            if not self._failed:
+                self._failed = True
+                self._log.warning(
+                    "The objectives cannot be evaluated: %s", str(error) or type(error).__name__
+                )
+
+    def evaluate(self) -> list[dict[str, Any]]:
+        """Evaluate now, keep the result in the index, tell the webhook what has changed.
+
+        Returns:
+            The alerts, as `/metrics/alerts` lists them.
+
+        Raises:
+            sqlite3.Error, OSError, NewerIndex: the index cannot be used.
+        """
+        now = self._clock.time()
+        with closing(connect(self._index)) as connection:
+            self._counts.read(connection, now)
+            alerts = self._alerts(connection, now)
+            news = [a for a in alerts if a["state"] != "pending" and a["told"] != a["state"]]
+            if news:
+                self._tell(news)
+            self._keep(connection, alerts, now)
+        budgets = {
+            o.name: left
+            for profile in self._profiles
+            for o in profile.objectives
+            if (left := budget_left(o, self._counts, now)) is not None
+        }
+        self._publish(alerts, budgets)
+        return alerts
+
+    def _alerts(self, connection: sqlite3.Connection, now: float) -> list[dict[str, Any]]:
+        before = {
+            (name, severity): (State(state, since), told)
+            for name, severity, state, since, told in connection.execute(
+                "SELECT name, severity, state, since, told FROM alerts"
+            )
+        }
+        objectives = {o.name: o for profile in self._profiles for o in profile.objectives}
+        switched = os.environ.get(_KILL_SWITCH[0]) == _KILL_SWITCH[1]
+        alerts = []
+        for condition in conditions(self._profiles, self._counts, now):
+            known, told = before.get((condition.name, condition.severity), (None, None))
+            state = advanced(known, condition, now)
+            if state is None:
+                continue
+            severity = condition.severity
+            info = switched and condition.slo == _SWITCHED
+            left = budget_left(objectives[condition.slo], self._counts, now)
+            alerts.append(
+                {
+                    "name": condition.name,
+                    "state": state.state,
+                    "severity": "info" if info else severity,
+                    "priority": "" if info else PRIORITY[severity],
+                    "since": state.since,
+                    "value": condition.value,
+                    "threshold": condition.threshold,
+                    "slo": condition.slo,
+                    "budget_left": left,
+                    "description": condition.description,
+                    "runbook": f"{self._settings.runbooks.rstrip('/')}/{condition.runbook}.md",
+                    "told": told,
+                    "kept_as": severity,
+                }
+            )
+        return alerts
+
+    def _tell(self, news: list[dict[str, Any]]) -> None:
+        for alert in news:
+            self._log.warning(
+                "Alert %s is %s: severity=%s slo=%s value=%.4g threshold=%.4g",
+                alert["name"],
+                alert["state"],
+                alert["severity"],
+                alert["slo"],
+                alert["value"] if alert["value"] is not None else float("nan"),
+                alert["threshold"],
+            )
+        heard = [a for a in news if a["severity"] != "info"]
+        problem = ""
+        if self._settings.webhook and heard:
+            problem = send(self._settings.webhook, payload(heard, self._source), self._clock)
+        if problem:  # it is tried again at the next evaluation
+            self._log.warning("The webhook was not told of alerts: %s", problem)
+            return
+        for alert in news:
+            alert["told"] = alert["state"]
+
+    def _keep(
+        self, connection: sqlite3.Connection, alerts: list[dict[str, Any]], now: float
+    ) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM alerts")
+            connection.executemany(
+                f"INSERT INTO alerts ({_COLUMNS}, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        a["name"],
+                        a["kept_as"],
+                        a["state"],
+                        a["slo"],
+                        a["since"],
+                        a["value"],
+                        a["threshold"],
+                        a["budget_left"],
+                        a["told"],
+                        json.dumps({k: v for k, v in a.items() if k not in ("told", "kept_as")}),
+                    )
+                    for a in alerts
+                ],
+            )
+            connection.execute("DELETE FROM slo_summary")
+            connection.executemany(
+                "INSERT INTO slo_summary VALUES (?, ?, ?)",
+                [
+                    (o.name, now, json.dumps(summary(o, self._counts, now)))
+                    for profile in self._profiles
+                    for o in profile.objectives
+                    if o.target is not None
+                ],
+            )
