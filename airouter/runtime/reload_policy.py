@@ -16,10 +16,12 @@ _BOUND = (
 
 
 def reloaded(new: Settings, old: Settings) -> Settings:
-    """The new settings, with the address, workers, threads, connections and logging of the old."""
+    """The new settings, with the address, workers, threads, connections, logging and
+    objectives of the old."""
     kept = {name: getattr(old.server, name) for name in _BOUND}
     server = new.server.model_copy(update=kept)
-    return new.model_copy(update={"server": server, "logging": old.logging})
+    same = {"logging": old.logging, "index": old.index, "slo": old.slo}
+    return new.model_copy(update={"server": server, **same})
 
 
 def queue_share(settings: Settings) -> int:
