@@ -88,9 +88,9 @@ class Runtime:
             self.started = True
         install_stdlib_handler(self.log)
         self.metrics.start()
-        self.housekeeper.start()
         for service in self._services:
             service.start()
+        self.housekeeper.start()
         atexit.register(self.close)
 
     def stop(self) -> None:

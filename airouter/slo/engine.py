@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Engine:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        with suppress(OSError):  # said when it is evaluated
+            self._index.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._thread = threading.Thread(target=self._run, name="slo", daemon=True)
         self._thread.start()
 

@@ -38,7 +38,10 @@ FAST, SLOW = ("XFastBudgetBurn", "critical"), ("XFastBudgetBurn", "warning")
         (counts((59, 0, 100, 1)), set()),  # 1 %: the budget lasts as long as it should
         (counts((59, 0, 850, 150)), {FAST, SLOW, ("TooSlow", "warning")}),  # 15 times as fast
         (counts((59, 0, 860, 140)), {FAST, SLOW, ("TooSlow", "warning")}),  # 14: in 6 hours, too
-        (counts((59, 6, 0, 100), (5, 0, 100, 0)), {SLOW}),  # it is over: the short windows say so
+        (
+            counts((119, 40, 0, 100), (39, 0, 100, 0)),
+            {SLOW},
+        ),  # it is over: the short windows say so
         (counts((4319, 0, 98, 2)), {SLOW}),  # 2 times as fast for three days
         (counts((4319, 0, 1000, 10)), set()),  # exactly as fast as allowed
         (counts((359, 0, 930, 70)), {FAST, SLOW, ("TooSlow", "warning")}),  # 7 for 6 hours

@@ -45,6 +45,9 @@ def test_a_test_counts_for_nothing(name: str) -> None:
     assert list(judge_of(objective)(marked)) == []
 
 
+TWICE = [AttemptOutcome("primary", "x"), AttemptOutcome("primary", "ok")]
+
+
 def judged(kind: Any, **changes: Any) -> list[bool]:
     objective = Objective("x", "p", "", Measure(kind, 100.0, backend="gpu"), 0.9)
     if kind in ("available", "own_ms", "failover_ms", "classified", "cloud_last", "total_ms"):
@@ -67,7 +70,7 @@ def judged(kind: Any, **changes: Any) -> list[bool]:
         ("available", {"reason": "client_gone"}),
         ("available", {"reason": "policy_refused"}),
         ("own_ms", {"outcome": "client_error"}),
-        ("failover_ms", {"attempts": [AttemptOutcome("gpu", "x"), AttemptOutcome("gpu", "ok")]}),
+        ("failover_ms", {"attempts": TWICE}),
         ("classified", {"verdicts": ()}),
         ("cloud_last", {}),  # the local backend answered
         ("total_ms", {"outcome": "client_gone"}),
