@@ -286,6 +286,13 @@ def test_recorded_series_have_sloths_names_labels_and_values(tmp_path: Path) -> 
     assert judge(case, tmp_path) == ""
 
 
+def test_without_events_there_is_no_share_instead_of_nan(tmp_path: Path) -> None:
+    """NaN would spread into whatever is computed from it."""
+    none = {"expr": '{__name__=~"slo:.*rate.*|.*remaining.*"}', "eval_time": "1h"}
+    case = Case("", "004", available((60, 0, 0)), (), more={"promql_expr_test": [none]})
+    assert judge(case, tmp_path) == ""
+
+
 def test_an_alert_says_what_is_wrong_and_where_to_look(tmp_path: Path) -> None:
     budget = {
         "eval_time": "30m",
