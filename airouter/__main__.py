@@ -1,4 +1,4 @@
-"""Command line: `python -m airouter run | serve | check-config | reload | evaluate`."""
+"""Command line: `python -m airouter run | serve | check-config | reload | evaluate | slo`."""
 
 import signal
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from airouter import __version__
+from airouter.cli import slo
 from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # so that a relative ROUTER_CONFIG or API_KEY_FILE means the same for all commands
         os.chdir(ROOT)
     try:
+        if command == "slo":
+            return slo.run(args)
         # Imported here: app.py is the composition root, which only this function may import.
         from app import check, decider
 
@@ -59,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="start the router in the foreground, for service managers")
     commands.add_parser("check-config", help="validate the configuration and print a summary")
     commands.add_parser("reload", help="reload the configuration of the running router")
+    slo.add_arguments(
+        commands.add_parser("slo", help="service level objectives: rules, exports, sizing")
+    )
     evaluate.add_arguments(
         commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")
     )
