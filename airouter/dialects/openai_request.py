@@ -53,7 +53,7 @@ class ChatRequest:
         """How many texts are to be embedded; a list of integers is one, in tokens."""
         if self.endpoint != "embeddings":
             return None
-        given = self.payload.get("input")
+        given: Any = self.payload.get("input")
         several = isinstance(given, list) and given and not isinstance(given[0], int)
         return len(given) if several else 1
 

@@ -191,7 +191,7 @@ class Index:
                     return self._connection
             self._disconnect()
             self._log.warning("The index of requests was deleted; a new one has been begun")
-        self._connection = connect(self.path)
+        self._connection = open_for_writing(self.path)
         self._inode = os.stat(self.path).st_ino
         return self._connection
 
@@ -216,7 +216,7 @@ class Index:
             self._log.warning("The index of requests cannot be written: %s", why)
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def open_for_writing(path: Path) -> sqlite3.Connection:
     """Open the index for writing, made and brought to this version where need be.
 
     Raises:

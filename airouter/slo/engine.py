@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from airouter.domain.clock import Clock
-from airouter.index.index import connect
+from airouter.index.index import open_for_writing
 from airouter.index.leader import Leader
 from airouter.index.schema import NewerIndex
 from airouter.settings.slo import SloSettings
 from airouter.slo.counts import Counts
 from airouter.slo.evaluate import State, advanced, budget_left, conditions, summary
+from airouter.slo.names import runbook_url
 from airouter.slo.objectives import PRIORITY, Profile
 from airouter.slo.webhook import payload, send
 from airouter.telemetry.logs import Log
@@ -100,7 +101,7 @@ class Engine:
             sqlite3.Error, OSError, NewerIndex: the index cannot be used.
         """
         now = self._clock.time()
-        with closing(connect(self._index)) as connection:
+        with closing(open_for_writing(self._index)) as connection:
             self._counts.read(connection, now)
             alerts = self._alerts(connection, now)
             news = [a for a in alerts if a["state"] != "pending" and a["told"] != a["state"]]
@@ -146,7 +147,7 @@ class Engine:
                     "slo": condition.slo,
                     "budget_left": left,
                     "description": condition.description,
-                    "runbook": f"{self._settings.runbooks.rstrip('/')}/{condition.runbook}.md",
+                    "runbook": runbook_url(self._settings.runbooks, condition.runbook),
                     "told": told,
                     "kept_as": severity,
                 }
@@ -156,13 +157,13 @@ class Engine:
     def _tell(self, news: list[dict[str, Any]]) -> None:
         for alert in news:
             self._log.warning(
-                "Alert %s is %s: severity=%s slo=%s value=%.4g threshold=%.4g",
+                "Alert %s is %s: severity=%s slo=%s value=%s threshold=%s",
                 alert["name"],
                 alert["state"],
                 alert["severity"],
                 alert["slo"],
-                alert["value"] if alert["value"] is not None else float("nan"),
-                alert["threshold"],
+                "none" if alert["value"] is None else f"{alert['value']:.4g}",
+                f"{alert['threshold']:.4g}",
             )
         heard = [a for a in news if a["severity"] != "info"]
         problem = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airouter.index.index import connect
+from airouter.index.index import open_for_writing
 from airouter.slo.counts import Counts
 
 NOW = 1_800_000_000.0
@@ -18,7 +18,7 @@ MINUTE = int(NOW // 60)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(tmp_path / "index.sqlite")) as connection:
+    with closing(open_for_writing(tmp_path / "index.sqlite")) as connection:
         yield connection
 
 

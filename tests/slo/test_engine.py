@@ -13,7 +13,7 @@ import pytest
 import responses
 from doubles import FakeClock, LogLines
 
-from airouter.index.index import connect
+from airouter.index.index import open_for_writing
 from airouter.settings.slo import SloSettings
 from airouter.slo.engine import Engine
 from airouter.slo.objectives import Objective, Profile
@@ -46,7 +46,7 @@ class Rig:
 
     def put(self, slo: str, good: int, bad: int, ago: int = 0) -> None:
         minute = int(self.clock.time() // 60) - ago
-        with closing(connect(self.path)) as connection, connection:
+        with closing(open_for_writing(self.path)) as connection, connection:
             connection.execute(
                 "INSERT INTO slo_events VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "good = good + excluded.good, bad = bad + excluded.bad",
