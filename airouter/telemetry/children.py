@@ -1,5 +1,6 @@
 """The series of a metric by the values of its labels, and sums to be added to them later."""
 
+import threading
 from bisect import bisect_left
 from typing import Any
 
@@ -33,7 +34,7 @@ class _Sums(dict[Labels, list[float]]):
     """What has been counted since the last `flush()`, by label values.
 
     Adding to a value that several processes share takes 2 µs, as it writes to a file's memory; to a
-    list, a tenth of it. The caller guards `add`, `observe` and `flush` by a lock.
+    list, a tenth of it. Callers guard changes by a lock.
 
     Args:
         size: numbers per combination of label values.
@@ -52,12 +53,19 @@ class _Sums(dict[Labels, list[float]]):
         row = self[labels] = [0.0] * self._size
         return row
 
-    def flush(self) -> None:
-        """Add the sums to the metric."""
-        for labels, row in self.items():
-            if any(row):
-                self._add(self._children[labels], row)
-                row[:] = [0.0] * self._size
+    def flush(self, lock: threading.Lock) -> None:
+        """Add the sums to the metric. Not to be called by two threads at once.
+
+        Args:
+            lock: the one that guards them; it is held while they are taken, not while they are
+                added.
+        """
+        with lock:
+            taken = [(labels, row[:]) for labels, row in self.items() if any(row)]
+            for labels, _ in taken:
+                self[labels][:] = [0.0] * self._size
+        for labels, row in taken:
+            self._add(self._children[labels], row)
 
     def _add(self, child: Any, row: list[float]) -> None:
         raise NotImplementedError
@@ -80,11 +88,11 @@ class HistogramSums(_Sums):
         super().__init__(metric, len(bounds) + 2)  # a bucket for more than the bounds, and the sum
         self._bounds = bounds
 
-    def observe(self, value: float, *labels: Any) -> None:
-        """Count a value in seconds."""
-        row = self[labels]
-        row[bisect_left(self._bounds, value)] += 1.0
-        row[-1] += value
+    def observe(self, ms: float, *labels: Any) -> None:
+        """Count a duration in milliseconds; the metric is in seconds."""
+        seconds, row = ms / 1000, self[labels]
+        row[bisect_left(self._bounds, seconds)] += 1.0
+        row[-1] += seconds
 
     def _add(self, child: Any, row: list[float]) -> None:
         # `Histogram.observe()` takes one value at a time.

@@ -1,0 +1,87 @@
+"""Metrics that are read from the state of the current configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import record
+
+from airouter.settings.backends import Price
+from airouter.settings.schema import (
+    BackendSettings,
+    Logging,
+    ProbeSettings,
+    RouteSettings,
+    Settings,
+)
+from airouter.upstream.backend import ServerLoad
+from app import create_app
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Any]:
+    app = create_app(
+        Settings(
+            backends={
+                "gpu0": BackendSettings(
+                    kind="vllm", url="http://127.0.0.1:9", model="m", price=Price(input=1.0)
+                ),
+                "gpu1": BackendSettings(url="http://127.0.0.1:9", model="m"),
+            },
+            routes={"primary": RouteSettings(backends=("gpu0", "gpu1"))},
+            logging=Logging(dir=tmp_path),
+            probes=ProbeSettings(enabled=False),
+        )
+    )
+    yield app.extensions["airouter"]
+    app.extensions["airouter"].close()
+
+
+def value(runtime: Any, name: str, **labels: str) -> float | None:
+    runtime.metrics.render()
+    found: float | None = runtime.metrics.registry.get_sample_value(f"airouter_{name}", labels)
+    return found
+
+
+def test_cooldowns_are_counted(runtime: Any) -> None:
+    """Once when a breaker begins to cool, and once when it opens."""
+    breaker = runtime.state.backends["gpu0"].breaker
+    for _ in range(7):
+        breaker.fail("other")
+    assert value(runtime, "backend_state", backend="gpu0") == 3
+    for state in ("cooling", "open"):
+        assert value(runtime, "cooldowns_total", backend="gpu0", state=state) == 1
+        assert value(runtime, "cooldowns_total", backend="gpu1", state=state) == 0
+
+
+def test_decisions_from_caches_are_counted(runtime: Any) -> None:
+    cascade = runtime.state.pipeline.cascade
+    cascade.flights.shared = 4
+    assert value(runtime, "cache_hits_total", cache="single_flight") == 4
+    hits = cascade.cache.hits if cascade.cache is not None else 0
+    assert value(runtime, "cache_hits_total", cache="decision") == hits
+
+
+def test_the_load_that_a_server_states(runtime: Any) -> None:
+    """Nothing of a backend that states none; 0 when it no longer does."""
+    backend = runtime.state.backends["gpu0"]
+    assert value(runtime, "backend_server_running", backend="gpu0") is None
+    backend.load = ServerLoad(5.0, 2.0, None)
+    assert value(runtime, "backend_server_running", backend="gpu0") == 5
+    assert value(runtime, "backend_server_waiting", backend="gpu0") == 2
+    assert value(runtime, "backend_server_prefix_cache_hit_ratio", backend="gpu0") is None
+    backend.load = ServerLoad(0.0, 0.0, 0.75)
+    assert value(runtime, "backend_server_prefix_cache_hit_ratio", backend="gpu0") == 0.75
+    backend.load = None
+    assert value(runtime, "backend_server_prefix_cache_hit_ratio", backend="gpu0") == 0
+    assert value(runtime, "backend_server_running", backend="gpu1") is None
+
+
+def test_prices_are_those_of_the_configuration(runtime: Any) -> None:
+    runtime.metrics.emit(record(backend="gpu0", usage={"prompt_tokens": 500_000}))
+    runtime.metrics.emit(record(backend="unknown", usage={"prompt_tokens": 500_000}))
+    assert value(runtime, "cost_dollars_total", backend="gpu0") == 0.5
+    assert value(runtime, "cost_dollars_total", backend="unknown") is None
