@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 MAX_SERIES = 2_000
 
 Labels = tuple[Any, ...]
+Rows = list[tuple[Labels, list[float]]]
 
 
 class Children(dict[Labels, Any]):
@@ -31,7 +32,7 @@ def _text(label: Any) -> str:
 
 
 class _Sums(dict[Labels, list[float]]):
-    """What has been counted since the last `flush()`, by label values.
+    """What has been counted since the last `take()`, by label values.
 
     Adding to a value that several processes share takes 2 µs, as it writes to a file's memory; to a
     list, a tenth of it. Callers guard changes by a lock.
@@ -53,17 +54,20 @@ class _Sums(dict[Labels, list[float]]):
         row = self[labels] = [0.0] * self._size
         return row
 
-    def flush(self, lock: threading.Lock) -> None:
-        """Add the sums to the metric. Not to be called by two threads at once.
+    def take(self, lock: threading.Lock) -> Rows:
+        """The sums, which begin at 0 again.
 
         Args:
-            lock: the one that guards them; it is held while they are taken, not while they are
-                added.
+            lock: the one that guards them.
         """
         with lock:
             taken = [(labels, row[:]) for labels, row in self.items() if any(row)]
             for labels, _ in taken:
                 self[labels][:] = [0.0] * self._size
+        return taken
+
+    def add(self, taken: Rows) -> None:
+        """Add sums that were taken to the metric."""
         for labels, row in taken:
             self._add(self._children[labels], row)
 

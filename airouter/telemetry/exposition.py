@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.mmap_dict import MmapedDict
@@ -71,14 +72,14 @@ class Exposition:
             kind, mode = path.name.split("_")[:2]
             merged = sums.setdefault(kind, {})
             mode = mode.removeprefix("live") if kind == "gauge" else "sum"
-            for key, value in _read(path):
-                before = merged.get(key)
+            for text, value in _read(path):
+                before = merged.get(text)
                 if before is None:
-                    merged[key] = value
+                    merged[text] = value
                 elif mode == "sum":
-                    merged[key] = before + value
+                    merged[text] = before + value
                 else:
-                    merged[key] = max(before, value) if mode == "max" else min(before, value)
+                    merged[text] = max(before, value) if mode == "max" else min(before, value)
         families: dict[str, _Family] = {}
         for kind, values in sums.items():
             keyed = ((self._key(text), value) for text, value in values.items())
@@ -107,7 +108,8 @@ class Exposition:
 
 def _read(path: Path) -> Iterator[tuple[str, float]]:
     try:
-        for key, value, _timestamp, _position in MmapedDict.read_all_values_from_file(str(path)):
+        read: Any = MmapedDict.read_all_values_from_file
+        for key, value, _timestamp, _position in read(str(path)):
             yield key, value
     except (FileNotFoundError, struct.error):
         return  # its worker has died, or has only just begun to write it
@@ -140,6 +142,7 @@ def _add_histograms(families: dict[str, _Family], keyed: Iterable[tuple[_Key, fl
 
 
 def _written(families: Iterable[_Family], openmetrics: bool) -> bytes:
+    number: Any = floatToGoString
     parts: list[str] = []
     for family in families:
         name, text = family.name, family.documentation.replace("\\", r"\\").replace("\n", r"\n")
@@ -148,7 +151,7 @@ def _written(families: Iterable[_Family], openmetrics: bool) -> bytes:
         elif family.kind == "counter":
             name += "_total"
         parts.append(f"# HELP {name} {text}\n# TYPE {name} {family.kind}\n")
-        parts += [f"{start}{floatToGoString(value)}\n" for start, value in family.lines]
+        parts += [f"{start}{number(value)}\n" for start, value in family.lines]
     if openmetrics:
         parts.append("# EOF\n")
     return "".join(parts).encode()

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from airouter.domain.types import ExchangeRecord
 from airouter.settings.backends import BackendSettings, Price
-from airouter.telemetry.children import Children, CounterSums, HistogramSums
+from airouter.telemetry.children import Children, CounterSums, HistogramSums, Rows
 from airouter.telemetry.derived import own_ms, tokens_of
 
 # Upper bounds in seconds. Every limit in config/slo/ is a bound of the histogram that shows it.
@@ -30,6 +30,7 @@ CONNECT_BUCKETS = (1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 FIRST_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 3.0, 4.0, 6.0, 12.0, 30.0, 120.0)
 GAP_BUCKETS = (1e-3, 5e-3, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 
+_PRICED = ("input", "output", "cached")  # kinds of tokens that backends state
 _SERVED = ("ok", "continued")  # results of an attempt that gave the client an answer
 
 
@@ -45,7 +46,7 @@ class RequestMetrics:
     ) -> None:
         self._lock = threading.Lock()
         self._all: list[CounterSums | HistogramSums] = []
-        # The current settings of a backend by its name.
+        # The current settings of a backend by its name; asked at a flush, not by requests.
         self.settings_of: Callable[[str], BackendSettings | None] = lambda _name: None
 
         def sums(name: str, documentation: str, *labels: str) -> CounterSums:
@@ -59,7 +60,7 @@ class RequestMetrics:
             self._all.append(made := HistogramSums(metric, buckets))
             return made
 
-        # Counted at once.
+        # Counted directly.
         labels = ("route", "tier", "backend", "outcome", "stream")
         self._requests = Children(counter("requests_total", "Finished requests.", *labels))
         self._speculation = Children(
@@ -82,6 +83,9 @@ class RequestMetrics:
             "patience_expired_total",
             "Decisions made without the classifier because cascade.patience expired.",
         )
+        self._cost = Children(
+            counter("cost_dollars_total", "Cost of the tokens, by `price`.", "backend")
+        )
         # Counted in sums.
         self._reasons = sums(
             "request_reasons_total", "Finished requests, by why they ended.", "reason", "route"
@@ -93,7 +97,6 @@ class RequestMetrics:
             "backend",
         )
         self._tokens = sums("tokens_total", "Tokens, as stated by the backend.", "backend", "kind")
-        self._cost = sums("cost_dollars_total", "Cost of the tokens, by `price`.", "backend")
         self._gpu = sums(
             "gpu_seconds_total", "Inference time of local backends, in seconds.", "backend"
         )
@@ -167,7 +170,26 @@ class RequestMetrics:
     def flush(self) -> None:
         """Add the sums to the metrics. Not to be called by two threads at once."""
         for sums in self._all:
-            sums.flush(self._lock)
+            taken = sums.take(self._lock)
+            if sums is self._tokens:
+                self._add_cost(taken)
+            elif sums is self._gpu:
+                taken = [(labels, row) for labels, row in taken if self._is_local(labels[0])]
+            sums.add(taken)
+
+    def _add_cost(self, tokens: Rows) -> None:
+        """The cost of the tokens since the last flush."""
+        counts = {labels: row[0] for labels, row in tokens}
+        for backend in {backend for backend, _kind in counts}:
+            settings = self.settings_of(backend)
+            if settings is not None:
+                kinds = (counts.get((backend, kind), 0.0) for kind in _PRICED)
+                if (dollars := cost_of(settings.price, *kinds)) > 0:
+                    self._cost[backend,].inc(dollars)
+
+    def _is_local(self, backend: str) -> bool:
+        settings = self.settings_of(backend)
+        return settings is not None and settings.local
 
     def _count_speculation(self, record: ExchangeRecord) -> None:
         self._speculation[record.speculation,].inc()
@@ -198,26 +220,18 @@ class RequestMetrics:
             self._first.observe(record.backend_ttft_ms, backend)
         if record.gap_ms is not None:
             self._gap.observe(record.gap_ms, backend)
-        settings = self.settings_of(backend)
-        if settings is not None and settings.local:
-            self._gpu[backend,][0] += record.inference_ms / 1000
+        self._gpu[backend,][0] += record.inference_ms / 1000
         if record.usage is None:
             return
-        given, generated, cached = tokens_of(record.usage)
-        if given:
-            self._tokens[backend, "input"][0] += given
-        if generated:
-            self._tokens[backend, "output"][0] += generated
-        if cached:
-            self._tokens[backend, "cached"][0] += cached
-        if settings is not None and (dollars := cost_of(settings.price, given, generated, cached)):
-            self._cost[backend,][0] += dollars
+        for kind, tokens in zip(_PRICED, tokens_of(record.usage), strict=True):
+            if tokens:
+                self._tokens[backend, kind][0] += tokens
 
 
-def cost_of(price: Price, given: int | None, generated: int | None, cached: int | None) -> float:
-    """Dollars for tokens of a prompt, of its completion, and of the prompt's part that came from
+def cost_of(price: Price, given: float, generated: float, cached: float) -> float:
+    """Dollars for tokens of prompts, of their completions, and of the prompts' parts that came from
     the prefix cache."""
-    given, cached = given or 0, min(cached or 0, given or 0)
+    cached = min(cached, given)
     cheaper = price.input if price.cached is None else price.cached
-    millionths = (given - cached) * price.input + cached * cheaper + (generated or 0) * price.output
+    millionths = (given - cached) * price.input + cached * cheaper + generated * price.output
     return millionths / 1_000_000

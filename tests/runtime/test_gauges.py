@@ -59,10 +59,11 @@ def test_cooldowns_are_counted(runtime: Any) -> None:
 
 def test_decisions_from_caches_are_counted(runtime: Any) -> None:
     cascade = runtime.state.pipeline.cascade
-    cascade.flights.shared = 4
+    cascade.flights.shared, cascade.cache.hits = 4, 9
     assert value(runtime, "cache_hits_total", cache="single_flight") == 4
-    hits = cascade.cache.hits if cascade.cache is not None else 0
-    assert value(runtime, "cache_hits_total", cache="decision") == hits
+    assert value(runtime, "cache_hits_total", cache="decision") == 9
+    cascade.cache = None  # a cascade without this tier
+    assert value(runtime, "cache_hits_total", cache="decision") == 9
 
 
 def test_the_load_that_a_server_states(runtime: Any) -> None:

@@ -54,11 +54,11 @@ def test_tokens_and_cost(metrics):
     ("price", "tokens", "dollars"),
     [
         (Price(), (1000, 1000, 0), 0.0),
-        (Price(input=3.0), (1_000_000, None, 900_000), 3.0),  # cached: at the price of input
-        (Price(input=3.0, cached=0.0), (1_000_000, None, 1_000_000), 0.0),
-        (Price(input=3.0, cached=1.0), (None, None, 500), 0.0),
+        (Price(input=3.0), (1_000_000, 0, 900_000), 3.0),  # cached: at the price of input
+        (Price(input=3.0, cached=0.0), (1_000_000, 0, 1_000_000), 0.0),
+        (Price(input=3.0, cached=1.0), (0, 0, 500), 0.0),
         (Price(input=3.0, cached=1.0), (1_000_000, 0, 2_000_000), 1.0),  # more than there were
-        (Price(output=1.0), (None, 1_000_000, None), 1.0),
+        (Price(output=1.0), (0, 1_000_000, 0), 1.0),
     ],
 )
 def test_the_cost_never_is_negative(price, tokens, dollars):
