@@ -4,7 +4,6 @@ read by callbacks. All names start with `airouter_`.
 Label values come from the configuration and from fixed sets, never from a request.
 """
 
-import atexit
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +84,10 @@ class Metrics:
         """Start reporting; called in each worker after the fork."""
         if self._multiprocess and self._refreshing_pid != os.getpid():
             self._start_refreshing()
+
+    def close(self) -> None:
+        """Add what has been counted since the last reading; a worker calls it when it stops."""
+        self._read()
 
     def emit(self, record: ExchangeRecord) -> None:
         """Count a finished exchange; failures are counted in `errors`."""
@@ -175,7 +178,6 @@ class Metrics:
 
     def _start_refreshing(self) -> None:
         self._refreshing_pid = os.getpid()
-        atexit.register(self._read)  # the last requests
         threading.Thread(target=self._refresh, name="metrics", daemon=True).start()
 
     def _refresh(self) -> None:

@@ -86,3 +86,13 @@ def test_prices_are_those_of_the_configuration(runtime: Any) -> None:
     runtime.metrics.emit(record(backend="unknown", usage={"prompt_tokens": 500_000}))
     assert value(runtime, "cost_dollars_total", backend="gpu0") == 0.5
     assert value(runtime, "cost_dollars_total", backend="unknown") is None
+
+
+def test_a_process_that_stops_adds_its_last_sums(runtime: Any) -> None:
+    """Without another reading: the files of a worker outlive it."""
+    runtime.metrics.emit(record())
+    labels = {"reason": "client_gone", "route": "primary"}
+    registry = runtime.metrics.registry
+    assert registry.get_sample_value("airouter_request_reasons_total", labels) is None
+    runtime.close()
+    assert registry.get_sample_value("airouter_request_reasons_total", labels) == 1
