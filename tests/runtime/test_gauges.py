@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from records import record
 
 from airouter.settings.backends import Price
@@ -22,7 +23,7 @@ from app import create_app
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Any]:
+def app(tmp_path: Path) -> Iterator[Flask]:
     app = create_app(
         Settings(
             backends={
@@ -36,8 +37,13 @@ def runtime(tmp_path: Path) -> Iterator[Any]:
             probes=ProbeSettings(enabled=False),
         )
     )
-    yield app.extensions["airouter"]
+    yield app
     app.extensions["airouter"].close()
+
+
+@pytest.fixture
+def runtime(app: Flask) -> Any:
+    return app.extensions["airouter"]
 
 
 def value(runtime: Any, name: str, **labels: str) -> float | None:
@@ -96,3 +102,15 @@ def test_a_process_that_stops_adds_its_last_sums(runtime: Any) -> None:
     assert registry.get_sample_value("airouter_request_reasons_total", labels) is None
     runtime.close()
     assert registry.get_sample_value("airouter_request_reasons_total", labels) == 1
+
+
+def test_5000_names_of_models_are_few_series(app: Flask, runtime: Any) -> None:
+    """Whatever clients ask for: a name that is not configured is `other`."""
+    client = app.test_client()
+    size = len(runtime.metrics.render()[0])
+    for number in range(5000):
+        asked = {"model": f"model-{number}", "messages": [{"role": "user", "content": "Hi"}]}
+        client.post("/v1/chat/completions", json=asked, buffered=True)  # to its end
+    assert value(runtime, "requested_model_total", requested_model="other", backend="none") == 5000
+    assert b"model-4" not in runtime.metrics.render()[0]
+    assert len(runtime.metrics.render()[0]) < size + 20_000
