@@ -102,5 +102,11 @@ def _metrics(role: Role) -> bytes:
         "# HELP vllm:generation_tokens_total Number of generation tokens processed.",
         "# TYPE vllm:generation_tokens_total counter",
         f"vllm:generation_tokens_total{label} {float(stats.tokens_generated)}",
+        "# HELP vllm:prefix_cache_queries_total Prefix cache queries, in tokens.",
+        "# TYPE vllm:prefix_cache_queries_total counter",
+        f"vllm:prefix_cache_queries_total{label} {float(stats.prefix_tokens_queried)}",
+        "# HELP vllm:prefix_cache_hits_total Prefix cache hits, in tokens.",
+        "# TYPE vllm:prefix_cache_hits_total counter",
+        f"vllm:prefix_cache_hits_total{label} {float(stats.prefix_tokens_hit)}",
     ]
     return ("\n".join(lines) + "\n").encode()

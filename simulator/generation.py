@@ -98,6 +98,9 @@ def plan(
         cached = ex.role.cache.lookup_and_store(prompt.text)
         ex.role.stats.prefix_cache_hits += cached
     cached_tokens = min(count_tokens("x" * BLOCK_CHARS) * cached, prompt.tokens)
+    if index == 0:
+        ex.role.stats.prefix_tokens_queried += prompt.tokens
+        ex.role.stats.prefix_tokens_hit += cached_tokens
     timing = _timing(ex, prompt.tokens - cached_tokens, thinking, prompt, stream)
     return Generation(
         pieces,

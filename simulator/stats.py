@@ -72,7 +72,9 @@ class Stats:
     tokens_wasted: int = 0
     connections_open: int = 0
     connections_opened: int = 0
-    prefix_cache_hits: int = 0
+    prefix_cache_hits: int = 0  # blocks
+    prefix_tokens_queried: int = 0
+    prefix_tokens_hit: int = 0
     searches: int = 0
     by_path: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)

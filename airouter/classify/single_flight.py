@@ -63,6 +63,8 @@ class _Flight:
             if self._owner.flights.get(self.key) is not self:
                 return
             del self._owner.flights[self.key]
+            if decision is not None:
+                self._owner.shared += len(self.followers)
             # Under the lock, so that no follower closes its sockets in between.
             for seat in self.followers:
                 seat._notify(decision)
@@ -76,12 +78,14 @@ class _Flight:
 class SingleFlight:
     """The flights in progress, by key.
 
-    Mutable state: `flights`; guarded by one lock, under which one-byte wake-ups are the only I/O.
+    Mutable state: `flights`, and the number of decisions shared; guarded by one lock, under which
+    one-byte wake-ups are the only I/O.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.flights: dict[bytes, _Flight] = {}
+        self.shared = 0  # decisions handed to followers, for the metrics
 
     def join(self, key: bytes) -> Seat:
         """Join the flight for this key as a follower, or start one as its leader."""

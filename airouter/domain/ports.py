@@ -84,6 +84,7 @@ class Breaker(Protocol):
     """The circuit breaker of a backend; see `resilience/breaker.py`."""
 
     opened: int  # how often it has opened
+    cooled: int  # how often it has begun to cool
 
     @property
     def state(self) -> BreakerState:

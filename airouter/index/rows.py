@@ -1,12 +1,9 @@
 """A finished request as a row of the index."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from airouter.domain.types import ExchangeRecord
-
-# Tiers whose decision is computed; the others wait for a model.
-_INSTANT = frozenset({"rules", "cache", "learned", "explicit", "conversation"})
+from airouter.telemetry.derived import MOST, own_ms, tokens_of
 
 COLUMNS = (
     "id",
@@ -49,7 +46,6 @@ COLUMNS = (
     "saved",
 )
 INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-_MOST = 2**53  # what a backend states must fit the database
 
 
 def row_of(record: ExchangeRecord) -> tuple[Any, ...]:
@@ -84,7 +80,7 @@ def row_of(record: ExchangeRecord) -> tuple[Any, ...]:
         record.longest_gap_ms,
         record.in_flight,
         record.idle_s,
-        None if record.max_tokens is None else min(record.max_tokens, _MOST),
+        None if record.max_tokens is None else min(record.max_tokens, MOST),
         record.inputs,
         tokens_in,
         tokens_out,
@@ -95,40 +91,3 @@ def row_of(record: ExchangeRecord) -> tuple[Any, ...]:
         record.test,
         record.save,
     )
-
-
-def own_ms(record: ExchangeRecord) -> float | None:
-    """The part of a request's time in which nobody was waited for, in ms: neither a backend, nor a
-    search, a model that decides, or a slot.
-
-    Returns:
-        None for a request that failed or was tried more than once: its parts are not known.
-    """
-    if record.outcome != "ok" or len(record.attempts) != 1:
-        return None
-    waited = record.inference_ms + record.queue_ms + (record.enrichment_ms or 0.0)
-    if record.tier not in _INSTANT:
-        # A speculative answer runs beside the decision.
-        beside = record.speculation == "won"
-        decided = record.classification_ms
-        waited = max(waited, decided) if beside else waited + decided
-    return max(0.0, record.total_ms - waited)
-
-
-def tokens_of(usage: Mapping[str, Any] | None) -> tuple[int | None, int | None, int | None]:
-    """(prompt, completion, prompt tokens from the prefix cache), as the backend states them."""
-    if usage is None:
-        return None, None, None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return (
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(cached),
-    )
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST:
-        return value
-    return None

@@ -89,6 +89,7 @@ class Breaker:
         self._epoch = 0
         self._unreached_at: float | None = None  # when a connection first failed
         self.opened = 0  # how often, for the metrics
+        self.cooled = 0  # … from closed
 
     @property
     def state(self) -> BreakerState:
@@ -211,6 +212,8 @@ class Breaker:
     def _worsen(self, state: BreakerState, cause: Failure, seconds: float) -> None:
         if state == "open" and self._state != "open":
             self.opened += 1
+        if state == "cooling" and self._state != "cooling":
+            self.cooled += 1
         self._state, self._cause = state, cause
         self._until = self._clock.monotonic() + seconds
         self._epoch += 1

@@ -14,9 +14,11 @@ from airouter.runtime.state import Current
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health, ask_all
+from airouter.upstream.server_load import read_loads
 
 _LOOK = 0.5  # seconds between checks of the control file and of probes that are due
 _JITTER = 0.1
+_LOAD_LIMIT = 1.0  # seconds to read what load servers state
 _IDLE_AFTER = 60.0  # seconds without a request after which probing slows down
 
 
@@ -96,6 +98,7 @@ class Housekeeper:
         if not due:
             return
         results = ask_all(due, self._clock, settings.timeout)
+        self._read_loads(due, results)
         idle = now - self._current.last_request > _IDLE_AFTER
         for name, health in results.items():
             backend = backends[name]
@@ -110,6 +113,14 @@ class Housekeeper:
             self._due[name] = now + settings.interval * slow * random.uniform(
                 1 - _JITTER, 1 + _JITTER
             )
+
+    def _read_loads(self, due: dict[str, Backend], results: dict[str, Health]) -> None:
+        up = {name: backend for name, backend in due.items() if results[name].healthy}
+        servers = {name: backend for name, backend in up.items() if backend.settings.kind == "vllm"}
+        limit = min(_LOAD_LIMIT, self._current.state.settings.probes.timeout)
+        loads = read_loads(servers, self._clock, limit)
+        for name, backend in due.items():
+            backend.load = loads.get(name)
 
     def _note(self, backend: Backend, health: Health) -> None:
         before = backend.breaker.state

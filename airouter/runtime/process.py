@@ -106,6 +106,7 @@ class Runtime:
         for writer in self._writers:
             writer.close()
         self.log.close()
+        self.metrics.close()
         for backend in self.state.backends.values():
             backend.origin.close()
         atexit.unregister(self.close)

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -16,6 +16,21 @@ _ENDPOINT = re.compile(
     r"|/+api/+(chat|generate|tags))?/*$",
     re.IGNORECASE,
 )
+_Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class Price(Section):
+    """What a backend's tokens cost, in dollars per million tokens; free by default."""
+
+    input: _Dollars = Field(
+        0.0, description="Dollars per million prompt tokens; for `airouter_cost_dollars_total`."
+    )
+    output: _Dollars = Field(0.0, description="Dollars per million tokens of answers.")
+    cached: _Dollars | None = Field(
+        None,
+        description="Dollars per million prompt tokens that came from the backend's prefix cache. "
+        "None: the price of `input`.",
+    )
 
 
 class BackendSettings(Section):
@@ -117,6 +132,7 @@ class BackendSettings(Section):
     cooldown: Seconds = Field(
         30, description="Seconds for which other backends are preferred after failures."
     )
+    price: Price = Field(default_factory=lambda: Price())
 
     @field_validator("api_key", "model")
     @classmethod

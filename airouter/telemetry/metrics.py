@@ -1,5 +1,5 @@
-"""Prometheus metrics: counters and histograms of finished exchanges, and gauges read by callbacks.
-All names start with `airouter_`.
+"""The registry of Prometheus metrics: those of finished requests (`request_metrics.py`), and those
+read by callbacks. All names start with `airouter_`.
 
 Label values come from the configuration and from fixed sets, never from a request.
 """
@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from prometheus_client import (
@@ -22,17 +23,11 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from airouter.domain.types import ExchangeRecord
+from airouter.settings.backends import BackendSettings
+from airouter.telemetry.children import Children
+from airouter.telemetry.exposition import Exposition
+from airouter.telemetry.request_metrics import RequestMetrics
 
-# Upper bounds in seconds.
-_TO_1_MS = (1e-4, 2.5e-4, 5e-4, 1e-3)
-_TO_1_S = (2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-_TO_10_S = (2.5, 5.0, 10.0)
-STAGE_BUCKETS = (1e-3, *_TO_1_S, *_TO_10_S, 20.0, 30.0, 60.0, 120.0)
-DECISION_BUCKETS = (1e-5, 2.5e-5, 5e-5, *_TO_1_MS, *_TO_1_S, *_TO_10_S)
-ABORT_BUCKETS = (*_TO_1_MS, *_TO_1_S)
-FREED_BUCKETS = (*ABORT_BUCKETS, 2.5, 5.0)
-# Maximum label combinations per metric; beyond it (a misconfiguration) all count as "other".
-MAX_SERIES = 2_000
 REFRESH_S = 2.0
 
 # One value, or one per combination of label values (a plain string if there is one label).
@@ -40,30 +35,13 @@ Reading = float | Mapping[Any, float]
 Mode = Literal["livesum", "livemax", "livemin", "sum", "max", "min"]
 
 
-class _Children(dict[tuple[Any, ...], Any]):
-    """A metric's children by label values, cached because `.labels()` costs more than counting."""
-
-    def __init__(self, metric: Counter | Histogram) -> None:
-        super().__init__()
-        self.metric = metric
-
-    def __missing__(self, labels: tuple[Any, ...]) -> Any:
-        if len(self) >= MAX_SERIES:
-            return self.metric.labels(*("other" for _ in labels))
-        child = self[labels] = self.metric.labels(*map(_text, labels))
-        return child
-
-
-def _text(label: Any) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label or "none")
-
-
 class Metrics:
     """Sink and registry.
 
     With PROMETHEUS_MULTIPROC_DIR set at startup, all worker processes write their metrics there,
     and each reports for all; gauges are summed over live workers. Callbacks are then read every 2 s
-    by a thread in each worker, started by `start()`, because a scrape reaches only one worker.
+    by a thread in each worker, started by `start()`, because a scrape reaches only one worker; so
+    what the other workers count in sums shows up to 2 s late.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -71,6 +49,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
         self._multiprocess = bool(getattr(values.ValueClass, "_multiprocess", False))
+        self._exposition = Exposition()
         self._readers: list[Callable[[], None]] = []
         self._reading = threading.Lock()
         self._refreshing_pid: int | None = None
@@ -81,50 +60,14 @@ class Metrics:
             return Counter(name, documentation, labels, **self._common)
 
         def histogram(
-            name: str, documentation: str, buckets: Sequence[float], *labels: str
+            name: str, documentation: str, *labels: str, buckets: Sequence[float]
         ) -> Histogram:
             return Histogram(name, documentation, labels, buckets=buckets, **self._common)
 
-        labels = ("route", "tier", "backend", "outcome", "stream")
-        self._requests = _Children(counter("requests_total", "Finished requests.", *labels))
-        self._stages = _Children(
-            histogram(
-                "stage_duration_seconds", "Duration by stage.", STAGE_BUCKETS, "stage", "route"
-            )
-        )
-        self._decision = _Children(
-            histogram(
-                "decision_seconds",
-                "Duration of the routing decision, by deciding tier.",
-                DECISION_BUCKETS,
-                "tier",
-            )
-        )
-        self._ttft = _Children(
-            histogram("ttft_seconds", "Time to first content.", STAGE_BUCKETS, "route")
-        )
-        self._speculation = _Children(
-            counter("speculation_total", "Speculations, by result.", "result")
-        )
-        self._sessions = _Children(
+        self._finished = RequestMetrics(counter, histogram)
+        self._readers.append(self._finished.flush)
+        self._sessions = Children(
             counter("sessions_total", "Session files written, dropped or failed.", "event")
-        )
-        self._abort = histogram(
-            "speculation_abort_seconds",
-            "Time from the decision to closing the connection of a cancelled speculation.",
-            ABORT_BUCKETS,
-        )
-        self._freed = histogram(
-            "client_gone_freed_seconds",
-            "Time from client disconnect to closing the backend connection.",
-            FREED_BUCKETS,
-        )
-        self._wasted = counter(
-            "speculation_wasted_tokens_total", "Tokens generated by cancelled speculations."
-        )
-        self._patience = counter(
-            "patience_expired_total",
-            "Decisions made without the classifier because cascade.patience expired.",
         )
         in_flight = Gauge(
             "in_flight", "Requests in flight.", multiprocess_mode="livesum", **self._common
@@ -132,42 +75,26 @@ class Metrics:
         self.in_flight_inc: Callable[[], None] = in_flight.inc
         self.in_flight_dec: Callable[[], None] = in_flight.dec
 
+    def price_by(self, settings_of: Callable[[str], BackendSettings | None]) -> None:
+        """Say what the current settings of a backend are, by its name: whether it is local, and its
+        prices."""
+        self._finished.settings_of = settings_of
+
     def start(self) -> None:
         """Start reporting; called in each worker after the fork."""
         if self._multiprocess and self._refreshing_pid != os.getpid():
             self._start_refreshing()
 
+    def close(self) -> None:
+        """Add what has been counted since the last reading; a worker calls it when it stops."""
+        self._read()
+
     def emit(self, record: ExchangeRecord) -> None:
         """Count a finished exchange; failures are counted in `errors`."""
         try:
-            self._emit(record)
+            self._finished.count(record)
         except Exception:  # a sink must not raise
             self.errors += 1
-
-    def _emit(self, record: ExchangeRecord) -> None:
-        route = record.route
-        self._requests[route, record.tier, record.backend, record.outcome, record.stream].inc()
-        self._stages["total", route].observe(record.total_ms / 1000)
-        if record.tier is not None:  # None: the exchange ended before the decision
-            seconds = record.classification_ms / 1000
-            self._stages["classification", route].observe(seconds)
-            self._decision[record.tier,].observe(seconds)
-            if record.tier == "patience":
-                self._patience.inc()
-        if record.enrichment_ms is not None:
-            self._stages["enrichment", route].observe(record.enrichment_ms / 1000)
-        if record.backend is not None:
-            self._stages["inference", route].observe(record.inference_ms / 1000)
-        if record.ttft_ms is not None:
-            self._ttft[route,].observe(record.ttft_ms / 1000)
-        if record.speculation is not None:
-            self._speculation[record.speculation,].inc()
-        if record.abort_ms is not None:
-            self._abort.observe(record.abort_ms / 1000)
-        if record.wasted_tokens > 0:
-            self._wasted.inc(record.wasted_tokens)
-        if record.client_gone_ms is not None:
-            self._freed.observe(record.client_gone_ms / 1000)
 
     def session_event(self, event: str, count: int = 1) -> None:
         """Count session files: event is written, dropped or failed (`SessionLogger`'s
@@ -194,44 +121,48 @@ class Metrics:
         known: dict[tuple[Any, ...], float] = {}
 
         def read() -> None:
-            value = callback()
-            if not isinstance(value, Mapping):
-                gauge.set(value)
-                return
+            values = _by_labels(callback())
             known.update(dict.fromkeys(known, 0.0))
-            known.update(
-                {key if isinstance(key, tuple) else (key,): number for key, number in value.items()}
-            )
+            known.update(values)
             for labels, number in known.items():
-                gauge.labels(*labels).set(number)
+                (gauge.labels(*labels) if labels else gauge).set(number)
 
         self._readers.append(read)
 
     def register_counter(
-        self, name: str, documentation: str, callback: Callable[[], float]
+        self,
+        name: str,
+        documentation: str,
+        callback: Callable[[], Reading],
+        labelnames: Sequence[str] = (),
     ) -> None:
-        """Register a counter read by a callback, such as `log_dropped_total`."""
-        counter = Counter(name, documentation, **self._common)
-        last = 0.0
+        """Register a counter read by a callback, such as `log_dropped_total`.
+
+        Args:
+            callback: returns the count(s) so far. One that is smaller than before has started
+                again, in a forked worker or with a new configuration.
+        """
+        counter = Counter(name, documentation, labelnames, **self._common)
+        last: dict[tuple[Any, ...], float] = {}
 
         def read() -> None:
-            nonlocal last
-            value = float(callback())
-            # A smaller value: the count restarted in a forked worker.
-            counter.inc(value - last if value >= last else value)
-            last = value
+            for labels, value in _by_labels(callback()).items():
+                before = last.get(labels, 0.0)
+                child = counter.labels(*labels) if labels else counter
+                child.inc(value - before if value >= before else value)
+                last[labels] = value
 
         self._readers.append(read)
 
     def render(self, accept: str | None = None) -> tuple[bytes, str]:
         """The exposition and its content type, for a request's `Accept` header."""
         self._read()
-        registry = self.registry
+        content_type = choose_encoder(accept or "")[1]
+        openmetrics = content_type.startswith("application/openmetrics-text")
         if self._multiprocess:
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        encode, content_type = choose_encoder(accept or "")
-        return encode(registry), content_type
+            folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+            return self._exposition.of_workers(folder, openmetrics=openmetrics), content_type
+        return self._exposition.of_registry(self.registry, openmetrics=openmetrics), content_type
 
     @staticmethod
     def process_gone(pid: int) -> None:
@@ -254,3 +185,10 @@ class Metrics:
         while True:
             self._read()
             never.wait(REFRESH_S)
+
+
+def _by_labels(reading: Reading) -> dict[tuple[Any, ...], float]:
+    """Numbers by label values; of a metric without labels, the one of ()."""
+    if not isinstance(reading, Mapping):
+        return {(): float(reading)}
+    return {key if isinstance(key, tuple) else (key,): float(n) for key, n in reading.items()}

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
@@ -19,6 +20,17 @@ from airouter.upstream import egress
 from airouter.upstream.egress import Check
 from airouter.upstream.transport.call import Call
 from airouter.upstream.transport.pool import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What a vLLM server states at /metrics: requests that it runs and that wait in it, from all
+    its clients, and the share of prompt tokens that its prefix cache had, since its start (None:
+    no prompt yet)."""
+
+    running: float
+    waiting: float
+    hit_ratio: float | None
 
 
 class Backend:
@@ -63,6 +75,7 @@ class Backend:
         self.out = False  # taken out of service by the operator
         self.restarts = 0  # how often the server has come up anew, as far as can be told
         self.seen_up = False  # a probe found it up
+        self.load: ServerLoad | None = None  # as of the last probe; None: it states none
         self._lock = threading.Lock()
         self._model = settings.model
         self._known = settings.model is not None

@@ -116,6 +116,9 @@ def test_the_front_page_lists_what_there_is(router: RouterProcess) -> None:
 def test_metrics_are_prometheus_text(router: RouterProcess) -> None:
     """/metrics and /metrics/ give the same names in Prometheus' text format."""
     for path in ("/metrics", "/metrics/"):
+        open_metrics = router.get(path, headers={"Accept": "application/openmetrics-text"})
+        assert open_metrics.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert open_metrics.text.endswith("# EOF\n")
         answer = router.get(path)
         assert answer.headers["Content-Type"].startswith("text/plain")
         for name in (

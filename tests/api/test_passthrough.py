@@ -80,6 +80,7 @@ def test_nothing_else_is_passed_through(
     assert set(sim.stats("primary")["by_path"]) <= {
         "/health",
         "/v1/models",
+        "/metrics",
     }  # what the router's own probes ask
 
 

@@ -25,6 +25,7 @@ def test_remembers_a_decision(cache: CacheTier) -> None:
     assert cache.store(features("Why is the sky blue?"), decision())
     verdict = cache.vote(features("why is  the sky\nblue?"))
     assert (verdict.label, verdict.p, verdict.tier) == ("MODERATE", 0.9, "cache")
+    assert cache.hits == 1
 
 
 @pytest.mark.parametrize(

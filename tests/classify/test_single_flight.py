@@ -33,6 +33,7 @@ def test_ten_equal_asks_are_one_flight() -> None:
     for thread in threads:
         thread.join(5)
     assert [one and one.label for one in found] == ["COMPLEX"] * 9
+    assert flights.shared == 9
     assert flights.join(b"key").leads
 
 

@@ -47,7 +47,7 @@ def test_five_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert breaker.state != "open"
     fail(breaker)
     assert breaker.state == "open"
-    assert breaker.opened == 1
+    assert (breaker.opened, breaker.cooled) == (1, 1)
 
 
 def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:

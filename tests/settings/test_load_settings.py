@@ -155,3 +155,15 @@ def test_secrets_are_not_shown(tmp_path):
     shown = repr(load({"API_KEY": "hidden-1", "XAI_API_KEY": "hidden-2"}))
     assert "hidden" not in shown
     assert "hidden" not in sentence({"API_KEY": "hidden-1", "PORT": "many"})
+
+
+def test_prices_are_optional(tmp_path):
+    """Dollars per million tokens; none are given by default."""
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "backends:\n  a: {url: http://h, model: m, price: {input: 3, cached: 0.75}}\n"
+        "  b: {url: http://h}\nroutes: {primary: {backends: [a, b]}}\n"
+    )
+    backends = load(file=file).backends
+    assert backends["a"].price.model_dump() == {"input": 3.0, "output": 0.0, "cached": 0.75}
+    assert backends["b"].price.model_dump() == {"input": 0.0, "output": 0.0, "cached": None}

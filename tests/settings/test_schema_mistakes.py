@@ -51,6 +51,18 @@ def test_mistake_in_the_environment(environ, parts):
             "backends: {a: {url: http://h}}\nroutes: {primary: {backends: [b]}}",
             ("routes.primary.backends", "'b'", "backends are a"),
         ),
+        (
+            "backends: {primary: {url: http://h, price: {input: -1}}}",
+            ("backends.primary.price.input", "greater than or equal to 0"),
+        ),
+        (
+            "backends: {primary: {url: http://h, price: {cached: .nan}}}",
+            ("backends.primary.price.cached", "finite"),
+        ),
+        (
+            "backends: {primary: {url: http://h, price: {inputs: 1}}}",
+            ("backends.primary.price.inputs", "did you mean 'input'"),
+        ),
         ("routes: {fast: {backends: []}}", ("routes.fast", "primary, xai, enrich, meta")),
         ("backends: {a: {url: http://h}}\nembeddings: b", ("embeddings", "'b'")),
         ("{}", ("no backend",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -105,6 +106,9 @@ def test_prefix_cache(sim: Simulator) -> None:
     assert "prompt_tokens_details" not in first
     assert second["prompt_tokens_details"]["cached_tokens"] >= 64
     assert sim.stats("primary")["prefix_cache_hits"] >= 4
+    metrics = get(sim, "primary", "/metrics").text
+    counts = dict(re.findall(r"^vllm:prefix_cache_(\w+)_total\{\S+\} (\S+)$", metrics, re.M))
+    assert 0 < float(counts["hits"]) < float(counts["queries"])
     sim.configure("primary", prefill_tps=1000)
     started = time.monotonic()
     chat(sim, "primary", "something entirely different " * 60)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import records
 
-from airouter.telemetry import metrics as module
+from airouter.telemetry import children as module
 from airouter.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +125,18 @@ def test_values_read_by_callbacks(metrics):
     dropped[0] = 8.0
     assert value(metrics, 'airouter_backend_in_use{backend="gpu0"}') == 0
     assert value(metrics, "airouter_log_dropped_total") == 8
+
+
+def test_a_count_with_labels_may_start_again(metrics):
+    """A configuration that was reloaded counts from 0; the metric goes on."""
+    counts = {("gpu0", "open"): 3.0}
+    metrics.register_counter("openings_total", "O.", lambda: counts, ("backend", "state"))
+    series = 'airouter_openings_total{backend="gpu0",state="open"}'
+    assert value(metrics, series) == 3
+    counts["gpu0", "open"] = 1.0
+    assert value(metrics, series) == 4
+    counts.clear()
+    assert value(metrics, series) == 4
 
 
 def test_label_values_stay_bounded(metrics, monkeypatch):

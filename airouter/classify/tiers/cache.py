@@ -63,8 +63,8 @@ def key_of(features: Features) -> bytes | None:
 class CacheTier:
     """Decides on a cache hit and abstains on a miss, in microseconds.
 
-    Mutable state: key → (label, p, expiry), least recently used first; guarded by one lock, under
-    which nothing slow is done.
+    Mutable state: key → (label, p, expiry), least recently used first, and the number of hits;
+    guarded by one lock, under which nothing slow is done.
 
     Args:
         size: maximum number of entries.
@@ -81,6 +81,7 @@ class CacheTier:
         self._size = size
         self._ttl = ttl
         self._lock = threading.Lock()
+        self.hits = 0  # for the metrics
         self._entries: OrderedDict[bytes, tuple[str, float | None, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -125,6 +126,7 @@ class CacheTier:
                 del self._entries[key]
                 return None
             self._entries.move_to_end(key)
+            self.hits += 1
             return entry
 
 
