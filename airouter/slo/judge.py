@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from airouter.domain.types import ExchangeRecord
-from airouter.index.rows import own_ms, tokens_of
 from airouter.slo.objectives import Kind, Measure, Objective
+from airouter.telemetry.derived import own_ms, tokens_of
 
 COLD_AFTER = 60.0  # seconds without a request after which the next one counts as cold
 _WARM_KNOWN = 5  # warm requests before a cold one is compared with them
