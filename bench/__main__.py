@@ -62,7 +62,8 @@ class Command:
 
 
 _AB: dict[str, Any] = dict(metavar="WHAT=A,B",
-    help="instead: speculation=on,off or tier=A,B side by side, paired differences")  # fmt: skip
+    help="instead: speculation=on,off, index=on,off or tier=A,B side by side, "
+    "paired differences")  # fmt: skip
 # `all` runs those that are no "endpoint", but for `peers`, in this order.
 COMMANDS: dict[str, Command] = {
     "routing": Command(

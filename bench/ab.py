@@ -19,6 +19,9 @@ SAMPLES, AT_LEAST, BUDGET_S = 20, 5, 40.0
 COLUMNS = ("", "pairs", "{a} p50 ms", "{b} p50 ms", "{b} − {a}, p50 ms", "95 % interval", "verdict")
 
 
+_SWITCHES = {"speculation": "SPECULATION", "index": "INDEX"}  # to their variables
+
+
 @dataclass(frozen=True, slots=True)
 class Sides:
     """What is compared: a variable of the router's environment, and its value on either side."""
@@ -30,21 +33,22 @@ class Sides:
 
 
 def sides(text: str) -> Sides:
-    """From the command line: `speculation=on,off`, or `tier=learned,one_token` (rules, then that
-    tier alone).
+    """From the command line: `speculation=on,off`, `index=on,off`, or `tier=learned,one_token`
+    (rules, then that tier alone).
 
     Raises:
         Unavailable: it is neither.
     """
     what, _, rest = text.partition("=")
     names = tuple(part.strip() for part in rest.split(","))
-    if what not in ("speculation", "tier") or len(names) != 2 or not all(names):
+    if what not in (*_SWITCHES, "tier") or len(names) != 2 or not all(names):
         raise Unavailable(
-            "--ab is speculation=on,off or tier=A,B, with two of the cascade's tiers."
+            "--ab is speculation=on,off or index=on,off or tier=A,B, with two of the cascade's "
+            "tiers."
         )
     a, b = names
-    if what == "speculation":
-        return Sides(what, (a, b), "SPECULATION", (a, b))
+    if what in _SWITCHES:
+        return Sides(what, (a, b), _SWITCHES[what], (a, b))
     return Sides(what, (a, b), "CASCADE_TIERS", (f"rules,{a}", f"rules,{b}"))
 
 

@@ -66,6 +66,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "LOG_MAX_AGE_DAYS": ("logging.max_age_days", _text),
     "LOG_MAX_COUNT": ("logging.max_count", _text),
     "CONTENT_LOGGING": ("logging.content", _text),
+    "INDEX": ("index.enabled", _switch),
     "API_KEY": ("server.api_key", _text),
     "ADMIN_KEY": ("server.admin_key", _text),
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),

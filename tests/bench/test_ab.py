@@ -10,6 +10,8 @@ from bench.stand import Unavailable
 def test_what_can_be_compared() -> None:
     speculation = sides("speculation=on,off")
     assert (speculation.variable, speculation.values) == ("SPECULATION", ("on", "off"))
+    index = sides("index=on,off")
+    assert (index.variable, index.values) == ("INDEX", ("on", "off"))
     tiers = sides("tier=learned, one_token")
     assert (tiers.variable, tiers.values) == ("CASCADE_TIERS", ("rules,learned", "rules,one_token"))
 
@@ -18,7 +20,7 @@ def test_what_can_be_compared() -> None:
     "text", ["", "speculation", "speculation=on", "tier=a,b,c", "tier=,b", "colour=red,blue"]
 )
 def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(Unavailable, match="speculation=on,off or tier=A,B"):
+    with pytest.raises(Unavailable, match="speculation=on,off or index=on,off or tier=A,B"):
         sides(text)
 
 
