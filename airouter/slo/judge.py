@@ -14,6 +14,9 @@ _FEWEST_TOKENS = 20  # in an answer whose speed is measured
 _MODEL_TIERS = ("one_token", "reasoning")
 
 
+Judged = Callable[[Measure, ExchangeRecord], bool | None]
+
+
 class Server(Protocol):
     """What has to be known about a backend."""
 
@@ -30,7 +33,8 @@ class Server(Protocol):
 
 
 class Judge:
-    """Used by one thread. Mutable state: how long a warm request takes, by backend.
+    """Used by one thread. Mutable state: how long a warm request takes, by backend; which
+    objectives apply to a backend.
 
     Args:
         servers: the configured backends now, by name.
@@ -47,7 +51,8 @@ class Judge:
         self._objectives = tuple(objectives)
         self._routes = {o.measure.route for o in self._objectives if o.measure.kind == "total_ms"}
         self._warm: dict[str, tuple[int, float]] = {}
-        self._good: Mapping[Kind, Callable[[Measure, ExchangeRecord], bool | None]] = {
+        self._applying: dict[tuple[str, str], list[tuple[str, Measure, Judged]]] = {}
+        self._good: Mapping[Kind, Judged] = {
             "answer_ms": _answer,
             "ttft_ms": _first_token,
             "cold": self._cold,
@@ -65,17 +70,25 @@ class Judge:
         """(objective, good) for each objective that the request counts for; none for a test's."""
         if record.test is not None or record.route == "passthrough":
             return
-        servers = self._servers()
-        server = servers.get(record.backend or "")
-        for objective in self._objectives:
-            measure = objective.measure
-            judged = self._good.get(measure.kind)
-            if judged is None or (measure.backend is not None and not is_meant(measure, server)):
-                continue
+        server = self._servers().get(record.backend or "")
+        key = (server.name, server.url) if server is not None else ("", "")
+        known = self._applying.get(key)
+        if known is None:
+            known = self._applying[key] = self._find(server)
+        for name, measure, judged in known:
             good = judged(measure, record)
             if good is not None:
-                yield objective.name, good
+                yield name, good
         self._remember(record)
+
+    def _find(self, server: Server | None) -> list[tuple[str, Measure, Judged]]:
+        """The objectives that a request to this backend may count for."""
+        return [
+            (objective.name, objective.measure, self._good[objective.measure.kind])
+            for objective in self._objectives
+            if objective.measure.kind in self._good
+            and (objective.measure.backend is None or is_meant(objective.measure, server))
+        ]
 
     def _total(self, measure: Measure, record: ExchangeRecord) -> bool | None:
         if record.outcome not in ("ok", "truncated"):
