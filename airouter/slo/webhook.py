@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
 
 from airouter.domain.clock import Clock
 
@@ -68,6 +67,8 @@ def send(url: str, body: dict[str, Any], clock: Clock) -> str:
     Returns:
         Why it could not be; "" if it was.
     """
+    import requests  # here: it takes a tenth of a second, and most routers have no webhook
+
     problem = ""
     for number in range(_TRIES):
         if number:
