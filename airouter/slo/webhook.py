@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-
 from airouter.domain.clock import Clock
 
 _TIMEOUT = 5.0  # seconds for connecting, and for each read
