@@ -120,7 +120,7 @@ class _Server:
 @dataclass(slots=True)
 class _Route:
     reasons: Counter[str] = field(default_factory=Counter)
-    times: tuple[array[float], ...] = field(
+    times: "tuple[array[float], ...]" = field(
         default_factory=lambda: tuple(array("f") for _ in TIMES)
     )
 
