@@ -1,22 +1,29 @@
-"""`slo`: service level objectives as rules for Prometheus, for other tools, and as a number of
-pods."""
+"""`slo`: service level objectives as rules for Prometheus and for other tools, the number of pods
+that a load needs, and a report on how the objectives were kept."""
 
 import argparse
 import math
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from airouter.settings.load import ROOT
+from airouter.cli.embedded import nothing_configured, placeholders
+from airouter.domain.clock import Clock
+from airouter.domain.errors import ConfigError
+from airouter.index.index import NAME
+from airouter.settings.load import ROOT, load_settings
+from airouter.settings.server import Logging
+from airouter.settings.slo import SloSettings
 from airouter.slo.export import openslo_yaml, sloth_yaml
 from airouter.slo.load import PROFILES, load_profiles
 from airouter.slo.objectives import Profile
 from airouter.slo.rules import RUNBOOKS, rules_yaml
 from airouter.slo.size import size
 
-DEFAULT_PROFILES = ("001", "002", "004")
-FOLDER = ROOT / "config" / "slo"
+_MOST_DAYS = 366
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,19 +92,78 @@ def _size(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_profiles(parser)
+    parser.add_argument(
+        "--days", type=_days, default=30, help="length of the period that ends now (default: 30)"
+    )
+    parser.add_argument(
+        "--markdown", type=_path, metavar="FILE", help="write the report as Markdown"
+    )
+    parser.add_argument("--html", type=_path, metavar="FILE", help="write the report as HTML")
+    parser.add_argument(
+        "--index",
+        type=_path,
+        metavar="FILE",
+        help=f"the index of requests (default: {NAME} in logging.dir)",
+    )
+
+
+def _report(args: argparse.Namespace) -> int:
+    # Imported here, because the other commands should not wait for numpy and rich.
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from airouter.slo import report_pages
+    from airouter.slo.report import NoReport, make_report
+
+    configured = _configured()
+    profiles = _profiles(args, configured)
+    console, tasks = Console(stderr=True), dict[str, TaskID]()
+    shown = Progress(console=console, transient=True, disable=not console.is_terminal)
+
+    def advance(what: str, share: float) -> None:
+        if what not in tasks:
+            tasks[what] = shown.add_task(what, total=1.0)
+        shown.update(tasks[what], completed=share)
+
+    try:
+        with shown:
+            report = make_report(
+                args.index or configured.database,
+                profiles,
+                args.days,
+                Clock().time(),
+                zone=ZoneInfo(configured.zone) if configured.zone else None,
+                urls=configured.urls,
+                progress=advance,
+            )
+        for path, page in ((args.markdown, report_pages.markdown), (args.html, report_pages.html)):
+            if path:
+                path.write_text(page(report), encoding="utf-8")
+                print(f"Written: {path}")
+    except NoReport as error:
+        print(f"ai-router: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"ai-router: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 1
+    if args.markdown or args.html:
+        return 0
+    return _write(report_pages.terminal(report, Console()))
+
+
 def _add_profiles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         action="append",
         metavar="NAME",
-        help=f"one of {', '.join(PROFILES)}; may be repeated (default: "
-        f"{', '.join(DEFAULT_PROFILES)})",
+        help=f"one of {', '.join(PROFILES)}; may be repeated (default: slo.profiles)",
     )
     parser.add_argument(
         "--environment",
-        default="development",
         metavar="NAME",
-        help="scales the latency limits of the endpoints (default: development)",
+        help="scales the latency limits of the endpoints (default: slo.environment)",
     )
 
 
@@ -110,9 +176,41 @@ def _add_runbooks(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _profiles(args: argparse.Namespace) -> tuple[Profile, ...]:
-    names = dict.fromkeys(args.profile or DEFAULT_PROFILES)  # each once, in their order
-    return load_profiles(tuple(names), FOLDER, args.environment)
+def _profiles(
+    args: argparse.Namespace, configured: "_Configured | None" = None
+) -> tuple[Profile, ...]:
+    slo = (configured or _configured()).slo
+    names = dict.fromkeys(args.profile or slo.profiles)  # each once, in their order
+    return load_profiles(tuple(names), slo.folder, args.environment or slo.environment)
+
+
+class _Configured(NamedTuple):
+    """What the subcommands need of the configuration. `urls`: of the backends, by name."""
+
+    slo: SloSettings
+    database: Path
+    zone: str | None
+    urls: dict[str, str]
+
+
+def _configured() -> _Configured:
+    """The configuration; where it cannot be loaded the defaults, because rules and reports are
+    also made on machines on which no router runs."""
+    environ = dict(os.environ)
+    nothing = nothing_configured(environ)
+    try:
+        settings = load_settings(environ | placeholders() if nothing else environ)
+    except ConfigError:
+        print(
+            "ai-router: the configuration is not valid, so the defaults apply; see check-config.",
+            file=sys.stderr,
+        )
+        slo = SloSettings()
+        slo = slo.model_copy(update={"folder": ROOT / slo.folder})
+        return _Configured(slo, ROOT / Logging().dir / NAME, None, {})
+    backends = {} if nothing else settings.backends
+    urls = {name: backend.url for name, backend in backends.items() if backend.url}
+    return _Configured(settings.slo, settings.logging.dir / NAME, settings.timezone, urls)
 
 
 def _write(text: str) -> int:
@@ -140,6 +238,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> int:
+    days = _count(text)
+    if days > _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text} is more than {_MOST_DAYS} days")
+    return days
+
+
+def _path(text: str) -> Path:
+    """Relative to the directory in which the command was called, which it leaves later."""
+    return Path(text).absolute()
+
+
 class _Command(NamedTuple):
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -150,4 +260,5 @@ COMMANDS = {
     "rules": _Command("write recording and alerting rules for Prometheus", _add_rules, _rules),
     "export": _Command("write the objectives for OpenSLO or Sloth", _add_export, _export),
     "size": _Command("the number of pods that a load needs", _add_size, _size),
+    "report": _Command("how the objectives were kept, by the index", _add_report, _report),
 }

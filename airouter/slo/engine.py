@@ -178,34 +178,34 @@ class Engine:
     def _keep(
         self, connection: sqlite3.Connection, alerts: list[dict[str, Any]], now: float
     ) -> None:
+        # Made before the transaction, which other writers wait for.
+        rows = [
+            (
+                a["name"],
+                a["kept_as"],
+                a["state"],
+                a["slo"],
+                a["since"],
+                a["value"],
+                a["threshold"],
+                a["budget_left"],
+                a["told"],
+                json.dumps({k: v for k, v in a.items() if k not in ("told", "kept_as")}),
+            )
+            for a in alerts
+        ]
+        summaries = [
+            (o.name, now, json.dumps(summary(o, self._counts, now)))
+            for profile in self._profiles
+            for o in profile.objectives
+            if o.target is not None
+        ]
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM alerts")
             connection.executemany(
                 f"INSERT INTO alerts ({_COLUMNS}, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        a["name"],
-                        a["kept_as"],
-                        a["state"],
-                        a["slo"],
-                        a["since"],
-                        a["value"],
-                        a["threshold"],
-                        a["budget_left"],
-                        a["told"],
-                        json.dumps({k: v for k, v in a.items() if k not in ("told", "kept_as")}),
-                    )
-                    for a in alerts
-                ],
+                rows,
             )
             connection.execute("DELETE FROM slo_summary")
-            connection.executemany(
-                "INSERT INTO slo_summary VALUES (?, ?, ?)",
-                [
-                    (o.name, now, json.dumps(summary(o, self._counts, now)))
-                    for profile in self._profiles
-                    for o in profile.objectives
-                    if o.target is not None
-                ],
-            )
+            connection.executemany("INSERT INTO slo_summary VALUES (?, ?, ?)", summaries)

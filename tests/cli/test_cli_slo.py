@@ -2,15 +2,21 @@
 
 import subprocess
 import sys
+import time
+from contextlib import closing
 
 import pytest
 import yaml
 
 from airouter.__main__ import main
-from airouter.cli.slo import COMMANDS, DEFAULT_PROFILES
+from airouter.cli.slo import COMMANDS
+from airouter.index.index import open_for_writing
+from airouter.index.rows import INSERT
 from airouter.settings.load import ROOT
+from airouter.settings.slo import SloSettings
 from airouter.slo.load import load_profiles
 from airouter.slo.rules import rules_yaml
+from tests.slo.index_of_30_days import row
 
 FOLDER = ROOT / "config" / "slo"
 
@@ -27,7 +33,41 @@ def groups(text):
 
 
 def test_rules_are_those_of_the_default_profiles(bare, capsys):
-    assert written(capsys, "rules") == rules_yaml(load_profiles(DEFAULT_PROFILES, FOLDER))
+    """No backend is configured here."""
+    assert written(capsys, "rules") == rules_yaml(load_profiles(SloSettings().profiles, FOLDER))
+
+
+def configure(bare, tmp_path, text):
+    path = tmp_path / "router.yaml"
+    path.write_text((ROOT / "config" / "router.yaml").read_text(encoding="utf-8") + text)
+    bare.setenv("ROUTER_CONFIG", str(path))
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9"])
+def test_profiles_and_environment_are_those_of_the_configuration(bare, capsys, tmp_path, url):
+    bare.setenv("PRIMARY_URL", url)
+    configure(bare, tmp_path, "\nslo: {profiles: ['001'], environment: production}\n")
+    text = " ".join(written(capsys, "rules").split())
+    assert "at most 480 ms" in text
+    assert "slo-available" not in text
+    assert "at most 800 ms" in " ".join(
+        written(capsys, "rules", "--environment", "development").split()
+    )
+
+
+def test_objectives_are_in_the_configured_folder(bare, capsys, tmp_path):
+    text = (FOLDER / "objectives-004.yaml").read_text(encoding="utf-8")
+    (tmp_path / "objectives-own.yaml").write_text(text.replace("004", "own"))
+    configure(bare, tmp_path, f"\nslo: {{profiles: [own], folder: {tmp_path}}}\n")
+    assert "slo-available" in groups(written(capsys, "rules"))
+
+
+def test_a_configuration_that_is_not_valid_is_said(bare, capsys):
+    bare.setenv("PRIMARY_URL", "no URL")
+    assert main(["slo", "rules", "--profile", "004"]) == 0
+    printed = capsys.readouterr()
+    assert "slo-available" in groups(printed.out)
+    assert "the defaults apply" in printed.err
 
 
 def test_rules_of_chosen_profiles(bare, capsys):
@@ -110,6 +150,8 @@ def test_a_mistake_is_one_sentence(bare, capsys, arguments, part):
         (["size", "--rps", "nan", "--p95", "1"], "'nan' is not a positive number"),
         (["size", "--rps", "1", "--p95", "1", "--min", "0"], "'0' is not a positive whole number"),
         (["size", "--rps", "1", "--p95", "1", "--per-pod", "1.5"], "'1.5' is not a positive whole"),
+        (["report", "--days", "0"], "'0' is not a positive whole number"),
+        (["report", "--days", "367"], "367 is more than 366 days"),
     ],
 )
 def test_a_wrong_argument_is_explained(bare, capsys, arguments, part):
@@ -118,6 +160,51 @@ def test_a_wrong_argument_is_explained(bare, capsys, arguments, part):
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert part in last
+
+
+@pytest.fixture
+def index(bare, tmp_path):
+    """With an answered request, where the configuration says."""
+    path = tmp_path / "logs" / "index.sqlite"
+    with closing(open_for_writing(path)) as connection:
+        connection.execute(INSERT, row(time.time() - 60, backend="<b>|near|"))
+    return path
+
+
+def test_a_report_is_printed(index, capsys):
+    text = written(capsys, "report", "--days", "1", "--profile", "004")
+    assert "primary-not-slow" in text
+    assert "mapper-p95" not in text
+    assert "<b>|near|" in text
+    assert "\x1b" not in text
+
+
+def test_files_are_those_of_the_directory_of_the_call(index, bare, tmp_path, capsys):
+    bare.chdir(tmp_path)
+    index.rename(tmp_path / "moved.sqlite")
+    out = written(
+        capsys, "report", "--index", "moved.sqlite", "--markdown", "r.md", "--html", "r.html"
+    )
+    assert out == f"Written: {tmp_path}/r.md\nWritten: {tmp_path}/r.html\n"
+    assert "| &lt;b&gt;\\|near\\| |" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert '<td class="text">&lt;b&gt;|near|</td>' in (tmp_path / "r.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--index", "/missing/index.sqlite"], "There is no index of requests at /missing/index"),
+        (["--html", "/missing/r.html"], "/missing/r.html: No such file or directory."),
+        (["--profile", "999"], "There is no profile '999'"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_one_sentence(index, capsys, arguments, part):
+    assert main(["slo", "report", *arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("ai-router: ")
+    assert part in printed.err
 
 
 def test_a_reader_that_leaves_is_no_error(bare):
@@ -131,5 +218,5 @@ def test_a_reader_that_leaves_is_no_error(bare):
 
 
 def test_each_subcommand_has_a_help():
-    assert {"rules", "export", "size"} <= set(COMMANDS)
+    assert {"rules", "export", "size", "report"} <= set(COMMANDS)
     assert all(command.help for command in COMMANDS.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airouter.index.index import open_for_writing
-from airouter.slo.counts import Counts
+from airouter.slo.counts import _EACH, NAMES, Counts
 
 NOW = 1_800_000_000.0
 MINUTE = int(NOW // 60)
@@ -73,3 +73,30 @@ def test_a_database_without_events_is_empty(database: sqlite3.Connection) -> Non
     counts = Counts()
     counts.read(database, NOW)
     assert counts.within("x", 300, NOW) == (0, 0)
+
+
+def test_reading_on_for_days_is_as_reading_anew(database: sqlite3.Connection) -> None:
+    """Minutes become hours, and what is older than 30 days is forgotten."""
+    counts, steps = Counts(), range(0, 33 * 1440, 29)
+    for step in steps:
+        put(database, -step, step % 7 + 1, step % 3)
+        if step % 10 == 0:
+            put(database, -step, 1, 1, "y")  # rarer than once an hour
+        counts.read(database, NOW + step * 60)
+    now = NOW + steps[-1] * 60
+    anew = Counts()
+    anew.read(database, now)
+    for slo in ("x", "y"):
+        for seconds in (300, 86_400, 3 * 86_400, 30 * 86_400):
+            assert counts.within(slo, seconds, now) == anew.within(slo, seconds, now)
+        # Except for the hour in which the 30 days begin.
+        assert counts._series[slo][0][-140:] == anew._series[slo][0][-140:]
+        assert len(counts._series[slo][0]) - len(anew._series[slo][0]) <= 2
+
+
+def test_an_evaluation_does_not_read_the_whole_table(database: sqlite3.Connection) -> None:
+    for statement, values in ((NAMES, ()), (_EACH, ("x", 1))):
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+        tables = [line for line in plan if "slo_events" in line]
+        assert tables
+        assert [line for line in tables if not line.startswith("SEARCH")] == []
