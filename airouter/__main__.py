@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("check-config", help="validate the configuration and print a summary")
     commands.add_parser("reload", help="reload the configuration of the running router")
     slo.add_arguments(
-        commands.add_parser("slo", help="service level objectives: rules, exports, sizing")
+        commands.add_parser("slo", help="service level objectives: rules, exports, sizing, reports")
     )
     evaluate.add_arguments(
         commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")
