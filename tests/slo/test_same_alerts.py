@@ -76,13 +76,14 @@ SCENARIOS: dict[str, tuple[str, dict[str, Minutes]]] = {
     "flapping": (
         "002",
         {
-            alert.slo: phases(*((4, round(11_000 * alert.above), 9_000), (7, 0, 10_000)) * 10)
+            alert.slo: phases(*((4, round(20_000 * alert.above), 9_000), (7, 0, 10_000)) * 10)
             for alert in profile("002").alerts
         },
     ),
     "wandering 1": ("002", wandering(1)),
     "wandering 2": ("002", wandering(2)),
 }
+QUIET = ("within the budget", "no traffic")
 
 
 def cumulated(values: Iterable[int]) -> str:
@@ -144,6 +145,12 @@ def test_the_router_and_promtool_raise_the_same_alerts(scenario: str, tmp_path: 
     theirs = by_promtool(*SCENARIOS[scenario], tmp_path)
     assert [*differences(ours, theirs)] == []
     assert [*differences(theirs, ours)] == []
+    # Else nothing is compared with nothing.
+    assert any(theirs) is (scenario not in QUIET)
+    if scenario == "seed 002, for twice as long as it takes":
+        for alert in profile("002").alerts:
+            states_of = [states.get((alert.name, alert.severity)) for states in theirs]
+            assert {None, "pending", "firing"} == {*states_of}
 
 
 def test_differences_of_two_evaluations_are_found() -> None:
@@ -152,16 +159,3 @@ def test_differences_of_two_evaluations_are_found() -> None:
     assert [*differences([{}, {}, firing, firing, firing, firing], late)] == []
     assert [*differences([{}, firing, firing, firing, firing, firing], late)]
     assert [*differences(late, [{}, {}, {}, {}, {}, {}])]
-
-
-def test_the_scenarios_raise_alerts_of_each_kind(tmp_path: Path) -> None:
-    """Else they would compare nothing with nothing."""
-    raised: set[tuple[str, str]] = set()
-    for scenario in ("a fast burn, and recovery", "seed 002, for twice as long as it takes"):
-        folder = tmp_path / scenario[:6]
-        folder.mkdir()
-        found = by_promtool(*SCENARIOS[scenario], folder)
-        raised |= {(name, state) for states in found for (name, _), state in states.items()}
-    assert ("AvailableBudgetBurn", "firing") in raised
-    for alert in profile("002").alerts:
-        assert {(alert.name, "pending"), (alert.name, "firing")} <= raised
