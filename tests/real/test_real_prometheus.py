@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from harness import body, eventually, steer
+from harness import body, eventually
 
 from airouter.telemetry.request_metrics import STAGE_BUCKETS
 from bench.client import CHAT, Connection, Endpoint
@@ -48,7 +48,7 @@ _BEARER = {"Authorization": f"Bearer {KEY}"}
 SCRAPE, EVALUATE = 1, 5  # seconds
 LATE = 2.0  # seconds by which what other workers count in sums may be late
 CLIENTS, PAUSE = 12, 0.1  # seconds between two requests of a client
-HELLO = steer("Hello", primary={"ttft_ms": [20, 500], "ttft_nonstream_ms": [20, 500]})
+FIRST_MS = (20, 500)  # of answers
 COUNTED = "sum(airouter_requests_total)"
 P95 = (
     'histogram_quantile(0.95, sum by (le) (airouter_stage_duration_seconds_bucket{stage="total"}))'
@@ -124,8 +124,8 @@ class Load:
     """
 
     KINDS = (
-        (KEY, body(HELLO, model="ai-router/primary"), 200),
-        (KEY, body(HELLO, model="ai-router/primary", stream=True), 200),
+        (KEY, body("Hello", model="ai-router/primary"), 200),
+        (KEY, body("Hello", model="ai-router/primary", stream=True), 200),
         (KEY, body("Prove that there are infinitely many primes.", model="ai-router"), 200),
         (KEY, {"model": "ai-router", "messages": "none"}, 400),
         (KEY, {"model": "ai-router"}, 400),
@@ -160,25 +160,21 @@ class Load:
         return {pair: count for pair, count in self.statuses.items() if pair[0] != pair[1]}
 
     def _send(self, at: int) -> None:
-        connections = {
-            key: Connection(Endpoint.of(self._router.url, key), timeout=30)
-            for key in {key for key, *_ in self.KINDS}
-        }
         while not self._over.wait(PAUSE):
             key, payload, status = self.KINDS[at % len(self.KINDS)]
             at += 1
-            connection = connections[key]
-            answer = connection.ask(connection.endpoint.wire(CHAT, payload))
+            # Each on a connection of its own: any worker may get it, and it is never sent again.
+            with Connection(Endpoint.of(self._router.url, key), timeout=30) as connection:
+                answer = connection.ask(connection.endpoint.wire(CHAT, payload))
             with self._lock:
                 self.statuses[status, answer.status] += 1
-        for connection in connections.values():
-            connection.close()
 
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[tuple[RouterProcess, Prometheus]]:
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(profile="fast"))
+        simulator.configure("primary", ttft_ms=FIRST_MS, ttft_nonstream_ms=FIRST_MS)
         config = {"server": {"workers": 2}, "logging": {"max_count": 1_000_000}}
         router = stack.enter_context(
             router_before(simulator, tmp_path / "router", config, key=KEY, slots=64)
