@@ -1,7 +1,10 @@
 """A real Prometheus scrapes two workers under load, with the shipped configuration and rules: what
 it shows is what clients sent, what the index of requests has, and what the session files say.
 
-Set AIROUTER_PROMETHEUS_SECONDS=180 for a load of three minutes.
+For a load of three minutes, and the figures:
+
+    export AIROUTER_PROMETHEUS_SECONDS=180
+    .venv/bin/python -m pytest -s -m real tests/real/test_real_prometheus.py
 """
 
 from __future__ import annotations
