@@ -7,6 +7,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -16,11 +17,19 @@ from bench.router_process import ROOT
 from bench.slo import router_slo
 from bench.stand import Unavailable
 from load import run
-from load.plan import SHAPES
+from load.plan import SHAPES, TEST
 from load.stand import EMBEDDING_MODEL, rated_users, target
 
 _SHAPES = "; ".join(f"{name}: {about}" for name, (_, about, _) in SHAPES.items())
 _WEEK = 7 * 86_400
+
+
+def _test_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text):  # the router would ignore it
+        raise argparse.ArgumentTypeError("must be 1 to 40 letters, digits and _.-")
+    return text
+
+
 OPTIONS: options.Options = {
     "--shape": dict(choices=tuple(SHAPES), default="standard", metavar="NAME",
     help=f"{_SHAPES} (default: standard)"),
@@ -41,6 +50,10 @@ OPTIONS: options.Options = {
     "--slo": dict(
         metavar="FILE",
         help="service levels (default: config/slo/router-embedded.yaml, with --url router.yaml)"
+    ),
+    "--test": dict(
+        type=_test_name, default=TEST, metavar="NAME",
+        help="sent in X-Router-Test, so that objectives do not count the requests (default load)"
     ),
     "--out": dict(
         type=Path, default=ROOT / "logs" / "load", metavar="DIR",

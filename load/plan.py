@@ -3,7 +3,7 @@ load; and what the processes that send need to know."""
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,16 @@ STEPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 _SETTLE = 0.35  # of a step: until the queue is what this load makes it
 _VARIABLE, _KEY = "AI_ROUTER_LOAD", "AI_ROUTER_LOAD_KEY"
 PHASES_FILE = "phases.jsonl"  # when each phase began
+TEST = "load"
+
+
+def marked(endpoint: Endpoint, test: str) -> Endpoint:
+    """The same, with requests that objectives do not count.
+
+    Args:
+        test: the test's name, at most 40 letters, digits and `_.-`.
+    """
+    return replace(endpoint, headers=(*endpoint.headers, ("X-Router-Test", test)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +128,8 @@ class Setup:
     """What the processes that send need to know; it reaches them through their environment.
 
     `users`: how many of them are the rated load (1×); `period`: seconds from one turn of a user to
-    its next. Without `phases` the web interface says how many there are."""
+    its next; `test`: the name that its requests carry in `X-Router-Test`.
+    Without `phases` the web interface says how many there are."""
 
     url: str
     folder: Path
@@ -127,6 +138,7 @@ class Setup:
     users: float = 20.0
     period: float = 6.0
     phases: tuple[Phase, ...] = ()
+    test: str = TEST
 
     def environ(self, api_key: str | None) -> dict[str, str]:
         """The variables that carry it; the key is in one of its own, and in no command line."""
@@ -142,4 +154,5 @@ class Setup:
         return cls(**{**row, "folder": Path(row["folder"])}, phases=phases)
 
     def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
-        return Endpoint.of(self.url, environ.get(_KEY) or environ.get("API_KEY") or None)
+        found = Endpoint.of(self.url, environ.get(_KEY) or environ.get("API_KEY") or None)
+        return marked(found, self.test)

@@ -105,7 +105,7 @@ def interface(target: Stand, args: Namespace, console: Console) -> int:
 def _setup(target: Stand, args: Namespace, folder: Path, phases: list[Phase]) -> Setup:
     return Setup(
         target.router.url, folder, target.virtual_model, args.embedding_model, args.users,
-        args.period, phases=tuple(phases)
+        args.period, phases=tuple(phases), test=args.test
     )  # fmt: skip
 
 

@@ -6,13 +6,14 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.client import Connection, Failure
 from bench.prompts import body
 from bench.result import Periodic
 from bench.stand import ROLES, Stand, running, stand
+from load.plan import marked
 
 EMBEDDING_MODEL = "embedding-model"  # as the simulator calls it
 SLOTS = 8  # of the primary, as config/router.yaml ships it
@@ -62,14 +63,19 @@ def target(args: Namespace) -> Iterator[Stand]:
         Unavailable: the router that was named does not answer.
     """
     if args.url:
-        yield running(args, "put under load", passing=False)
+        yield _marked(running(args, "put under load", passing=False), args.test)
         return
     roles = (*ROLES, "embedding")
-    with stand(args, "fast", roles=roles, manners=MANNERS, config=CONFIG) as found:
+    with stand(args, "fast", roles=roles, manners=MANNERS, config=CONFIG) as made:
+        found = _marked(made, args.test)
         with Connection(found.router, timeout=30) as connection:
             for question in ("Hello.", "Explain in one sentence how a kite works."):
                 connection.chat(body(question, found.virtual_model))
         yield found
+
+
+def _marked(found: Stand, test: str) -> Stand:
+    return replace(found, router=marked(found.router, test))
 
 
 _PAUSE_S = 0.2

@@ -7,7 +7,9 @@ import pytest
 
 from bench.client import EMBEDDINGS, Endpoint
 from bench.stats import gaps
+from load.__main__ import parser
 from load.client import Client
+from load.stand import target
 from simulator.testing import Simulator
 
 
@@ -119,3 +121,13 @@ def test_headers_and_vectors(simulator: Simulator) -> None:
     client.close()
     assert not answer.problem
     assert answer.seconds > 0.075
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [((), "load"), (("--test", "storm"), "storm")], ids=["default", "named"]
+)
+def test_the_probe_beside_the_load_is_marked_as_a_test(
+    simulator: Simulator, words: tuple[str, ...], name: str
+) -> None:
+    with target(parser().parse_args(["--url", simulator.url("primary"), *words])) as found:
+        assert b"\r\nX-Router-Test: %b\r\n" % name.encode() in found.router.chat({})

@@ -1,10 +1,12 @@
 """The shapes of load: what is counted, how long it lasts, which load is wanted when."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from load.plan import SHAPES, Phase, load_at, plan
+from load.__main__ import parser
+from load.plan import SHAPES, Phase, Setup, load_at, plan
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -43,3 +45,23 @@ def test_the_load_rises_in_a_line_and_then_stays() -> None:
 def test_an_unknown_shape() -> None:
     with pytest.raises(KeyError):
         plan("zigzag")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [((), "load"), (("--test", "storm-1"), "storm-1")], ids=["default", "named"]
+)
+def test_requests_carry_the_name_of_the_test(words: tuple[str, ...], name: str) -> None:
+    setup = Setup("http://127.0.0.1:1", Path("x"), test=parser().parse_args(words).test)
+    endpoint = Setup.from_environ(setup.environ(None)).endpoint({})
+    for body in (None, {"model": "ai-router"}):
+        assert f"\r\nX-Router-Test: {name}\r\n".encode() in endpoint.wire("/v1/models", body)
+
+
+def test_a_setup_made_by_hand_marks_requests_too() -> None:
+    assert b"\r\nX-Router-Test: load\r\n" in Setup.from_environ({}).endpoint({}).wire("/", None)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 41])
+def test_a_name_that_the_router_would_ignore_is_refused(name: str) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--test", name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ needs_promtool = pytest.mark.skipif(
 )
 # Of the state pending or firing, by name and severity.
 _ALERTS = "count by (alertname, severity, alertstate) (ALERTS{{{}}})"
+# How promtool says that this is not as expected, and what there is instead.
+_COMPLAINT = re.compile(r"time: (\w+),\s+exp: nil\s+got: (.*)")
+_GOT = re.compile(r'alertname="(\w+)", alertstate="(\w+)", severity="(\w+)"')
 
 
 def profile(name: str, environment: str = "development") -> Profile:
@@ -79,20 +83,31 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def judge(case: Case, folder: Path, environment: str = "development") -> str:
     """What promtool has against the rules; empty if nothing."""
-    all_of_it = profile(case.profile, environment)
-    # Rules for the objectives that have series: the others cost time.
-    counted = tuple(
-        one
-        for one in all_of_it.objectives
-        if any(f'slo="{one.name}"' in series for series in case.series)
-    )
-    rules = rules_yaml((replace(all_of_it, objectives=counted or all_of_it.objectives),))
-    (folder / "rules.yaml").write_text(rules)
-    test = {
-        "interval": case.interval,
-        "input_series": [
-            {"series": name, "values": values} for name, values in case.series.items()
-        ],
+    result = _tested(case, _expected(case), folder, environment)
+    return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
+def timeline(case: Case, evaluations: int, folder: Path) -> list[dict[tuple[str, str], str]]:
+    """What promtool says of alerts at each evaluation from 0: by name and severity, pending or
+    firing. Nothing is expected of any, so that its complaints are what there is."""
+    expected = [{"expr": _ALERTS.format(""), "eval_time": f"{at}m"} for at in range(evaluations)]
+    result = _tested(case, {"promql_expr_test": expected}, folder)
+    found: list[dict[tuple[str, str], str]] = [{} for _ in range(evaluations)]
+    for at, got in _COMPLAINT.findall(result.stdout + result.stderr):
+        for name, state, severity in _GOT.findall(got):
+            found[_minutes(at)][name, severity] = state
+    assert (result.returncode == 0) is not any(found), result.stdout + result.stderr
+    return found
+
+
+def _minutes(text: str) -> int:
+    """Of a duration as promtool writes it: 1d2h3m."""
+    units = {"d": 1440, "h": 60, "m": 1}
+    return sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([dhm])", text))
+
+
+def _expected(case: Case) -> dict[str, Any]:
+    test: dict[str, Any] = {
         "promql_expr_test": [
             {
                 "expr": _ALERTS.format(check.selector),
@@ -112,11 +127,26 @@ def judge(case: Case, folder: Path, environment: str = "development") -> str:
     test["promql_expr_test"] += case.more.get("promql_expr_test", [])
     if "alert_rule_test" in case.more:
         test["alert_rule_test"] = case.more["alert_rule_test"]
+    return test
+
+
+def _tested(
+    case: Case, expected: Mapping[str, Any], folder: Path, environment: str = "development"
+) -> subprocess.CompletedProcess[str]:
+    all_of_it = profile(case.profile, environment)
+    # Rules for the objectives that have series: the others cost time.
+    counted = tuple(
+        one
+        for one in all_of_it.objectives
+        if any(f'slo="{one.name}"' in series for series in case.series)
+    )
+    rules = rules_yaml((replace(all_of_it, objectives=counted or all_of_it.objectives),))
+    (folder / "rules.yaml").write_text(rules)
+    series = [{"series": name, "values": values} for name, values in case.series.items()]
     content = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": case.interval,
-        "tests": [test],
+        "tests": [{"interval": case.interval, "input_series": series, **expected}],
     }
     (folder / "test.yaml").write_text(yaml.safe_dump(content))
-    result = run("test", "rules", folder / "test.yaml")
-    return "" if result.returncode == 0 else result.stdout + result.stderr
+    return run("test", "rules", folder / "test.yaml")
