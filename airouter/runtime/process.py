@@ -9,6 +9,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.ports import Sink
 from airouter.runtime.commands import Commands
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.memory import keep_memory_small
 from airouter.runtime.state import Current, State
 from airouter.telemetry.logs import AppLog, install_stdlib_handler
 from airouter.telemetry.metrics import Metrics
@@ -86,6 +87,7 @@ class Runtime:
             if self.started:
                 return
             self.started = True
+        keep_memory_small()
         install_stdlib_handler(self.log)
         self.metrics.start()
         for service in self._services:

@@ -17,7 +17,6 @@ from airouter.server.clients import Clients
 from airouter.server.connection import Limits
 from airouter.server.load_table import LoadTable
 from airouter.server.loop import Loop
-from airouter.server.memory import give_back_large_blocks
 
 # Seconds after which the interpreter passes its lock on: the loop should not wait for long behind
 # a thread that computes.
@@ -76,7 +75,6 @@ class Worker(BaseWorker):  # type: ignore[misc]
             tls=ssl_context(cfg) if cfg.is_ssl else None,
             log=self.log,
         )
-        give_back_large_blocks()
         sys.setswitchinterval(_SWITCH)
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again

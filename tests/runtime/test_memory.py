@@ -10,13 +10,13 @@ import pytest
 
 PROGRAM = """
 import sys
-from airouter.server.memory import give_back_large_blocks
+from airouter.runtime.memory import keep_memory_small
 
 def megabytes():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000
 
 if sys.argv[1] == "yes":
-    give_back_large_blocks()
+    keep_memory_small()
 del [bytearray(30_000_000)][0]  # from here on glibc keeps blocks of this size
 before = megabytes()
 large, small = [], []
