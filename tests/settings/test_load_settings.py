@@ -27,6 +27,7 @@ CASES = {
     "LOG_MAX_AGE_DAYS": ("2.5", 2.5),
     "LOG_MAX_COUNT": ("7", 7),
     "CONTENT_LOGGING": ("off", "off"),
+    "INDEX": ("off", False),
     "API_KEY": ("k", "k"),
     "ADMIN_KEY": ("k", "k"),
     "ALLOW_OPEN": ("yes", True),
