@@ -5,6 +5,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from airouter.telemetry.mapper_metrics import MapperMetrics
+
 _STATES = {"pending": 1.0, "firing": 2.0, "resolved": 0.0}
 
 
@@ -37,6 +39,7 @@ class SloMetrics:
         self._left = Gauge(
             "error_budget_left", "Part of the error budget that is left.", ("slo",), **recent
         )
+        self.mapper = MapperMetrics(registry)
         self._known: set[tuple[str, str, str]] = set()
 
     def event(self, slo: str, good: bool) -> None:
