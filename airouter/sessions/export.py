@@ -23,7 +23,7 @@ def to_csv(path: Path, rows: Iterable[Row]) -> int:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for one in rows:
-                writer.writerow(_plain(one[name]) for name in COLUMNS)
+                writer.writerow(one[name] for name in COLUMNS)
                 count += 1
         os.replace(part, path)
     finally:
@@ -62,10 +62,6 @@ def connection_errors() -> type[Exception]:
 
 def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-def _plain(value: object) -> object:
-    return int(value) if isinstance(value, bool) else value
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Reading session files: which there are, and what each says."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -68,6 +69,9 @@ class Files:
         Args:
             since: seconds since 1970; without files that are older by more than a day. Names are
                 in local time, so the rest must be compared by what the files say.
+
+        Raises:
+            OSError: the folder is there, but cannot be read.
         """
         first = ""
         if since is not None:
@@ -76,7 +80,7 @@ class Files:
         try:
             with os.scandir(self.folder) as entries:
                 names = [entry.name for entry in entries]
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name for name in names if name >= first and _NAME.fullmatch(name))
 
@@ -124,8 +128,8 @@ def read(path: str | Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         data = file.read(_LARGEST)
     try:
-        found = orjson.loads(data)
-    except ValueError:
+        found = _parsed(data)
+    except (ValueError, RecursionError):
         raise NotASession from None
     if not isinstance(found, dict):
         raise NotASession
@@ -143,6 +147,14 @@ def read(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def _parsed(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError:  # halves of surrogate pairs, which clients send and the router writes
+        plain = json.dumps(json.loads(data), ensure_ascii=False)
+        return orjson.loads(plain.encode("utf-8", "replace"))
+
+
 def arrival(document: dict[str, Any]) -> float:
     """When the request arrived, in seconds since 1970."""
     return datetime.fromisoformat(document["timestamp"]).timestamp()
@@ -158,4 +170,5 @@ def row(document: dict[str, Any]) -> dict[str, Any]:
         save=True,
         **{"client_ip": "", **values},
     )
-    return dict(zip(COLUMNS, row_of(record), strict=True))
+    made = dict(zip(COLUMNS, row_of(record), strict=True))
+    return made | {"stream": int(record.stream), "saved": 1}  # as the database has them

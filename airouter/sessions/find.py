@@ -68,7 +68,8 @@ class Requests:
         self.files = Files(log_dir)
         self.indexed = self.index.exists()
         if self.indexed:
-            self._check()
+            if self._is_empty() and not self.files.names():
+                raise NoSessions(EMPTY.format(log_dir))
         elif not self.files.names():
             raise NoSessions(EMPTY.format(log_dir))
 
@@ -156,9 +157,20 @@ class Requests:
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             raise NoSessions(f"The index {self.index} cannot be read: {error}.") from None
 
-    def _check(self) -> None:
+    def _is_empty(self) -> bool:
+        """Whether the index has nothing.
+
+        Raises:
+            NoSessions: it is damaged, or of another version.
+        """
         with self.read() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            self._check(version)
+            return not connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM requests) OR EXISTS (SELECT 1 FROM backend_events)"
+            ).fetchone()[0]
+
+    def _check(self, version: int) -> None:
         if version > len(MIGRATIONS):
             raise NoSessions(
                 f"The index {self.index} was written by a later version of the router."

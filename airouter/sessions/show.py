@@ -91,7 +91,9 @@ def spans(document: dict[str, Any]) -> list[Span]:
     if one["queue_ms"]:
         made.append(Span("queue", max(0.0, end - one["queue_ms"]), one["queue_ms"], style="yellow"))
     if calls and document.get("speculation") == "won":
-        calls[0].note += ", started while the route was being decided"
+        first = calls[0]
+        note = f"{first.note}, started during the decision"
+        calls[0] = Span(first.name, first.start, first.ms, note, first.style)
     made += calls
     if one["ttft_ms"] is not None:
         made.append(Span("first content", one["ttft_ms"], 0.0, style="bold"))

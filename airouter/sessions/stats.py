@@ -80,7 +80,7 @@ def saved_ms(one: Row) -> float:
     ttft, backend = one["ttft_ms"], one["backend_ttft_ms"]
     if one["speculation"] != "won" or ttft is None or backend is None:
         return 0.0
-    return max(0.0, (one["classification_ms"] or 0.0) + backend - ttft)
+    return float(max(0.0, (one["classification_ms"] or 0.0) + backend - ttft))
 
 
 def collect(rows: Iterable[Row]) -> Stats:
@@ -151,40 +151,43 @@ def printed(stats: Stats, source: str) -> Iterator[RenderableType]:
     span = f"{local_time(stats.first)} to {local_time(stats.last)}"
     tests = f", {stats.tests:,} of them of tests" if stats.tests else ""
     yield Text.assemble((f"{count} from {span}", "bold"), f", from {source}{tests}")
-    for name, of_column in stats.groups.items():
-        ordered = sorted(of_column.items(), key=lambda item: -item[1].requests)
-        rows = [_row(value, group) for value, group in ordered]
-        if name == GROUPS[0]:
-            rows.append(_row("all", stats.everything))
-        yield Text()
-        yield table(
+    groups = [
+        (name, value, group)
+        for name, of_column in stats.groups.items()
+        for value, group in sorted(of_column.items(), key=lambda item: -item[1].requests)
+    ]
+    groups.append(("all", "", stats.everything))
+    yield Text()
+    yield table(
+        (
+            *(("by", False), ("", False), ("requests", True), ("outcomes", False)),
+            *(("total", True), ("first content", True)),
+        ),
+        [
             (
-                *((name, False), ("requests", True), ("outcomes", False), ("total", True)),
-                *(("first content", True), ("speculation", False), ("saved s", True)),
-                *(("tokens in", True), ("cached", True), ("out", True), ("wasted", True)),
-            ),
-            rows,
-        )
+                *(name, clean(value), f"{group.requests:,}", _counts(group.outcomes)),
+                *(_times(times) for times in (group.total, group.ttft)),
+            )
+            for name, value, group in groups
+        ],
+    )
+    yield Text()
+    yield table(
+        (
+            *(("by", False), ("", False), ("speculation", False), ("saved s", True)),
+            *(("tokens in", True), ("cached", True), ("out", True), ("wasted", True)),
+        ),
+        [(name, clean(value), *_economics(group)) for name, value, group in groups],
+    )
     yield Text(f"\n{NOTE}", style="dim")
 
 
-def _row(name: str, group: Group) -> tuple[str, ...]:
+def _economics(group: Group) -> tuple[str, ...]:
+    tokens = group.tokens_in, group.tokens_cached, group.tokens_out, group.tokens_wasted
     return (
-        clean(name),
-        f"{group.requests:,}",
-        _counts(group.outcomes),
-        *(_times(times) for times in (group.total, group.ttft)),
         _counts(group.speculations) or NONE,
         f"{group.saved_ms / 1000:,.1f}" if group.speculations else NONE,
-        *(
-            f"{number:,}"
-            for number in (
-                group.tokens_in,
-                group.tokens_cached,
-                group.tokens_out,
-                group.tokens_wasted,
-            )
-        ),
+        *(f"{number:,}" for number in tokens),
     )
 
 
