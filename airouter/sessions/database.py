@@ -47,9 +47,9 @@ def fill(
     """Make a table of rows; returns their number.
 
     Args:
-        columns: SQLite's type of each.
+        columns: SQLite's or DuckDB's type of each.
     """
-    types = {name: _TYPES.get(kind, "VARCHAR") for name, kind in columns.items()}
+    types = {name: _TYPES.get(kind, kind) for name, kind in columns.items()}
     count = 0
     with tempfile.TemporaryDirectory(prefix="airouter-") as folder:
         # Far faster than inserting rows, and nothing else need be installed.
@@ -63,7 +63,7 @@ def fill(
                 )
         connection.execute(
             f"CREATE TABLE {table} AS SELECT * FROM read_json(?, columns = {types}, "
-            "format = 'newline_delimited')",
+            "format = 'newline_delimited', maximum_object_size = 268435456)",
             [str(path)],
         )
     return count

@@ -18,7 +18,6 @@ from airouter.telemetry.session_retention import STAMP
 
 FOLDER = "sessions"  # in the directory of logs
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_[A-Za-z0-9_-]+\.json")
-_LARGEST = 256_000_000  # bytes; more is no session file
 _NOT_RECORDED = frozenset({"save", "timestamp"})
 _FIELDS = tuple(f.name for f in fields(ExchangeRecord) if f.name not in _NOT_RECORDED)
 _Number = (int, float)
@@ -125,8 +124,8 @@ def read(path: str | Path) -> dict[str, Any]:
         NotASession: it is truncated, or something else.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST)
+    with open(path, "rb", buffering=0) as file:
+        data = file.readall()
     try:
         found = _parsed(data)
     except (ValueError, RecursionError):

@@ -1,0 +1,28 @@
+"""One session: its timeline."""
+
+import pytest
+
+from airouter.sessions.files import Files
+from airouter.sessions.find import NoSessions
+from airouter.sessions.show import find, spans
+
+
+def test_the_timeline(logs):
+    document, others = find(Files(logs), "bbbbbbbb", logs / "bbbbbbbb")
+    made = {span.name.strip(): span for span in spans(document)}
+    assert others == 0
+    assert list(made) == ["decision", "one_token", "attempt", "first content", "total"]
+    assert "p 0.930 ≥ 0.700" in made["one_token"].note
+    assert (made["attempt"].start, made["attempt"].ms) == (100.0, 1400.0)
+    assert "started during the decision" in made["attempt"].note
+    assert made["first content"].start == 210.0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("dddddddd", "no session file"), ("../x", "not the id"), ("bad", "truncated")],
+)
+def test_what_is_not_there_is_a_sentence(logs, name, says):
+    (logs / "bad").write_text("{")
+    with pytest.raises(NoSessions, match=says):
+        find(Files(logs), name, logs / name)
