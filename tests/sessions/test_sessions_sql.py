@@ -17,8 +17,8 @@ def test_without_duckdb_a_sentence_says_what_to_install(logs, monkeypatch):
 def test_requests_sessions_and_events(either):
     pytest.importorskip("duckdb")
     query = (
-        "SELECT r.route, s.steps->0->>'response_content' FROM requests r JOIN sessions s USING (id) "
-        "ORDER BY r.at"
+        "SELECT r.route, s.steps->0->>'response_content' "
+        "FROM requests r JOIN sessions s USING (id) ORDER BY r.at"
     )
     assert sql.run(either, query, 2).rows == [("primary", None), ("primary", "an egret")]
     assert sql.run(either, query, 2).more
