@@ -39,6 +39,7 @@ from airouter.telemetry.logs import SILENT, AppLog, Log
 from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.slo_metrics import SloMetrics
 from airouter.telemetry.stats import Stats
+from airouter.telemetry.tracing import Tracing, check_installed
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
 from providers import KINDS
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     objectives, index, engine = build_slo(settings, clock, log, metrics, lambda: current.state)
     slow_ms = slow_thresholds(settings)
     console = (ConsoleLines(),) if logging.console else ()
+    tracing = (Tracing(settings.tracing, clock, log),) if settings.tracing.endpoint else ()
 
     def rebuild(old: State) -> State:
         fresh = build_state(load_settings(), log, clock, resilience, keep=old)
@@ -96,8 +98,8 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *console),
-        writers=(sessions, *index, *console),
+        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *tracing, *console),
+        writers=(sessions, *index, *tracing, *console),
         services=engine,
     )
     housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
@@ -259,6 +261,8 @@ def check(settings: Settings) -> None:
     clock = Clock(settings.timezone)
     build_state(settings, SILENT, clock, PerProcess(clock))
     load_objectives(settings)
+    if settings.tracing.endpoint is not None:
+        check_installed()
 
 
 def decider(settings: Settings) -> Callable[[Features], Decision]:
