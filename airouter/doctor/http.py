@@ -124,7 +124,7 @@ class Server:
         try:
             answer = answers.get(timeout=limit)
         except queue.Empty:
-            answer = Answer(problem=f"no answer within {limit:.0f} s")
+            answer = Answer(problem=f"no answer within {limit:.2g} s")
         if answer.problem.startswith("no answer within"):
             self._hangs += 1
             self._session = self._new_session()  # the thread may still use the other one
@@ -163,7 +163,7 @@ class Server:
                     if size > MOST_BYTES:
                         return Answer(problem=f"an answer of more than {MOST_BYTES:,} bytes")
                     if now - began > limit:
-                        return Answer(problem=f"no answer within {limit:.0f} s")
+                        return Answer(problem=f"no answer within {limit:.2g} s")
                 return Answer(response.status_code, "", pieces, began)
         except Exception as error:  # of requests, urllib3, http.client, or the socket
             return Answer(problem=_why(error, limit))
@@ -189,7 +189,7 @@ def _why(error: Exception, limit: float) -> str:
     if "ConnectTimeout" in names:
         return "no connection in time"
     if "ReadTimeout" in names or "timed out" in names:
-        return f"no answer within {limit:.0f} s"
+        return f"no answer within {limit:.2g} s"
     if "CERTIFICATE_VERIFY_FAILED" in names:
         return "its certificate cannot be verified"
     if "SSL" in names:

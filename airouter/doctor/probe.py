@@ -168,16 +168,18 @@ def _window(subject: Subject) -> Found:
         return Found("yes", f"{window:,} tokens, says /v1/models", window)
     if subject.cloud:
         return Found("unknown", "/v1/models does not state it")
-    paths: tuple[tuple[str, tuple[Any, ...]], ...] = (
-        ("/props", ("default_generation_settings", "n_ctx")),  # llama.cpp
-        ("/api/ps", ("models", 0, "context_length")),  # Ollama, of the model that is loaded
-    )
-    for path, keys in paths:
-        if path == "/api/ps" and subject.found["kind"].value != "ollama":
-            continue
-        value = _get(subject.server.get(path).json(), *keys)
-        if isinstance(value, int) and value > 0:
-            return Found("yes", f"{value:,} tokens, says {path}", value)
+    ollama = subject.found["kind"].value == "ollama"
+    path = "/api/ps" if ollama else "/props"  # of models that are loaded; llama.cpp's server
+    answer = subject.server.get(path)
+    stated = answer.json() if answer.ok else None
+    value = _get(stated, "default_generation_settings", "n_ctx")
+    if ollama:
+        loaded = _get(stated, "models")
+        for entry in loaded if isinstance(loaded, list) else ():
+            if _get(entry, "name") == subject.model:
+                value = _get(entry, "context_length")
+    if isinstance(value, int) and value > 0:
+        return Found("yes", f"{value:,} tokens, says {path}", value)
     return Found("unknown", "the server does not state it")
 
 
