@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
+import yaml
 from pydantic import ValidationError
 
 from airouter.doctor.advise import Finding, advise
@@ -13,9 +15,10 @@ from airouter.doctor.propose import is_local, propose
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.domain.redaction import protect
-from airouter.settings.load import load_settings
+from airouter.settings.load import ENVIRONMENT, load_settings
 from airouter.settings.schema import BackendSettings, Settings
 
+_MISSING = object()
 _SERVER = "server"  # the name of a server that is not configured
 
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     }
     configuration: str | None = None
     if settings is not None:
-        findings = advise(settings, reports)
+        findings = [_with_variable(finding) for finding in advise(settings, reports)]
     else:
         configuration, findings = _proposal(backends[_SERVER], reports[_SERVER])
     if args.json:
@@ -129,6 +132,17 @@ def _agreed(name: str, spec: BackendSettings) -> bool:
         flush=True,
     )
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _with_variable(finding: Finding) -> Finding:
+    """Says if an environment variable sets what is to be changed: it takes precedence."""
+    for name, (setting, _) in ENVIRONMENT.items():
+        value = yaml.safe_load(finding.yaml) if os.environ.get(name, "").strip() else None
+        for key in setting.split("."):
+            value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            return replace(finding, sentence=f"{finding.sentence} {name} sets it now.")
+    return finding
 
 
 def _proposal(spec: BackendSettings, report: Report) -> tuple[str, list[Finding]]:

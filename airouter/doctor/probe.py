@@ -150,11 +150,11 @@ def _kind(subject: Subject) -> Found:
         for entry in (_json_of(subject.listed).get("data") or [])
         if isinstance(entry, dict) and isinstance(entry.get("owned_by"), str)
     }
-    if "xai" in owners:
+    if owners == {"xai"}:
         return Found("yes", "its models are xAI's", "xai")
     if subject.cloud:
         return Found("unknown", "a cloud without a sign of its kind", "openai")
-    if "vllm" in owners and subject.server.get("/health").ok:
+    if owners == {"vllm"} and subject.server.get("/health").ok:
         return Found("yes", "its models are vLLM's, and /health answers", "vllm")
     version = subject.server.get("/api/version")
     if version.ok and isinstance(_get(version.json(), "version"), str):

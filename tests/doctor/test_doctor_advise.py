@@ -129,9 +129,8 @@ def test_a_default_that_a_backend_lacks_is_a_warning():
 
 
 def test_a_server_of_embeddings_alone_need_not_chat():
-    configured = settings({"embeddings": "two"})
-    two = configured.backends["one"].model_copy()
-    configured = configured.model_copy(update={"backends": {**configured.backends, "two": two}})
+    url = {"kind": "vllm", "url": "http://a.test"}
+    configured = settings({"embeddings": "two", "backends": {"one": url, "two": url}})
     assert advise(configured, {"two": report(chat="no", embeddings="yes")}) == []
     assert [f.level for f in advise(configured, {"two": report(chat="no")})] == ["error"]
 
