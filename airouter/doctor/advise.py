@@ -128,12 +128,15 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
     """What the rest of the configuration uses the backend for."""
     one_token = settings.cascade.one_token
     tiers = settings.cascade.tiers
-    if "one_token" in tiers and one_token.backend == name and report.has("choice") == "no":
+    kind = settings.backends[name].kind
+    unable = report.has("choice") == "no" or kind != "vllm"
+    if "one_token" in tiers and one_token.backend == name and unable:
+        why = report.evidence("choice") if kind == "vllm" else f"kind {kind}, not vllm"
         yield Finding(
             "error" if "backend" in one_token.model_fields_set else "warning",
             name,
             "The tier one_token cannot use it: it does not answer with one constrained token and "
-            f"its probability ({report.evidence('choice')}).",
+            f"its probability ({why}).",
             lines("cascade.tiers", [tier for tier in tiers if tier != "one_token"]),
         )
     if settings.embeddings == name and not _embeds(report):
@@ -144,7 +147,9 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
         sentence = "It has embeddings, which the router does not offer."
         yield Finding("hint", name, sentence, lines("embeddings", name))
     search = settings.enrichment
-    if search.backend == name and report.has("responses") == "no":
+    if search.backend == name and kind != "xai":
+        yield Finding("warning", name, f"It cannot search the web: only kind xai can, not {kind}.")
+    elif search.backend == name and report.has("responses") == "no":
         yield Finding(
             "error" if "backend" in search.model_fields_set else "warning",
             name,

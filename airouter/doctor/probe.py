@@ -113,9 +113,16 @@ def probe(subject: Subject) -> dict[str, Found]:
         elif capability.dear and subject.cloud:
             found = Found("unknown", "not asked: it would cost more than the rest together")
         else:
-            found = capability.ask(subject)
+            found = _asked(capability, subject)
         subject.found[capability.name] = found
     return subject.found
+
+
+def _asked(capability: "Capability", subject: Subject) -> Found:
+    try:
+        return capability.ask(subject)
+    except Exception as error:  # such as a text where a number belongs
+        return Found("unknown", f"its answer has a form that is not expected ({error!r:.60})")
 
 
 def lacking(answer: Answer) -> Found:

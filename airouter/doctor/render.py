@@ -66,8 +66,12 @@ def show(
         console.print(text, soft_wrap=True)
         if finding.yaml:
             console.print(_text(_indented(finding.yaml)), soft_wrap=True)
-    if not findings and any(not report.skipped for report in reports.values()):
-        console.print("No findings." if configuration is None else "", end="\n")
+    if (
+        configuration is None
+        and not findings
+        and any(not report.skipped for report in reports.values())
+    ):
+        console.print("No findings.")
     if configuration:
         console.print("A configuration for this server (config/router.yaml):\n")
         console.print(_text(configuration), soft_wrap=True, highlight=False)

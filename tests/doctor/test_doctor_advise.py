@@ -102,7 +102,25 @@ USED = [  # by the rest of the configuration
         "error",
         {"cascade": {"tiers": ["rules"]}},
     ),
-    ({"enrichment": {"backend": "one"}}, {"responses": "no"}, "error", None),
+    (
+        {
+            "cascade": {"tiers": ["rules", "one_token"], "one_token": {"backend": "one"}},
+            "backends": {"one": {"kind": "openai", "url": "http://a.test", "vision": True}},
+        },
+        {"kind": Found("unknown", "no sign", "openai"), "prefill": "no"},
+        "error",
+        {"cascade": {"tiers": ["rules"]}},
+    ),
+    ({"enrichment": {"backend": "one"}}, {}, "warning", None),
+    (
+        {
+            "enrichment": {"backend": "one"},
+            "backends": {"one": {"kind": "xai", "url": "http://a.test", "vision": True}},
+        },
+        {"kind": Found("yes", "", "xai"), "responses": "no", "prefill": "no"},
+        "error",
+        None,
+    ),
     (
         {"cascade": {"tiers": ["reasoning"], "reasoning": {"backend": "one", "timeout": 2}}},
         {"measured": Measured(1, 3000)},

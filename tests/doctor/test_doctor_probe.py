@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from docs_pages import cells
 
+from airouter.doctor.measure import measure
 from airouter.doctor.probe import CAPABILITIES, Found, Subject, probe
 from airouter.settings.load import ROOT
 from tests.doctor.conftest import completion
@@ -61,6 +62,33 @@ def test_an_answer_that_is_none(imitated, subject, name, status, body, verdict):
     assert found.verdict == verdict
     assert found.evidence
     assert (found.value == "key") == (status == 401)
+
+
+STRANGE = [
+    {"choices": [{"message": {"content": [1]}}]},
+    {"choices": {"0": 1}},
+    {"choices": [None], "usage": 3, "error": {"message": 5}},
+    {**completion("x"), "usage": {"prompt_tokens": "many", "completion_tokens_details": 1}},
+    {**completion("x"), "choices": [{"message": {"content": "x", "tool_calls": "y"}}]},
+    {"data": [{"embedding": "x"}], "output": 1, "type": []},
+    [[]],
+    None,
+]
+
+
+@pytest.mark.parametrize("body", STRANGE)
+def test_answers_of_a_strange_form_are_no_error(imitated, subject, body):
+    imitated.get("/v1/models", {"data": [{"id": "m", "owned_by": 3, "max_model_len": "x"}]})
+    imitated.get("/api/version", body)
+    imitated.get("/props", body)
+    imitated.get("/metrics", body)
+    for path in (*POSTED, "/v1/embeddings"):
+        imitated.post(path, body)
+    found = probe(subject)
+    assert {found[name].verdict for name in ("tools", "vision", "embeddings", "load")} <= {
+        "no", "unknown",
+    }  # fmt: skip
+    assert measure(subject).tokens_per_s is None
 
 
 @pytest.mark.parametrize("status", [401, 404])
