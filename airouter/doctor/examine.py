@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from airouter.doctor.http import Server
 from airouter.doctor.measure import Measured, measure
-from airouter.doctor.probe import Found, Subject, probe
+from airouter.doctor.probe import probe
+from airouter.doctor.subject import Found, Subject
 from airouter.domain.clock import Clock
 from airouter.settings.backends import BackendSettings
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from airouter.dialects import wire_json
 from airouter.doctor.http import Answer
-from airouter.doctor.probe import Subject
+from airouter.doctor.subject import Subject
 
 TIMES = 3  # requests for each figure, of which the median counts
 _TOKENS = 32

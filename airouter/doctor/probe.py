@@ -9,19 +9,26 @@ import uuid
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from airouter.classify.tiers.one_token import read_shares
-from airouter.doctor.http import Answer, Server, quoted
+from airouter.doctor.http import quoted
+from airouter.doctor.subject import (
+    ANSWER_TOKENS,
+    Found,
+    Subject,
+    get,
+    json_of,
+    lacking,
+    message_of,
+    thought_of,
+    user,
+)
 from airouter.domain.labels import CLASSIFIER_LABELS
 from airouter.upstream.backend import model_names, window_of
 from airouter.upstream.server_load import parse_load
 
-Verdict = Literal["yes", "no", "unknown"]
-# Statuses by which a server says that it does not have what was asked for.
-_LACKING = frozenset({400, 404, 405, 415, 422, 501})
-_ANSWER_TOKENS = 32
 _RESPONSES_LEAST = 16  # max_output_tokens that OpenAI accepts
 _PREFIX_WORDS = 1_200  # about 1,500 tokens: OpenAI caches prompts of 1,024 and more
 _PICTURE_TOKENS = 16  # that a picture adds at the very least
@@ -55,52 +62,6 @@ _CHOICES: dict[str, dict[str, Any]] = {  # vLLM since 0.12, and before
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Whether the server has a capability. `value`: what it states, such as its window."""
-
-    verdict: Verdict
-    evidence: str
-    value: Any = None
-
-
-@dataclass(slots=True)
-class Subject:
-    """The server that is asked, and what was learnt of it on the way (mutable).
-
-    `model`: the configured one; else the first listed, once that is known. `extra`: what is added
-    to each request: the switch for thinking. `limit`: the name of the limit of tokens.
-    """
-
-    server: Server
-    model: str | None
-    cloud: bool = False
-    found: dict[str, Found] = field(default_factory=dict)
-    models: list[str] = field(default_factory=list)
-    listed: bytes = b""
-    extra: dict[str, Any] = field(default_factory=dict)
-    limit: str = "max_tokens"
-    prompt_tokens: int = 0  # of `_COLOUR` without a picture
-    text: str = ""  # the answer to `_COUNT`, as far as it got
-
-    def chat(self, content: Any, tokens: int = _ANSWER_TOKENS, **more: Any) -> Answer:
-        """Ask for a chat completion; `content` is the user's message, or all messages."""
-        messages = [{"role": "user", "content": content}]
-        if isinstance(content, list) and content and "role" in content[0]:
-            messages = content
-        body = {"model": self.model, "messages": messages, **self.extra, **more}
-        answer = self.server.post("/v1/chat/completions", body | {self.limit: tokens})
-        other = "max_completion_tokens"  # of OpenAI's reasoning models
-        if answer.status == 400 and self.limit != other and other.encode() in answer.body:
-            self.limit = other
-            answer = self.server.post("/v1/chat/completions", body | {other: tokens})
-        return answer
-
-    @property
-    def chats(self) -> bool:
-        return self.found["chat"].verdict == "yes"
-
-
 def probe(subject: Subject) -> dict[str, Found]:
     """Ask for every capability.
 
@@ -125,14 +86,6 @@ def _asked(capability: "Capability", subject: Subject) -> Found:
         return Found("unknown", f"its answer has a form that is not expected ({error!r:.60})")
 
 
-def lacking(answer: Answer) -> Found:
-    """The verdict on an answer that is not what was asked for."""
-    said = answer.said()
-    if answer.status in (401, 403):
-        return Found("unknown", f"the key is refused ({said})", "key")
-    return Found("no" if answer.status in _LACKING else "unknown", said)
-
-
 # One function for each capability ---------------------------------------------------------------
 
 
@@ -154,7 +107,7 @@ def _kind(subject: Subject) -> Found:
     """Which `kind` fits: by the owner of the models, then by paths that only one kind has."""
     owners = {
         entry.get("owned_by")
-        for entry in (_json_of(subject.listed).get("data") or [])
+        for entry in (json_of(subject.listed).get("data") or [])
         if isinstance(entry, dict) and isinstance(entry.get("owned_by"), str)
     }
     if owners == {"xai"}:
@@ -164,7 +117,7 @@ def _kind(subject: Subject) -> Found:
     if owners == {"vllm"} and subject.server.get("/health").ok:
         return Found("yes", "its models are vLLM's, and /health answers", "vllm")
     version = subject.server.get("/api/version")
-    if version.ok and isinstance(_get(version.json(), "version"), str):
+    if version.ok and isinstance(get(version.json(), "version"), str):
         return Found("yes", f"Ollama {quoted(version.json()['version'])}", "ollama")
     return Found("unknown", "no sign of vLLM, Ollama or xAI", "openai")
 
@@ -179,12 +132,12 @@ def _window(subject: Subject) -> Found:
     path = "/api/ps" if ollama else "/props"  # of models that are loaded; llama.cpp's server
     answer = subject.server.get(path)
     stated = answer.json() if answer.ok else None
-    value = _get(stated, "default_generation_settings", "n_ctx")
+    value = get(stated, "default_generation_settings", "n_ctx")
     if ollama:
-        loaded = _get(stated, "models")
+        loaded = get(stated, "models")
         for entry in loaded if isinstance(loaded, list) else ():
-            if _get(entry, "name") == subject.model:
-                value = _get(entry, "context_length")
+            if get(entry, "name") == subject.model:
+                value = get(entry, "context_length")
     if isinstance(value, int) and value > 0:
         return Found("yes", f"{value:,} tokens, says {path}", value)
     return Found("unknown", "the server does not state it")
@@ -194,11 +147,11 @@ def _chat(subject: Subject) -> Found:
     if subject.model is None:
         return Found("unknown", "not asked: no model is known")
     answer = subject.chat(_COLOUR)
-    message = _message(answer)
+    message = message_of(answer)
     if message is None:
         return lacking(answer)
-    subject.prompt_tokens = _get(answer.json(), "usage", "prompt_tokens") or 0
-    return Found("yes", "it answers", _thought(answer))
+    subject.prompt_tokens = get(answer.json(), "usage", "prompt_tokens") or 0
+    return Found("yes", "it answers", thought_of(answer))
 
 
 def _thinking(subject: Subject) -> Found:
@@ -212,10 +165,10 @@ def _switch(subject: Subject) -> Found:
     last = Found("no", "")
     for switch in _SWITCHES:
         answer = subject.chat(_COLOUR, **switch)
-        if _message(answer) is not None and not _thought(answer):
+        if message_of(answer) is not None and not thought_of(answer):
             subject.extra = switch
             return Found("yes", f"by {next(iter(switch))}", switch)
-        last = lacking(answer) if _message(answer) is None else Found("no", "it thinks on")
+        last = lacking(answer) if message_of(answer) is None else Found("no", "it thinks on")
     return last
 
 
@@ -225,10 +178,10 @@ def _tools(subject: Subject) -> Found:
         answer = subject.chat(
             "What is the time in Oslo? Use the tool.", tools=[_CLOCK], tool_choice=choice
         )
-        message = _message(answer)
+        message = message_of(answer)
         if message is None:
             return lacking(answer)
-        if _get(message, "tool_calls", 0, "function", "name") == "get_time":
+        if get(message, "tool_calls", 0, "function", "name") == "get_time":
             return Found("yes", f"it calls the tool (tool_choice {choice})", choice)
         last = Found("no", "it answers with text instead of a call")
     return last
@@ -240,14 +193,14 @@ def _structured(subject: Subject) -> Found:
         "json_schema": {"name": "result", "strict": True, "schema": _SCHEMA},
     }
     answer = subject.chat("Say that all is well.", response_format=form)
-    message = _message(answer)
+    message = message_of(answer)
     if message is None:
         return lacking(answer)
-    value = _json_of((message.get("content") or "").encode())
+    value = json_of((message.get("content") or "").encode())
     if set(value) == {"ok"} and isinstance(value["ok"], bool):
         return Found("yes", "its answer conforms to the schema")
-    if _thought(answer):
-        return Found("unknown", f"it was still thinking after {_ANSWER_TOKENS} tokens")
+    if thought_of(answer):
+        return Found("unknown", f"it was still thinking after {ANSWER_TOKENS} tokens")
     return Found("no", "its answer does not conform to the schema")
 
 
@@ -259,7 +212,7 @@ def _choice(subject: Subject) -> Found:
             return Found("yes", f"a label with its probability, by {name}", name)
         last = (
             lacking(answer)
-            if _message(answer) is None
+            if message_of(answer) is None
             else Found("no", "it does not answer with a label and log-probabilities")
         )
     return last
@@ -267,9 +220,9 @@ def _choice(subject: Subject) -> Found:
 
 def _logprobs(subject: Subject) -> Found:
     answer = subject.chat("Hello", 1, logprobs=True, top_logprobs=2)
-    if _message(answer) is None:
+    if message_of(answer) is None:
         return lacking(answer)
-    top = _get(answer.json(), "choices", 0, "logprobs", "content", 0, "logprob")
+    top = get(answer.json(), "choices", 0, "logprobs", "content", 0, "logprob")
     if isinstance(top, int | float):
         return Found("yes", "its answer has them")
     return Found("no", "it ignores the request for them")
@@ -286,7 +239,7 @@ def _prefill(subject: Subject) -> Found:
 def _continues(subject: Subject, how: dict[str, Any]) -> Found:
     """Whether the server goes on with the first half of its own answer, cut within a word."""
     if not subject.text:
-        message = _message(subject.chat(_COUNT)) or {}
+        message = message_of(subject.chat(_COUNT)) or {}
         subject.text = (message.get("content") or "").strip()
     cut = _within_a_word(subject.text)
     if cut is None:
@@ -294,7 +247,7 @@ def _continues(subject: Subject, how: dict[str, Any]) -> Found:
     begun, rest = subject.text[:cut], subject.text[cut:].split(maxsplit=1)[0]
     turns = [{"role": "user", "content": _COUNT}, {"role": "assistant", "content": begun}]
     answer = subject.chat(turns, **how)
-    going_on = _message(answer)
+    going_on = message_of(answer)
     if going_on is None:
         return lacking(answer)
     said = going_on.get("content") or ""
@@ -309,7 +262,7 @@ def _embeddings(subject: Subject) -> Found:
     if subject.model is None:
         return Found("unknown", "not asked: no model is known")
     answer = subject.server.post("/v1/embeddings", {"model": subject.model, "input": "Hello"})
-    vector = _get(answer.json(), "data", 0, "embedding") if answer.ok else None
+    vector = get(answer.json(), "data", 0, "embedding") if answer.ok else None
     if isinstance(vector, list) and vector:
         return Found("yes", f"{len(vector):,} numbers", len(vector))
     return lacking(answer)
@@ -322,21 +275,21 @@ def _vision(subject: Subject) -> Found:
         {"type": "image_url", "image_url": {"url": url}},
     ]
     answer = subject.chat(parts)
-    message = _message(answer)
+    message = message_of(answer)
     if message is None:
         return lacking(answer)
     if "green" in (message.get("content") or "").lower():
         return Found("yes", "it names the picture's colour")
-    counted = (_get(answer.json(), "usage", "prompt_tokens") or 0) - subject.prompt_tokens
+    counted = (get(answer.json(), "usage", "prompt_tokens") or 0) - subject.prompt_tokens
     if subject.prompt_tokens and counted >= _PICTURE_TOKENS:
         return Found("yes", f"it counts {counted:,} tokens for the picture")
     return Found("unknown", "it accepts the picture, but does not name its colour")
 
 
 def _messages(subject: Subject) -> Found:
-    body = {"model": subject.model, "max_tokens": 1, "messages": [_user("Hello")]}
+    body = {"model": subject.model, "max_tokens": 1, "messages": [user("Hello")]}
     answer = subject.server.post("/v1/messages", body, {"anthropic-version": "2023-06-01"})
-    if answer.ok and _get(answer.json(), "type") == "message":
+    if answer.ok and get(answer.json(), "type") == "message":
         return Found("yes", "/v1/messages answers")
     return lacking(answer)
 
@@ -349,7 +302,7 @@ def _responses(subject: Subject) -> Found:
         "store": False,
     }
     answer = subject.server.post("/v1/responses", body)
-    if answer.ok and isinstance(_get(answer.json(), "output"), list):
+    if answer.ok and isinstance(get(answer.json(), "output"), list):
         return Found("yes", "/v1/responses answers")
     return lacking(answer)
 
@@ -358,9 +311,9 @@ def _prefix_cache(subject: Subject) -> Found:
     text = f"{uuid.uuid4()} " + "word and " * (_PREFIX_WORDS // 2)
     before = _hits(subject)
     answers = [subject.chat(text, 1) for _ in range(2)]
-    if _message(answers[1]) is None:
+    if message_of(answers[1]) is None:
         return lacking(answers[1])
-    cached = _get(answers[1].json(), "usage", "prompt_tokens_details", "cached_tokens")
+    cached = get(answers[1].json(), "usage", "prompt_tokens_details", "cached_tokens")
     if isinstance(cached, int) and cached > 0:
         return Found("yes", f"{cached:,} tokens of a repeated prompt were cached")
     after = _hits(subject)
@@ -386,49 +339,6 @@ def _load(subject: Subject) -> Found:
         if answer.ok
         else lacking(answer)
     )
-
-
-# What the answers contain -----------------------------------------------------------------------
-
-
-def _user(content: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
-def _get(value: Any, *path: Any) -> Any:
-    """What is at this place of a JSON value; None where there is nothing."""
-    for key in path:
-        if isinstance(key, int):
-            value = value[key] if isinstance(value, list) and key < len(value) else None
-        else:
-            value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _json_of(raw: bytes) -> dict[str, Any]:
-    """The object in a text; {} where there is none."""
-    value = Answer(200, pieces=[(0.0, raw)]).json()
-    return value if isinstance(value, dict) else {}
-
-
-def _message(answer: Answer) -> dict[str, Any] | None:
-    """The message of a chat completion; None where the answer is not one."""
-    message = _get(answer.json(), "choices", 0, "message") if answer.ok else None
-    if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
-        return None
-    return message
-
-
-def _thought(answer: Answer) -> str:
-    """How the answer shows that the model has thought; "" if it does not."""
-    message = _message(answer) or {}
-    for name in ("reasoning_content", "reasoning"):
-        if message.get(name):
-            return f"the answer has {name}"
-    if (message.get("content") or "").lstrip().startswith("<think>"):
-        return "the answer begins with <think>"
-    spent = _get(answer.json(), "usage", "completion_tokens_details", "reasoning_tokens")
-    return f"{spent} tokens of reasoning" if isinstance(spent, int) and spent > 0 else ""
 
 
 def _within_a_word(text: str) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 import responses
 
 from airouter.doctor.http import Server
-from airouter.doctor.probe import Subject
+from airouter.doctor.subject import Subject
 from airouter.domain.clock import Clock
 from airouter.settings.load import ENVIRONMENT, ROOT
 from simulator.testing import Simulator

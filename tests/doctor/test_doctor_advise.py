@@ -10,7 +10,8 @@ import yaml
 from airouter.doctor.advise import advise, lines
 from airouter.doctor.examine import Report
 from airouter.doctor.measure import Measured
-from airouter.doctor.probe import CAPABILITIES, Found
+from airouter.doctor.probe import CAPABILITIES
+from airouter.doctor.subject import Found
 from airouter.settings.schema import Settings
 
 WINDOW = Found("yes", "32,768 tokens, says /v1/models", 32768)

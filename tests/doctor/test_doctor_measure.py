@@ -6,7 +6,7 @@ import pytest
 
 from airouter.doctor.http import Answer, Server
 from airouter.doctor.measure import TIMES, measure, read_stream
-from airouter.doctor.probe import Found, Subject
+from airouter.doctor.subject import Found, Subject
 from airouter.domain.clock import Clock
 
 

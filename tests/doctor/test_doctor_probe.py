@@ -9,7 +9,8 @@ import pytest
 from docs_pages import cells
 
 from airouter.doctor.measure import measure
-from airouter.doctor.probe import CAPABILITIES, Found, Subject, probe
+from airouter.doctor.probe import CAPABILITIES, probe
+from airouter.doctor.subject import Found, Subject
 from airouter.settings.load import ROOT
 from tests.doctor.conftest import completion
 
@@ -138,18 +139,6 @@ def test_the_window_from_elsewhere(imitated, subject, path, body, kind):
     found = ASK["window"](subject)
     assert (found.verdict, found.value) == ("yes", 8192)
     assert path in found.evidence
-
-
-def test_a_reasoning_model_of_openai_takes_another_limit(imitated, subject):
-    def reply(sent: dict[str, Any]) -> Any:
-        if "max_tokens" in sent:
-            return 400, {"error": {"message": "Use 'max_completion_tokens' instead."}}
-        return completion()
-
-    imitated.chat(reply)
-    assert ASK["chat"](subject).verdict == "yes"
-    subject.chat("again")
-    assert ["max_tokens" in sent for _, sent in imitated.asked] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from airouter.doctor.probe import Found
 from airouter.doctor.propose import is_local, propose
+from airouter.doctor.subject import Found
 from airouter.settings.schema import Settings
 from tests.doctor.test_doctor_advise import report
 

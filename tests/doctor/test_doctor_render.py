@@ -9,8 +9,8 @@ from rich.console import Console
 
 from airouter.doctor.advise import Finding
 from airouter.doctor.examine import Report
-from airouter.doctor.probe import Found
 from airouter.doctor.render import as_json, show
+from airouter.doctor.subject import Found
 from airouter.domain.redaction import protect
 from tests.doctor.test_doctor_advise import report
 
