@@ -31,13 +31,15 @@ from airouter.settings.load import load_settings
 from airouter.settings.prompts import load_prompts
 from airouter.settings.schema import Settings
 from airouter.slo.engine import Engine
-from airouter.slo.load import load_profiles
+from airouter.slo.load import load_profiles, present
+from airouter.slo.objectives import Profile
 from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import SILENT, AppLog, Log
 from airouter.telemetry.metrics import Metrics
 from airouter.telemetry.slo_metrics import SloMetrics
 from airouter.telemetry.stats import Stats
+from airouter.telemetry.tracing import Tracing, check_installed
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
 from providers import KINDS
@@ -77,6 +79,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     objectives, index, engine = build_slo(settings, clock, log, metrics, lambda: current.state)
     slow_ms = slow_thresholds(settings)
     console = (ConsoleLines(),) if logging.console else ()
+    tracing = (Tracing(settings.tracing, clock, log),) if settings.tracing.endpoint else ()
 
     def rebuild(old: State) -> State:
         fresh = build_state(load_settings(), log, clock, resilience, keep=old)
@@ -95,8 +98,8 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *console),
-        writers=(sessions, *index, *console),
+        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *tracing, *console),
+        writers=(sessions, *index, *tracing, *console),
         services=engine,
     )
     housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
@@ -127,11 +130,7 @@ def build_slo(
         ConfigError: a profile of objectives is not valid.
     """
     chosen, kept = settings.slo, settings.index
-    profiles = (
-        load_profiles(chosen.profiles, chosen.folder, chosen.environment)
-        if chosen.enabled and kept.enabled
-        else ()
-    )
+    profiles = load_objectives(settings) if chosen.enabled and kept.enabled else ()
     numbers = SloMetrics(
         metrics.registry, [o.name for profile in profiles for o in profile.objectives]
     )
@@ -167,6 +166,18 @@ def build_slo(
     )
     objectives.leads = lambda: engine.leads
     return objectives, (index,), (engine,)
+
+
+def load_objectives(settings: Settings) -> tuple[Profile, ...]:
+    """The chosen profiles; of the default ones, those that the folder has.
+
+    Raises:
+        ConfigError: one of them is missing or not valid.
+    """
+    chosen = settings.slo
+    by_default = "profiles" not in chosen.model_fields_set
+    names = present(chosen.profiles, chosen.folder) if by_default else chosen.profiles
+    return load_profiles(names, chosen.folder, chosen.environment)
 
 
 def watch(backends: Mapping[str, Backend], objectives: Objectives) -> None:
@@ -249,7 +260,9 @@ def check(settings: Settings) -> None:
     forever."""
     clock = Clock(settings.timezone)
     build_state(settings, SILENT, clock, PerProcess(clock))
-    load_profiles(settings.slo.profiles, settings.slo.folder, settings.slo.environment)
+    load_objectives(settings)
+    if settings.tracing.endpoint is not None:
+        check_installed()
 
 
 def decider(settings: Settings) -> Callable[[Features], Decision]:

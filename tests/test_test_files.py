@@ -58,6 +58,7 @@ TESTED_BY = {
     "settings/server.py": "settings/test_load_settings.py",
     "slo/objectives.py": "slo/test_load.py",
     "slo/webhook.py": "slo/test_engine.py",
+    "telemetry/spans.py": "telemetry/test_tracing.py",
     "telemetry/slo_metrics.py": "api/test_slo_api.py",
     "upstream/backend.py": "failover/test_starting_backends.py",
     "upstream/transport/response.py": "upstream/test_call_surprises.py",

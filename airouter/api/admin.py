@@ -1,22 +1,17 @@
 """/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
 only."""
 
-import ipaddress
 import os
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from airouter.api.auth import addressed_here, holds_key
+from airouter.api.auth import holds_key, on_this_machine
 from airouter.api.body import read_body
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
 from airouter.runtime.process import Runtime
-from airouter.settings.schema import Server
 from airouter.upstream.backend import Backend
-
-# HTTP_ORIGIN: browsers add it to a POST that a web page has triggered.
-_SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -26,7 +21,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def check() -> None:
         key = runtime.state.settings.server.admin_key
         if key is None:
-            if not _on_this_machine(runtime.state.settings.server):
+            if not on_this_machine(request.environ, runtime.state.settings.server):
                 raise Unauthorized(
                     "/admin accepts requests from this machine only, at the router's own address "
                     "and port; set ADMIN_KEY to allow access from elsewhere.",
@@ -113,19 +108,3 @@ def _payload(runtime: Runtime) -> dict[str, Any]:
         return {}
     # No Content-Type required: `curl -d` sends another one.
     return parse_json(raw, "", most_elements=runtime.state.settings.server.max_json_elements)
-
-
-def _on_this_machine(server: Server) -> bool:
-    """Whether a local program sent the request itself, not a proxy for a client elsewhere nor a
-    browser for a web page."""
-    environ = request.environ
-    if any(
-        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ
-    ) or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-        return False
-    if not addressed_here(environ, server):  # a TCP proxy adds no header, but uses another port
-        return False
-    try:
-        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False

@@ -37,7 +37,7 @@ def authorise(environ: Mapping[str, Any], server: Server) -> None:
     if key is None:
         refuse_pages(environ, server)
         return
-    if not holds_key(environ, key):
+    if not (holds_key(environ, key) or holds_key(environ, server.admin_key)):
         raise Unauthorized(
             "Missing or wrong API key: send 'Authorization: Bearer <the router's API_KEY>'.",
             headers={"WWW-Authenticate": "Bearer"},
@@ -113,6 +113,25 @@ def addressed_here(environ: Mapping[str, Any], server: Server) -> bool:
     proxy's."""
     name, port = _split(environ.get("HTTP_HOST", ""))
     return name is not None and _is_loopback(name) and port == str(server.port)
+
+
+# HTTP_ORIGIN: browsers add it to a POST that a web page has triggered.
+_SPEAKS_FOR_OTHERS = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_ORIGIN"})
+
+
+def on_this_machine(environ: Mapping[str, Any], server: Server) -> bool:
+    """Whether a local program sent the request itself, not a proxy for a client elsewhere nor a
+    browser for a web page."""
+    if any(
+        name in _SPEAKS_FOR_OTHERS or name.startswith("HTTP_X_FORWARDED_") for name in environ
+    ) or environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        return False
+    if not addressed_here(environ, server):  # a TCP proxy adds no header, but uses another port
+        return False
+    try:
+        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
 
 
 def listens_on_loopback(server: Server) -> bool:

@@ -146,7 +146,7 @@ class Inference:
         state = self._runtime.current.state
         virtual, _, route = model.partition("/")
         if virtual == state.settings.virtual_model and (not route or route.lower() in ROUTES):
-            return model
+            return f"{virtual}/{route.lower()}" if route else virtual
         return model if any(b.model == model for b in state.backends.values()) else "other"
 
     def _payload(self, environ: Environ, adjusted: list[str]) -> Waiting[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from airouter.api import cors
 from airouter.domain.redaction import masked, masked_plain, masked_text
+from airouter.domain.trace import trace_of
 from airouter.flow.exchange import Exchange
 from airouter.flow.reply import INCOMING, Reply, Sending
 from airouter.flow.waits import Wait
@@ -55,6 +56,9 @@ class Middleware:
             shutdown=runtime.current.shutdown,
         )
         environ[EXCHANGE] = exchange
+        if settings.tracing.endpoint is not None:
+            header = environ.get("HTTP_TRACEPARENT")
+            exchange.belongs_to(trace_of(header, exchange.record.id, settings.tracing.share))
         if environ.get("REQUEST_METHOD") == "POST":
             runtime.current.last_request = exchange.started_at
 

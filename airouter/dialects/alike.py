@@ -24,8 +24,11 @@ class Alike:
         """The text of one whole event that is like the others; None for anything else."""
         if not (data.startswith(self.before) and data.endswith(self.behind)):
             return None
+        between = data[len(self.before) : -len(self.behind)]
+        if b"\n" in between or b"\r" in between:  # blanks around a value are JSON, but end a line
+            return None
         try:
-            text = orjson.loads(data[len(self.before) : -len(self.behind)])
+            text = orjson.loads(between)
         except orjson.JSONDecodeError:
             return None
         return text if type(text) is str and text else None

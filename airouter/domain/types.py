@@ -149,7 +149,7 @@ class AttemptOutcome:
 @immutable
 class Step:
     """One call to a backend within an exchange. Durations are in ms; `response_content` has at most
-    2,000 characters."""
+    2,000 characters. `start_ms`: since the request's arrival. `span_id`: in its trace."""
 
     step: str
     provider: str
@@ -162,6 +162,8 @@ class Step:
     finish_reason: str | None = None
     response_content: str = ""
     error: str | None = None
+    start_ms: float = 0.0
+    span_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -176,6 +178,8 @@ class RecordFields:
     backend that answered: `connect_ms` until its headers, `backend_ttft_ms` from the request sent
     to its first content, `gap_ms` and `longest_gap_ms` between two contents (mean, maximum),
     `in_flight` other requests when it was sent, `idle_s` since the one before if there were none.
+    `starts_ms`: when each stage began, since the arrival. `trace_id`, `span_id`, `parent_span_id`:
+    its place in a trace, in hexadecimal digits; `traced`: whether its spans are sent.
     """
 
     id: str
@@ -223,6 +227,11 @@ class RecordFields:
     longest_gap_ms: float | None = None
     in_flight: int | None = None
     idle_s: float | None = None
+    starts_ms: dict[str, float] = field(default_factory=dict)
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    traced: bool = False
     save: bool = False
 
 

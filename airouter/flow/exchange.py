@@ -19,6 +19,7 @@ from airouter.domain.errors import (
     RouterError,
 )
 from airouter.domain.ports import Sink
+from airouter.domain.trace import Trace
 from airouter.domain.types import immutable
 from airouter.flow.waits import INFINITY, KEEPALIVE, Call, Wait, Waiting
 from airouter.telemetry.record import RecordBuilder
@@ -82,6 +83,8 @@ class Exchange:
         self.client_deadline = INFINITY
         self._shutdown = shutdown or Shutdown()
         self.record = RecordBuilder(os.urandom(16).hex(), clock.now(), client_ip)
+        self.record.began = self.started_at
+        self.trace: Trace | None = None  # that it belongs to, where requests are traced
         self.patience: Patience | None = None  # set while a decision is waited for
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
         self._keepalive_at: float = INFINITY
@@ -208,6 +211,13 @@ class Exchange:
         return DeadlineExceeded(
             "The request exceeded the router's time limit (timeouts.total).", headers=once
         )
+
+    def belongs_to(self, trace: Trace) -> None:
+        """Note the trace that it belongs to."""
+        record = self.record
+        self.trace, record.traced = trace, trace.sampled
+        record.trace_id, record.span_id = trace.trace_id, trace.span_id
+        record.parent_span_id = trace.parent_id
 
     def finish(
         self, outcome: str, status: int, error: str | None = None, reason: Reason = "ok"

@@ -129,23 +129,24 @@ class Index:
                 self._write(connection, items)
             self._prune(connection)
         except NewerIndex:
-            self._failed(
-                len(items), f"{self.path} was written by a later version; move it elsewhere"
-            )
-        except (sqlite3.Error, OSError) as error:
+            self._lost(len(items), f"{self.path} was written by a later version; move it elsewhere")
+        except Exception as error:
             self._disconnect()
             if _is_damaged(error):
                 self._set_aside()
-            self._failed(len(items), str(error) or type(error).__name__)
+            self._lost(len(items), str(error) or type(error).__name__)
 
     def _write(self, connection: sqlite3.Connection, items: list[Item]) -> None:
         rows, events, counts = [], [], Counter[tuple[str, int, bool]]()
         for item in items:
             if isinstance(item, ExchangeRecord):
-                rows.append(row_of(item))
                 minute = int((item.timestamp.timestamp() + item.total_ms / 1000) // _MINUTE)
-                for slo, good in self._judge(item):
-                    counts[slo, minute, good] += 1
+                try:
+                    rows.append(row_of(item))
+                    for slo, good in self._judge(item):
+                        counts[slo, minute, good] += 1
+                except Exception as error:  # the others are not lost with it
+                    self._lost(1, f"{type(error).__name__} about session {item.id[:8]}")
             elif isinstance(item, BackendEvent):
                 events.append((item.at, item.backend, item.event, item.value, item.ms))
             else:
@@ -207,7 +208,7 @@ class Index:
             for suffix in ("-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
-    def _failed(self, lost: int, why: str) -> None:
+    def _lost(self, lost: int, why: str) -> None:
         if lost:
             self._on_event("failed", lost)
         now = self._clock.monotonic()

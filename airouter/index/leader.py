@@ -16,7 +16,9 @@ class Leader:
     def try_lead(self) -> bool:
         """Whether this process leads, from now on at the latest."""
         if self._fd >= 0 and self._pid == os.getpid():
-            return True
+            if self._is_there():
+                return True
+            self.close()  # the file was deleted: another process may hold its successor
         try:
             fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError:
@@ -28,6 +30,13 @@ class Leader:
             return False
         self._fd, self._pid = fd, os.getpid()
         return True
+
+    def _is_there(self) -> bool:
+        try:
+            there, ours = os.stat(self._path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
 
     def close(self) -> None:
         """Let another one lead."""

@@ -43,6 +43,7 @@ COLUMNS = (
     "speculation",
     "attempts",
     "test",
+    "trace_id",
     "saved",
 )
 INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -89,5 +90,6 @@ def row_of(record: ExchangeRecord) -> tuple[Any, ...]:
         record.speculation,
         len(record.attempts),
         record.test,
+        record.trace_id,
         record.save,
     )

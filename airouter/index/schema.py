@@ -45,6 +45,7 @@ MIGRATIONS = (
         speculation TEXT,
         attempts INTEGER NOT NULL,
         test TEXT,                     -- X-Router-Test
+        trace_id TEXT,
         saved INTEGER NOT NULL         -- whether it has a session file
     );
     CREATE INDEX requests_at ON requests (at);

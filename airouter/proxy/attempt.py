@@ -59,6 +59,7 @@ class Attempt:
         self._error_body = bytearray()
         self._recorded = False
         self.call = lease.ask(request.endpoint, outgoing.body)
+        self._span_id = lease.span_id
         if not self.stream:
             self.call.extend_first_byte()
         self.call.on_progress = self._progress
@@ -214,6 +215,8 @@ class Attempt:
                 answer.finish_reason,
                 answer.text[:_KEPT],
                 error,
+                (self.began - self.exchange.started_at) * 1000,
+                self._span_id,
             )
         )
 

@@ -33,11 +33,11 @@ def enrich(
     record.enter("enrichment_ms", began)
     query = _query(received.features, received.date, prompts["enrich/query"])
     status, text, problem = None, "", None
-    model = backend.model or ""
+    model, asked = backend.model or "", None
     try:
         with side_lease(exchange, backend) as lease:
             yield from lease.enter("interactive", settings.timeout)
-            model = lease.model
+            model, asked = lease.model, lease
             status, body = yield from _search(lease, settings, query, began + settings.timeout)
         text = _read(backend, status, body)
     except DeadlineExceeded:
@@ -65,6 +65,8 @@ def enrich(
             None,
             text[:_KEPT],
             problem,
+            (began - exchange.started_at) * 1000,
+            asked.span_id if asked is not None else None,
         )
     )
     return f"{prompts['enrich/context']}\n\n{text}" if text else None

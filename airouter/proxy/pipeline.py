@@ -67,10 +67,11 @@ class Pipeline:
         speculation: Speculation | None = None
         known = self._without_deciding(received)
         if known is None:
+            began = self._clock.monotonic()
             deliberation = self.cascade.deliberate(received.features)
             if deliberation.decision is None:
                 speculation = self._speculate(received, deliberation.p_primary)
-            exchange.record.enter("classification_ms", self._clock.monotonic())
+            exchange.record.enter("classification_ms", began)
             answered = speculation.answered if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, answered))
             self._log_decision(decision)

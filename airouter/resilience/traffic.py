@@ -27,12 +27,13 @@ class Table:
 
     def join(self, worker: int, workers: int) -> None:
         """This process is one of several workers."""
-        self.worker, self.workers = worker, min(workers, _WORKERS)
+        # gunicorn may be told to start more than the configuration says (SIGTTIN).
+        self.worker, self.workers = worker % _WORKERS, min(max(workers, worker + 1), _WORKERS)
 
     def leave(self, worker: int) -> None:
         """The worker has ended."""
         for backend in range(_BACKENDS):
-            self.counts[backend * _WORKERS + worker] = 0
+            self.counts[backend * _WORKERS + worker % _WORKERS] = 0
 
 
 TABLE = Table()

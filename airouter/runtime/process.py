@@ -103,10 +103,10 @@ class Runtime:
     def close(self) -> None:
         """Stop background work, write queued records, close idle connections. Idempotent."""
         self.housekeeper.close()
-        for service in self._services:
-            service.close()
         for writer in self._writers:
             writer.close()
+        for service in self._services:
+            service.close()
         self.log.close()
         self.metrics.close()
         for backend in self.state.backends.values():

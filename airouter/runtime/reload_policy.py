@@ -20,7 +20,7 @@ def reloaded(new: Settings, old: Settings) -> Settings:
     objectives of the old."""
     kept = {name: getattr(old.server, name) for name in _BOUND}
     server = new.server.model_copy(update=kept)
-    same = {"logging": old.logging, "index": old.index, "slo": old.slo}
+    same = {"logging": old.logging, "index": old.index, "slo": old.slo, "tracing": old.tracing}
     return new.model_copy(update={"server": server, **same})
 
 

@@ -67,6 +67,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "LOG_MAX_COUNT": ("logging.max_count", _text),
     "CONTENT_LOGGING": ("logging.content", _text),
     "INDEX": ("index.enabled", _switch),
+    "TRACING_ENDPOINT": ("tracing.endpoint", _text),
     "API_KEY": ("server.api_key", _text),
     "ADMIN_KEY": ("server.admin_key", _text),
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),

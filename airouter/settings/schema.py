@@ -25,6 +25,7 @@ from airouter.settings.proxying import (
 from airouter.settings.section import Section
 from airouter.settings.server import Logging, Server
 from airouter.settings.slo import IndexSettings, SloSettings
+from airouter.settings.tracing import TracingSettings
 
 __all__ = [
     "BackendSettings",
@@ -40,6 +41,7 @@ __all__ = [
     "SloSettings",
     "SpeculationSettings",
     "Timeouts",
+    "TracingSettings",
     "describe",
 ]
 
@@ -70,6 +72,7 @@ class Settings(Section):
     logging: Logging = Field(default_factory=lambda: Logging())
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
+    tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
     prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
     @field_validator("timezone")

@@ -1,6 +1,7 @@
 """Settings of the index of requests, and of the service level objectives."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -48,6 +49,14 @@ class SloSettings(Section):
     runbooks: str = Field(
         "docs/runbooks", description="Where alerts link to, e.g. the URL of this directory."
     )
+
+    @field_validator("profiles", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """YAML reads 001 as a number."""
+        if not isinstance(value, list | tuple):
+            return value
+        return [f"{name:03d}" if type(name) is int else name for name in value]
 
     @field_validator("business_hours")
     @classmethod

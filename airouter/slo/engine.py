@@ -12,7 +12,6 @@ from typing import Any
 from airouter.domain.clock import Clock
 from airouter.index.index import open_for_writing
 from airouter.index.leader import Leader
-from airouter.index.schema import NewerIndex
 from airouter.settings.slo import SloSettings
 from airouter.slo.counts import Counts
 from airouter.slo.evaluate import State, advanced, budget_left, conditions, summary
@@ -83,7 +82,7 @@ class Engine:
         try:
             self.evaluate()
             self._failed = False
-        except (sqlite3.Error, OSError, NewerIndex) as error:
+        except Exception as error:  # else nothing would be evaluated any more, and nobody told
             self._counts = Counts()
             if not self._failed:
                 self._failed = True
@@ -104,7 +103,7 @@ class Engine:
         with closing(open_for_writing(self._index)) as connection:
             self._counts.read(connection, now)
             alerts = self._alerts(connection, now)
-            news = [a for a in alerts if a["state"] != "pending" and a["told"] != a["state"]]
+            news = [a for a in alerts if a["state"] != "pending" and a["told"] != _told(a)]
             if news:
                 self._tell(news)
             self._keep(connection, alerts, now)
@@ -168,12 +167,13 @@ class Engine:
         heard = [a for a in news if a["severity"] != "info"]
         problem = ""
         if self._settings.webhook and heard:
-            problem = send(self._settings.webhook, payload(heard, self._source), self._clock)
+            body = payload(heard, self._source)
+            problem = send(self._settings.webhook, body, self._stopped.wait)
         if problem:  # it is tried again at the next evaluation
             self._log.warning("The webhook was not told of alerts: %s", problem)
-            return
         for alert in news:
-            alert["told"] = alert["state"]
+            if alert["severity"] == "info" or not problem:
+                alert["told"] = _told(alert)
 
     def _keep(
         self, connection: sqlite3.Connection, alerts: list[dict[str, Any]], now: float
@@ -209,3 +209,8 @@ class Engine:
             )
             connection.execute("DELETE FROM slo_summary")
             connection.executemany("INSERT INTO slo_summary VALUES (?, ?, ?)", summaries)
+
+
+def _told(alert: dict[str, Any]) -> str:
+    """What is kept of what was said: an information may become an alert, which is said then."""
+    return f"info {alert['state']}" if alert["severity"] == "info" else str(alert["state"])

@@ -1,16 +1,17 @@
 """Reads the objectives from `config/slo/`."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airouter.domain.errors import ConfigError
 from airouter.settings.section import Section
 from airouter.settings.yaml_file import read_yaml
-from airouter.slo.objectives import Alert, Kind, Measure, Objective, Profile
+from airouter.slo.objectives import LIMITED, Alert, Kind, Measure, Objective, Profile
 
 PROFILES = ("000", "001", "002", "003", "004")
 _Share = Annotated[float, Field(gt=0, lt=1)]
@@ -27,6 +28,12 @@ class _ObjectiveEntry(Section):
     target: _Share | None = None
     informational: bool = False
     runbook: str = "budget-burn"
+
+    @model_validator(mode="after")
+    def _limited(self) -> "_ObjectiveEntry":
+        if self.limit is None and self.measure in LIMITED:
+            raise ValueError(f"the measure {self.measure} needs a limit")
+        return self
 
 
 class _AlertEntry(Section):
@@ -94,7 +101,22 @@ def load_profiles(
     Raises:
         ConfigError: a profile does not exist, or its file is not valid.
     """
-    return tuple(_load(name, folder, environment) for name in names)
+    profiles = tuple(_load(name, folder, environment) for name in names)
+    found = [
+        *(f"profile {name}" for name in names),
+        *(f"objective {o.name}" for profile in profiles for o in profile.objectives),
+        *(f"alert {alert.name}" for profile in profiles for alert in profile.alerts),
+    ]
+    for what, count in Counter(found).items():
+        if count > 1:
+            raise ConfigError(f"slo.profiles: there are {count} of the {what}; rename one.")
+    return profiles
+
+
+def present(names: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Those of the profiles that the folder has."""
+    known = set(_known(folder))
+    return tuple(name for name in names if name in known)
 
 
 def _load(name: str, folder: Path, environment: str) -> Profile:

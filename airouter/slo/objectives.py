@@ -6,7 +6,7 @@ objective has an error budget, and one number per event is all that has to be co
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal[
     # Of requests, by what is known about each when it is finished.
@@ -27,6 +27,7 @@ Kind = Literal[
     "readiness_ms",  # duration of /health/readiness
     "mapper",  # fed by name
 ]
+LIMITED = frozenset(get_args(Kind)) - {"available", "classified", "cloud_last", "up", "mapper"}
 Severity = Literal["critical", "warning"]
 
 

@@ -10,8 +10,8 @@ from airouter.slo.objectives import Objective
 
 
 class ProbeJudge:
-    """Used by one thread. Mutable state: since when each backend has been down, and for which
-    objectives its present outage already counts.
+    """Used by one thread. Mutable state: since when each backend has been down, for which
+    objectives its present outage already counts, and the minute of its last probe.
 
     Args:
         business_hours: (from, to) on weekdays, hours of the local time.
@@ -23,6 +23,7 @@ class ProbeJudge:
         self._objectives = [o for o in objectives if o.measure.kind in ("up", "recovered")]
         self._from, self._to = business_hours
         self._down_since: dict[str, float] = {}
+        self._minute: dict[str, int] = {}
         self._counted: dict[str, set[str]] = {}
 
     def __call__(
@@ -35,6 +36,9 @@ class ProbeJudge:
         """
         server, at = servers.get(backend), now.timestamp()
         since = self._down_since.get(backend)
+        # One that is down or loading is probed more often: each minute counts once.
+        new_minute = self._minute.get(backend) != int(at // 60)
+        self._minute[backend] = int(at // 60)
         if not up and since is None:
             since = self._down_since[backend] = at
         for objective in self._objectives:
@@ -42,7 +46,7 @@ class ProbeJudge:
             if not is_meant(measure, server):
                 continue
             if measure.kind == "up":
-                if not measure.business_hours or self._is_business(now):
+                if new_minute and (not measure.business_hours or self._is_business(now)):
                     yield Counted(at, objective.name, up)
             elif since is not None and measure.limit is not None:
                 late, counted = at - since > measure.limit, self._counted.setdefault(backend, set())

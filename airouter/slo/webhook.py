@@ -1,10 +1,8 @@
 """Tells a webhook of alerts, in the format in which Alertmanager does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from airouter.domain.clock import Clock
 
 _TIMEOUT = 5.0  # seconds for connecting, and for each read
 _TRIES = 3
@@ -60,8 +58,11 @@ def _alert(alert: dict[str, Any], source: str) -> dict[str, Any]:
     }
 
 
-def send(url: str, body: dict[str, Any], clock: Clock) -> str:
+def send(url: str, body: dict[str, Any], pause: Callable[[float], bool]) -> str:
     """Send a notification, three times at most.
+
+    Args:
+        pause: waits so many seconds; True if there is no time for another try.
 
     Returns:
         Why it could not be; "" if it was.
@@ -70,11 +71,11 @@ def send(url: str, body: dict[str, Any], clock: Clock) -> str:
 
     problem = ""
     for number in range(_TRIES):
-        if number:
-            clock.sleep(_PAUSE * 2 ** (number - 1))
+        if number and pause(_PAUSE * 2 ** (number - 1)):
+            break
         try:
             response = requests.post(url, json=body, timeout=_TIMEOUT)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: not a host's name
             problem = type(error).__name__
             continue
         if response.status_code < 300:

@@ -68,18 +68,25 @@ class Exposition:
     def _merged(self, folder: Path) -> Iterable[_Family]:
         """Counters and histograms are summed over all processes, gauges as their mode says."""
         sums: dict[str, dict[str, float]] = {}  # kind → key → number
+        written: dict[tuple[str, str], float] = {}  # when the latest was, in seconds since 1970
         for path in sorted(folder.glob("*.db")):
             kind, mode = path.name.split("_")[:2]
             merged = sums.setdefault(kind, {})
             mode = mode.removeprefix("live") if kind == "gauge" else "sum"
-            for text, value in _read(path):
+            for text, value, written_at in _read(path):
                 before = merged.get(text)
                 if before is None:
+                    merged[text] = value
+                elif mode == "mostrecent":
+                    if written_at < written.get((kind, text), 0.0):
+                        continue
                     merged[text] = value
                 elif mode == "sum":
                     merged[text] = before + value
                 else:
                     merged[text] = max(before, value) if mode == "max" else min(before, value)
+                if mode == "mostrecent":
+                    written[kind, text] = written_at
         families: dict[str, _Family] = {}
         for kind, values in sums.items():
             keyed = ((self._key(text), value) for text, value in values.items())
@@ -106,11 +113,12 @@ class Exposition:
         return key
 
 
-def _read(path: Path) -> Iterator[tuple[str, float]]:
+def _read(path: Path) -> Iterator[tuple[str, float, float]]:
+    """(key, value, when it was written)."""
     try:
         read: Any = MmapedDict.read_all_values_from_file
-        for key, value, _timestamp, _position in read(str(path)):
-            yield key, value
+        for key, value, written_at, _position in read(str(path)):
+            yield key, value, written_at
     except (FileNotFoundError, struct.error):
         return  # its worker has died, or has only just begun to write it
 

@@ -74,7 +74,8 @@ def _extras(record: ExchangeRecord) -> str:
     outcome = "" if record.outcome == "ok" else f" outcome={record.outcome}"
     backend = f" backend={record.backend}" if record.backend else ""
     tier = f" tier={record.tier}" if record.tier else ""
-    return outcome + backend + tier
+    trace = f" trace={record.trace_id}" if record.trace_id else ""
+    return outcome + backend + tier + trace
 
 
 def _word(value: str) -> str:

@@ -18,12 +18,14 @@ class RecordBuilder(RecordFields):
     """
 
     wanted: bool = False
+    began: float = 0.0  # seconds of the exchange's clock
     _stage: tuple[str, float] | None = None  # the current one, and when it began
 
     def enter(self, stage: str, at: float) -> None:
         """Start `stage` ("classification_ms", "enrichment_ms" or "inference_ms") at time `at`, in
         seconds of the exchange's clock."""
         self._stage = stage, at
+        self.starts_ms[stage.removesuffix("_ms")] = (at - self.began) * 1000
 
     def leave(self) -> None:
         """End the stage; the caller records its duration."""
@@ -67,4 +69,5 @@ class RecordBuilder(RecordFields):
         self.outcome = self.outcome or "client_gone"
         record = ExchangeRecord(*_values(self))
         self.steps, self.notes, self.attempts = [*self.steps], [*self.notes], [*self.attempts]
+        self.starts_ms = dict(self.starts_ms)
         return record

@@ -22,6 +22,7 @@ from airouter.domain.errors import (
     UpstreamTimeout,
 )
 from airouter.domain.ports import Permit, Slot
+from airouter.domain.trace import HEADER
 from airouter.domain.types import Endpoint, HttpRequest, Limits
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
@@ -66,6 +67,7 @@ class Lease:
         self._slot: Slot | None = None
         self.in_flight: int | None = None  # others, when the slot was taken
         self.idle_s: float | None = None  # since the request before, if there were none
+        self.span_id: str | None = None  # of the latest call, where requests are traced
         exchange.hold(self.close)
 
     # Being let in ---------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Lease:
         ticket = limiter.queue_up(priority)
         exchange.hold(ticket.leave)
         began = exchange.clock.monotonic()
+        exchange.record.starts_ms["queue"] = (began - exchange.started_at) * 1000
         until = began + wait
         try:
             while ticket.slot is None:
@@ -204,7 +207,7 @@ class Lease:
             return provider.dialect.reader(stream=stream and status < 400)
 
         path, body = provider.dialect.request(endpoint, body)
-        request = provider.post(path, body, self.backend.headers)
+        request = self._traced(provider.post(path, body, self.backend.headers))
         self._capped = limits is not None
         call = open_call(self.backend, request, limits, reader)
         self._exchange.begin(call)
@@ -236,12 +239,20 @@ class Lease:
             UpstreamError: it could not be reached, broke, took too long, or sent too much.
         """
         self._capped = True
-        call = open_call(self.backend, request, self._within(timeout))
+        call = open_call(self.backend, self._traced(request), self._within(timeout))
         self._exchange.begin(call)
         try:
             return (yield from self._collect(call))
         finally:
             self._exchange.end(call)
+
+    def _traced(self, request: HttpRequest) -> HttpRequest:
+        """The request with the header that hands the trace on."""
+        if self._exchange.trace is None:
+            return request
+        self.span_id, header = self._exchange.trace.child()
+        headers = {**request.headers, HEADER: header}
+        return HttpRequest(request.method, request.path, headers, request.body)
 
     def _within(self, timeout: float) -> Limits:
         connect = min(self.backend.settings.connect_timeout, timeout)

@@ -9,7 +9,11 @@ import pytest
 from airouter.api.marked_tests import test_name as name_of
 from airouter.settings.schema import Server
 
-LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_ROUTER_TEST": "storm-1"}
+LOCAL = {
+    "REMOTE_ADDR": "127.0.0.1",
+    "HTTP_X_ROUTER_TEST": "storm-1",
+    "HTTP_HOST": "127.0.0.1:8002",
+}
 FAR = {"REMOTE_ADDR": "10.0.0.7", "HTTP_X_ROUTER_TEST": "storm-1"}
 
 
@@ -20,6 +24,8 @@ FAR = {"REMOTE_ADDR": "10.0.0.7", "HTTP_X_ROUTER_TEST": "storm-1"}
         ({**LOCAL, "REMOTE_ADDR": "::1"}, "storm-1"),
         ({"REMOTE_ADDR": "127.0.0.1"}, None),
         ({**LOCAL, "HTTP_X_FORWARDED_FOR": "10.0.0.7"}, None),
+        ({**LOCAL, "HTTP_X_REAL_IP": "10.0.0.7"}, None),
+        ({**LOCAL, "HTTP_HOST": "router.example.com"}, None),
         ({**LOCAL, "HTTP_X_ROUTER_TEST": "a b"}, None),
         ({**LOCAL, "HTTP_X_ROUTER_TEST": "x" * 41}, None),
         ({**LOCAL, "REMOTE_ADDR": ""}, None),

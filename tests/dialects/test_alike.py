@@ -124,6 +124,13 @@ def test_a_stream_whose_events_have_nothing_in_common_is_soon_left_alone() -> No
     assert reader.state.said == 99
 
 
+def test_a_line_that_ends_within_the_event_is_not_overlooked() -> None:
+    cut = delta("b").replace(b'"b"', b'"b"\n\n')
+    passed, reader = one_by_one([delta("a"), cut])
+    assert not reader.more_text
+    assert passed == stream(delta("a"))
+
+
 def test_what_follows_a_gap_is_held_back() -> None:
     passed, reader = one_by_one([delta("a"), delta("b"), b'data: {"broken', delta("c"), delta("d")])
     assert passed == stream(delta("a"), delta("b"))

@@ -110,6 +110,18 @@ def test_events_of_backends_and_of_objectives_are_kept(make: Any) -> None:
     assert made.rows("SELECT backend, value FROM backend_events") == [("primary", "open")]
 
 
+def test_a_record_that_cannot_be_judged_does_not_lose_the_others(make: Any) -> None:
+    def judge(one: Any) -> list[tuple[str, bool]]:
+        return [("x", one.id != "bad" or one.nothing)]
+
+    made = make(judge=judge)
+    for name in ("a", "bad", "b"):
+        made.emit(id=name)
+    assert [row[0] for row in made.rows()] == ["a", "b", "bad"]
+    assert made.events == {"written": 3, "failed": 1}
+    assert "AttributeError" in str(made.log.lines[0])
+
+
 def test_two_writers_share_the_file(make: Any) -> None:
     writers = [make(judge=lambda _: [("x", True)]) for _ in range(4)]
 

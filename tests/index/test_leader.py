@@ -40,5 +40,16 @@ def test_one_that_is_killed_leads_no_more(tmp_path: Path) -> None:
     leader.close()
 
 
+def test_one_whose_file_was_deleted_leads_no_more(tmp_path: Path) -> None:
+    first, second = Leader(tmp_path / "lock"), Leader(tmp_path / "lock")
+    assert first.try_lead()
+    (tmp_path / "lock").unlink()
+    assert second.try_lead()
+    assert not first.try_lead()
+    second.close()
+    assert first.try_lead()
+    first.close()
+
+
 def test_a_folder_that_cannot_be_written_has_no_leader(tmp_path: Path) -> None:
     assert not Leader(tmp_path / "missing" / "lock").try_lead()

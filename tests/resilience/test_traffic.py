@@ -24,6 +24,13 @@ def test_others_are_counted_and_pauses_are_measured(monkeypatch: pytest.MonkeyPa
     assert gpu.begin() == (0, 7.5)
 
 
+def test_workers_beyond_the_configured_number_count() -> None:
+    table = Table()
+    table.join(2, 2)
+    gpu = Traffic("gpu", table)
+    assert [gpu.begin()[0] for _ in range(3)] == [0, 1, 2]
+
+
 def test_more_ends_than_begins_do_no_harm() -> None:
     gpu = Traffic("gpu", Table())
     gpu.end()

@@ -28,6 +28,7 @@ CASES = {
     "LOG_MAX_COUNT": ("7", 7),
     "CONTENT_LOGGING": ("off", "off"),
     "INDEX": ("off", False),
+    "TRACING_ENDPOINT": ("http://c:4318", "http://c:4318"),
     "API_KEY": ("k", "k"),
     "ADMIN_KEY": ("k", "k"),
     "ALLOW_OPEN": ("yes", True),

@@ -186,3 +186,41 @@ def test_one_of_several_evaluates(tmp_path: Path) -> None:
     first.engine.close()
     assert second.engine.leads
     second.engine.close()
+
+
+def test_an_information_that_becomes_an_alert_is_told(
+    hooked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, mock = hooked
+    mock.post(HOOK, status=200)
+    monkeypatch.setenv("MAPPER_SERVING_MODE", "rules_only")
+    rig.put("mapper-by-model", 0, 100)
+    rig.evaluate()
+    rig.evaluate(30)
+    assert len(mock.calls) == 0
+    logged = len(rig.log.lines)
+    monkeypatch.delenv("MAPPER_SERVING_MODE")
+    rig.restart()
+    rig.evaluate(30)
+    assert len(mock.calls) == 1
+    assert len(rig.log.lines) > logged
+
+
+def test_a_webhook_that_is_no_host_does_not_end_the_evaluation(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, webhook="http://alerts..internal/")
+    rig.engine._stopped.set()  # no pauses between the tries
+    rig.put("mapper-p95", 0, 100)
+    rig.engine._guarded()
+    assert rig.published
+    assert any("was not told" in line for line in rig.log.lines)
+
+
+def test_a_fault_is_said_and_does_not_end_the_thread(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(rig.engine, "evaluate", broken)
+    rig.engine._guarded()
+    assert "bug" in rig.log.lines[0]

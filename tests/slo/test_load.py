@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from airouter.domain.errors import ConfigError
-from airouter.slo.load import load_profiles
+from airouter.settings.slo import SloSettings
+from airouter.slo.load import load_profiles, present
 from airouter.slo.objectives import Objective
 from tests.slo.seeds import FOLDER, OBJECTIVES, SEEDS
 
@@ -65,6 +66,7 @@ def test_the_address_comes_from_the_variable(monkeypatch: pytest.MonkeyPatch) ->
         ("name: x\nobjectives: {a: {description: d, measure: mapper, target: 2}}", "a.target"),
         ("name: x\nobjectives: {a: {description: d, measure: mapper, tarjet: 0.9}}", "a.tarjet"),
         ("name: x\nobjectives: [", "not valid YAML"),
+        ("name: x\nobjectives: {a: {description: d, measure: own_ms}}", "needs a limit"),
         (
             "name: x\nobjectives: {}\nalerts: {A: {description: d, slo: b, above: 0.1, window: 1,"
             " for: 1, severity: warning, runbook: r}}",
@@ -85,6 +87,20 @@ def test_a_profile_or_environment_that_does_not_exist_is_named_with_those_that_d
         load("009")
     with pytest.raises(ConfigError, match="development, ci, production, degraded"):
         load("001", environment="staging")
+
+
+def test_names_that_come_twice_are_refused() -> None:
+    with pytest.raises(ConfigError, match="2 of the profile 004"):
+        load_profiles(["004", "004"], FOLDER)
+
+
+def test_of_profiles_those_that_are_there(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "endpoints-001.yaml", tmp_path)
+    assert present(("001", "002"), tmp_path) == ("001",)
+
+
+def test_yaml_reads_names_as_numbers() -> None:
+    assert SloSettings.model_validate({"profiles": [1, "002", 4]}).profiles == ("001", "002", "004")
 
 
 def test_an_endpoint_may_name_its_backend(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def test_business_hours_are_weekdays_from_8_to_18(now: datetime, counts: bool) -
     assert probed(judge("up"), False, now) == [False]
 
 
+def test_each_minute_counts_once_however_often_it_is_probed() -> None:
+    watch, second = judge("up"), timedelta(seconds=1)
+    found = [probed(watch, False, MONDAY + n * second) for n in range(0, 120, 5)]
+    assert sum(map(len, found)) == 2
+    assert probed(watch, True, MONDAY + 120 * second) == [True]
+
+
 def test_another_backend_does_not_count() -> None:
     assert probed(judge("up"), False, MONDAY, "other") == []
 

@@ -1,0 +1,1 @@
+"""Asks backends what they can do, and compares that with the configuration."""
