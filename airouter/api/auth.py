@@ -37,7 +37,7 @@ def authorise(environ: Mapping[str, Any], server: Server) -> None:
     if key is None:
         refuse_pages(environ, server)
         return
-    if not (holds_key(environ, key) or holds_key(environ, server.admin_key)):
+    if not holds_key(environ, key):
         raise Unauthorized(
             "Missing or wrong API key: send 'Authorization: Bearer <the router's API_KEY>'.",
             headers={"WWW-Authenticate": "Bearer"},
@@ -46,11 +46,14 @@ def authorise(environ: Mapping[str, Any], server: Server) -> None:
 
 def holds_key(environ: Mapping[str, Any], key: str | None) -> bool:
     """Whether the request carries this key, if there is one."""
-    if key is None:
-        return False
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    # Compared as bytes, in constant time: compare_digest rejects text that is not ASCII.
-    return scheme.lower() == "bearer" and hmac.compare_digest(
+    return scheme.lower() == "bearer" and is_key(sent, key)
+
+
+def is_key(sent: str, key: str | None) -> bool:
+    """Whether it is this key, if there is one. Compared as bytes, in constant time: compare_digest
+    rejects text that is not ASCII."""
+    return key is not None and hmac.compare_digest(
         sent.strip().encode("latin-1", "replace"), key.encode()
     )
 

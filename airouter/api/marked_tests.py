@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from airouter.api.auth import holds_key, on_this_machine
+from airouter.api.auth import is_key, on_this_machine
 from airouter.settings.schema import Server
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -16,6 +16,8 @@ def test_name(environ: Mapping[str, Any], server: Server) -> str | None:
     name = environ.get("HTTP_X_ROUTER_TEST")
     if name is None or not _NAME.fullmatch(name):
         return None
-    if holds_key(environ, server.admin_key) or on_this_machine(environ, server):
+    # `Authorization` has the key of the API.
+    admin = is_key(environ.get("HTTP_X_ROUTER_ADMIN_KEY", ""), server.admin_key)
+    if admin or on_this_machine(environ, server):
         return str(name)
     return None

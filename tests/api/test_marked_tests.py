@@ -30,8 +30,9 @@ FAR = {"REMOTE_ADDR": "10.0.0.7", "HTTP_X_ROUTER_TEST": "storm-1"}
         ({**LOCAL, "HTTP_X_ROUTER_TEST": "x" * 41}, None),
         ({**LOCAL, "REMOTE_ADDR": ""}, None),
         (FAR, None),
-        ({**FAR, "HTTP_AUTHORIZATION": "Bearer admin-key"}, "storm-1"),
-        ({**FAR, "HTTP_AUTHORIZATION": "Bearer another"}, None),
+        ({**FAR, "HTTP_X_ROUTER_ADMIN_KEY": "admin-key"}, "storm-1"),
+        ({**FAR, "HTTP_X_ROUTER_ADMIN_KEY": "another"}, None),
+        ({**FAR, "HTTP_AUTHORIZATION": "Bearer admin-key"}, None),
     ],
 )
 def test_this_machine_or_the_admin_key(environ: dict[str, Any], expected: str | None) -> None:
@@ -39,4 +40,4 @@ def test_this_machine_or_the_admin_key(environ: dict[str, Any], expected: str | 
 
 
 def test_without_an_admin_key_none_is_right() -> None:
-    assert name_of({**FAR, "HTTP_AUTHORIZATION": "Bearer "}, Server()) is None
+    assert name_of({**FAR, "HTTP_X_ROUTER_ADMIN_KEY": ""}, Server()) is None
