@@ -70,6 +70,8 @@ class Response:
         fields = "".join(lines)
         if fields.count("\n") != len(lines) or "\n" in self._status:
             raise ValueError("a line end in a header")
+        # An unread body ends the connection: a client that is told so does not use it again.
+        self.keep_alive = self.keep_alive and request.body.complete
         connection = "keep-alive" if self.keep_alive else "close"
         head = (
             f"HTTP/1.1 {self._status}\r\nServer: gunicorn\r\nDate: {_date()}\r\n"

@@ -16,7 +16,7 @@ _TYPES = {"TEXT": "VARCHAR", "REAL": "DOUBLE", "INTEGER": "BIGINT"}
 _AT_ONCE = 5_000  # rows
 
 
-def connect() -> Any:
+def in_memory() -> Any:
     """A new database in memory.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airouter.index.rows import COLUMNS
-from airouter.sessions.database import connect, fill
+from airouter.sessions.database import fill, in_memory
 from airouter.sessions.find import NoSessions, Row
 from airouter.sessions.sql import columns_of
 
@@ -38,7 +38,7 @@ def to_parquet(path: Path, rows: Iterable[Row]) -> int:
         NoSessions: DuckDB is not installed, or cannot write them.
         OSError: the file cannot be written; what was there before is kept.
     """
-    connection, part = connect(), _part(path)
+    connection, part = in_memory(), _part(path)
     part.touch()  # for an error that says why, and the permissions of other files
     try:
         count = fill(connection, "requests", columns_of("requests"), rows)

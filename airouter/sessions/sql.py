@@ -10,7 +10,7 @@ from typing import Any
 
 from airouter.domain.types import immutable
 from airouter.index.schema import migrate
-from airouter.sessions.database import connect, fill, lock
+from airouter.sessions.database import fill, in_memory, lock
 from airouter.sessions.files import Files, Progress
 from airouter.sessions.find import Filter, NoSessions, Requests
 
@@ -66,7 +66,7 @@ def run(log_dir: Path, statement: str, limit: int, progress: Progress = lambda *
         NoSessions: there is nothing to ask, DuckDB is not installed, or the statement is wrong.
     """
     requests = Requests(log_dir)
-    connection = connect()
+    connection = in_memory()
     import duckdb
 
     try:

@@ -119,10 +119,12 @@ def test_what_is_no_request_ends_the_connection(rigs: list[Rig], raw: bytes) -> 
 
 
 def test_an_unread_body_ends_the_connection(rigs: list[Rig]) -> None:
-    """What follows it could not be told from it."""
+    """What follows it could not be told from it; the client is told, lest it uses it again."""
     rig = make(rigs)
     sock = rig.connect(POST % 1000 + b"part")
-    assert rig.read(sock).endswith(b"hi")
+    answer = rig.read(sock)
+    assert answer.endswith(b"hi")
+    assert b"Connection: close\r\n" in answer
 
 
 def test_more_of_a_body_than_is_wanted_is_not_read(rigs: list[Rig]) -> None:
