@@ -23,6 +23,7 @@ TESTED_BY = {
     "api/responses.py": "api/test_render_errors.py",
     "api/status.py": "api/test_health.py",
     "cli/parent_death.py": "cli/test_launch.py",
+    "cli/subcommands.py": "cli/test_cli_slo.py",
     "cli/router_client.py": "cli/test_cli_reload.py",
     "cli/sessions_arguments.py": "cli/test_cli_sessions.py",
     "dialects/sse.py": "dialects/test_openai_stream.py",

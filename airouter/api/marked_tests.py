@@ -11,8 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 def test_name(environ: Mapping[str, Any], server: Server) -> str | None:
-    """The test's name; None unless the request comes from this machine or carries the admin key:
-    anybody else could hide failures from the service levels."""
+    """The test's name; None unless the request comes from this machine or carries the admin key.
+    Otherwise clients could exclude their failed requests from the objectives."""
     name = environ.get("HTTP_X_ROUTER_TEST")
     if name is None or not _NAME.fullmatch(name):
         return None

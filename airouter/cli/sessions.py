@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from airouter.cli.embedded import nothing_configured, placeholders
 from airouter.cli.sessions_arguments import (
@@ -17,10 +16,10 @@ from airouter.cli.sessions_arguments import (
     add_since,
     count,
     named,
-    path,
     pattern,
     wanted,
 )
+from airouter.cli.subcommands import Subcommand, path
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.index.rows import COLUMNS
@@ -316,19 +315,13 @@ def _log_dir(args: argparse.Namespace) -> Path:
         return ROOT / Logging().dir
 
 
-class _Command(NamedTuple):
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 COMMANDS = {
-    "list": _Command("the newest requests", _add_list, _list),
-    "show": _Command("one session: its timeline and messages", _add_show, _show),
-    "tail": _Command("sessions as they end, until Ctrl-C", _add_tail, _tail),
-    "slow": _Command("the slowest requests, and what took longest", _add_slow, _slow),
-    "grep": _Command("search questions and answers", _add_grep, _grep),
-    "stats": _Command("counts, times, tokens, speculation", _add_stats, _stats),
-    "export": _Command("requests as CSV or Parquet", _add_export, _export),
-    "sql": _Command("query requests and sessions with DuckDB", _add_sql, _sql),
+    "list": Subcommand("the newest requests", _add_list, _list),
+    "show": Subcommand("one session: its timeline and messages", _add_show, _show),
+    "tail": Subcommand("sessions as they end, until Ctrl-C", _add_tail, _tail),
+    "slow": Subcommand("the slowest requests, and what took longest", _add_slow, _slow),
+    "grep": Subcommand("search questions and answers", _add_grep, _grep),
+    "stats": Subcommand("counts, times, tokens, speculation", _add_stats, _stats),
+    "export": Subcommand("requests as CSV or Parquet", _add_export, _export),
+    "sql": Subcommand("query requests and sessions with DuckDB", _add_sql, _sql),
 }

@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from airouter.cli.subcommands import path
 from airouter.domain.clock import Clock
 from airouter.sessions.find import Filter
 
@@ -61,11 +62,6 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
-
-
-def path(text: str) -> Path:
-    """Relative to the directory in which the command was called, which it leaves later."""
-    return Path(text).absolute()
 
 
 def named(text: str) -> tuple[str, Path]:

@@ -5,12 +5,12 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from airouter.cli.embedded import nothing_configured, placeholders
+from airouter.cli.subcommands import Subcommand, path
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.index.index import NAME
@@ -98,12 +98,12 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         "--days", type=_days, default=30, help="length of the period that ends now (default: 30)"
     )
     parser.add_argument(
-        "--markdown", type=_path, metavar="FILE", help="write the report as Markdown"
+        "--markdown", type=path, metavar="FILE", help="write the report as Markdown"
     )
-    parser.add_argument("--html", type=_path, metavar="FILE", help="write the report as HTML")
+    parser.add_argument("--html", type=path, metavar="FILE", help="write the report as HTML")
     parser.add_argument(
         "--index",
-        type=_path,
+        type=path,
         metavar="FILE",
         help=f"the index of requests (default: {NAME} in logging.dir)",
     )
@@ -138,10 +138,10 @@ def _report(args: argparse.Namespace) -> int:
                 urls=configured.urls,
                 progress=advance,
             )
-        for path, page in ((args.markdown, report_pages.markdown), (args.html, report_pages.html)):
-            if path:
-                path.write_text(page(report), encoding="utf-8")
-                print(f"Written: {path}")
+        for file, page in ((args.markdown, report_pages.markdown), (args.html, report_pages.html)):
+            if file:
+                file.write_text(page(report), encoding="utf-8")
+                print(f"Written: {file}")
     except NoReport as error:
         print(f"ai-router: {error}", file=sys.stderr)
         return 1
@@ -245,20 +245,9 @@ def _days(text: str) -> int:
     return days
 
 
-def _path(text: str) -> Path:
-    """Relative to the directory in which the command was called, which it leaves later."""
-    return Path(text).absolute()
-
-
-class _Command(NamedTuple):
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 COMMANDS = {
-    "rules": _Command("write recording and alerting rules for Prometheus", _add_rules, _rules),
-    "export": _Command("write the objectives for OpenSLO or Sloth", _add_export, _export),
-    "size": _Command("the number of pods that a load needs", _add_size, _size),
-    "report": _Command("how the objectives were kept, by the index", _add_report, _report),
+    "rules": Subcommand("write recording and alerting rules for Prometheus", _add_rules, _rules),
+    "export": Subcommand("write the objectives for OpenSLO or Sloth", _add_export, _export),
+    "size": Subcommand("the number of pods that a load needs", _add_size, _size),
+    "report": Subcommand("how the objectives were kept, by the index", _add_report, _report),
 }

@@ -44,7 +44,7 @@ class SloSettings(Section):
     webhook: str | None = Field(
         None,
         repr=False,
-        description="URL that is told of alerts in Alertmanager's format. None: nobody is.",
+        description="Webhook URL to which alerts are sent in Alertmanager's format. None: none.",
     )
     runbooks: str = Field(
         "docs/runbooks", description="Where alerts link to, e.g. the URL of this directory."

@@ -82,7 +82,7 @@ class Engine:
         try:
             self.evaluate()
             self._failed = False
-        except Exception as error:  # else nothing would be evaluated any more, and nobody told
+        except Exception as error:  # keep the thread alive
             self._counts = Counts()
             if not self._failed:
                 self._failed = True

@@ -13,8 +13,8 @@ _INSTANT = frozenset({"rules", "cache", "learned", "explicit", "conversation"})
 
 
 def own_ms(record: ExchangeRecord) -> float | None:
-    """The part of a request's time in which nobody was waited for, in ms: neither a backend, nor a
-    search, a model that decides, or a slot.
+    """The router's own share of a request's time, in ms: without waiting for a slot, a model that
+    decides, a search or a backend.
 
     Returns:
         None for a request that failed or was tried more than once: its parts are not known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ MONDAY = datetime(2026, 3, 2, 10, tzinfo=UTC)
 
 
 def judge(kind: str, limit: float | None = None, business_hours: bool = False) -> ProbeJudge:
-    measure = Measure(kind, limit, backend="gpu", business_hours=business_hours)  # type: ignore[arg-type]
+    options: Any = {"limit": limit, "backend": "gpu", "business_hours": business_hours}
+    measure = Measure(kind, **options)  # type: ignore[arg-type]
     return ProbeJudge([Objective("x", "p", "", measure, 0.99)])
 
 
