@@ -31,7 +31,7 @@ _DESCRIPTORS = 16_384
 
 
 class Plan:
-    """How much of everything: a full run takes about a quarter of an hour once the peers are
+    """How much of everything: a full run takes about twenty minutes once the peers are
     installed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -42,6 +42,7 @@ class Plan:
         self.streams: int = args.streams or (40 if quick else 500)
         self.whole_s, self.first_s = (2.4, 1.5) if quick else (15.0, 9.0)
         self.load_s, self.warm_up_s = (1.0, 0.3) if quick else (4.0, 1.0)
+        self.records_s = 1.0 if quick else 60.0
         self.chunks = 20 if quick else 60
         self.cost_s = 1.0 if quick else 3.0
         self.thousands: tuple[int, ...] = (50, 100) if quick else (1000, 2000)
@@ -151,7 +152,7 @@ def compare(
         if "records" in plan.parts and routers:
             sampler.row("session files")
             kept = [AiRouter(simulator, n, max_count=_ALL) for n in (1, 2)]
-            more.append(levels.records(kept, folder, text, plan.load_s))
+            more.append(levels.records(kept, folder, text, plan.records_s))
     flows.over_direct(findings, contenders)
     title = (
         f"ai-router among its peers: rounds: {plan.rounds}, interleaved, "

@@ -82,7 +82,7 @@ class Small(Plan):
     def __init__(self) -> None:
         self.parts, self.rounds = PARTS, 1
         self.streams, self.chunks, self.leaves = 5, 24, 1
-        self.whole_s = self.first_s = self.load_s = self.cost_s = 0.4
+        self.whole_s = self.first_s = self.load_s = self.cost_s = self.records_s = 0.4
         self.warm_up_s = 0.1
         self.thousands, self.thousands_s = (20, 30), 1.0
         self.idle, self.idle_rounds = 10, 1
