@@ -4,6 +4,7 @@ are ended."""
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -35,11 +36,16 @@ class Startable:
         self.stop()
 
 
+_PORTS = 20_000, 32_000  # Linux gives away 32768 and above, macOS 49152
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on just now. It is below those that the system gives
+    away by itself, so that no connection or listener of another process takes it meanwhile."""
+    while True:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", random.randint(*_PORTS)))
+            return int(sock.getsockname()[1])
 
 
 def die_with_parent() -> None:

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,11 @@ from pathlib import Path
 import measured
 
 from airouter.settings.load import ROOT
+from simulator.processes import free_port
 
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
 PRIMARY = {"PRIMARY_URL": "http://127.0.0.1:9"}  # the discard port: nothing answers
 LIMIT = 40
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def configure(bare, **environ):
