@@ -4,11 +4,23 @@ from collections.abc import Callable, Mapping
 
 from flask import Flask
 
-from airouter.api import admin, inference, models, passthrough, render_errors, slo, status
+from airouter.api import (
+    admin,
+    dashboard_streams,
+    inference,
+    models,
+    passthrough,
+    render_errors,
+    slo,
+    status,
+)
+from airouter.api import dashboard as dashboard_pages
 from airouter.api.fast_path import FastPath, declare
 from airouter.api.middleware import Middleware
+from airouter.api.visitors import Visitors
 from airouter.classify.assemble import build_tiers, prompt_names
 from airouter.classify.cascade import Cascade
+from airouter.dashboard.dashboard import Dashboard
 from airouter.domain import redaction
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
@@ -76,7 +88,11 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         clock=clock,
         on_event=metrics.session_event,
     )
-    objectives, index, engine = build_slo(settings, clock, log, metrics, lambda: current.state)
+    evaluated = settings.slo.enabled and settings.index.enabled
+    profiles = load_objectives(settings) if evaluated else ()
+    objectives, index, engine = build_slo(
+        settings, profiles, clock, log, metrics, lambda: current.state
+    )
     slow_ms = slow_thresholds(settings)
     console = (ConsoleLines(),) if logging.console else ()
     tracing = (Tracing(settings.tracing, clock, log),) if settings.tracing.endpoint else ()
@@ -90,6 +106,8 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     current, control = Current(build_state(settings, log, clock, resilience), clock), Control()
     commands = Commands(current, control, rebuild, clock, log)
     housekeeper = Housekeeper(current, commands, control, clock, log)
+    folder = control.path.parent
+    dashboard = Dashboard(current, housekeeper, folder, profiles, clock, log)
     runtime = Runtime(
         current,
         commands,
@@ -100,7 +118,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         stats=stats,
         sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *tracing, *console),
         writers=(sessions, *index, *tracing, *console),
-        services=engine,
+        services=(*engine, dashboard),
     )
     housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
     watch(current.state.backends, objectives)
@@ -112,7 +130,10 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     render_errors.register(app)
     for concern in BLUEPRINTS:
         app.register_blueprint(concern.blueprint(runtime))
+    visitors = Visitors(folder)
+    app.register_blueprint(dashboard_pages.blueprint(runtime, dashboard, visitors))
     routes = [route for concern in FLOWS for route in concern.routes(runtime)]
+    routes += dashboard_streams.routes(runtime, dashboard, visitors)
     declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
     stack = Middleware(FastPath(app.wsgi_app, runtime, routes), runtime)
@@ -121,16 +142,16 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
 
 
 def build_slo(
-    settings: Settings, clock: Clock, log: AppLog, metrics: Metrics, state: Callable[[], State]
+    settings: Settings,
+    profiles: tuple[Profile, ...],
+    clock: Clock,
+    log: AppLog,
+    metrics: Metrics,
+    state: Callable[[], State],
 ) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...]]:
     """What counts for the objectives, the index that keeps it, and what evaluates it: none of the
-    latter two where they are switched off.
-
-    Raises:
-        ConfigError: a profile of objectives is not valid.
-    """
+    latter two where they are switched off."""
     chosen, kept = settings.slo, settings.index
-    profiles = load_objectives(settings) if chosen.enabled and kept.enabled else ()
     numbers = SloMetrics(
         metrics.registry, [o.name for profile in profiles for o in profile.objectives]
     )

@@ -14,13 +14,14 @@ PUBLIC = frozenset({"/", "/health/liveness", "/health/readiness"})
 
 
 def check(environ: Mapping[str, Any], server: Server) -> None:
-    """Check a request by its path; /admin/* checks its own key.
+    """Check a request by its path; /admin/* checks its own key, /dashboard/* its sessions.
 
     Raises:
         Unauthorized: the request is refused.
     """
     path = environ["PATH_INFO"]
-    if path == "/health":  # needs no key, but probes every backend
+    # /health needs no key, but probes every backend; the dashboard has sessions of its own.
+    if path in ("/health", "/dashboard") or path.startswith("/dashboard/"):
         if server.api_key is None:
             refuse_pages(environ, server)
     elif path not in PUBLIC and not path.startswith("/admin/"):
@@ -95,7 +96,7 @@ def refuse_pages(environ: Mapping[str, Any], server: Server) -> None:
     else:
         allowed = server.cors_origins or ()
         listed = origin.lower() in allowed or "*" in allowed
-        served = listed or (site in (None, "same-origin") and _same(origin, host))
+        served = listed or (site in (None, "same-origin") and same_origin(origin, host))
     if served:
         return
     raise Unauthorized(
@@ -194,7 +195,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _same(origin: str, host: str) -> bool:
+def same_origin(origin: str, host: str) -> bool:
     """Whether origin and `Host` have the same name and port."""
     scheme, _, authority = origin.partition("://")
     default = {"http": ":80", "https": ":443"}.get(scheme)

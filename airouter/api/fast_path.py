@@ -150,7 +150,7 @@ class FastPath:
 def _place(path: str) -> Place:
     if path in _AT_ONCE:
         return "loop"
-    return "control" if path.startswith(("/metrics", "/admin/")) else "pool"
+    return "control" if path.startswith(("/metrics", "/admin/", "/dashboard")) else "pool"
 
 
 def _above(path: str) -> str:

@@ -11,6 +11,7 @@ from html import escape
 from flask import Request, Response
 
 from airouter import __version__
+from airouter.dashboard.backends import state_of
 from airouter.runtime.process import Runtime
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health
@@ -24,7 +25,8 @@ _STYLE = """
 body { margin: 2rem auto; padding: 0 1rem; max-width: 50rem; font: 16px/1.5 system-ui, sans-serif;
   color: var(--ink); background: var(--paper); }
 h1 { margin-bottom: 0; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
-.dim { color: var(--dim); } .good { color: var(--good); } .bad { color: var(--bad); }
+.dim { color: var(--dim); } a { color: inherit; }
+.good { color: var(--good); } .bad { color: var(--bad); }
 code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--box); padding: .75rem; border-radius: .4rem; white-space: pre-wrap; }
 dl, table { width: 100%; margin: 0; } dl { display: grid; grid-template-columns: 6rem 1fr; }
@@ -86,6 +88,8 @@ def render(runtime: Runtime, host_url: str, endpoints: Mapping[str, str]) -> Res
         f"<h1>ai-router</h1><p class=dim>Version {__version__}. An OpenAI-compatible API that "
         "routes each request to a local model or the cloud.</p>\n"
         f"{draining if runtime.draining else ''}"
+        "<p><a href=/dashboard>Dashboard</a>: what the router decides and why, backends, past "
+        "requests, error budgets.</p>\n"
         f"<h2>Connect</h2><dl>{connect}</dl>\n"
         f"<h2>Try it</h2><pre><code>{escape(_curl(base, settings.virtual_model, locked))}"
         "</code></pre>\n"
@@ -106,21 +110,5 @@ def _curl(base: str, model: str, locked: bool) -> str:
 
 
 def _shown(backend: Backend, probed: Health | None) -> str:
-    good, text = _state(backend, probed)
+    _, good, text = state_of(backend, probed)
     return f"<span class={'good' if good else 'dim' if good is None else 'bad'}>{text}</span>"
-
-
-def _state(backend: Backend, probed: Health | None) -> tuple[bool | None, str]:
-    """Whether the backend is up (None: unknown), and its state in words, from requests and probes
-    so far."""
-    if backend.out:
-        return False, "out of service"
-    if backend.pause.reason is not None:
-        return None, "loading a model"
-    if backend.breaker.state == "open":
-        return False, "circuit breaker open after repeated failures"
-    if probed is not None and not probed.healthy:
-        return False, "unreachable" if probed.refused else "unhealthy"
-    if backend.breaker.state != "closed":
-        return False, "failed recently"
-    return (None, "not probed yet") if probed is None else (True, "up")

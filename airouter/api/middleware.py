@@ -54,6 +54,7 @@ class Middleware:
             total=settings.timeouts.total,
             sinks=runtime.sinks,
             shutdown=runtime.current.shutdown,
+            active=runtime.current.exchanges,
         )
         environ[EXCHANGE] = exchange
         if settings.tracing.endpoint is not None:

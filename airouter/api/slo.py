@@ -1,14 +1,13 @@
 """/metrics/summary and /metrics/alerts: the objectives as the router itself evaluates them."""
 
 import sqlite3
-from contextlib import closing
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response
 
 from airouter.domain.errors import RouterError
-from airouter.index.index import NAME, read_only
+from airouter.index.index import NAME, look_up
 from airouter.runtime.process import Runtime
 
 
@@ -44,12 +43,8 @@ def _read(runtime: Runtime, query: str) -> list[Any]:
             status=404,
             code="slo_disabled",
         )
-    path = settings.logging.dir / NAME
-    if not path.exists():
-        return []  # nothing has happened yet
     try:
-        with closing(read_only(path)) as connection:
-            return connection.execute(query).fetchall()
+        return look_up(settings.logging.dir / NAME, query)
     except sqlite3.Error:
         raise RouterError(
             f"The index of requests cannot be read; see app.log, or move {NAME} elsewhere.",

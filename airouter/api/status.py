@@ -23,6 +23,7 @@ ENDPOINTS = {
     "GET /health": "probe all backends now",
     "GET /health/liveness": "whether the process is alive",
     "GET /health/readiness": "whether the process accepts requests",
+    "GET /dashboard": "a page for operators: decisions, backends, past requests, error budgets",
     "GET /stats": "statistics per route",
     "GET /metrics": "Prometheus metrics",
     "GET /metrics/summary": "service level objectives, error budgets and burn rates",

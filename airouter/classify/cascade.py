@@ -142,6 +142,7 @@ class Deliberation:
                 self._add(tier.vote(self._features))  # type: ignore[union-attr]
                 continue
             exchange.check_patience()
+            exchange.record.verdicts = tuple(self._verdicts)  # for those who look meanwhile
             self._calling = tier.name, self._cascade.clock.monotonic()
             verdict = yield from tier.ask(exchange, self._features)  # type: ignore[union-attr]
             self._calling = None

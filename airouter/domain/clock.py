@@ -32,6 +32,15 @@ class Clock:
         except ValueError:  # an offset of a day or more
             return datetime.now(UTC)
 
+    def local(self, seconds: float) -> datetime:
+        """A time in seconds since 1970 in the same zone as `now()`."""
+        if self._zone:
+            return datetime.fromtimestamp(seconds, self._zone)
+        try:
+            return datetime.fromtimestamp(seconds).astimezone()
+        except ValueError:
+            return datetime.fromtimestamp(seconds, UTC)
+
     def sleep(self, seconds: float) -> None:
         """Block this thread."""
         time.sleep(seconds)

@@ -43,6 +43,18 @@ class Patience:
     finished: Callable[[], bool]
 
 
+@immutable
+class Progress:
+    """How far the latest call for an answer is. `tokens`: contents so far, for which the clock's
+    times of the first and of the last are given; None before the first."""
+
+    backend: str
+    speculative: bool
+    tokens: int
+    first_at: float | None
+    last_at: float | None
+
+
 class Startable(Call, Protocol):
     """A call that an exchange can own."""
 
@@ -63,6 +75,7 @@ class Exchange:
         total: seconds for all of it (`timeouts.total`).
         sinks: receive the record when it is closed.
         shutdown: when requests under way must end.
+        active: those under way, which it is one of until it is closed.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class Exchange:
         total: float,
         sinks: Iterable[Sink] = (),
         shutdown: Shutdown | None = None,
+        active: set["Exchange"] | None = None,
     ) -> None:
         self.clock = clock
         self.client = client
@@ -86,6 +100,7 @@ class Exchange:
         self.record.began = self.started_at
         self.trace: Trace | None = None  # that it belongs to, where requests are traced
         self.patience: Patience | None = None  # set while a decision is waited for
+        self.progress: Callable[[], Progress] | None = None  # of the latest call for an answer
         self.keepalive_every: float = INFINITY  # seconds; set for a streaming client
         self._keepalive_at: float = INFINITY
         self._sinks = tuple(sinks)
@@ -94,6 +109,9 @@ class Exchange:
         self._closed = False
         self._left = False  # the client has
         self._gone_at: float | None = None
+        self._active = active
+        if active is not None:
+            active.add(self)
 
     @property
     def id8(self) -> str:
@@ -253,7 +271,9 @@ class Exchange:
                 return
             self._closed = True
             held, self._held = self._held, []
-        record = self.record
+        if self._active is not None:
+            self._active.discard(self)
+        record, self.progress = self.record, None
         if record.outcome is None:
             self.gone()
         record.stop(self._gone_at or self.clock.monotonic())

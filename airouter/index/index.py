@@ -3,9 +3,10 @@
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord, immutable
@@ -249,6 +250,23 @@ def read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     return connection
+
+
+def look_up(path: Path, query: str, values: Sequence[Any] = ()) -> list[Any]:
+    """The rows of a query; none while nothing has been written yet.
+
+    Raises:
+        sqlite3.Error: the index cannot be read.
+    """
+    if not path.exists():
+        return []
+    with closing(read_only(path)) as connection:
+        return connection.execute(query, values).fetchall() if is_made(connection) else []
+
+
+def is_made(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there: the file comes a moment earlier."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _is_damaged(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from airouter.dialects.openai_stream import Rewrite, StreamState
 from airouter.domain.clock import ms
 from airouter.domain.errors import RouterError, UpstreamBroken, UpstreamStatus
 from airouter.domain.types import Step
-from airouter.flow.exchange import Exchange
+from airouter.flow.exchange import Exchange, Progress
 from airouter.upstream.client import Lease
 
 _MAX_ERROR = 4 * 1024 * 1024  # bytes of an error's body that are read
@@ -64,6 +64,7 @@ class Attempt:
             self.call.extend_first_byte()
         self.call.on_progress = self._progress
         exchange.hold(self.close)
+        exchange.progress = self.progress
 
     # While it runs --------------------------------------------------------------------------------
 
@@ -193,6 +194,17 @@ class Attempt:
             return None, longest
         mean = (call.content_at - call.first_content_at) * 1000 / (said - 1)
         return mean, max(longest or 0.0, call.longest_gap * 1000)
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        call = self.call
+        return Progress(
+            self.backend.name,
+            self.speculative,
+            self.state.said,
+            call.first_content_at,
+            call.content_at,
+        )
 
     # Its end --------------------------------------------------------------------------------------
 

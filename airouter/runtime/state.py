@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airouter.domain.clock import Clock
-from airouter.flow.exchange import Shutdown
+from airouter.flow.exchange import Exchange, Shutdown
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
@@ -33,5 +33,6 @@ class Current:
         self.state = state
         self.draining = False
         self.shutdown = Shutdown()
+        self.exchanges: set[Exchange] = set()  # under way
         self.last_request = clock.monotonic()  # when the latest POST began
         self.changed = threading.Event()  # the housekeeper should look at once

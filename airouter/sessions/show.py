@@ -66,15 +66,16 @@ def find(files: Files, name: str, path: Path) -> tuple[dict[str, Any], int]:
 
 
 def spans(document: dict[str, Any]) -> list[Span]:
-    """The timeline. Session files have durations; when a stage began follows from their order:
-    decision, search, queue, and the calls, of which the last ends with the request."""
-    one = row(document)
+    """The timeline. Where a session file of an earlier version does not say when a stage began, it
+    follows from their order: decision, search, queue, and the calls, of which the last ends with
+    the request."""
+    one, starts = row(document), _starts(document)
     total, decided = one["total_ms"], one["classification_ms"] or 0.0
-    made = [Span("decision", 0.0, decided, _decision(document))]
-    at = 0.0
+    at = starts.get("classification", 0.0)
+    made = [Span("decision", at, decided, _decision(document))]
     for verdict in _dicts(document.get("verdicts")):
         ms = _number(verdict.get("ms"))
-        made.append(Span(f"  {clean(verdict.get('tier'))}", at, ms, _verdict(verdict), "blue"))
+        made.append(Span(f"  {clean(verdict.get('tier'))}", at, ms, verdict_of(verdict), "blue"))
         at += ms
     steps = [step for step in _dicts(document.get("steps")) if step.get("step") != "enrichment"]
     for step in steps:
@@ -82,14 +83,16 @@ def spans(document: dict[str, Any]) -> list[Span]:
             end = decided + _number(document.get("abort_ms"))
             made.append(_call("speculation", step, end, total, "yellow"))
     if one["enrichment_ms"]:
-        made.append(Span("search", decided, one["enrichment_ms"], style="magenta"))
+        start = starts.get("enrichment", decided)
+        made.append(Span("search", start, one["enrichment_ms"], style="magenta"))
     calls: list[Span] = []
     end = total
     for step in reversed([step for step in steps if step.get("step") != "speculation"]):
         calls.insert(0, _call("attempt", step, end, total, "green"))
         end = calls[0].start
     if one["queue_ms"]:
-        made.append(Span("queue", max(0.0, end - one["queue_ms"]), one["queue_ms"], style="yellow"))
+        start = starts.get("queue", max(0.0, end - one["queue_ms"]))
+        made.append(Span("queue", start, one["queue_ms"], style="yellow"))
     if calls and document.get("speculation") == "won":
         first = calls[0]
         note = f"{first.note}, started during the decision"
@@ -100,13 +103,22 @@ def spans(document: dict[str, Any]) -> list[Span]:
     return [*made, Span("total", 0.0, total, clean(document.get("outcome")), "white")]
 
 
+def _starts(document: dict[str, Any]) -> dict[str, float]:
+    """When stages began, in ms since the arrival."""
+    found = document.get("starts_ms")
+    if not isinstance(found, dict):
+        return {}
+    return {name: float(at) for name, at in found.items() if isinstance(at, int | float)}
+
+
 def _decision(document: dict[str, Any]) -> str:
     label, tier = document.get("label"), document.get("tier")
     said = f"{clean(label)} by {clean(tier)}" if label else f"by {shown(tier)}"
     return f"{said}: {clean(document['route'])}"
 
 
-def _verdict(verdict: dict[str, Any]) -> str:
+def verdict_of(verdict: dict[str, Any]) -> str:
+    """A tier's verdict as a phrase."""
     p, threshold = verdict.get("p"), verdict.get("threshold")
     said = shown(verdict.get("label")) if verdict.get("label") else "abstained"
     if not verdict.get("label") and verdict.get("guess"):
@@ -122,7 +134,10 @@ def _call(name: str, step: dict[str, Any], end: float, total: float, style: str)
     ms = _number(step.get("duration_ms"))
     said = [shown(step.get("provider")), f"status {shown(step.get('status'))}"]
     said += [clean(step[key]) for key in ("finish_reason", "error") if step.get(key)]
-    return Span(name, max(0.0, min(end, total) - ms), ms, ", ".join(said), style)
+    start = step.get("start_ms")
+    if not isinstance(start, int | float):
+        start = max(0.0, min(end, total) - ms)
+    return Span(name, start, ms, ", ".join(said), style)
 
 
 def waterfall(made: list[Span]) -> RenderableType:
@@ -150,14 +165,16 @@ def shown_session(document: dict[str, Any]) -> Iterator[RenderableType]:
         f"  {local_time(arrival(document))}  {shown(one['endpoint'])}"
         f"{', stream' if one['stream'] else ''}  from {shown(document.get('client_ip') or None)}",
     )
-    for name, value in _facts(document, one):
+    for name, value in facts(document):
         yield Text.assemble((f"{name:>12}  ", "dim"), clean(value))
     yield Text()
     yield waterfall(spans(document))
     yield from _messages(document)
 
 
-def _facts(document: dict[str, Any], one: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is known about a session, as names and values."""
+    one = row(document)
     yield "route", f"{one['route']} (requested: {one['requested_route']})"
     yield "answered by", f"{shown(one['backend'])}, model {shown(one['model'])}"
     reason = "" if one["reason"] == one["outcome"] else f", {one['reason']}"

@@ -106,6 +106,11 @@ class Counts:
         before = (goods[start - 1], bads[start - 1]) if start else (0, 0)
         return goods[end - 1] - before[0], bads[end - 1] - before[1]
 
+    def first(self, slo: str) -> float | None:
+        """When the first event that is known came, in seconds since 1970."""
+        minutes = self._series.get(slo, _NONE)[0]
+        return minutes[0] * 60.0 if minutes else None
+
     def error_ratio(self, slo: str, seconds: float, now: float) -> float | None:
         """The share of bad events; None if there were none at all."""
         good, bad = self.within(slo, seconds, now)

@@ -9,7 +9,7 @@ MOST = (
     2**53
 )  # the largest number of tokens that is believed; a float and a database hold it exactly
 # Tiers whose decision is computed; the others wait for a model.
-_INSTANT = frozenset({"rules", "cache", "learned", "explicit", "conversation"})
+INSTANT = frozenset({"rules", "cache", "learned", "explicit", "conversation"})
 
 
 def own_ms(record: ExchangeRecord) -> float | None:
@@ -22,7 +22,7 @@ def own_ms(record: ExchangeRecord) -> float | None:
     if record.outcome != "ok" or len(record.attempts) != 1:
         return None
     waited = record.inference_ms + record.queue_ms + (record.enrichment_ms or 0.0)
-    if record.tier not in _INSTANT:
+    if record.tier not in INSTANT:
         # A speculative answer runs beside the decision.
         beside = record.speculation == "won"
         decided = record.classification_ms

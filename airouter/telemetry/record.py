@@ -19,6 +19,7 @@ class RecordBuilder(RecordFields):
 
     wanted: bool = False
     began: float = 0.0  # seconds of the exchange's clock
+    queued_at: float | None = None  # since when it waits for a slot, in seconds of that clock
     _stage: tuple[str, float] | None = None  # the current one, and when it began
 
     def enter(self, stage: str, at: float) -> None:
@@ -26,6 +27,11 @@ class RecordBuilder(RecordFields):
         seconds of the exchange's clock."""
         self._stage = stage, at
         self.starts_ms[stage.removesuffix("_ms")] = (at - self.began) * 1000
+
+    @property
+    def stage(self) -> str | None:
+        """The current one, as for `enter()`."""
+        return None if self._stage is None else self._stage[0]
 
     def leave(self) -> None:
         """End the stage; the caller records its duration."""

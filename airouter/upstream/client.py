@@ -141,7 +141,7 @@ class Lease:
         exchange, limiter = self._exchange, self.backend.limiter
         ticket = limiter.queue_up(priority)
         exchange.hold(ticket.leave)
-        began = exchange.clock.monotonic()
+        began = exchange.record.queued_at = exchange.clock.monotonic()
         exchange.record.starts_ms["queue"] = (began - exchange.started_at) * 1000
         until = began + wait
         try:
@@ -157,6 +157,7 @@ class Lease:
             self._hold(ticket.fetch())
         finally:
             exchange.record.queue_ms += (exchange.clock.monotonic() - began) * 1000
+            exchange.record.queued_at = None
             ticket.leave()
             exchange.drop(ticket.leave)
 

@@ -35,7 +35,14 @@ def logs(tmp_path):
             total_ms=1500.0,
             inference_ms=1400.0,
             verdicts=(Verdict("one_token", "SIMPLE", p=0.93, threshold=0.7, ms=190.0),),
-            steps=[step(step="provider_call", duration_ms=1400.0, response_content="an egret")],
+            steps=[
+                step(
+                    step="provider_call",
+                    duration_ms=1400.0,
+                    start_ms=100.0,
+                    response_content="an egret",
+                )
+            ],
             attempts=[AttemptOutcome("gpu0", "ok")],
             usage={"prompt_tokens": 7, "completion_tokens": 3},
             reason="ok",

@@ -18,6 +18,17 @@ def test_the_timeline(logs):
     assert made["first content"].start == 210.0
 
 
+def test_a_session_file_of_an_earlier_version_does_not_say_when_a_stage_began(logs):
+    document, _ = find(Files(logs), "bbbbbbbb", logs / "bbbbbbbb")
+    del document["starts_ms"]
+    for step in document["steps"]:
+        del step["start_ms"]
+    document["queue_ms"] = 30.0
+    made = {span.name.strip(): span.start for span in spans(document)}
+    assert made["attempt"] == document["total_ms"] - 1400.0
+    assert made["queue"] == made["attempt"] - 30.0
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("dddddddd", "no session file"), ("../x", "not the id"), ("bad", "truncated")],

