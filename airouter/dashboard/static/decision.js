@@ -2,7 +2,7 @@
 
 import { attribute, byId, h, keyed, put, show } from "./dom.js";
 import { ms } from "./format.js";
-import { newChip, phase, requestLink, routeChip, tierWords, words } from "./names.js";
+import { newChip, phase, requestLink, routeChip, words } from "./names.js";
 import { drawGauge, newGauge, verdictTable, withKeys } from "./verdicts.js";
 
 const STEPS = ["receiving", "deciding", "queued", "searching", "waiting", "answering"];
@@ -28,7 +28,7 @@ export function decisionPanel() {
   const update = (value) => {
     mark(value.phase);
     routeChip(chip, value.route);
-    const by = value.tier ? `${value.label ?? ""} by ${tierWords(value.tier)}` : "not decided yet";
+    const by = value.tier ? `${value.label ?? ""} by ${value.tier}` : "not decided yet";
     put(byId("try-why"), value.backend ? `${by}; ${value.backend} answers` : by);
     drawGauge(gauge, value.p, value.threshold);
     verdicts.update(withKeys(value.verdicts));

@@ -3,7 +3,7 @@
 import { byId, h, put, show } from "./dom.js";
 import { count, iso, ms, probability, time, UNKNOWN } from "./format.js";
 import { getJson } from "./connection.js";
-import { tierWords, words } from "./names.js";
+import { words } from "./names.js";
 import { drawTimeline } from "./timeline.js";
 import { verdictTable, withKeys } from "./verdicts.js";
 
@@ -69,7 +69,8 @@ function say(text) {
 function fill(answer, verdicts) {
   const { request } = answer;
   put(byId("request-title"), `Request ${request.id.slice(0, 8)}`);
-  facts(byId("request-facts"), [...answer.facts, ...numbers(request)]);
+  facts(byId("request-facts"), answer.facts);
+  facts(byId("request-numbers"), numbers(request));
   const timeline = answer.timeline.map((entry, i) => ({ ...entry, key: i }));
   drawTimeline(byId("request-timeline"), timeline, request.total_ms);
   show(byId("request-timeline-empty"), timeline.length === 0);
@@ -94,7 +95,7 @@ function numbers(r) {
     ["trace", r.trace_id],
     ["endpoint", `${r.endpoint}${r.stream ? ", streamed" : ""}`],
     ["route", `${r.route ?? UNKNOWN}${r.label ? ` (${r.label})` : ""}`],
-    ["decided by", r.tier && tierWords(r.tier) + (known(r.p) ? `, p ${probability(r.p)}` : "")],
+    ["decided by", r.tier && r.tier + (known(r.p) ? `, p ${probability(r.p)}` : "")],
     ["outcome", `${words(r.outcome)}: ${words(r.reason)} (${r.status})`],
     ["tokens", r.tokens_in === null && r.tokens_out === null ? null : tokens],
     ["tokens wasted", r.tokens_wasted && count(r.tokens_wasted)],
@@ -108,15 +109,8 @@ function numbers(r) {
 
 const known = (value) => typeof value === "number";
 
-// A name may occur twice: the server's own fact comes first, and wins.
-function facts(list, rows) {
-  const seen = new Set();
-  const unique = rows.filter(([name]) => !seen.has(name) && seen.add(name));
-  list.replaceChildren();
-  for (const [name, value] of unique) {
-    list.append(h("div", {}, h("dt", {}, name), h("dd", {}, String(value))));
-  }
-}
+const facts = (list, rows) => list.replaceChildren(...rows.map(([name, value]) =>
+  h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
 
 function newMessage({ role, text, more }) {
   return h("li", { class: `message ${role === "user" ? "user" : "other"}` },

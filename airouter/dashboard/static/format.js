@@ -17,7 +17,7 @@ export const decimal = (value) =>
 export function ms(value) {
   if (!known(value)) return UNKNOWN;
   if (value < 0) return `−${ms(-value)}`;
-  if (value < 10) return `${one.format(value)} ms`;
+  if (value < 10) return `${(value < 0.1 ? two : one).format(value)} ms`;
   if (value < 1000) return `${whole.format(value)} ms`;
   return seconds(value / 1000);
 }

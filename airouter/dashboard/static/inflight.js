@@ -2,19 +2,19 @@
 
 import { attribute, byId, h, parts, put } from "./dom.js";
 import { count, decimal, plural, seconds, UNKNOWN } from "./format.js";
-import { newChip, phase, routeChip, tierWords } from "./names.js";
+import { newChip, phase, routeChip } from "./names.js";
 import { makeTable } from "./table.js";
 
 const columns = [
   { head: "Session", rowHead: true, fill: session },
-  { head: "Phase", fill: phaseCell },
+  { head: "Phase", half: true, fill: phaseCell },
   { head: "Route", fill: (cell, row) =>
     routeChip(parts(cell, () => {
       const chip = newChip("");
       cell.append(chip);
       return { chip };
     }).chip, row.route) },
-  { head: "Tier", text: (row) => row.tier ? tierWords(row.tier) : UNKNOWN,
+  { head: "Tier", text: (row) => row.tier ?? UNKNOWN,
     title: (row) => row.label },
   { head: "Backend", text: (row) => row.backend ?? UNKNOWN },
   { head: "Age", number: true, text: (row) => seconds(row.age_s) },

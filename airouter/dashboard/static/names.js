@@ -15,11 +15,8 @@ const PHASES = {
   answering: "answering",
 };
 
-const TIER_WORDS = { one_token: "one token", default: "default", forced: "forced" };
-
 export const words = (name) => (name ? String(name).replaceAll("_", " ") : UNKNOWN);
 export const phase = (name) => PHASES[name] ?? words(name);
-export const tierWords = (name) => TIER_WORDS[name] ?? words(name);
 
 // The CSS variable with the colour of a route or a tier; others are grey.
 export const routeColour = (name) => (ROUTES.includes(name) ? `--route-${name}` : "--route-none");

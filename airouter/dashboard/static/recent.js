@@ -67,7 +67,7 @@ function nothing(id, rows, empty) {
   show(byId(id), rows.length > 0);
 }
 
-const errorText = (row) => `${row.route ?? UNKNOWN}`
-  + `${row.backend ? ` by ${row.backend}` : ""}: ${row.text || words(row.reason)} (${row.status})`;
+const errorText = (row) => `${row.text || words(row.reason)} (status ${row.status}, route `
+  + `${row.route ?? UNKNOWN}, backend ${row.backend ?? UNKNOWN})`;
 
-const fallbackText = (row) => `${row.route}: ${row.attempts.join(" → ")}`;
+const fallbackText = (row) => `${row.attempts.join(" → ")} (route ${row.route ?? UNKNOWN})`;

@@ -4,7 +4,7 @@ import { attribute, byId, h, icon, parts, put, setIcon, show } from "./dom.js";
 import { count, iso, ms, probability, time, UNKNOWN } from "./format.js";
 import { getJson } from "./connection.js";
 import {
-  inOrder, newChip, outcomeState, requestLink, routeChip, TIERS, tierWords, words,
+  inOrder, newChip, outcomeState, requestLink, routeChip, TIERS, words,
 } from "./names.js";
 import { makeTable } from "./table.js";
 
@@ -12,12 +12,12 @@ const EVERY_MS = 5000; // how often the newest page is read again, at most
 
 const columns = [
   { head: "Request", rowHead: true, fill: idCell },
-  { head: "Time", fill: timeCell },
+  { head: "Time", half: true, fill: timeCell },
   { head: "Route", fill: routeCell },
-  { head: "Tier", text: (row) => row.tier ? tierWords(row.tier) : UNKNOWN,
+  { head: "Tier", text: (row) => row.tier ?? UNKNOWN,
     title: (row) => row.label && `${row.label}, p ${probability(row.p)}` },
   { head: "Backend", fill: backendCell },
-  { head: "Outcome", fill: outcomeCell },
+  { head: "Outcome", half: true, fill: outcomeCell },
   { head: "TTFT", number: true, text: (row) => ms(row.ttft_ms) },
   { head: "Total", number: true, text: (row) => ms(row.total_ms) },
   { head: "Decision", number: true, text: (row) => ms(row.classification_ms) },

@@ -6,7 +6,8 @@ import { attribute, h, keyed, put, show } from "./dom.js";
 // Args:
 //   holder: the element to fill.
 //   caption: what the table shows; visible to screen readers only.
-//   columns: [{ head, text(row) | fill(cell, row), title(row), number, rowHead, wide }].
+//   columns: [{ head, text(row) | fill(cell, row), title(row), number, rowHead,
+//     wide | half (of a card) }].
 //   keyOf: a row's key.
 //   empty: what to say, and to do, where there is no row.
 //   onOpen: called with a row that was clicked anywhere but on a link.
@@ -72,8 +73,9 @@ export function makeTable(holder, { caption, columns, keyOf, empty, onOpen }) {
   };
 }
 
-function newCell({ head, number, rowHead, wide }) {
-  const names = [number ? "number" : "", wide ? "wide" : ""].filter(Boolean).join(" ");
+function newCell({ head, number, rowHead, wide, half }) {
+  const names = Object.entries({ number, wide, half }).filter(([, on]) => on)
+    .map(([name]) => name).join(" ");
   const attributes = { "data-head": head, class: names || null };
   const inner = h("div", { class: "cell" });
   return rowHead

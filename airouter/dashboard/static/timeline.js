@@ -2,11 +2,7 @@
 
 import { h, style } from "./dom.js";
 import { ms } from "./format.js";
-
-const KINDS = {
-  decision: "decision", tier: "tier", speculation: "speculation", search: "search",
-  queue: "queue", attempt: "attempt", mark: "mark", total: "total",
-};
+import { routeColour } from "./names.js";
 
 // Args: list: an <ol>; entries: as in the contract; totalMs: the end of the scale, if known.
 export function drawTimeline(list, entries, totalMs) {
@@ -15,8 +11,9 @@ export function drawTimeline(list, entries, totalMs) {
 }
 
 function bar({ name, kind, start_ms: start, ms: lasted, note }, end) {
-  const piece = h("span", { class: `piece kind-${KINDS[kind] ?? "total"}` });
+  const piece = h("span", { class: `piece kind-${kind}` });
   style(piece, "inset-inline-start", `${(100 * start) / end}%`);
+  if (kind === "attempt") style(piece, "background", `var(${routeColour(name)})`);
   if (kind !== "mark") style(piece, "inline-size", `${Math.max(0.3, (100 * lasted) / end)}%`);
   const when = kind === "mark" ? `at ${ms(start)}` : `${ms(lasted)}, from ${ms(start)}`;
   return h("li", { class: `step kind-${kind === "tier" ? "tier" : "own"}` },

@@ -2,7 +2,7 @@
 
 import { byId, h, parts, put, style, attribute } from "./dom.js";
 import { count, ms, percent, windowWords } from "./format.js";
-import { inOrder, newChip, routeChip, routeColour, tierColour, tierWords } from "./names.js";
+import { inOrder, newChip, routeChip, routeColour, tierColour } from "./names.js";
 import { makeChart } from "./chart.js";
 import { makeTable } from "./table.js";
 
@@ -43,7 +43,7 @@ function build() {
 }
 
 const stack = (byName, kind) => inOrder(Object.keys(byName), kind).map((name) => ({
-  name: kind === "tier" ? tierWords(name) : name, values: byName[name],
+  name, values: byName[name],
   colour: kind === "tier" ? tierColour(name) : routeColour(name),
 }));
 
@@ -86,7 +86,7 @@ function tierCell(cell, row) {
     return made;
   });
   style(swatch, "--swatch", `var(${tierColour(row.tier)})`);
-  put(name, tierWords(row.tier));
+  put(name, row.tier);
 }
 
 // Stages -------------------------------------------------------------------------------------
@@ -101,8 +101,9 @@ function drawStages(history) {
   const most = Math.max(100, ...history.stages.map((stage) => stage.p99 ?? 0));
   highest = 10 ** Math.ceil(Math.log10(most));
   made.stages.update(history.stages);
-  put(byId("stages-note"), `Each bar ends at p50, p95 and p99; the scale is logarithmic, from `
-    + `${ms(LEAST_MS)} to ${ms(highest)}. Requests in ${windowWords(history.window_s)}.`);
+  put(byId("stages-note"), `Each bar ends at p50, p95 and p99. The scale is logarithmic, from `
+    + `${ms(LEAST_MS)} to ${ms(highest)}: each line is ten times the one before. Requests in `
+    + `${windowWords(history.window_s)}.`);
 }
 
 const stageColumns = [
@@ -120,6 +121,7 @@ function stageBar(cell, row) {
     cell.append(h("div", { class: "stage-bar", "aria-hidden": "true" }, ...Object.values(made)));
     return made;
   });
+  style(cell.firstElementChild, "--decades", String(Math.log10(highest / LEAST_MS)));
   for (const [name, node] of Object.entries(bars)) {
     attribute(node, "class", name);
     style(node, "inline-size", `${place(row[name] ?? 0)}%`);

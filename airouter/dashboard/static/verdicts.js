@@ -2,7 +2,7 @@
 
 import { attribute, h, parts, put, show, style } from "./dom.js";
 import { ms, probability, UNKNOWN } from "./format.js";
-import { tierWords } from "./names.js";
+import { } from "./names.js";
 import { makeTable } from "./table.js";
 
 export function newGauge() {
@@ -33,9 +33,16 @@ export function drawGauge(gauge, p, threshold) {
 }
 
 const columns = [
-  { head: "Tier", rowHead: true, text: (row) => tierWords(row.tier) },
-  { head: "Verdict", text: (row) => row.label ?? (row.guess ? `undecided (${row.guess}?)`
-    : "undecided") },
+  { head: "Tier", rowHead: true, text: (row) => row.tier },
+  { head: "Verdict", fill: (cell, row) => {
+    const { label, reason } = parts(cell, () => {
+      const made = { label: h("span"), reason: h("span", { class: "muted about" }) };
+      cell.append(made.label, made.reason);
+      return made;
+    });
+    put(label, row.label ?? (row.guess ? `undecided (${row.guess}?)` : "undecided"));
+    put(reason, row.reason);
+  } },
   { head: "Probability and threshold", wide: true, fill: (cell, row) => {
     const { gauge, none } = parts(cell, () => {
       const made = { gauge: newGauge(), none: h("span", {}, UNKNOWN) };
@@ -46,7 +53,6 @@ const columns = [
     show(none, typeof row.p !== "number");
   } },
   { head: "Time", number: true, text: (row) => ms(row.ms) },
-  { head: "Reason", wide: true, text: (row) => row.reason || UNKNOWN },
 ];
 
 export const verdictTable = (holder, empty) => makeTable(holder, {

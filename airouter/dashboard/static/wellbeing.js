@@ -45,8 +45,8 @@ function ofBackends(live, history) {
   if (!broken.length) return [];
   const names = broken.map((backend) => backend.name).join(" and ");
   const verb = broken.length === 1 ? "is" : "are";
-  const down = broken.map((backend) => backend.text === "down");
-  const what = down.every(Boolean) ? "down" : "degraded";
+  const gone = ({ state, breaker }) => state === "down" || breaker !== "closed";
+  const what = broken.every(gone) ? "down" : "degraded";
   if (broken.length === backends.length) {
     const all = broken.length === 1 ? `${names}, the only backend, is` : `All backends are`;
     return [{ level: "bad", sentence: `${all} ${what}: requests will fail` }];
@@ -58,7 +58,7 @@ function ofBackends(live, history) {
   const answers = (answering.length || others.length) === 1 ? "answers" : "answer";
   const sentence = answering.length ? `${names} ${verb} ${what}; ${rest} ${answers}`
     : `${names} ${verb} ${what}`;
-  return [{ level: broken.some(({ local }) => local) ? "bad" : "warn", sentence }];
+  return [{ level: "warn", sentence }];
 }
 
 function ofObjectives(objectives) {
@@ -88,5 +88,5 @@ function detail({ overview: o, window_s: s }) {
     + `95 % within ${ms(o.ttft_ms.p95)}` : "";
   const gone = o.client_gone
     ? `; ${percent(o.client_gone / o.requests)} of clients left early` : "";
-  return `All ${plural(o.requests, "request")} in ${windowWords(s)} were answered${speed}${gone}.`;
+  return `None of ${plural(o.requests, "request")} in ${windowWords(s)} failed${speed}${gone}.`;
 }
