@@ -58,6 +58,7 @@ function headline() {
   put(title, sentence);
   put(rest, more);
   show(rest, more !== "");
+  attribute(rest, "class", more.startsWith("curl ") ? "command" : null);
   const kind = sentence.replaceAll(/[\d,.]+/g, ""); // not each time that a number changes
   if (kind !== announced) put(byId("announced"), sentence);
   announced = kind;

@@ -74,7 +74,7 @@ const tierColumns = [
   { head: "Tier", rowHead: true, fill: tierCell },
   { head: "Requests", number: true, text: (row) => count(row.requests) },
   { head: "Share", number: true, text: (row) => percent(row.share) },
-  { head: "Decision p50", number: true, text: (row) => ms(row.decision_ms?.p50) },
+  { head: "p50", number: true, text: (row) => ms(row.decision_ms?.p50) },
   { head: "p95", number: true, text: (row) => ms(row.decision_ms?.p95) },
   { head: "p99", number: true, text: (row) => ms(row.decision_ms?.p99) },
 ];

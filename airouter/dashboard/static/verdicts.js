@@ -34,7 +34,7 @@ export function drawGauge(gauge, p, threshold) {
 
 const columns = [
   { head: "Tier", rowHead: true, text: (row) => row.tier },
-  { head: "Verdict", fill: (cell, row) => {
+  { head: "Verdict", half: true, fill: (cell, row) => {
     const { label, reason } = parts(cell, () => {
       const made = { label: h("span"), reason: h("span", { class: "muted about" }) };
       cell.append(made.label, made.reason);
@@ -43,6 +43,7 @@ const columns = [
     put(label, row.label ?? (row.guess ? `undecided (${row.guess}?)` : "undecided"));
     put(reason, row.reason);
   } },
+  { head: "Time", number: true, text: (row) => ms(row.ms) },
   { head: "Probability and threshold", wide: true, fill: (cell, row) => {
     const { gauge, none } = parts(cell, () => {
       const made = { gauge: newGauge(), none: h("span", {}, UNKNOWN) };
@@ -52,7 +53,6 @@ const columns = [
     drawGauge(gauge, row.p, row.threshold);
     show(none, typeof row.p !== "number");
   } },
-  { head: "Time", number: true, text: (row) => ms(row.ms) },
 ];
 
 export const verdictTable = (holder, empty) => makeTable(holder, {
