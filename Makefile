@@ -1,7 +1,7 @@
 # Every target runs a script in scripts/, which also works without make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test coverage test-quick test-threads test-tools check train test-real test-real-vllm profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test coverage test-quick test-threads test-tools check train test-real test-real-vllm test-browser profile benchmark load load-ui test-slo soak clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-real: ## test against a real inference server (compiled on first use: minut
 
 test-real-vllm: ## test against vLLM on the CPU (installed on first use: minutes)
 	@sh scripts/test-real-vllm.sh $(ARGS)
+
+test-browser: ## test the dashboard in Chromium
+	@sh scripts/test-browser.sh $(ARGS)
 
 profile: ## show where the time of a request goes
 	@sh scripts/bench.sh profile $(ARGS)
