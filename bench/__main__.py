@@ -17,6 +17,7 @@ from typing import Any, Literal
 from bench import (
     ab,
     connections,
+    dashboard,
     endpoint,
     failover,
     history,
@@ -112,6 +113,11 @@ COMMANDS: dict[str, Command] = {
         "own", connections.run,
         "5,000 idle connections, unfinished heads and readers that stop; 10 MB bodies: is it "
         "alive, are others served, does the memory come back?",
+    ),
+    "dashboard": Command(
+        "own", dashboard.run,
+        "20 open tabs of the dashboard beside 100 requests per second: what do they cost them, "
+        "does the memory stay? (ten minutes)",
     ),
     "history": Command(
         "own", history.run,

@@ -70,6 +70,7 @@ HEADINGS = {  # in their order
     "operations": "Reload and stop",
     "overload": "More than it can serve",
     "connections": "Thousands of connections",
+    "dashboard": "Open tabs of the dashboard",
 }
 Table = Mapping[str, Any]
 Runs = Sequence[tuple[str, dict[str, Any]]]  # file name and document, the latest last
