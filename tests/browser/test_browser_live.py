@@ -170,7 +170,7 @@ def test_a_router_that_was_never_asked_says_what_to_do(make_router, visit):
 
 def test_a_broken_backend_is_named_in_the_headline(make_router, visit):
     router = make_router()
-    broken = {"primary": {"fault": "http_503"}, "xai": {"fault": "http_503"}}
+    broken = {role: {"fault": "error_status"} for role in ("primary", "xai")}
     for _ in range(2):
         assert ask(router, steer("Hello", **broken)).status_code >= 500
     visited = visit(router.url)
