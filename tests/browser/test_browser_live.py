@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from harness import REFUSED, Wire, ask, body, steer
+from harness import Wire, ask, body, steer
 
 pytestmark = pytest.mark.browser
 
@@ -169,9 +169,10 @@ def test_a_router_that_was_never_asked_says_what_to_do(make_router, visit):
 
 
 def test_a_broken_backend_is_named_in_the_headline(make_router, visit):
-    router = make_router(urls={"primary": REFUSED}, warm=False)
+    router = make_router()
+    broken = {role: {"fault": "error_status"} for role in ("primary", "xai")}
     for _ in range(2):
-        assert ask(router, steer("Hello", router={"label": "SIMPLE"})).status_code >= 500
+        assert ask(router, steer("Hello", **broken)).status_code >= 500
     visited = visit(router.url)
     visited.open()
     page = visited.until_live()

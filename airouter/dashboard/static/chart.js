@@ -126,7 +126,7 @@ function optionsOf(chart, stacked, format, width, drawLegend) {
       paths: uPlot.paths.bars({ size: [0.92, 48], align: 1 }),
     } : {
       stroke: colour, width: 2, dash: DASHES[i % DASHES.length], spanGaps: false,
-      points: { size: 4, fill: colour },
+      points: { show: true, size: 6, fill: colour, width: 0, filter: alone },
     };
   });
   return {
@@ -146,6 +146,13 @@ function optionsOf(chart, stacked, format, width, drawLegend) {
     series: [{}, ...lines],
     hooks: { setCursor: [(plot) => drawLegend(plot.cursor.idx ?? null)] },
   };
+}
+
+// The indexes of values between gaps: a line alone would not show them.
+function alone(plot, index) {
+  const values = plot.data[index];
+  const empty = (i) => (values[i] ?? null) === null;
+  return [...values.keys()].filter((i) => !empty(i) && empty(i - 1) && empty(i + 1));
 }
 
 function dayOrTime(at, { t }) {

@@ -31,7 +31,7 @@ export function onHistory(history) {
   tile("rate", decimal(o.per_minute), `${plural(o.requests, "request")} ${within}`);
   tile("failed", count(o.failed),
     o.requests === 0 ? "no requests" : `${percent(o.failed / o.requests)} of requests`
-      + (o.client_gone ? `; ${count(o.client_gone)} clients left` : ""),
+      + (o.client_gone ? `; ${plural(o.client_gone, "client")} left` : ""),
     o.failed > 0 ? "bad" : null);
   tile("ttft", ms(o.ttft_ms?.p50), o.ttft_ms
     ? `p95 ${ms(o.ttft_ms.p95)}, p99 ${ms(o.ttft_ms.p99)}` : "no answer yet");

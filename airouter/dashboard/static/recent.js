@@ -1,7 +1,7 @@
 // Who answers now, the last errors and the last fallbacks, each with its reason.
 
 import { attribute, byId, h, keyed, parts, put, show, style } from "./dom.js";
-import { count, decimal, iso, ms, percent, time, UNKNOWN, windowWords } from "./format.js";
+import { decimal, iso, ms, percent, plural, time, UNKNOWN, windowWords } from "./format.js";
 import { requestLink, words } from "./names.js";
 
 export function onHistory(history) {
@@ -19,9 +19,10 @@ function answering(rows, empty) {
       const { name, model, figures, bar } = parts(node);
       put(name, row.backend);
       put(model, [row.model, row.local ? "local" : "cloud"].filter(Boolean).join(", "));
-      put(figures, `${count(row.requests)} requests (${percent(row.requests / all)}), `
-        + `${decimal(row.tokens_s)} tokens/s, TTFT p50 ${ms(row.ttft_ms?.p50)}, `
-        + `p95 ${ms(row.ttft_ms?.p95)}`);
+      const { tokens_s: speed, ttft_ms: ttft } = row;
+      put(figures, `${plural(row.requests, "request")} (${percent(row.requests / all)})`
+        + (speed === null ? "" : `, ${decimal(speed)} tokens/s`)
+        + (ttft ? `, TTFT p50 ${ms(ttft.p50)}, p95 ${ms(ttft.p95)}` : ""));
       style(bar, "inline-size", `${(100 * row.requests) / all}%`);
       attribute(bar, "class", row.local ? "share-bar local" : "share-bar cloud");
     });

@@ -13,7 +13,9 @@ export function drawTimeline(list, entries, totalMs) {
 function bar({ name, kind, start_ms: start, ms: lasted, note }, end) {
   const piece = h("span", { class: `piece kind-${kind}` });
   style(piece, "inset-inline-start", `${(100 * start) / end}%`);
-  if (kind === "attempt") style(piece, "background", `var(${routeColour(name)})`);
+  if (kind === "attempt") { // its note begins with the backend's name, as routes are called
+    style(piece, "background", `var(${routeColour((note || name).split(/[,: ]/)[0])})`);
+  }
   if (kind !== "mark") style(piece, "inline-size", `${Math.max(0.3, (100 * lasted) / end)}%`);
   const when = kind === "mark" ? `at ${ms(start)}` : `${ms(lasted)}, from ${ms(start)}`;
   return h("li", { class: `step kind-${kind === "tier" ? "tier" : "own"}` },

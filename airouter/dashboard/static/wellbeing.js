@@ -45,7 +45,7 @@ function ofBackends(live, history) {
   if (!broken.length) return [];
   const names = broken.map((backend) => backend.name).join(" and ");
   const verb = broken.length === 1 ? "is" : "are";
-  const gone = ({ state, breaker }) => state === "down" || breaker !== "closed";
+  const gone = ({ state, breaker }) => state === "down" || breaker === "open";
   const what = broken.every(gone) ? "down" : "degraded";
   if (broken.length === backends.length) {
     const all = broken.length === 1 ? `${names}, the only backend, is` : `All backends are`;
