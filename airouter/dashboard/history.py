@@ -48,19 +48,23 @@ class History:
         settings, now = self._settings(), self._clock.time()
         base = {"at": now, "window_s": self._window, "bucket_s": self._bucket}
         if not settings.index.enabled:
-            return base | {"problem": SWITCHED_OFF}
+            return base | {"problem": SWITCHED_OFF} | self._nothing(settings, now)
         path = settings.logging.dir / NAME
         if not path.exists():
-            return base | {"problem": "", **self._shown(settings, None, now)}
+            return base | {"problem": ""} | self._nothing(settings, now)
         try:
             found = os.stat(path)
             with closing(read_only(path)) as connection:
                 if not is_made(connection):
-                    return base | {"problem": "", **self._shown(settings, None, now)}
+                    return base | {"problem": ""} | self._nothing(settings, now)
                 self._totals.read(connection, now, (found.st_dev, found.st_ino))
                 return base | {"problem": "", **self._shown(settings, connection, now)}
         except (sqlite3.Error, OSError):
-            return base | {"problem": _UNREADABLE}
+            return base | {"problem": _UNREADABLE} | self._nothing(settings, now)
+
+    def _nothing(self, settings: Settings, now: float) -> dict[str, Any]:
+        self._totals = Totals(self._bucket, self._totals.buckets)
+        return self._shown(settings, None, now)
 
     def _shown(
         self, settings: Settings, connection: sqlite3.Connection | None, now: float

@@ -50,6 +50,7 @@ def test_no_index_yet_is_a_page_without_requests(tmp_path):
 def test_switched_off_says_what_to_do(tmp_path):
     event = shown(tmp_path, index={"enabled": False})
     assert event["problem"] == SWITCHED_OFF
+    assert event["series"].keys() == shown(tmp_path)["series"].keys(), "the page needs them all"
 
 
 def test_a_damaged_index_says_what_to_do(tmp_path):

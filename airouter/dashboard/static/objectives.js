@@ -1,7 +1,7 @@
 // Error budgets, worst first, and alerts, firing ones first.
 
 import { attribute, byId, h, icon, keyed, parts, put, setIcon, show, style } from "./dom.js";
-import { burn, count, iso, percent, seconds, time, UNKNOWN } from "./format.js";
+import { burn, count, iso, percent, plural, seconds, time, UNKNOWN } from "./format.js";
 import { newSpark } from "./spark.js";
 import { makeTable } from "./table.js";
 
@@ -26,7 +26,10 @@ export function onObjectives({ objectives, alerts, problem, evaluated_at: at }) 
     keyOf: (row) => `${row.slo} ${row.profile}`,
     empty: "No objectives are configured; docs/slo.md says how to set them.",
   });
-  table.update([...objectives].sort(worse), problem);
+  const counted = objectives.filter((row) => row.good + row.bad > 0);
+  table.update(counted.sort(worse), problem
+    || (objectives.length ? "Nothing has counted for an objective yet: send a request." : ""));
+  quietOnes(objectives.filter((row) => row.good + row.bad === 0));
   put(byId("objectives-note"), problem && objectives.length ? problem
     : at === null ? "Not evaluated yet." : `Evaluated at ${time(at)}. A burn rate of 1× uses up `
       + "the budget exactly at the end of its period.");
@@ -35,6 +38,16 @@ export function onObjectives({ objectives, alerts, problem, evaluated_at: at }) 
   keyed(byId("alerts"), sorted, (alert) => `${alert.name} ${alert.slo} ${alert.since}`,
     newAlert, updateAlert);
   show(byId("alerts-empty"), alerts.length === 0);
+}
+
+// Objectives that nothing has counted for: of models that nobody uses here, of the mapper.
+function quietOnes(rows) {
+  const node = byId("objectives-quiet");
+  put(node.querySelector("summary"), `${plural(rows.length, "objective")} without events`);
+  keyed(node.querySelector("ul"), rows, (row) => `${row.slo} ${row.profile}`, (row) =>
+    h("li", {}, h("strong", {}, row.slo), h("span", { class: "muted" }, ` ${row.description}`)),
+    () => {});
+  show(node, rows.length > 0);
 }
 
 function worse(a, b) {

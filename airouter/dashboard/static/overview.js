@@ -38,7 +38,7 @@ export function onHistory(history) {
   tile("cloud", percent(o.cloud_share),
     `${plural(o.cloud, "request")} answered by a cloud model`);
   tile("fallbacks", count(o.failovers),
-    o.failovers ? "another backend stepped in" : "no backend had to step in",
+    o.failovers ? "took more than one attempt" : "each took one attempt",
     o.failovers > 0 ? "warn" : null);
   spark("rate", series.requests);
   spark("failed", series.failed);

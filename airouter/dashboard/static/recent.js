@@ -9,7 +9,7 @@ export function onHistory(history) {
   answering(history.answered_by, `Nobody has answered a request in ${within}.`);
   list("errors", history.errors, errorText, `No errors in ${within}.`);
   list("fallbacks", history.fallbacks, fallbackText,
-    `No fallback in ${within}: each request was answered by its first backend.`);
+    `No fallback in ${within}: each request took one attempt.`);
 }
 
 function answering(rows, empty) {
@@ -69,6 +69,6 @@ function nothing(id, rows, empty) {
 }
 
 const errorText = (row) => `${row.text || words(row.reason)} (status ${row.status}, route `
-  + `${row.route ?? UNKNOWN}, backend ${row.backend ?? UNKNOWN})`;
+  + `${row.route ?? UNKNOWN}${row.backend ? `, backend ${row.backend}` : ""})`;
 
 const fallbackText = (row) => `${row.attempts.join(" → ")} (route ${row.route ?? UNKNOWN})`;
