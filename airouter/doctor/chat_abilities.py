@@ -1,0 +1,204 @@
+"""Asks one server for chat completions, one function for each capability."""
+
+import struct
+import zlib
+from base64 import b64encode
+from typing import Any
+
+from airouter.classify.tiers.one_token import read_shares
+from airouter.doctor.subject import (
+    ANSWER_TOKENS,
+    Found,
+    Subject,
+    get,
+    json_of,
+    lacking,
+    message_of,
+    thought_of,
+)
+from airouter.domain.labels import CLASSIFIER_LABELS
+
+_PICTURE_TOKENS = 16  # that a picture adds at the very least
+_COUNT = "Count from one to twenty in English words, separated by commas. Only the words."
+_COLOUR = "Name the colour of this picture in one word."
+_CLOCK = {
+    "type": "function",
+    "function": {
+        "name": "get_time",
+        "description": "The current time.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+_SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+_SWITCHES: tuple[dict[str, Any], ...] = (  # vLLM, SGLang, llama.cpp; Ollama, OpenAI, xAI
+    {"chat_template_kwargs": {"enable_thinking": False}},
+    {"reasoning_effort": "none"},
+)
+_CHOICES: dict[str, dict[str, Any]] = {  # vLLM since 0.12, and before
+    "structured_outputs": {"structured_outputs": {"choice": list(CLASSIFIER_LABELS)}},
+    "guided_choice": {"guided_choice": list(CLASSIFIER_LABELS)},
+}
+
+
+def chat(subject: Subject) -> Found:
+    if subject.model is None:
+        return Found("unknown", "not asked: no model is known")
+    answer = subject.chat(_COLOUR)
+    message = message_of(answer)
+    if message is None:
+        return lacking(answer)
+    subject.prompt_tokens = get(answer.json(), "usage", "prompt_tokens") or 0
+    return Found("yes", "it answers", thought_of(answer))
+
+
+def thinking(subject: Subject) -> Found:
+    thought = subject.found["chat"].value
+    return Found("yes" if thought else "no", thought or "its answer had no reasoning")
+
+
+def thinking_switch(subject: Subject) -> Found:
+    if subject.found["thinking"].verdict == "no":
+        return Found("unknown", "it did not think, so there is nothing to switch off")
+    last = Found("no", "")
+    for switch in _SWITCHES:
+        answer = subject.chat(_COLOUR, **switch)
+        if message_of(answer) is not None and not thought_of(answer):
+            subject.extra = switch
+            return Found("yes", f"by {next(iter(switch))}", switch)
+        last = lacking(answer) if message_of(answer) is None else Found("no", "it thinks on")
+    return last
+
+
+def tools(subject: Subject) -> Found:
+    last = Found("no", "")
+    for choice in ("auto", "required"):
+        answer = subject.chat(
+            "What is the time in Oslo? Use the tool.", tools=[_CLOCK], tool_choice=choice
+        )
+        message = message_of(answer)
+        if message is None:
+            return lacking(answer)
+        if get(message, "tool_calls", 0, "function", "name") == "get_time":
+            return Found("yes", f"it calls the tool (tool_choice {choice})", choice)
+        last = Found("no", "it answers with text instead of a call")
+    return last
+
+
+def structured_output(subject: Subject) -> Found:
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "result", "strict": True, "schema": _SCHEMA},
+    }
+    answer = subject.chat("Say that all is well.", response_format=form)
+    message = message_of(answer)
+    if message is None:
+        return lacking(answer)
+    value = json_of((message.get("content") or "").encode())
+    if set(value) == {"ok"} and isinstance(value["ok"], bool):
+        return Found("yes", "its answer conforms to the schema")
+    if thought_of(answer):
+        return Found("unknown", f"it was still thinking after {ANSWER_TOKENS} tokens")
+    return Found("no", "its answer does not conform to the schema")
+
+
+def choice(subject: Subject) -> Found:
+    last = Found("no", "")
+    for name, constraint in _CHOICES.items():
+        answer = subject.chat("Query: Hello", 1, logprobs=True, top_logprobs=20, **constraint)
+        if answer.ok and read_shares(answer.body) is not None:
+            return Found("yes", f"a label with its probability, by {name}", name)
+        last = (
+            lacking(answer)
+            if message_of(answer) is None
+            else Found("no", "it does not answer with a label and log-probabilities")
+        )
+    return last
+
+
+def logprobs(subject: Subject) -> Found:
+    answer = subject.chat("Hello", 1, logprobs=True, top_logprobs=2)
+    if message_of(answer) is None:
+        return lacking(answer)
+    top = get(answer.json(), "choices", 0, "logprobs", "content", 0, "logprob")
+    if isinstance(top, int | float):
+        return Found("yes", "its answer has them")
+    return Found("no", "it ignores the request for them")
+
+
+def continuation(subject: Subject) -> Found:
+    return _continues(subject, {"add_generation_prompt": False, "continue_final_message": True})
+
+
+def prefill(subject: Subject) -> Found:
+    return _continues(subject, {})
+
+
+def _continues(subject: Subject, how: dict[str, Any]) -> Found:
+    """Whether the server goes on with the first half of its own answer, cut within a word."""
+    if not subject.text:
+        message = message_of(subject.chat(_COUNT)) or {}
+        subject.text = (message.get("content") or "").strip()
+    cut = _within_a_word(subject.text)
+    if cut is None:
+        return Found("unknown", "no answer that could be cut in two")
+    begun, rest = subject.text[:cut], subject.text[cut:].split(maxsplit=1)[0]
+    turns = [{"role": "user", "content": _COUNT}, {"role": "assistant", "content": begun}]
+    answer = subject.chat(turns, **how)
+    going_on = message_of(answer)
+    if going_on is None:
+        return lacking(answer)
+    said = going_on.get("content") or ""
+    if said.startswith(rest):
+        return Found("yes", "it goes on within the word")
+    if said.startswith(begun):
+        return Found("unknown", "it repeats the beginning, or says the same anew")
+    return Found("no", "it begins anew")
+
+
+def vision(subject: Subject) -> Found:
+    url = f"data:image/png;base64,{b64encode(_picture()).decode()}"
+    parts = [
+        {"type": "text", "text": _COLOUR},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    answer = subject.chat(parts)
+    message = message_of(answer)
+    if message is None:
+        return lacking(answer)
+    if "green" in (message.get("content") or "").lower():
+        return Found("yes", "it names the picture's colour")
+    counted = (get(answer.json(), "usage", "prompt_tokens") or 0) - subject.prompt_tokens
+    if subject.prompt_tokens and counted >= _PICTURE_TOKENS:
+        return Found("yes", f"it counts {counted:,} tokens for the picture")
+    return Found("unknown", "it accepts the picture, but does not name its colour")
+
+
+def _within_a_word(text: str) -> int | None:
+    """A place in the middle of a text with two letters or digits on either side of it."""
+    for at in range(len(text) // 2, len(text) - 1):
+        if at >= 2 and text[at - 2 : at + 2].isalnum():
+            return at
+    return None
+
+
+def _picture() -> bytes:
+    """A green PNG of 64 by 64 pixels; some models refuse pictures of less than 28."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    rows = (b"\0" + b"\0\xc0\0" * 64) * 64
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
