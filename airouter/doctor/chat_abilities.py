@@ -1,15 +1,18 @@
 """Asks one server for chat completions, one function for each capability."""
 
+import random
 import struct
 import zlib
 from base64 import b64encode
 from typing import Any
 
 from airouter.classify.tiers.one_token import read_shares
+from airouter.doctor.http import Answer
 from airouter.doctor.subject import (
     ANSWER_TOKENS,
     Found,
     Subject,
+    finished_by,
     get,
     json_of,
     lacking,
@@ -19,6 +22,7 @@ from airouter.doctor.subject import (
 from airouter.domain.labels import CLASSIFIER_LABELS
 
 _PICTURE_TOKENS = 16  # that a picture adds at the very least
+_COMMENT = 150  # bytes in a picture's file; written as text they are 100 tokens and more
 _COUNT = "Count from one to twenty in English words, separated by commas. Only the words."
 _COLOUR = "Name the colour of this picture in one word."
 _CLOCK = {
@@ -39,6 +43,7 @@ _SCHEMA = {
     "required": ["ok"],
     "additionalProperties": False,
 }
+_CONFORMING = ('{"ok":true}', '{"ok":false}')
 _SWITCHES: tuple[dict[str, Any], ...] = (  # vLLM, SGLang, llama.cpp; Ollama, OpenAI, xAI
     {"chat_template_kwargs": {"enable_thinking": False}},
     {"reasoning_effort": "none"},
@@ -56,7 +61,7 @@ def chat(subject: Subject) -> Found:
     message = message_of(answer)
     if message is None:
         return lacking(answer)
-    subject.prompt_tokens = get(answer.json(), "usage", "prompt_tokens") or 0
+    subject.prompt_tokens = _prompt_tokens(answer)
     return Found("yes", "it answers", thought_of(answer))
 
 
@@ -102,11 +107,15 @@ def structured_output(subject: Subject) -> Found:
     message = message_of(answer)
     if message is None:
         return lacking(answer)
-    value = json_of((message.get("content") or "").encode())
+    content = message.get("content") or ""
+    value = json_of(content.encode())
     if set(value) == {"ok"} and isinstance(value["ok"], bool):
         return Found("yes", "its answer conforms to the schema")
     if thought_of(answer):
         return Found("unknown", f"it was still thinking after {ANSWER_TOKENS} tokens")
+    compact = "".join(content.split())
+    if any(whole.startswith(compact) for whole in _CONFORMING) and finished_by(answer) == "length":
+        return Found("unknown", f"its answer conforms, but was cut after {ANSWER_TOKENS} tokens")
     return Found("no", "its answer does not conform to the schema")
 
 
@@ -165,21 +174,33 @@ def _continues(subject: Subject, how: dict[str, Any]) -> Found:
 
 
 def vision(subject: Subject) -> Found:
-    url = f"data:image/png;base64,{b64encode(_picture()).decode()}"
-    parts = [
-        {"type": "text", "text": _COLOUR},
-        {"type": "image_url", "image_url": {"url": url}},
-    ]
-    answer = subject.chat(parts)
+    answer = subject.chat(_with_picture(_picture()))
     message = message_of(answer)
     if message is None:
         return lacking(answer)
+    counted = _prompt_tokens(answer) - subject.prompt_tokens
+    if subject.prompt_tokens and counted >= _PICTURE_TOKENS:
+        # A picture costs the same with a comment in its file, unless its URL is taken for text.
+        longer = subject.chat(_with_picture(_picture(random.randbytes(_COMMENT))))
+        if message_of(longer) is None:
+            return lacking(longer)
+        if _prompt_tokens(longer) - _prompt_tokens(answer) >= _PICTURE_TOKENS:
+            return Found("no", "it takes the picture's data for text")
     if "green" in (message.get("content") or "").lower():
         return Found("yes", "it names the picture's colour")
-    counted = (get(answer.json(), "usage", "prompt_tokens") or 0) - subject.prompt_tokens
     if subject.prompt_tokens and counted >= _PICTURE_TOKENS:
         return Found("yes", f"it counts {counted:,} tokens for the picture")
     return Found("unknown", "it accepts the picture, but does not name its colour")
+
+
+def _with_picture(picture: bytes) -> list[dict[str, Any]]:
+    url = f"data:image/png;base64,{b64encode(picture).decode()}"
+    return [{"type": "text", "text": _COLOUR}, {"type": "image_url", "image_url": {"url": url}}]
+
+
+def _prompt_tokens(answer: Answer) -> int:
+    counted = get(answer.json(), "usage", "prompt_tokens")
+    return counted if isinstance(counted, int) else 0
 
 
 def _within_a_word(text: str) -> int | None:
@@ -190,7 +211,7 @@ def _within_a_word(text: str) -> int | None:
     return None
 
 
-def _picture() -> bytes:
+def _picture(comment: bytes = b"") -> bytes:
     """A green PNG of 64 by 64 pixels; some models refuse pictures of less than 28."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -200,5 +221,7 @@ def _picture() -> bytes:
 
     head = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
     rows = (b"\0" + b"\0\xc0\0" * 64) * 64
-    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    if comment:
+        parts.insert(1, chunk(b"tEXt", b"Comment\0" + b64encode(comment)))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

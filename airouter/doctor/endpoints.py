@@ -1,6 +1,7 @@
 """Asks one server for its lists, its other endpoints and its metrics, one function for each
 capability."""
 
+import re
 import uuid
 
 from airouter.doctor.http import quoted
@@ -9,7 +10,8 @@ from airouter.upstream.backend import model_names, window_of
 from airouter.upstream.server_load import parse_load
 
 _RESPONSES_LEAST = 16  # max_output_tokens that OpenAI accepts
-_PREFIX_WORDS = 1_200  # about 1,500 tokens: OpenAI caches prompts of 1,024 and more
+_PREFIX_WORDS = (1_200, 300, 120)  # the first is 1,500 tokens: some cache from 1,024 on
+_HITS = re.compile(rb"^vllm:prefix_cache_hits(?:_total)?[ {].*?([0-9.eE+]+)$", re.MULTILINE)
 
 
 def models(subject: Subject) -> Found:
@@ -98,25 +100,32 @@ def responses(subject: Subject) -> Found:
 
 
 def prefix_cache(subject: Subject) -> Found:
-    text = f"{uuid.uuid4()} " + "word and " * (_PREFIX_WORDS // 2)
+    """By the longest prompt that is accepted: a window may be small, and so may be tokens."""
+    for words in _PREFIX_WORDS:
+        text = f"{uuid.uuid4()} " + "word and " * (words // 2)
+        first = subject.chat(text, 1)
+        if message_of(first) is not None or lacking(first).verdict != "no":
+            break
     before = _hits(subject)
-    answers = [subject.chat(text, 1) for _ in range(2)]
-    if message_of(answers[1]) is None:
-        return lacking(answers[1])
-    cached = get(answers[1].json(), "usage", "prompt_tokens_details", "cached_tokens")
+    second = subject.chat(text, 1) if message_of(first) is not None else first
+    if message_of(second) is None:
+        return lacking(second)
+    cached = get(second.json(), "usage", "prompt_tokens_details", "cached_tokens")
     if isinstance(cached, int) and cached > 0:
         return Found("yes", f"{cached:,} tokens of a repeated prompt were cached")
     after = _hits(subject)
     if before is not None and after is not None:
         if after > before:
-            return Found("yes", "its share of hits grows, says /metrics")
-        return Found("no", "its share of hits does not grow, says /metrics")
+            return Found("yes", f"{after - before:,.0f} tokens were hits, says /metrics")
+        return Found("no", "a repeated prompt has no hits, says /metrics")
     return Found("unknown", "the server does not state it")
 
 
 def _hits(subject: Subject) -> float | None:
-    load = parse_load(subject.server.get("/metrics").body)
-    return load.hit_ratio or 0.0 if load is not None else None
+    """The tokens that vLLM has found in its cache since it was started."""
+    answer = subject.server.get("/metrics")
+    values = _HITS.findall(answer.body) if answer.ok else []
+    return sum(float(value) for value in values) if values else None
 
 
 def load(subject: Subject) -> Found:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airouter.doctor import chat_abilities, endpoints
-from airouter.doctor.subject import Found, Subject
+from airouter.doctor.subject import FAILED, Found, Subject
 
 
 def probe(subject: Subject) -> dict[str, Found]:
@@ -29,6 +29,14 @@ def probe(subject: Subject) -> dict[str, Found]:
 
 
 def _asked(capability: "Capability", subject: Subject) -> Found:
+    found = _once(capability, subject)
+    if found.value == FAILED and _once(capability, subject) == found:
+        # Some servers have no other status for what they lack, such as llama-cpp-python's.
+        return Found("no", found.evidence)
+    return found
+
+
+def _once(capability: "Capability", subject: Subject) -> Found:
     try:
         return capability.ask(subject)
     except Exception as error:  # such as a text where a number belongs
