@@ -37,6 +37,8 @@ _CLOCK = {
         },
     },
 }
+_TOOL_CHOICES = ("auto", "required", {"type": "function", "function": {"name": "get_time"}})
+_TEXT = Found("no", "it answers with text instead of a call")
 _SCHEMA = {
     "type": "object",
     "properties": {"ok": {"type": "boolean"}},
@@ -84,18 +86,22 @@ def thinking_switch(subject: Subject) -> Found:
 
 
 def tools(subject: Subject) -> Found:
-    last = Found("no", "")
-    for choice in ("auto", "required"):
+    """Whether the model calls a tool of its own accord; what else works is told, too."""
+    first: Found | None = None
+    for choice in _TOOL_CHOICES:
         answer = subject.chat(
             "What is the time in Oslo? Use the tool.", tools=[_CLOCK], tool_choice=choice
         )
         message = message_of(answer)
-        if message is None:
-            return lacking(answer)
         if get(message, "tool_calls", 0, "function", "name") == "get_time":
-            return Found("yes", f"it calls the tool (tool_choice {choice})", choice)
-        last = Found("no", "it answers with text instead of a call")
-    return last
+            if choice == "auto" or (choice == "required" and first == _TEXT):
+                return Found("yes", f"it calls the tool (tool_choice {choice})", choice)
+            assert first is not None
+            how = "requires one" if choice == "required" else "names the tool"
+            return Found("no", f"{first.evidence}, unless tool_choice {how}")
+        first = first or (lacking(answer) if message is None else _TEXT)
+    assert first is not None
+    return first
 
 
 def structured_output(subject: Subject) -> Found:

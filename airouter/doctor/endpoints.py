@@ -4,13 +4,14 @@ capability."""
 import re
 import uuid
 
-from airouter.doctor.http import quoted
+from airouter.doctor.http import Answer, quoted
 from airouter.doctor.subject import Found, Subject, get, json_of, lacking, message_of, user
 from airouter.upstream.backend import model_names, window_of
 from airouter.upstream.server_load import parse_load
 
 _RESPONSES_LEAST = 16  # max_output_tokens that OpenAI accepts
 _PREFIX_WORDS = (1_200, 300, 120)  # the first is 1,500 tokens: some cache from 1,024 on
+_TOO_LONG = re.compile(rb"maximum context length is ([1-9]\d{1,8}) tokens")
 _HITS = re.compile(rb"^vllm:prefix_cache_hits(?:_total)?[ {].*?([0-9.eE+]+)$", re.MULTILINE)
 
 
@@ -28,6 +29,11 @@ def models(subject: Subject) -> Found:
     return Found("yes", quoted(shown), names)
 
 
+def health(subject: Subject) -> Found:
+    answer = subject.server.get("/health")
+    return Found("yes", "/health answers") if answer.ok else lacking(answer)
+
+
 def kind(subject: Subject) -> Found:
     """Which `kind` fits: by the owner of the models, then by paths that only one kind has."""
     owners = {
@@ -39,7 +45,7 @@ def kind(subject: Subject) -> Found:
         return Found("yes", "its models are xAI's", "xai")
     if subject.cloud:
         return Found("unknown", "a cloud without a sign of its kind", "openai")
-    if owners == {"vllm"} and subject.server.get("/health").ok:
+    if owners == {"vllm"} and subject.found["health"].verdict == "yes":
         return Found("yes", "its models are vLLM's, and /health answers", "vllm")
     version = subject.server.get("/api/version")
     if version.ok and isinstance(get(version.json(), "version"), str):
@@ -73,6 +79,8 @@ def embeddings(subject: Subject) -> Found:
         return Found("unknown", "not asked: no model is known")
     answer = subject.server.post("/v1/embeddings", {"model": subject.model, "input": "Hello"})
     vector = get(answer.json(), "data", 0, "embedding") if answer.ok else None
+    if isinstance(get(vector, 0), list):
+        return Found("no", "it answers with a vector for each token, not for the text")
     if isinstance(vector, list) and vector:
         return Found("yes", f"{len(vector):,} numbers", len(vector))
     return lacking(answer)
@@ -106,6 +114,7 @@ def prefix_cache(subject: Subject) -> Found:
         first = subject.chat(text, 1)
         if message_of(first) is not None or lacking(first).verdict != "no":
             break
+        _learn_window(subject, first)
     before = _hits(subject)
     second = subject.chat(text, 1) if message_of(first) is not None else first
     if message_of(second) is None:
@@ -119,6 +128,14 @@ def prefix_cache(subject: Subject) -> Found:
             return Found("yes", f"{after - before:,.0f} tokens were hits, says /metrics")
         return Found("no", "a repeated prompt has no hits, says /metrics")
     return Found("unknown", "the server does not state it")
+
+
+def _learn_window(subject: Subject, refusal: Answer) -> None:
+    """From the words of OpenAI, which many servers use, when they have not stated it before."""
+    stated = _TOO_LONG.search(refusal.body)
+    if stated and subject.found["window"].verdict != "yes":
+        tokens = int(stated[1])
+        subject.found["window"] = Found("yes", f"{tokens:,} tokens, says a refusal", tokens)
 
 
 def _hits(subject: Subject) -> float | None:

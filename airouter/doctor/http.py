@@ -50,11 +50,6 @@ class Answer:
         except (ValueError, RecursionError):
             return None
 
-    @property
-    def explains(self) -> bool:
-        """Whether it is an error in the server's own words."""
-        return bool(_message(self.json()))
-
     def said(self) -> str:
         """What the server answered instead of what was wanted, as part of a sentence."""
         if self.status is None:

@@ -55,6 +55,7 @@ class Capability:
 
 CAPABILITIES: tuple[Capability, ...] = (
     Capability("models", endpoints.models, needs_chat=False),
+    Capability("health", endpoints.health, needs_chat=False),
     Capability("kind", endpoints.kind, needs_chat=False),
     Capability("window", endpoints.window, needs_chat=False),
     Capability("chat", chat_abilities.chat, needs_chat=False),

@@ -10,7 +10,7 @@ Verdict = Literal["yes", "no", "unknown"]
 # Statuses by which a server says that it does not have what was asked for.
 _LACKING = frozenset({400, 404, 405, 415, 422, 501})
 
-FAILED = "failed"  # the value where the server failed and says why, which it may do again
+FAILED = "failed"  # the value where the server failed, which it may do each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def lacking(answer: Answer) -> Found:
     said = answer.said()
     if answer.status in (401, 403):
         return Found("unknown", f"the key is refused ({said})", "key")
-    if answer.status == 500 and answer.explains:
+    if answer.status == 500:
         return Found("unknown", said, FAILED)
     return Found("no" if answer.status in _LACKING else "unknown", said)
 

@@ -127,7 +127,7 @@ def test_a_proposed_configuration_passes(kinds, bare, tmp_path, capsys, role):
     assert (status, errors(data)) == (0, [])
     warnings = [f["sentence"] for f in data["findings"] if f["level"] == "warning"]
     # The classifier answers everything with a label.
-    assert warnings == [] or (role == "router" and "ignores JSON schemas" in warnings[0])
+    assert warnings == [] or (role == "router" and "follows no JSON schema" in warnings[0])
     assert all(b["skipped"] is None for b in data["backends"].values())
 
 

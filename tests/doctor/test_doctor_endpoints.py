@@ -29,7 +29,7 @@ def test_without_a_list_of_models_the_configured_one_is_asked(imitated, subject,
 def test_models_and_window(imitated, subject):
     entry = {"id": "m", "owned_by": "vllm", "max_model_len": 4096}
     imitated.get("/v1/models", {"data": [entry]})
-    imitated.get("/health", "")
+    subject.found["health"] = Found("yes", "")
     assert ASK["models"](subject).value == ["m"]
     assert ASK["kind"](subject).value == "vllm"
     assert ASK["window"](subject).value == 4096
