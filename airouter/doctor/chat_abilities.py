@@ -23,6 +23,7 @@ from airouter.domain.labels import CLASSIFIER_LABELS
 
 _PICTURE_TOKENS = 16  # that a picture adds at the very least
 _COMMENT = 150  # bytes in a picture's file; written as text they are 100 tokens and more
+_REST = 8  # characters, by which a server is seen to go on within a word
 _COUNT = "Count from one to twenty in English words, separated by commas. Only the words."
 _COLOUR = "Name the colour of this picture in one word."
 _CLOCK = {
@@ -165,7 +166,7 @@ def _continues(subject: Subject, how: dict[str, Any]) -> Found:
     cut = _within_a_word(subject.text)
     if cut is None:
         return Found("unknown", "no answer that could be cut in two")
-    begun, rest = subject.text[:cut], subject.text[cut:].split(maxsplit=1)[0]
+    begun, rest = subject.text[:cut], subject.text[cut:].split(maxsplit=1)[0][:_REST]
     turns = [{"role": "user", "content": _COUNT}, {"role": "assistant", "content": begun}]
     answer = subject.chat(turns, **how)
     going_on = message_of(answer)
@@ -210,11 +211,17 @@ def _prompt_tokens(answer: Answer) -> int:
 
 
 def _within_a_word(text: str) -> int | None:
-    """A place in the middle of a text with two letters or digits on either side of it."""
-    for at in range(len(text) // 2, len(text) - 1):
-        if at >= 2 and text[at - 2 : at + 2].isalnum():
-            return at
+    """A place in the second half of a text with two letters or digits on either side of it; else,
+    as of a model whose answers make no sense, with any characters but spaces."""
+    for fits in (str.isalnum, _has_no_space):
+        for at in range(len(text) // 2, len(text) - 1):
+            if at >= 2 and fits(text[at - 2 : at + 2]):
+                return at
     return None
+
+
+def _has_no_space(text: str) -> bool:
+    return not any(map(str.isspace, text))
 
 
 def _picture(comment: bytes = b"") -> bytes:

@@ -39,13 +39,34 @@ def test_thinking_that_cannot_be_switched_off(imitated, subject):
     assert subject.extra == {}
 
 
-@pytest.mark.parametrize(("by", "verdict"), [("auto", "yes"), ("required", "yes"), ("", "no")])
-def test_tools(imitated, subject, by, verdict):
-    call = [{"id": "1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]
-    imitated.chat(
-        lambda sent: completion(None, tool_calls=call if sent["tool_choice"] == by else None)
-    )
-    assert judged(subject, "tools").verdict == verdict
+NAMED = {"type": "function", "function": {"name": "get_time"}}
+CALL = {"id": "1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
+REFUSED = (400, {"error": {"message": "refused"}})
+
+
+@pytest.mark.parametrize(
+    ("auto", "required", "named", "verdict", "evidence"),
+    [
+        (True, None, None, "yes", "it calls the tool (tool_choice auto)"),
+        (False, True, None, "yes", "it calls the tool (tool_choice required)"),
+        (False, REFUSED, REFUSED, "no", "it answers with text instead of a call"),
+        (False, False, True, "no", "text instead of a call, unless tool_choice names the tool"),
+        (REFUSED, True, None, "no", "status 400: refused, unless tool_choice requires one"),
+        (REFUSED, REFUSED, True, "no", "status 400: refused, unless tool_choice names the tool"),
+        (REFUSED, REFUSED, REFUSED, "no", "status 400: refused"),
+    ],
+)
+def test_tools(imitated, subject, auto, required, named, verdict, evidence):
+    does = {"auto": auto, "required": required, str(NAMED): named}
+
+    def reply(sent: dict[str, Any]) -> Any:
+        do = does[str(sent["tool_choice"])]
+        return completion(None, tool_calls=[CALL] if do else None) if isinstance(do, bool) else do
+
+    imitated.chat(reply)
+    found = judged(subject, "tools")
+    assert found.verdict == verdict
+    assert found.evidence.endswith(evidence)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +133,18 @@ def test_an_answer_is_continued(imitated, subject, name, said, verdict):
     text = "one, two, three, four"
     imitated.chat(reply)
     assert judged(subject, name).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "begun"), [("one, seven", "one, se"), ("#'}j/pW'}I;", "#'}j/"), ("a b c d e", None)]
+)
+def test_where_an_answer_is_cut(imitated, subject, text, begun):
+    imitated.chat(completion(text))
+    judged(subject, "continuation")
+    assert imitated.asked[0][1]["messages"][-1]["role"] == "user"
+    assert [sent["messages"][-1]["content"] for _, sent in imitated.asked[1:]] == [
+        *([begun] if begun else [])
+    ]
 
 
 def test_an_answer_too_short_to_cut(imitated, subject):

@@ -55,6 +55,7 @@ def test_the_window_from_elsewhere(imitated, subject, path, body, kind):
     [
         ({"data": [{"embedding": [0.1, 0.2]}]}, 200, "yes"),
         ({"data": []}, 200, "unknown"),
+        ({"data": [{"embedding": [[0.1, 0.2], [0.3, 0.4]]}]}, 200, "no"),  # one for each token
         ({"error": {"message": "not an embedding model"}}, 400, "no"),
         (b"", 404, "no"),
     ],
@@ -106,6 +107,22 @@ def test_the_prefix_caches_prompt_fits_into_the_window(imitated, subject, room, 
     imitated.chat(reply)
     assert judged(subject, "prefix_cache").verdict == verdict
     assert len(imitated.asked) == asked
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_refused_prompt_tells_the_window(imitated, subject, stated):
+    refusal = {"error": {"message": "This model's maximum context length is 512 tokens."}}
+    imitated.get("/metrics", "", 404)
+    imitated.chat(lambda sent: (400, refusal) if "word and" in str(sent) else completion())
+    subject.found["window"] = Found("yes" if stated else "unknown", "", 4096 if stated else None)
+    judged(subject, "prefix_cache")
+    assert subject.found["window"].value == (4096 if stated else 512)
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(200, "yes"), (404, "no"), (503, "unknown")])
+def test_health(imitated, subject, status, verdict):
+    imitated.get("/health", "", status)
+    assert ASK["health"](subject).verdict == verdict
 
 
 def test_the_load(imitated, subject):
