@@ -135,12 +135,14 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
     unable = report.has("choice") == "no" or kind != "vllm"
     if "one_token" in tiers and one_token.backend == name and unable:
         why = report.evidence("choice") if kind == "vllm" else f"kind {kind}, not vllm"
+        others = [tier for tier in tiers if tier != "one_token"]
+        is_vllm = report.has("choice") == "yes" and report.found["kind"].value == "vllm"
         yield Finding(
             "error" if "backend" in one_token.model_fields_set else "warning",
             name,
             "The tier one_token cannot use it: it does not answer with one constrained token and "
             f"its probability ({why}).",
-            lines("cascade.tiers", [tier for tier in tiers if tier != "one_token"]),
+            lines(f"backends.{name}.kind", "vllm") if is_vllm else lines("cascade.tiers", others),
         )
     if settings.embeddings == name and not _embeds(report):
         if report.has("embeddings") == "no":
@@ -197,7 +199,8 @@ def _continues(name: str, spec: BackendSettings, report: Report) -> Iterator[Fin
     if spec.continues == "prefill":
         if report.has("prefill") == "no":
             sentence = f"It does not continue a cut answer: {report.evidence('prefill')}."
-            yield Finding("error", name, sentence, lines(path, "none"))
+            auto = spec.kind == "vllm" and report.has("continuation") == "yes"
+            yield Finding("error", name, sentence, lines(path, "auto" if auto else "none"))
     elif spec.continues == "auto" and spec.kind == "vllm":
         if report.has("continuation") == "no":
             sentence = f"It does not continue a cut answer: {report.evidence('continuation')}."

@@ -12,15 +12,16 @@ from airouter.doctor.subject import (
     ANSWER_TOKENS,
     Found,
     Subject,
-    finished_by,
     get,
     json_of,
     lacking,
     message_of,
     thought_of,
+    was_cut,
 )
 from airouter.domain.labels import CLASSIFIER_LABELS
 
+_CALL_TOKENS = 64  # of an answer that is to call a tool: some say what they are about to do
 _PICTURE_TOKENS = 16  # that a picture adds at the very least
 _COMMENT = 150  # bytes in a picture's file; written as text they are 100 tokens and more
 _REST = 8  # characters, by which a server is seen to go on within a word
@@ -65,17 +66,23 @@ def chat(subject: Subject) -> Found:
     if message is None:
         return lacking(answer)
     subject.prompt_tokens = _prompt_tokens(answer)
+    subject.cut = was_cut(answer)
     return Found("yes", "it answers", thought_of(answer))
 
 
 def thinking(subject: Subject) -> Found:
     thought = subject.found["chat"].value
-    return Found("yes" if thought else "no", thought or "its answer had no reasoning")
+    if thought:
+        return Found("yes", thought)
+    if subject.cut:  # a thought without its beginning, which the template may have written
+        said = f"one word was asked for, and its answer was cut after {ANSWER_TOKENS} tokens"
+        return Found("unknown", said)
+    return Found("no", "its answer had no reasoning")
 
 
 def thinking_switch(subject: Subject) -> Found:
-    if subject.found["thinking"].verdict == "no":
-        return Found("unknown", "it did not think, so there is nothing to switch off")
+    if subject.found["thinking"].verdict != "yes":
+        return Found("unknown", "it was not seen to think, so there is nothing to switch off")
     last = Found("no", "")
     for switch in _SWITCHES:
         answer = subject.chat(_COLOUR, **switch)
@@ -87,12 +94,11 @@ def thinking_switch(subject: Subject) -> Found:
 
 
 def tools(subject: Subject) -> Found:
-    """Whether the model calls a tool of its own accord; what else works is told, too."""
+    """Whether the model calls a tool of its own accord; if not, what else makes it."""
     first: Found | None = None
     for choice in _TOOL_CHOICES:
-        answer = subject.chat(
-            "What is the time in Oslo? Use the tool.", tools=[_CLOCK], tool_choice=choice
-        )
+        ask = "What is the time in Oslo? Use the tool."
+        answer = subject.chat(ask, _CALL_TOKENS, tools=[_CLOCK], tool_choice=choice)
         message = message_of(answer)
         if get(message, "tool_calls", 0, "function", "name") == "get_time":
             if choice == "auto" or (choice == "required" and first == _TEXT):
@@ -100,6 +106,11 @@ def tools(subject: Subject) -> Found:
             assert first is not None
             how = "requires one" if choice == "required" else "names the tool"
             return Found("no", f"{first.evidence}, unless tool_choice {how}")
+        if was_cut(answer) and first in (None, _TEXT):
+            if thought_of(answer):
+                return Found("unknown", f"it was still thinking after {_CALL_TOKENS} tokens")
+            if "get_time" in (get(message, "content") or ""):
+                return Found("unknown", f"its call was cut after {_CALL_TOKENS} tokens")
         first = first or (lacking(answer) if message is None else _TEXT)
     assert first is not None
     return first
@@ -121,7 +132,7 @@ def structured_output(subject: Subject) -> Found:
     if thought_of(answer):
         return Found("unknown", f"it was still thinking after {ANSWER_TOKENS} tokens")
     compact = "".join(content.split())
-    if any(whole.startswith(compact) for whole in _CONFORMING) and finished_by(answer) == "length":
+    if any(whole.startswith(compact) for whole in _CONFORMING) and was_cut(answer):
         return Found("unknown", f"its answer conforms, but was cut after {ANSWER_TOKENS} tokens")
     return Found("no", "its answer does not conform to the schema")
 

@@ -1,7 +1,7 @@
 """Asks one server what it can do. `CAPABILITIES` lists what is asked, in this order, and how the
 answer is judged; docs/doctor.md has the same table.
 
-All requests are small: one to 32 tokens, but for the prefix cache's prompt of 1,500.
+All requests are small: one to 64 tokens, but for the prefix cache's prompt of 1,500.
 """
 
 from collections.abc import Callable

@@ -41,6 +41,7 @@ class Subject:
     limit: str = "max_tokens"
     fixed: dict[str, Any] = field(default_factory=lambda: {"temperature": 0})
     prompt_tokens: int = 0  # of `_COLOUR` without a picture
+    cut: bool = False  # whether the answer to it reached the limit of tokens
     text: str = ""  # the answer to `_COUNT`, as far as it got
 
     def chat(self, content: Any, tokens: int = ANSWER_TOKENS, **more: Any) -> Answer:
@@ -109,9 +110,9 @@ def message_of(answer: Answer) -> dict[str, Any] | None:
     return message
 
 
-def finished_by(answer: Answer) -> Any:
-    """Why the answer ended, such as "length" at the limit of tokens."""
-    return get(answer.json(), "choices", 0, "finish_reason")
+def was_cut(answer: Answer) -> bool:
+    """Whether the answer ended at the limit of tokens."""
+    return bool(get(answer.json(), "choices", 0, "finish_reason") == "length")
 
 
 def thought_of(answer: Answer) -> str:

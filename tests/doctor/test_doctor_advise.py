@@ -84,7 +84,13 @@ BACKEND = [  # of a backend's own settings: (its settings, what was found, level
     ({"vision": True}, {"vision": "no"}, "error", of_one(vision=False)),
     ({"vision": None}, {"vision": "no"}, "warning", of_one(vision=False)),
     ({"vision": None}, {}, "hint", of_one(vision=True)),
-    ({"continues": "prefill"}, {"prefill": "no"}, "error", of_one(continues="none")),
+    ({"continues": "prefill"}, {"prefill": "no"}, "error", of_one(continues="auto")),
+    (
+        {"kind": "openai", "continues": "prefill"},
+        {"kind": NO_SIGN, "prefill": "no"},
+        "error",
+        of_one(continues="none"),
+    ),
     ({}, {"continuation": "no"}, "warning", of_one(continues="none")),
     ({"continues": "none"}, {}, "hint", of_one(continues="prefill")),
     ({}, {"tools": "no"}, "warning", None),
@@ -140,6 +146,12 @@ USED = [  # by the rest of the configuration
 @pytest.mark.parametrize(("more", "found", "level", "change"), USED)
 def test_what_the_configuration_uses_it_for(more, found, level, change):
     assert told(settings(more), report(**found)) == [(level, change)]
+
+
+def test_a_tier_that_only_a_wrong_kind_keeps_from_its_backend():
+    tier = {"cascade": {"tiers": ["one_token"], "one_token": {"backend": "one"}}}
+    found = told(settings(tier, kind="openai"), report(prefill="no"))
+    assert found == [("error", of_one(kind="vllm")), ("warning", of_one(kind="vllm"))]
 
 
 def test_a_default_that_a_backend_lacks_is_a_warning():

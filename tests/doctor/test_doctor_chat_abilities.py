@@ -33,6 +33,19 @@ def test_thinking_and_its_switch(imitated, subject, message):
     assert imitated.asked[-1][1]["reasoning_effort"] == "none"
 
 
+@pytest.mark.parametrize(("finished", "verdict"), [("stop", "no"), ("length", "unknown")])
+def test_a_thought_without_its_beginning(imitated, subject, finished, verdict):
+    """A template may write <think> into the prompt, and no parser take the thought out."""
+    answer = completion("Okay, the user wants")
+    answer["choices"][0]["finish_reason"] = finished
+    imitated.chat(answer)
+    subject.found["chat"] = ASK["chat"](subject)
+    subject.found["thinking"] = ASK["thinking"](subject)
+    assert subject.found["thinking"].verdict == verdict
+    assert ASK["thinking_switch"](subject).verdict == "unknown"
+    assert len(imitated.asked) == 1
+
+
 def test_thinking_that_cannot_be_switched_off(imitated, subject):
     imitated.chat(completion("yes", reasoning="hm"))
     assert judged(subject, "thinking_switch", thinks="thinks").verdict == "no"
@@ -67,6 +80,20 @@ def test_tools(imitated, subject, auto, required, named, verdict, evidence):
     found = judged(subject, "tools")
     assert found.verdict == verdict
     assert found.evidence.endswith(evidence)
+
+
+@pytest.mark.parametrize("cut", ["auto", "required"])
+@pytest.mark.parametrize("said", ['<tool_call>{"name": "get_time", ', "<think>They want"])
+def test_a_call_that_was_cut(imitated, subject, cut, said):
+    def reply(sent: dict[str, Any]) -> Any:
+        if sent["tool_choice"] != cut:
+            return completion("It is noon.")
+        answer = completion(said)
+        answer["choices"][0]["finish_reason"] = "length"
+        return answer
+
+    imitated.chat(reply)
+    assert judged(subject, "tools").verdict == "unknown"
 
 
 @pytest.mark.parametrize(

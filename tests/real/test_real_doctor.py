@@ -16,7 +16,7 @@ CAPABILITIES = {
     "kind": "unknown",
     "window": "yes",
     "chat": "yes",
-    "thinking": "no",
+    "thinking": "unknown",  # its answers have no end
     "thinking_switch": "unknown",
     "tools": "no",
     "structured_output": "no",
