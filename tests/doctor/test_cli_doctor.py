@@ -142,6 +142,16 @@ def test_a_server_that_does_not_answer(kinds, bare, capsys, fault, params):
     assert "It does not answer: " in data["findings"][0]["sentence"]
 
 
+def test_a_server_of_embeddings_alone(kinds, bare, capsys):
+    kinds.fault("embedding", "error_status", status=404, path="/v1/chat/completions")
+    status, data = answered(capsys, kinds.url("embedding"))
+    assert (status, data["configuration"], errors(data)) == (0, "", [])
+    assert yaml.safe_load(data["findings"][0]["yaml"]) == {
+        "backends": {"embedding": {"kind": "vllm", "url": kinds.url("embedding")}},
+        "embeddings": "embedding",
+    }
+
+
 def test_a_server_that_wants_a_key(kinds, bare, capsys):
     status, data = answered(capsys, kinds.url("xai"))
     assert status == 1
