@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from real.conftest import ROOT, plain_environment
+from real.conftest import ROOT, llama, plain_environment
 
 pytestmark = pytest.mark.real
 
@@ -160,3 +160,19 @@ def test_what_cannot_work_is_an_error(doctor, server):
         assert {"backends": {"primary": {key: value}}} in changes
     assert {"embeddings": None} in changes
     assert {"cascade": {"tiers": []}} in changes
+
+
+def test_options_that_help_only_by_half(doctor, model_file, tmp_path):
+    """Embeddings without pooling are none of a text; this chat format fails at `required`."""
+    options = {"embedding": True, "chat_format": "chatml-function-calling"}
+    with llama(model_file, tmp_path / "output.txt", **options) as served:
+        _, data = doctor(served.url)
+        _, answer = served.ask("POST", "/v1/embeddings", {"model": "tiny", "input": "Hello"})
+        status, _ = chat(served, tools=[TOOL], tool_choice="required")
+    found = data["backends"]["server"]["capabilities"]
+    assert isinstance(answer["data"][0]["embedding"][0], list)
+    assert found["embeddings"]["verdict"] == "no"
+    assert "for each token" in found["embeddings"]["evidence"]
+    assert status == 500
+    assert found["tools"]["verdict"] == "no"
+    assert "embeddings" not in yaml.safe_load(data["configuration"])
