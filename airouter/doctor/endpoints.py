@@ -135,7 +135,9 @@ def _learn_window(subject: Subject, refusal: Answer) -> None:
     stated = _TOO_LONG.search(refusal.body)
     if stated and subject.found["window"].verdict != "yes":
         tokens = int(stated[1])
-        subject.found["window"] = Found("yes", f"{tokens:,} tokens, says a refusal", tokens)
+        subject.found["window"] = Found(
+            "yes", f"{tokens:,} tokens, as it says when it refuses a prompt", tokens
+        )
 
 
 def _hits(subject: Subject) -> float | None:
