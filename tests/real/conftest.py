@@ -137,6 +137,7 @@ def router(server, tmp_path_factory):
         "routes: {primary: {backends: [primary]}}\n"
         "enrichment: {backend: primary}\n"
         "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"
+        "queue: {hold_wait: 2}\n"  # by default requests wait a minute for a server that is gone
     )
     environ = plain_environment(
         ROUTER_CONFIG=str(config), LOG_DIR=str(folder / "logs"), PORT=str(port)
