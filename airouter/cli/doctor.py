@@ -153,6 +153,12 @@ def _proposal(spec: BackendSettings, report: Report) -> tuple[str, list[Finding]
     configuration = propose(spec.url, report, local=spec.local, ca_file=spec.ca_file)
     if configuration:
         return configuration, []
+    if report.has("embeddings") == "yes":
+        kind = report.found["kind"].value or "openai"
+        change = {"backends": {"embedding": {"kind": kind, "url": spec.url}}}
+        sentence = "It answers no chat, but has embeddings; add it beside a backend that answers."
+        add = yaml.safe_dump(change | {"embeddings": "embedding"}, sort_keys=False).rstrip()
+        return "", [Finding("hint", _SERVER, sentence, add)]
     chat, models = report.found["chat"], report.found["models"]
     why = models.evidence if chat.evidence.startswith("not asked") else chat.evidence
     help_ = "; name the variable with its key by --key-env" if "key" in (

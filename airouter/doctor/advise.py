@@ -85,15 +85,15 @@ def _broken(settings: Settings, name: str, spec: BackendSettings, report: Report
 def _kind(name: str, spec: BackendSettings, report: Report) -> Iterator[Finding]:
     kind = report.found["kind"]
     right = lines(f"backends.{name}.kind", kind.value)
+    lacks_health = spec.kind == "vllm" and report.has("health") == "no"
+    level: Level = "error" if lacks_health else "warning"
+    but = ", whose /health it lacks" if lacks_health else ""
     if kind.verdict == "yes" and kind.value != spec.kind:
-        named = f"It looks like kind {kind.value} ({kind.evidence}), not {spec.kind}"
-        if spec.kind == "vllm":
-            yield Finding("error", name, f"{named}, whose /health it lacks.", right)
-        else:
-            yield Finding("warning", name, f"{named}.", right)
+        sentence = f"It looks like kind {kind.value} ({kind.evidence}), not {spec.kind}{but}."
+        yield Finding(level, name, sentence, right)
     elif kind.verdict == "unknown" and spec.kind == "vllm":
-        sentence = f"It is configured as vllm, but there is {kind.evidence}."
-        yield Finding("warning", name, sentence, right)
+        sentence = f"It is configured as vllm{but}, but there is {kind.evidence}."
+        yield Finding(level, name, sentence, right)
 
 
 def _window(name: str, spec: BackendSettings, report: Report) -> Iterator[Finding]:
@@ -119,6 +119,9 @@ def _window(name: str, spec: BackendSettings, report: Report) -> Iterator[Findin
 
 def _model(name: str, spec: BackendSettings, report: Report) -> Iterator[Finding]:
     models = report.found["models"]
+    if spec.model and models.verdict == "yes" and spec.model not in models.value:
+        sentence = f"It answers to the model {spec.model!r}, but lists only {models.evidence}."
+        yield Finding("hint", name, sentence, lines(f"backends.{name}.model", models.value[0]))
     if spec.model is None and models.verdict == "yes" and len(models.value) > 1:
         sentence = f"It lists {len(models.value)} models, of which the first is used."
         yield Finding("hint", name, sentence, lines(f"backends.{name}.model", models.value[0]))
@@ -132,17 +135,22 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
     unable = report.has("choice") == "no" or kind != "vllm"
     if "one_token" in tiers and one_token.backend == name and unable:
         why = report.evidence("choice") if kind == "vllm" else f"kind {kind}, not vllm"
+        others = [tier for tier in tiers if tier != "one_token"]
+        is_vllm = report.has("choice") == "yes" and report.found["kind"].value == "vllm"
         yield Finding(
             "error" if "backend" in one_token.model_fields_set else "warning",
             name,
             "The tier one_token cannot use it: it does not answer with one constrained token and "
             f"its probability ({why}).",
-            lines("cascade.tiers", [tier for tier in tiers if tier != "one_token"]),
+            lines(f"backends.{name}.kind", "vllm") if is_vllm else lines("cascade.tiers", others),
         )
     if settings.embeddings == name and not _embeds(report):
         if report.has("embeddings") == "no":
             sentence = f"It has no embeddings ({report.evidence('embeddings')})."
             yield Finding("error", name, sentence, lines("embeddings", None))
+        else:
+            sentence = f"It has given no embeddings ({report.evidence('embeddings')})."
+            yield Finding("warning", name, sentence)
     elif settings.embeddings is None and _embeds(report):
         sentence = "It has embeddings, which the router does not offer."
         yield Finding("hint", name, sentence, lines("embeddings", name))
@@ -171,7 +179,7 @@ def _answers(name: str, spec: BackendSettings, report: Report) -> Iterator[Findi
     if report.has("tools") == "no":
         yield Finding("warning", name, f"It calls no tools: {report.evidence('tools')}.")
     if report.has("structured_output") == "no":
-        sentence = f"It ignores JSON schemas: {report.evidence('structured_output')}."
+        sentence = f"It follows no JSON schema: {report.evidence('structured_output')}."
         yield Finding("warning", name, sentence)
     if (
         report.has("thinking") == "yes"
@@ -191,7 +199,8 @@ def _continues(name: str, spec: BackendSettings, report: Report) -> Iterator[Fin
     if spec.continues == "prefill":
         if report.has("prefill") == "no":
             sentence = f"It does not continue a cut answer: {report.evidence('prefill')}."
-            yield Finding("error", name, sentence, lines(path, "none"))
+            auto = spec.kind == "vllm" and report.has("continuation") == "yes"
+            yield Finding("error", name, sentence, lines(path, "auto" if auto else "none"))
     elif spec.continues == "auto" and spec.kind == "vllm":
         if report.has("continuation") == "no":
             sentence = f"It does not continue a cut answer: {report.evidence('continuation')}."

@@ -10,7 +10,8 @@ from airouter.doctor.subject import Subject
 TIMES = 3  # requests for each figure, of which the median counts
 _TOKENS = 32
 _SHORTEST = 0.005  # seconds of a stream whose rate can be told
-_ASK = "Write one sentence about the sea."
+# They differ from the first word on: of a prompt that is cached the first token comes sooner.
+_ASKS = tuple(f"{topic}: write one sentence about it." for topic in ("Sea", "Forest", "Desert"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,9 @@ def measure(subject: Subject) -> Measured:
     if subject.chats:
         streams = [
             read_stream(
-                subject.chat(_ASK, _TOKENS, stream=True, stream_options={"include_usage": True})
+                subject.chat(ask, _TOKENS, stream=True, stream_options={"include_usage": True})
             )
-            for _ in range(TIMES)
+            for ask in _ASKS
         ]
     return Measured(
         _median(trips), _median([ttft for ttft, _ in streams]), _median([r for _, r in streams])

@@ -10,6 +10,8 @@ Verdict = Literal["yes", "no", "unknown"]
 # Statuses by which a server says that it does not have what was asked for.
 _LACKING = frozenset({400, 404, 405, 415, 422, 501})
 
+FAILED = "failed"  # the value where the server failed, which it may do each time
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -25,7 +27,8 @@ class Subject:
     """The server that is asked, and what was learnt of it on the way (mutable).
 
     `model`: the configured one; else the first listed, once that is known. `extra`: what is added
-    to each request: the switch for thinking. `limit`: the name of the limit of tokens.
+    to each request: the switch for thinking. `limit`: the name of the limit of tokens. `fixed`: the
+    temperature by which the same request has the same answer; {} where it is refused.
     """
 
     server: Server
@@ -36,7 +39,9 @@ class Subject:
     listed: bytes = b""
     extra: dict[str, Any] = field(default_factory=dict)
     limit: str = "max_tokens"
+    fixed: dict[str, Any] = field(default_factory=lambda: {"temperature": 0})
     prompt_tokens: int = 0  # of `_COLOUR` without a picture
+    cut: bool = False  # whether the answer to it reached the limit of tokens
     text: str = ""  # the answer to `_COUNT`, as far as it got
 
     def chat(self, content: Any, tokens: int = ANSWER_TOKENS, **more: Any) -> Answer:
@@ -45,12 +50,22 @@ class Subject:
         if isinstance(content, list) and content and "role" in content[0]:
             messages = content
         body = {"model": self.model, "messages": messages, **self.extra, **more}
-        answer = self.server.post("/v1/chat/completions", body | {self.limit: tokens})
-        other = "max_completion_tokens"  # of OpenAI's reasoning models
-        if answer.status == 400 and self.limit != other and other.encode() in answer.body:
-            self.limit = other
-            answer = self.server.post("/v1/chat/completions", body | {other: tokens})
+        path = "/v1/chat/completions"
+        answer = self.server.post(path, body | self.fixed | {self.limit: tokens})
+        while answer.status == 400 and self._adapts_to(answer.body):
+            answer = self.server.post(path, body | self.fixed | {self.limit: tokens})
         return answer
+
+    def _adapts_to(self, refusal: bytes) -> bool:
+        """Ask otherwise from now on if a refusal is about the limit's name or the temperature."""
+        other = "max_completion_tokens"  # of OpenAI's reasoning models, which know no temperature
+        if self.limit != other and other.encode() in refusal:
+            self.limit = other
+        elif self.fixed and b"temperature" in refusal:
+            self.fixed = {}
+        else:
+            return False
+        return True
 
     @property
     def chats(self) -> bool:
@@ -62,6 +77,8 @@ def lacking(answer: Answer) -> Found:
     said = answer.said()
     if answer.status in (401, 403):
         return Found("unknown", f"the key is refused ({said})", "key")
+    if answer.status == 500:
+        return Found("unknown", said, FAILED)
     return Found("no" if answer.status in _LACKING else "unknown", said)
 
 
@@ -93,6 +110,11 @@ def message_of(answer: Answer) -> dict[str, Any] | None:
     return message
 
 
+def was_cut(answer: Answer) -> bool:
+    """Whether the answer ended at the limit of tokens."""
+    return bool(get(answer.json(), "choices", 0, "finish_reason") == "length")
+
+
 def thought_of(answer: Answer) -> str:
     """How the answer shows that the model has thought; "" if it does not."""
     message = message_of(answer) or {}
@@ -101,5 +123,7 @@ def thought_of(answer: Answer) -> str:
             return f"the answer has {name}"
     if (message.get("content") or "").lstrip().startswith("<think>"):
         return "the answer begins with <think>"
+    if "</think>" in (message.get("content") or ""):  # the template wrote the beginning
+        return "the answer has a </think>"
     spent = get(answer.json(), "usage", "completion_tokens_details", "reasoning_tokens")
     return f"{spent} tokens of reasoning" if isinstance(spent, int) and spent > 0 else ""

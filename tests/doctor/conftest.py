@@ -11,13 +11,15 @@ import pytest
 import responses
 
 from airouter.doctor.http import Server
-from airouter.doctor.subject import Subject
+from airouter.doctor.probe import CAPABILITIES
+from airouter.doctor.subject import Found, Subject
 from airouter.domain.clock import Clock
 from airouter.settings.load import ENVIRONMENT, ROOT
 from simulator.testing import Simulator
 
 URL = "http://backend.test:8000"
 KINDS = {"router": "vllm", "primary": "vllm", "embedding": "vllm", "xai": "xai", "ollama": "ollama"}
+ASK = {capability.name: capability.ask for capability in CAPABILITIES}
 Reply = Callable[[dict[str, Any]], Any]
 
 
@@ -26,6 +28,13 @@ def completion(content: str | None = "yes", **more: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": content, **more}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     return {"object": "chat.completion", "choices": [choice], "usage": {"prompt_tokens": 20}}
+
+
+def judged(subject: Subject, name: str, *, thinks: str = "") -> Found:
+    """The verdict on one capability of a server that answers chat."""
+    subject.found.setdefault("chat", Found("yes", "", thinks))
+    subject.found.setdefault("thinking", Found("yes" if thinks else "no", thinks))
+    return ASK[name](subject)
 
 
 class Imitated:

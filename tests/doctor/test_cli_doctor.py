@@ -127,7 +127,7 @@ def test_a_proposed_configuration_passes(kinds, bare, tmp_path, capsys, role):
     assert (status, errors(data)) == (0, [])
     warnings = [f["sentence"] for f in data["findings"] if f["level"] == "warning"]
     # The classifier answers everything with a label.
-    assert warnings == [] or (role == "router" and "ignores JSON schemas" in warnings[0])
+    assert warnings == [] or (role == "router" and "follows no JSON schema" in warnings[0])
     assert all(b["skipped"] is None for b in data["backends"].values())
 
 
@@ -140,6 +140,16 @@ def test_a_server_that_does_not_answer(kinds, bare, capsys, fault, params):
     status, data = answered(capsys, kinds.url("primary"))
     assert (status, data["configuration"]) == (1, "")
     assert "It does not answer: " in data["findings"][0]["sentence"]
+
+
+def test_a_server_of_embeddings_alone(kinds, bare, capsys):
+    kinds.fault("embedding", "error_status", status=404, path="/v1/chat/completions")
+    status, data = answered(capsys, kinds.url("embedding"))
+    assert (status, data["configuration"], errors(data)) == (0, "", [])
+    assert yaml.safe_load(data["findings"][0]["yaml"]) == {
+        "backends": {"embedding": {"kind": "vllm", "url": kinds.url("embedding")}},
+        "embeddings": "embedding",
+    }
 
 
 def test_a_server_that_wants_a_key(kinds, bare, capsys):

@@ -16,6 +16,9 @@ from airouter.settings.schema import Settings
 
 WINDOW = Found("yes", "32,768 tokens, says /v1/models", 32768)
 
+OLLAMA = Found("yes", "Ollama", "ollama")
+NO_SIGN = Found("unknown", "no sign", "openai")
+
 
 def report(**changes: Any) -> Report:
     """A vLLM server that can do everything but embeddings."""
@@ -65,11 +68,13 @@ def test_what_was_not_asked_has_no_findings():
 
 BACKEND = [  # of a backend's own settings: (its settings, what was found, level, the lines)
     ({"model": "x"}, {"chat": "no"}, "error", of_one(model="m")),
+    ({"model": "x"}, {}, "hint", of_one(model="m")),
     ({}, {"chat": "no"}, "error", None),
     ({}, {"chat": "unknown"}, "error", None),
     ({}, {"chat": Found("unknown", "the key is refused", "key")}, "error", None),
-    ({}, {"kind": Found("yes", "Ollama", "ollama")}, "error", of_one(kind="ollama")),
-    ({}, {"kind": Found("unknown", "no sign", "openai")}, "warning", of_one(kind="openai")),
+    ({}, {"kind": OLLAMA, "health": "no"}, "error", of_one(kind="ollama")),
+    ({}, {"kind": NO_SIGN}, "warning", of_one(kind="openai")),
+    ({}, {"kind": NO_SIGN, "health": "no"}, "error", of_one(kind="openai")),
     ({"kind": "ollama"}, {"prefill": "no"}, "warning", of_one(kind="vllm")),
     ({"context_window": 99999}, {}, "error", of_one(context_window=32768)),
     ({"context_window": 1024}, {}, "hint", of_one(context_window=32768)),
@@ -79,7 +84,13 @@ BACKEND = [  # of a backend's own settings: (its settings, what was found, level
     ({"vision": True}, {"vision": "no"}, "error", of_one(vision=False)),
     ({"vision": None}, {"vision": "no"}, "warning", of_one(vision=False)),
     ({"vision": None}, {}, "hint", of_one(vision=True)),
-    ({"continues": "prefill"}, {"prefill": "no"}, "error", of_one(continues="none")),
+    ({"continues": "prefill"}, {"prefill": "no"}, "error", of_one(continues="auto")),
+    (
+        {"kind": "openai", "continues": "prefill"},
+        {"kind": NO_SIGN, "prefill": "no"},
+        "error",
+        of_one(continues="none"),
+    ),
     ({}, {"continuation": "no"}, "warning", of_one(continues="none")),
     ({"continues": "none"}, {}, "hint", of_one(continues="prefill")),
     ({}, {"tools": "no"}, "warning", None),
@@ -97,6 +108,7 @@ def test_a_backends_own_settings(spec, found, level, change):
 
 USED = [  # by the rest of the configuration
     ({"embeddings": "one"}, {}, "error", {"embeddings": None}),
+    ({"embeddings": "one"}, {"embeddings": "unknown"}, "warning", None),
     (
         {"cascade": {"tiers": ["rules", "one_token"], "one_token": {"backend": "one"}}},
         {"choice": "no"},
@@ -108,7 +120,7 @@ USED = [  # by the rest of the configuration
             "cascade": {"tiers": ["rules", "one_token"], "one_token": {"backend": "one"}},
             "backends": {"one": {"kind": "openai", "url": "http://a.test", "vision": True}},
         },
-        {"kind": Found("unknown", "no sign", "openai"), "prefill": "no"},
+        {"kind": NO_SIGN, "prefill": "no"},
         "error",
         {"cascade": {"tiers": ["rules"]}},
     ),
@@ -136,6 +148,12 @@ def test_what_the_configuration_uses_it_for(more, found, level, change):
     assert told(settings(more), report(**found)) == [(level, change)]
 
 
+def test_a_tier_that_only_a_wrong_kind_keeps_from_its_backend():
+    tier = {"cascade": {"tiers": ["one_token"], "one_token": {"backend": "one"}}}
+    found = told(settings(tier, kind="openai"), report(prefill="no"))
+    assert found == [("error", of_one(kind="vllm")), ("warning", of_one(kind="vllm"))]
+
+
 def test_a_default_that_a_backend_lacks_is_a_warning():
     configured = Settings.model_validate(
         {
@@ -155,7 +173,7 @@ def test_a_server_of_embeddings_alone_need_not_chat():
 
 
 def test_errors_come_first():
-    found = report(tools="no", window="unknown", kind=Found("yes", "Ollama", "ollama"))
+    found = report(tools="no", window="unknown", kind=OLLAMA, health="no")
     assert [level for level, _ in told(settings(), found)] == ["error", "warning", "hint"]
 
 

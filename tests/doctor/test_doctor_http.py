@@ -12,6 +12,7 @@ from airouter.doctor import http
 from airouter.doctor.http import Server, quoted
 from airouter.domain.clock import Clock
 from airouter.domain.redaction import protect
+from airouter.settings.load import ROOT
 from simulator.processes import free_port
 
 URL = "http://backend.test:8000"
@@ -130,3 +131,12 @@ def test_a_connection_that_is_closed(kinds, fault):
 def test_nothing_listens():
     answer = Server(f"http://127.0.0.1:{free_port()}", Clock()).get("/v1/models")
     assert answer.said() == "the connection is refused"
+
+
+def test_the_doctor_sends_its_requests_itself():
+    """docs/architecture.md says so."""
+    folder = ROOT / "airouter" / "doctor"
+    sources = {path.name: path.read_text("utf-8") for path in folder.glob("*.py")}
+    assert [name for name, text in sources.items() if "import requests" in text] == ["http.py"]
+    of_the_client = ("upstream.client", "open_call", "Lease")
+    assert not any(name in text for name in of_the_client for text in sources.values())

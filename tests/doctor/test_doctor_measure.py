@@ -8,6 +8,7 @@ from airouter.doctor.http import Answer, Server
 from airouter.doctor.measure import TIMES, measure, read_stream
 from airouter.doctor.subject import Found, Subject
 from airouter.domain.clock import Clock
+from tests.doctor.conftest import completion
 
 
 def event(text: str) -> bytes:
@@ -71,3 +72,13 @@ def test_streams_are_not_asked_for_where_chat_does_not_work(imitated, subject):
     subject.found["chat"] = Found("no", "")
     assert measure(subject).ttft_ms is None
     assert imitated.asked == []
+
+
+def test_no_prompt_begins_as_another(imitated, subject):
+    """Else the first token of the second and third came from the prefix cache."""
+    imitated.get("/v1/models", {})
+    imitated.chat(completion())
+    subject.found["chat"] = Found("yes", "")
+    measure(subject)
+    words = [sent["messages"][0]["content"].split()[0] for _, sent in imitated.asked]
+    assert len(set(words)) == TIMES

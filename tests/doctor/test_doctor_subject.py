@@ -23,6 +23,27 @@ def test_a_reasoning_model_of_openai_takes_another_limit(imitated, subject):
     assert ["max_tokens" in sent for _, sent in imitated.asked] == [True, False, False]
 
 
+def test_a_model_that_refuses_a_temperature_is_asked_without(imitated, subject):
+    def reply(sent: dict[str, Any]) -> Any:
+        for name in ("max_tokens", "temperature"):
+            if name in sent:
+                instead = "; use max_completion_tokens" if name == "max_tokens" else ""
+                return 400, {"error": {"message": f"Unsupported: {name}{instead}"}}
+        return completion()
+
+    imitated.chat(reply)
+    assert subject.chat("first").ok
+    subject.chat("again")
+    assert len(imitated.asked) == 4
+    assert set(imitated.asked[-1][1]) == {"model", "messages", "max_completion_tokens"}
+
+
+def test_a_refusal_for_another_reason_is_not_asked_again(imitated, subject):
+    imitated.chat({"error": {"message": "too hot"}}, 400)
+    assert subject.chat("first").status == 400
+    assert len(imitated.asked) == 1
+
+
 def test_what_is_learnt_goes_into_each_request(imitated, subject):
     imitated.chat(completion())
     subject.extra = {"reasoning_effort": "none"}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,11 +96,13 @@ def model_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def server(model_file, tmp_path_factory):
+@contextmanager
+def llama(model_file, output, **more):
+    """llama.cpp's server, up; `more`: options beside those that all have."""
     port = free_port()
     # interrupt_requests: else a second request ends the first one's stream.
     options = {
+        "interrupt_requests": False,
         "model": model_file,
         "model_alias": "tiny",
         "host": "127.0.0.1",
@@ -107,16 +110,20 @@ def server(model_file, tmp_path_factory):
         "n_ctx": 2048,
         "n_threads": 1,
     }
-    command = [PYTHON, "-m", "llama_cpp.server", "--interrupt_requests", "False"]
-    for name, value in options.items():
+    command = [PYTHON, "-m", "llama_cpp.server"]
+    for name, value in (options | more).items():
         command += [f"--{name}", str(value)]
-    served = Served(
-        command, tmp_path_factory.mktemp("server") / "output.txt", plain_environment(), port
-    )
+    served = Served(command, output, plain_environment(), port)
     try:
         yield served.until_up("/v1/models")
     finally:
         served.stop()
+
+
+@pytest.fixture(scope="module")
+def server(model_file, tmp_path_factory):
+    with llama(model_file, tmp_path_factory.mktemp("server") / "output.txt") as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,7 @@ def router(server, tmp_path_factory):
         "routes: {primary: {backends: [primary]}}\n"
         "enrichment: {backend: primary}\n"
         "cascade: {tiers: [rules], reasoning: {backend: primary}}\n"
+        "queue: {hold_wait: 2}\n"  # by default requests wait a minute for a server that is gone
     )
     environ = plain_environment(
         ROUTER_CONFIG=str(config), LOG_DIR=str(folder / "logs"), PORT=str(port)
