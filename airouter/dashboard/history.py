@@ -40,7 +40,8 @@ class History:
     ) -> None:
         self._window, self._bucket = window, WINDOWS[window]
         self._settings, self._document, self._clock = settings, document, clock
-        self._totals = Totals(self._bucket, window // self._bucket)
+        self._totals, self._sample = Totals(self._bucket, window // self._bucket), Sample()
+        self._read_to = 0
         self._read: dict[str, dict[str, Any]] = {}  # what session files say of the latest failures
 
     def event(self) -> dict[str, Any]:
@@ -57,24 +58,25 @@ class History:
             with closing(read_only(path)) as connection:
                 if not is_made(connection):
                     return base | {"problem": ""} | self._nothing(settings, now)
-                self._totals.read(connection, now, (found.st_dev, found.st_ino))
-                return base | {"problem": "", **self._shown(settings, connection, now)}
+                rows = self._totals.read(connection, now, (found.st_dev, found.st_ino))
+                since = self._totals.first(now) * self._bucket
+                if rows[0] < self._read_to:  # begun anew
+                    self._sample.clear()
+                self._read_to = rows[1]
+                self._sample.read(connection, since, rows, self._totals.requests)
+                minute = connection.execute(_LAST_MINUTE, (now - 60,)).fetchone()[0]
+                return base | {"problem": ""} | self._shown(settings, now, minute)
         except (sqlite3.Error, OSError):
             return base | {"problem": _UNREADABLE} | self._nothing(settings, now)
 
     def _nothing(self, settings: Settings, now: float) -> dict[str, Any]:
         self._totals = Totals(self._bucket, self._totals.buckets)
-        return self._shown(settings, None, now)
+        self._sample.clear()
+        return self._shown(settings, now, 0)
 
-    def _shown(
-        self, settings: Settings, connection: sqlite3.Connection | None, now: float
-    ) -> dict[str, Any]:
-        totals, since = self._totals, self._totals.first(now) * self._bucket
-        count = sum(cell.requests for cell in totals.by("route").values())
-        last_minute = 0
-        if connection is not None:
-            last_minute = connection.execute(_LAST_MINUTE, (now - 60,)).fetchone()[0]
-        sample = Sample(connection, since, count)
+    def _shown(self, settings: Settings, now: float, last_minute: int) -> dict[str, Any]:
+        totals, sample = self._totals, self._sample
+        since = totals.first(now) * self._bucket
         buckets = range(totals.first(now), totals.first(now) + totals.buckets)
         times = (self._bucket, totals.buckets)
         outcomes = totals.series("outcome", now)
@@ -95,7 +97,7 @@ class History:
                 "ttft_ms": sample.series("ttft_ms", since, *times),
                 "total_ms": sample.series("total_ms", since, *times),
             },
-            "routes": _routes(totals, sample, count),
+            "routes": _routes(totals, sample),
             "tiers": _tiers(totals, sample),
             "stages": list(sample.stages()),
             "economics": self._economics(settings, sample),
@@ -209,13 +211,13 @@ class History:
         return known
 
 
-def _routes(totals: Totals, sample: Sample, count: int) -> list[dict[str, Any]]:
+def _routes(totals: Totals, sample: Sample) -> list[dict[str, Any]]:
     outcomes, times = totals.by("route", "outcome"), sample.by("route", "ttft_ms")
     return [
         {
             "route": route,
             "requests": cell.requests,
-            "share": cell.requests / count,
+            "share": cell.requests / totals.requests,
             "ok": outcomes[route, "ok"].requests if (route, "ok") in outcomes else 0,
             "failed": sum(
                 outcomes[route, name].requests for name in FAILED if (route, name) in outcomes

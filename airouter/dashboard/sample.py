@@ -1,7 +1,9 @@
-"""Percentiles of times over a window, from every n-th request where there are many."""
+"""Percentiles of times over a window, from every n-th request where there are many. Each look reads
+the rows that are new since the last one only."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,20 @@ import numpy as np
 from airouter.telemetry.derived import INSTANT
 
 MOST = 10_000  # requests that are looked at; of 10,000, the 99th percentile is known to about 5 %
+_SHORT = 0.02  # seconds: an answer that came at once has no rate
+_NAMES = ("route", "tier", "backend")
 _TIMES = (
     *("classification_ms", "enrichment_ms", "queue_ms", "connect_ms", "backend_ttft_ms"),
     *("inference_ms", "own_ms", "total_ms", "ttft_ms"),
 )
-_COLUMNS = (*("at", "route", "tier", "backend", "tokens_out", "decided"), *_TIMES)
-_QUERY = f"""
-    SELECT at, route, tier, backend, tokens_out,
+_COLUMNS = (*_NAMES, "rowid", "at", "tokens_out", "decided", *_TIMES)
+_SELECT = f"""
+    SELECT {", ".join(_NAMES)}, rowid, at, tokens_out,
         endpoint = 'chat' AND requested_route = 'auto' AND label IS NOT NULL, {", ".join(_TIMES)}
-    FROM requests WHERE at >= ? AND rowid % ? = 0 AND outcome IN ('ok', 'truncated')
+    FROM requests WHERE rowid > ? AND rowid <= ? AND rowid % ? = 0 AND +at >= ?
+    AND outcome IN ('ok', 'truncated')
 """
+_BEFORE = "SELECT ifnull(min(rowid) - 1, 0) FROM requests WHERE at >= ?"
 # Tiers that decide without a model what a model would have decided otherwise.
 DECIDED_AT_ONCE = INSTANT - {"explicit", "conversation"}
 _STAGES = (
@@ -32,55 +38,89 @@ _STAGES = (
     ("total", "total_ms"),
 )
 _QUANTILES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
-_SHORT = 0.02  # seconds: an answer that came at once has no rate
 Percentiles = dict[str, float]
 
 
 def percentiles(values: Any) -> Percentiles | None:
     """By the nearest rank; None without values. NaN is no value."""
-    ordered = np.sort(values[~np.isnan(values)])
-    if not len(ordered):
+    ordered = np.sort(values)  # NaN comes last
+    count = len(ordered) - int(np.isnan(ordered).sum())
+    if not count:
         return None
     return {
-        name: round(float(ordered[max(0, int(np.ceil(q * len(ordered))) - 1)]), 3)
+        name: round(float(ordered[max(0, int(np.ceil(q * count)) - 1)]), 3)
         for name, q in _QUANTILES
     }
 
 
 class Sample:
-    """Answered requests of a window, as columns.
+    """Answered requests of a window, as columns; names are numbers (`_codes`). For one thread."""
 
-    Args:
-        connection: None: there are no requests yet.
-        since: seconds since 1970.
-        total: requests in the window, about.
-
-    Raises:
-        sqlite3.Error: the index cannot be read.
-    """
-
-    def __init__(self, connection: sqlite3.Connection | None, since: float, total: int) -> None:
-        step = max(1, -(-total // MOST))
-        rows: list[Any] = []
-        if connection is not None:
-            rows = connection.execute(_QUERY, (since, step)).fetchall()
-        columns = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
+    def __init__(self) -> None:
+        self._step = 1  # every n-th row is looked at
+        self._codes: dict[str, dict[str | None, int]] = {name: {} for name in _NAMES}
         self._columns: dict[str, Any] = {}
-        for name, values in zip(_COLUMNS, columns, strict=True):
-            text = name in ("route", "tier", "backend")
-            self._columns[name] = np.array(values, dtype=object if text else float)
-        self.complete = step == 1
+        self.clear()
+
+    def clear(self) -> None:
+        self._columns = {
+            name: np.empty(0, dtype=np.int32 if name in _NAMES else float) for name in _COLUMNS
+        }
+
+    @property
+    def complete(self) -> bool:
+        """Whether all requests are looked at."""
+        return self._step == 1
+
+    def read(
+        self, connection: sqlite3.Connection, since: float, rows: tuple[int, int], total: int
+    ) -> None:
+        """Take what is new, and forget what has become old.
+
+        Args:
+            since: the begin of the window, in seconds since 1970.
+            rows: numbers of the last row that is known and of the newest.
+            total: requests in the window.
+
+        Raises:
+            sqlite3.Error: the index cannot be read.
+        """
+        if self._step > 1 and total * 4 <= MOST * self._step:  # they have become few: read them all
+            self.clear()
+            self._step = 1
+            rows = connection.execute(_BEFORE, (since,)).fetchone()[0], rows[1]
+        while total > MOST * self._step:
+            self._step *= 2
+        found = connection.execute(_SELECT, (*rows, self._step, since)).fetchall()
+        kept = (self._columns["at"] >= since) & (self._columns["rowid"] % self._step == 0)
+        new = list(zip(*found, strict=True)) or [()] * len(_COLUMNS)
+        for name, values in zip(_COLUMNS, new, strict=True):
+            column = self._columns[name]
+            if name in _NAMES:
+                codes = self._codes[name]
+                values = tuple(codes.setdefault(value, len(codes)) for value in values)
+            fresh = np.array(values, dtype=column.dtype)
+            self._columns[name] = np.concatenate((column[kept], fresh))
 
     def percentiles(self, name: str) -> Percentiles | None:
         return percentiles(self._columns[name])
 
     def by(self, group: str, name: str) -> dict[str, Percentiles | None]:
         """Percentiles of a column by the values of another."""
-        keys = self._columns[group]
         return {
-            key: percentiles(self._columns[name][keys == key])
-            for key in {key for key in keys if key is not None}
+            value: percentiles(self._columns[name][there]) for value, there in self._groups(group)
         }
+
+    def _groups(self, group: str) -> Iterator[tuple[str, Any]]:
+        column = self._columns[group]
+        for value, code in self._codes[group].items():
+            if value is not None and (there := column == code).any():
+                yield value, there
+
+    def _among(self, group: str, wanted: Callable[[str], bool]) -> Any:
+        codes = self._codes[group].items()
+        chosen = [code for value, code in codes if value is not None and wanted(value)]
+        return np.isin(self._columns[group], chosen)
 
     def series(self, name: str, since: float, bucket: float, buckets: int) -> dict[str, list[Any]]:
         """Percentiles of a column per bucket of time; None where there are no values."""
@@ -88,7 +128,10 @@ class Sample:
         order = np.argsort(numbers, kind="stable")
         bounds = np.searchsorted(numbers[order], np.arange(buckets + 1))
         values = self._columns[name][order]
-        found = [percentiles(values[bounds[i] : bounds[i + 1]]) for i in range(buckets)]
+        found = [
+            percentiles(values[begin:end]) if end > begin else None
+            for begin, end in pairwise(bounds)
+        ]
         return {q: [None if one is None else one[q] for one in found] for q, _ in _QUANTILES}
 
     def stages(self) -> Iterator[dict[str, Any]]:
@@ -103,20 +146,16 @@ class Sample:
 
     def decisions(self) -> dict[str, Percentiles | None]:
         """Percentiles of the decision's time by tier."""
-        decided = self._columns["decided"] == 1
-        tiers, times = self._columns["tier"][decided], self._columns["classification_ms"][decided]
-        return {tier: percentiles(times[tiers == tier]) for tier in set(tiers) if tier is not None}
+        decided, took = self._columns["decided"] == 1, self._columns["classification_ms"]
+        return {tier: percentiles(took[there & decided]) for tier, there in self._groups("tier")}
 
     def tokens_per_second(self) -> dict[str, float]:
         """Median by backend, from the first content to the end."""
         seconds = (self._columns["inference_ms"] - self._columns["backend_ttft_ms"]) / 1000
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = np.where(seconds > _SHORT, self._columns["tokens_out"] / seconds, np.nan)
-        keys = self._columns["backend"]
-        medians = {
-            key: percentiles(rates[keys == key]) for key in {key for key in keys if key is not None}
-        }
-        return {key: found["p50"] for key, found in medians.items() if found is not None}
+        medians = {name: percentiles(rates[there]) for name, there in self._groups("backend")}
+        return {name: found["p50"] for name, found in medians.items() if found is not None}
 
     def saved_at_once(self, speculates: bool) -> tuple[float, float] | None:
         """What a decision without a model saves until the first content.
@@ -132,21 +171,15 @@ class Sample:
             (mean of the milliseconds saved per such decision, the median that they are compared
             with); None if no model decided, or nothing was decided without one.
         """
-        tiers, took = self._columns["tier"], self._columns["classification_ms"]
-        decided = self._columns["decided"] == 1
-        instant = decided & _among(tiers, DECIDED_AT_ONCE.__contains__)
-        waited = decided & _among(tiers, lambda tier: tier is not None and tier not in INSTANT)
-        by_model = percentiles(took[waited])
+        took, decided = self._columns["classification_ms"], self._columns["decided"] == 1
+        instant = decided & self._among("tier", DECIDED_AT_ONCE.__contains__)
+        by_model = percentiles(took[decided & self._among("tier", lambda one: one not in INSTANT)])
         if by_model is None or not instant.any():
             return None
         median = by_model["p50"]
-        beside = np.zeros(len(tiers))
+        beside = np.zeros(len(took))
         if speculates:
-            local = _among(self._columns["route"], lambda route: route in ("primary", "meta"))
+            local = self._among("route", ("primary", "meta").__contains__)
             beside = np.where(local, np.nan_to_num(self._columns["backend_ttft_ms"]), 0.0)
         saved = np.maximum(0.0, median - np.maximum(np.nan_to_num(took), beside))
         return float(saved[instant].mean()), median
-
-
-def _among(values: Any, wanted: Callable[[Any], bool]) -> Any:
-    return np.fromiter((wanted(value) for value in values), dtype=bool, count=len(values))

@@ -2,9 +2,10 @@
 are new since the last one only."""
 
 import sqlite3
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 _SAVED = "max(0, classification_ms + backend_ttft_ms - ttft_ms)"
 _NEW = f"""
@@ -49,8 +50,7 @@ class Cell:
         self.saved_ms += other.saved_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):  # of which hundreds are looked up at each look
     """What requests that are alike have in common. `decided`: the router chose the route."""
 
     route: str
@@ -84,12 +84,18 @@ class Totals:
     _seen: int = 0
     _file: tuple[int, int] = (0, 0)
 
-    def read(self, connection: sqlite3.Connection, now: float, file: tuple[int, int]) -> None:
+    def read(
+        self, connection: sqlite3.Connection, now: float, file: tuple[int, int]
+    ) -> tuple[int, int]:
         """Take what is new, and forget what has become old.
 
         Args:
             now: seconds since 1970.
             file: what identifies the database: one that was deleted is begun anew.
+
+        Returns:
+            The numbers of the last row that was known, and of the newest. The first is 0, or that
+            before the window, if it was begun anew.
 
         Raises:
             sqlite3.Error: it cannot be read.
@@ -121,11 +127,17 @@ class Totals:
         for latest in (self.errors, self.fallbacks):
             while latest and latest[-1]["at"] < values["since"]:
                 latest.pop()
-        self._seen = newest
+        seen, self._seen = self._seen, newest
         self._whole = defaultdict(Cell)
         for kinds in self.cells.values():
             for kind, cell in kinds.items():
                 self._whole[kind].merge(cell)
+        return seen, newest
+
+    @property
+    def requests(self) -> int:
+        """Of the whole window."""
+        return sum(cell.requests for cell in self._whole.values())
 
     def first(self, now: float) -> int:
         """The number of the window's first bucket."""
@@ -133,22 +145,21 @@ class Totals:
 
     def by(self, *names: str) -> dict[Any, Cell]:
         """The sums of the whole window by the given fields of `Kind`."""
-        found: dict[Any, Cell] = defaultdict(Cell)
+        found, values_of = defaultdict[Any, Cell](Cell), attrgetter(*names)
         for kind, cell in self._whole.items():
-            values = tuple(getattr(kind, name) for name in names)
-            found[values if len(values) != 1 else values[0]].merge(cell)
+            found[values_of(kind)].merge(cell)
         return found
 
     def series(self, name: str, now: float) -> dict[str, list[int]]:
         """Requests per bucket, by a field of `Kind`."""
-        first = self.first(now)
+        first, value_of = self.first(now), attrgetter(name)
         found: dict[str, list[int]] = {}
         for bucket, kinds in self.cells.items():
             if not 0 <= bucket - first < self.buckets:
                 continue  # of a clock that was set back
-            counts = Counter[str]()
             for kind, cell in kinds.items():
-                counts[getattr(kind, name)] += cell.requests
-            for value, count in counts.items():
-                found.setdefault(value, [0] * self.buckets)[bucket - first] = count
+                value = value_of(kind)
+                if value not in found:
+                    found[value] = [0] * self.buckets
+                found[value][bucket - first] += cell.requests
         return found

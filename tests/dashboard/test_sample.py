@@ -16,9 +16,15 @@ from airouter.index.index import NAME, read_only
 ASKED = {"endpoint": "chat", "requested_route": "auto", "label": "SIMPLE"}
 
 
-def looked(folder: Any, total: int = 1) -> Sample:
+def look(made: Sample, folder: Any, rows: tuple[int, int] = (0, 1_000_000), total: int = 1) -> None:
     with closing(read_only(folder / NAME)) as connection:
-        return Sample(connection, Clock.time() - 900, total)
+        made.read(connection, Clock.time() - 900, rows, total)
+
+
+def looked(folder: Any, total: int = 1) -> Sample:
+    made = Sample()
+    look(made, folder, total=total)
+    return made
 
 
 def test_percentiles_are_by_the_nearest_rank():
@@ -29,7 +35,7 @@ def test_percentiles_are_by_the_nearest_rank():
 
 
 def test_nothing_yet():
-    empty = Sample(None, 0.0, 0)
+    empty = Sample()
     assert empty.percentiles("ttft_ms") is None
     assert list(empty.stages()) == []
     assert empty.series("ttft_ms", 0.0, 15, 3)["p99"] == [None, None, None]
@@ -52,6 +58,35 @@ def test_of_many_requests_a_part_is_looked_at(tmp_path, rows, monkeypatch):
     found = looked(tmp_path, 40)
     assert not found.complete
     assert next(iter(found.stages()))["n"] <= 10
+
+
+def test_only_new_rows_are_read_and_more_are_left_out_as_they_become_many(
+    tmp_path, rows, monkeypatch
+):
+    monkeypatch.setattr(sample, "MOST", 16)
+    made = Sample()
+    rows({"backend": "a", "ttft_ms": 1.0}, count=16)
+    look(made, tmp_path, (0, 16), 16)
+    assert made.complete
+    rows({"backend": "b", "ttft_ms": 2.0}, count=48)
+    look(made, tmp_path, (16, 64), 64)
+    assert not made.complete
+    counted = {one["stage"]: one["n"] for one in made.stages()}
+    assert counted["total"] == 16, "every fourth, of those read before, too"
+    assert made.by("backend", "ttft_ms")["a"]["p50"] == 1.0
+    assert made.percentiles("ttft_ms")["p50"] == 2.0
+    look(made, tmp_path, (64, 64), 12)  # most have become old
+    assert made.complete
+    assert {one["stage"]: one["n"] for one in made.stages()}["total"] == 64
+
+
+def test_what_has_become_old_is_forgotten(tmp_path, rows):
+    made = Sample()
+    rows({"ttft_ms": 1.0}, count=3)
+    look(made, tmp_path)
+    with closing(read_only(tmp_path / NAME)) as connection:
+        made.read(connection, Clock.time() + 100, (3, 3), 0)
+    assert made.percentiles("ttft_ms") is None
 
 
 def test_stages_and_rates(tmp_path, rows):

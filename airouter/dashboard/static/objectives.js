@@ -28,6 +28,7 @@ export function onObjectives({ objectives, alerts, problem, evaluated_at: at }) 
   });
   const counted = objectives.filter((row) => row.good + row.bad > 0);
   table.update(counted.sort(worse), problem
+    || (at === null ? "The first evaluation comes within half a minute (slo.every)." : "")
     || (objectives.length ? "Nothing has counted for an objective yet: send a request." : ""));
   quietOnes(objectives.filter((row) => row.good + row.bad === 0));
   put(byId("objectives-note"), problem && objectives.length ? problem
