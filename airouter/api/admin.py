@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from airouter.api.auth import holds_key, on_this_machine
-from airouter.api.body import read_body
+from airouter.api.body import read_body, small
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
 from airouter.runtime.process import Runtime
@@ -103,7 +103,7 @@ def backend_status(backend: Backend) -> dict[str, Any]:
 
 
 def _payload(runtime: Runtime) -> dict[str, Any]:
-    raw = read_body(request.environ, runtime.state.settings.server, runtime.clock)
+    raw = read_body(request.environ, small(runtime.state.settings.server), runtime.clock)
     if not raw.strip():
         return {}
     # No Content-Type required: `curl -d` sends another one.

@@ -23,7 +23,15 @@ ENCODINGS = ("gzip", "deflate")
 _SAME = {"x-gzip": "gzip"}
 _MOST_ENCODINGS = 2  # one upon another
 _PIECE = 256 * 1024
+_SMALL_MB = 1.0
 _SLOWEST = 50_000  # bytes/s: minimum upload rate beyond body_timeout
+
+
+def small(limits: Server) -> Server:
+    """The limits for /admin/* and /dashboard/*, which check who sends a body after it is there."""
+    if limits.max_body_mb <= _SMALL_MB:
+        return limits
+    return limits.model_copy(update={"max_body_mb": _SMALL_MB})
 
 
 def receive(exchange: Exchange, environ: Mapping[str, Any], limits: Server) -> Waiting[bytes]:
@@ -122,9 +130,8 @@ def _too_slow(limits: Server) -> RequestTimeout:
 
 
 def _too_large(limits: Server) -> TooLarge:
-    return TooLarge(
-        f"The request body is larger than {limits.max_body_mb:g} MB (server.max_body_mb)."
-    )
+    setting = "" if limits.max_body_mb == _SMALL_MB else " (server.max_body_mb)"
+    return TooLarge(f"The request body is larger than {limits.max_body_mb:g} MB{setting}.")
 
 
 def _encodings(header: str) -> list[str]:

@@ -9,7 +9,7 @@ import orjson
 from flask import Blueprint, Response, redirect, render_template, request
 
 from airouter import __version__
-from airouter.api.body import read_body
+from airouter.api.body import read_body, small
 from airouter.api.middleware import client_ip
 from airouter.api.visitors import Visitor, Visitors, proved
 from airouter.dashboard.dashboard import Dashboard
@@ -93,7 +93,7 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
     @bp.post("/sign-in")
     def sign_in() -> Any:
         who, server = visitor(), settings().server
-        raw = read_body(request.environ, server, runtime.clock)
+        raw = read_body(request.environ, small(server), runtime.clock)
         form = parse_qs(raw[:10_000].decode("utf-8", "replace"))
         token, key = (form.get(name, [""])[0] for name in ("csrf", "key"))
         try:
@@ -111,7 +111,7 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
     @bp.post("/sign-out")
     def sign_out() -> Any:
         who, server = visitor(), settings().server
-        raw = read_body(request.environ, server, runtime.clock)
+        raw = read_body(request.environ, small(server), runtime.clock)
         token = parse_qs(raw[:10_000].decode("utf-8", "replace")).get("csrf", [""])[0]
         visitors.check(request.environ, server, who, token)
         return _with_session(redirect("/dashboard", HTTPStatus.SEE_OTHER), visitors, server, None)

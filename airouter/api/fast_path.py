@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 
 from airouter.api import auth
-from airouter.api.body import receive
+from airouter.api.body import receive, small
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import canonical
 from airouter.api.render_errors import answer_to
@@ -131,8 +131,8 @@ class FastPath:
     ) -> Sending:
         """Waits for the request's body first, so that it costs no thread."""
         try:
-            settings = self._runtime.current.state.settings.server
-            body = yield from waits_of(receive(exchange, environ, settings))
+            limits = small(self._runtime.current.state.settings.server)
+            body = yield from waits_of(receive(exchange, environ, limits))
         except Exception as error:
             yield from self._failed(error, environ, start_response)
             return

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from airouter.api.auth import holds_key, is_key, on_this_machine, same_origin
 from airouter.domain.errors import Unauthorized
@@ -101,7 +101,7 @@ class Visitors:
         for part in environ.get("HTTP_COOKIE", "").split(";"):
             name, _, value = part.strip().partition("=")
             if name == _name(server):
-                with suppress(BadSignature, ValueError, TypeError):
+                with suppress(BadData, ValueError, TypeError):
                     nonce, role = self._serializer(server).loads(value, max_age=_LASTS)
                     return str(nonce), role
         return "", None

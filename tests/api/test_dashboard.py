@@ -275,6 +275,13 @@ def test_messages_that_are_not_kept(make_router):
     assert "CONTENT_LOGGING" in found["content_hint"]
 
 
+def test_strangers_cannot_fill_the_memory(locked):
+    for path in ("/dashboard/sign-in", "/dashboard/sign-out", "/admin/drain"):
+        answer = locked.post(path, data=b"x" * 3_000_000)
+        assert (answer.status_code, error_of(answer)["code"]) == (413, "request_too_large"), path
+        assert "1 MB." in error_of(answer)["message"]
+
+
 def test_other_sites_cannot_look(open_router):
     for headers in (
         {"Origin": "https://evil.example"},
