@@ -83,6 +83,21 @@ class Planner:
         """The plan for a request whose `model` is a backend's own model."""
         return Plan(route, (name,), False, ("the request names this backend's model",))
 
+    def for_alias(self, alias: str, route: str, needs: Callable[[str], bool]) -> Plan:
+        """The plan for a request whose `model` is an alias: its chain, without those that do not
+        support the request if others do.
+
+        Raises:
+            NoBackend: none of its backends is usable.
+        """
+        chain = self._settings.chain(alias)
+        if not chain:
+            raise NoBackend(
+                f"No backend of the alias {alias!r} has a URL (and, for a cloud, a key)."
+            )
+        able = tuple(name for name in chain if needs(name))
+        return Plan(route, able or chain, False, (f"the request names the chain {alias}",))
+
 
 def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:
     """The route forced by the header X-Router-Route or the model name `ai-router/<route>`; None if

@@ -147,6 +147,8 @@ class Inference:
         virtual, _, route = model.partition("/")
         if virtual == state.settings.virtual_model and (not route or route.lower() in ROUTES):
             return f"{virtual}/{route.lower()}" if route else virtual
+        if model in state.settings.aliases:
+            return model
         return model if any(b.model == model for b in state.backends.values()) else "other"
 
     def _payload(self, environ: Environ, adjusted: list[str]) -> Waiting[dict[str, Any]]:
@@ -164,6 +166,8 @@ class Inference:
         priority = _priority(environ)
         if route is not None or incoming.model is None or _is_virtual(incoming.model, virtual):
             return RoutingOverrides(route=route, priority=priority)
+        if incoming.model in self._runtime.current.state.settings.aliases:
+            return RoutingOverrides(alias=incoming.model, priority=priority)
         backend = yield from self._backend_of(exchange, incoming.model)
         return RoutingOverrides(backend=backend, priority=priority)
 

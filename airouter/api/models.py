@@ -1,5 +1,5 @@
-"""GET /v1/models and /v1/models/{id}: the virtual model, the routes that can serve requests, then
-the backends' own models."""
+"""GET /v1/models and /v1/models/{id}: the virtual model, the routes that can serve requests,
+aliases, then the backends' own models."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -38,6 +38,7 @@ def _models(state: State) -> list[dict[str, Any]]:
     virtual = settings.virtual_model
     names = [(virtual, "ai-router")]
     names += [(f"{virtual}/{route}", "ai-router") for route in ROUTES if _can_answer(state, route)]
+    names += [(alias, "ai-router") for alias in settings.aliases if settings.chain(alias)]
     seen = {name for name, _ in names}
     for backend in state.backends.values():
         if backend.model and backend.model not in seen and settings.usable(backend.name):

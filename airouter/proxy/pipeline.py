@@ -115,7 +115,8 @@ class Pipeline:
         received, record = _received(exchange, request, overrides), exchange.record
         features = received.features
         record.asked(request.endpoint, request.stream, features, request.messages)
-        record.requested_route = overrides.backend or overrides.route or "auto"
+        chosen = overrides.backend or overrides.alias or overrides.route
+        record.requested_route = chosen or "auto"
         self._log.info(
             "Incoming request: messages=%d total_chars=%d stream=%s",
             features.n_messages,
@@ -127,11 +128,14 @@ class Pipeline:
     # Deciding -------------------------------------------------------------------------------------
 
     def _without_deciding(self, received: Received) -> tuple[Decision, Plan] | None:
-        """Of a request that names a backend's own model, forces a route, or continues a tool
-        conversation; None for any other."""
+        """Of a request that names a backend's own model or a chain, forces a route, or continues a
+        tool conversation; None for any other."""
         overrides, request = received.overrides, received.request
         if overrides.backend is not None:
             plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))
+            return _forced(LABEL_OF_ROUTE[plan.route]), plan
+        if overrides.alias is not None:
+            plan = self._alias_plan(overrides.alias, received.features)
             return _forced(LABEL_OF_ROUTE[plan.route]), plan
         if overrides.route is not None:
             decision = _forced(LABEL_OF_ROUTE[overrides.route])
@@ -142,6 +146,15 @@ class Pipeline:
             verdict = Verdict("conversation", label, reason=plan.reasons[0])
             return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
+
+    def _alias_plan(self, alias: str, features: Features) -> Plan:
+        def needs(name: str) -> bool:
+            return self._can_serve(name, features)
+
+        chain = self.settings.chain(alias)
+        return self.planner.for_alias(
+            alias, self._route_of(chain[0]) if chain else "primary", needs
+        )
 
     def _tool_plan(self, request: ChatRequest) -> Plan:
         """For the result of a tool: the backend that called it, else the primary."""

@@ -11,10 +11,12 @@ from airouter.flow.waits import Keepalive, Wait
 
 @immutable
 class RoutingOverrides:
-    """What the client decided itself: a route, a backend (by its model's name), a priority."""
+    """What the client decided itself: a route, a backend (by its model's name), a chain (by its
+    alias), a priority."""
 
     route: str | None = None
     backend: str | None = None
+    alias: str | None = None
     priority: str = "interactive"
 
 

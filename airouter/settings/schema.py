@@ -60,6 +60,12 @@ class Settings(Section):
     )
     backends: dict[str, BackendSettings] = Field(default_factory=dict)
     routes: dict[str, RouteSettings] = Field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Model names that stand for chains: each lists the backends to try, in order. "
+        "A request for one is not classified. Takes precedence over a backend's model of the same "
+        "name, which has no failover.",
+    )
     embeddings: str | None = Field(
         None, description="Backend for /v1/embeddings. None: the endpoint returns 404."
     )
@@ -93,6 +99,7 @@ class Settings(Section):
         """Settings that contradict each other, one sentence each."""
         yield from self._unknown_names()
         yield from self._unusable_routes()
+        yield from self._wrong_aliases()
         if not (self.server.loopback or self.server.api_key or self.server.allow_open):
             yield (
                 f"server.host is {self.server.host}, which other machines can reach, but no "
@@ -140,6 +147,19 @@ class Settings(Section):
                 "routes: the default route 'primary' is missing; add `primary: {backends: [NAME]}`"
             )
 
+    def _wrong_aliases(self) -> Iterator[str]:
+        for alias, names in self.aliases.items():
+            if alias == self.virtual_model or alias.startswith(f"{self.virtual_model}/"):
+                yield f"aliases.{alias}: names that begin with virtual_model are the router's own"
+            if not names:
+                yield f"aliases.{alias}: names no backend; list at least one"
+            for name in names:
+                if name not in self.backends:
+                    yield (
+                        f"aliases.{alias}: there is no backend {name!r}; the backends are "
+                        f"{', '.join(sorted(self.backends)) or 'none'}"
+                    )
+
     def _lacks(self, name: str) -> str:
         """The missing setting that makes a backend unusable."""
         return f"backends.{name}.{'api_key' if self.backends[name].url else 'url'}"
@@ -160,6 +180,10 @@ class Settings(Section):
         return tuple(
             dict.fromkeys(name for name in named if self.backends[name].local and self.usable(name))
         )
+
+    def chain(self, alias: str) -> tuple[str, ...]:
+        """The usable backends of an alias, in order."""
+        return tuple(name for name in self.aliases[alias] if self.usable(name))
 
     def serving(self, route: str) -> tuple[str, ...]:
         """The usable backends of a route, in order. If META or ENRICH has no route configured, the
