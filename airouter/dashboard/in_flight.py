@@ -3,7 +3,7 @@
 from typing import Any
 
 from airouter.domain.types import Verdict
-from airouter.flow.exchange import Exchange
+from airouter.flow.exchange import Exchange, Progress
 
 _PHASES = {
     "classification_ms": "deciding",
@@ -32,7 +32,7 @@ def in_flight(exchange: Exchange, now: float, pid: int) -> dict[str, Any]:
         now: seconds of its clock.
     """
     record, state = exchange.record, phase(exchange)
-    call = exchange.progress() if exchange.progress is not None else None
+    call = _progress(exchange)
     tokens = rate = None
     if call is not None and call.tokens and record.stream:
         tokens = call.tokens
@@ -62,7 +62,7 @@ def in_flight(exchange: Exchange, now: float, pid: int) -> dict[str, Any]:
 def decision(exchange: Exchange) -> dict[str, Any]:
     """What the router has decided about a request so far, and why."""
     record = exchange.record
-    call = exchange.progress() if exchange.progress is not None else None
+    call = _progress(exchange)
     running = record.label is None and call is not None and call.speculative
     last = next((v for v in reversed(record.verdicts) if v.tier == record.tier), None)
     return {
@@ -79,6 +79,11 @@ def decision(exchange: Exchange) -> dict[str, Any]:
         "attempts": [str(attempt) for attempt in record.attempts],
         "notes": list(record.notes),
     }
+
+
+def _progress(exchange: Exchange) -> Progress | None:
+    look = exchange.progress  # read once: it may be closed meanwhile
+    return look() if look is not None else None
 
 
 def told(verdict: Verdict) -> dict[str, Any]:
