@@ -175,9 +175,8 @@ def warn_of_retired(environ: Mapping[str, str]) -> None:
     placeholders = Placeholders(environ, "")
     with contextlib.suppress(ConfigError):  # loading the file reports it
         read_yaml(configuration_file(environ), placeholders.fill)
-    if environ.get(RETIRED, "").strip() or RETIRED in ", ".join(placeholders.used.values()).split(
-        ", "
-    ):
+    named = any(RETIRED in names.split(", ") for names in placeholders.used.values())
+    if named or environ.get(RETIRED, "").strip():
         print(
             f"ai-router: {RETIRED} is not read; the old Ollama host is decommissioned: name the "
             "backend's url in router.yaml, or use another variable.",
@@ -343,12 +342,13 @@ def _sentences(first: ErrorDetails, path: Path, used: Mapping[str, str]) -> list
         )
         return [f"{source} is not a setting; {hint}"]
     lines = first["msg"].removeprefix("Value error, ").splitlines()
-    return [f"{source}: {line[:1].lower()}{_with_variables(line[1:])}." for line in lines]
+    return [f"{source}: {line[:1].lower()}{_with_variables(line[1:], used)}." for line in lines]
 
 
-def _with_variables(text: str) -> str:
+def _with_variables(text: str, used: Mapping[str, str]) -> str:
     """The sentence with the environment variable added after each setting that it asks for."""
-    for name, (target, _) in ENVIRONMENT.items():
+    names = {target: name for name, (target, _) in ENVIRONMENT.items()} | dict(used)
+    for target, name in names.items():
         text = re.sub(rf"(set .*){re.escape(target)}\b(?!\.)", rf"\g<1>{target} ({name})", text)
     return text
 

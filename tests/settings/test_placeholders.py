@@ -82,6 +82,11 @@ def test_an_invalid_value_names_its_variable(tmp_path):
     assert message.startswith("own.yaml: backends.own.url (environment: URL): must be an http://")
 
 
+def test_a_variable_that_is_missing_is_named(tmp_path):
+    text = own(tmp_path, "url: ${VLLM_URL}").read_text().replace("[own, cloud]", "[own]")
+    assert "set backends.own.url (VLLM_URL)," in sentence({}, text, tmp_path)
+
+
 @pytest.mark.parametrize("text", ["${", "a${1x}", "${A", "${A:x}", "${A-b}", "${A:-${B}}", "${}"])
 @pytest.mark.parametrize("field", ["url", "model", "api_key"])
 def test_a_malformed_placeholder_is_refused_with_its_line(tmp_path, text, field):
