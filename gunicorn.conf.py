@@ -15,7 +15,7 @@ from airouter.runtime import control, run_folder
 from airouter.server.descriptors import affordable_connections, raise_limit
 from airouter.server.request import FIELD_SIZE
 from airouter.server.worker import LOADS
-from airouter.settings.load import check_address, load_settings
+from airouter.settings.load import check_address, load_settings, warn_of_retired
 
 # Until gunicorn takes its signals itself: a Ctrl-C ends the start without a traceback.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -26,6 +26,7 @@ os.environ.setdefault(control.VARIABLE, str(control.path_in(_folder)))
 # synchronisation overhead.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
+    warn_of_retired(os.environ)
     _settings = load_settings()
     check_address(_settings)
     if _settings.server.workers > 1:

@@ -1,5 +1,5 @@
-"""Command line: `python -m airouter COMMAND`: run, serve, check-config, doctor, reload, evaluate,
-sessions, slo."""
+"""Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, reload,
+evaluate, sessions, slo."""
 
 import signal
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from airouter import __version__
-from airouter.cli import doctor, sessions, slo
+from airouter.cli import discover, doctor, sessions, slo
 from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return slo.run(args)
         if command == "sessions":
             return sessions.run(args)
+        if command == "discover":
+            return discover.run(args)
         if command == "doctor":
             return doctor.run(args)
         # Imported here: app.py is the composition root, which only this function may import.
@@ -66,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("serve", help="start the router in the foreground, for service managers")
     commands.add_parser("check-config", help="validate the configuration and print a summary")
+    discover.add_arguments(
+        commands.add_parser(
+            "discover", help="look for model servers here, and write a configuration for them"
+        )
+    )
     doctor.add_arguments(
         commands.add_parser("doctor", help="ask the backends what they can do, and what to change")
     )

@@ -27,6 +27,7 @@ TESTED_BY = {
     "cli/router_client.py": "cli/test_cli_reload.py",
     "cli/sessions_arguments.py": "cli/test_cli_sessions.py",
     "dialects/sse.py": "dialects/test_openai_stream.py",
+    "doctor/discover_models.py": "doctor/test_doctor_discover_yaml.py",
     "domain/dialect.py": "mypy: types only",
     "domain/errors.py": "api/test_render_errors.py",
     "domain/ports.py": "mypy: types only",

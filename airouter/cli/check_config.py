@@ -7,7 +7,7 @@ from airouter.cli.embedded import nothing_configured, placeholders
 from airouter.cli.launch import Check
 from airouter.cli.summary import base_url, summary
 from airouter.domain.errors import ConfigError
-from airouter.settings.load import load_settings, misspelt
+from airouter.settings.load import load_settings, misspelt, warn_of_retired
 
 
 def check_config(check: Check) -> int:
@@ -26,6 +26,7 @@ def check_config(check: Check) -> int:
             f"ai-router: {name} is not a variable of the router; did you mean {meant}?",
             file=sys.stderr,
         )
+    warn_of_retired(environ)
     try:
         settings = load_settings(environ)
     except ConfigError as error:

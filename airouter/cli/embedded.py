@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-import yaml
-
 from airouter.cli.parent_death import end_with_parent
 from airouter.domain.errors import ConfigError
-from airouter.settings.load import ROOT
+from airouter.settings.load import ROOT, configuration_file
+from airouter.settings.placeholders import Placeholders
+from airouter.settings.yaml_file import read_yaml
 
 _START_LIMIT = 20.0
 _STOP_LIMIT = 5.0
@@ -31,10 +31,11 @@ def nothing_configured(
     """
     if any(environ.get(name) for name in _SETTINGS) or (secrets_dir / "xai_api_key").exists():
         return False
-    path = Path(environ.get("ROUTER_CONFIG") or ROOT / "config" / "router.yaml")
+    path = configuration_file(environ)
     try:
-        backends = yaml.safe_load(path.read_text(encoding="utf-8"))["backends"].values()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        data = read_yaml(path, Placeholders(environ, path.name).fill)
+        backends = data["backends"].values()
+    except (ConfigError, AttributeError, KeyError):
         return path.exists()  # loading it reports the error
     # A cloud counts as configured by its key: the shipped file contains its public URL.
     named = [

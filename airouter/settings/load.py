@@ -1,6 +1,7 @@
 """Loads `Settings` from the YAML file and the environment. Each mistake is reported as one sentence
 that names the setting and the correction; all mistakes are reported at once, one per line."""
 
+import contextlib
 import difflib
 import json
 import os
@@ -16,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from airouter.domain import clock
 from airouter.domain.errors import ConfigError
+from airouter.settings.placeholders import RETIRED, Placeholders
 from airouter.settings.schema import Settings
 from airouter.settings.yaml_file import read_yaml
 
@@ -107,10 +109,14 @@ def load_settings(
             mistakes are listed below a heading, one per line.
     """
     environ = os.environ if environ is None else environ
-    path = file or Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
-    data = read_yaml(path)
-    used: dict[str, str] = {}  # setting -> the variable that set it
-    mistakes: list[str] = []
+    path = file or configuration_file(environ)
+    placeholders = Placeholders(environ, path.name)
+    data = read_yaml(path, placeholders.fill)
+    for setting in placeholders.refused:
+        if not isinstance(setting[-1], int):  # of a list, all would be removed
+            _remove(data, setting)
+    used = placeholders.used  # setting -> the variable that set it
+    mistakes = placeholders.mistakes
     for name, (target, read) in ENVIRONMENT.items():
         try:
             value = (_environment_value(name, environ, secrets_dir) or "").strip()
@@ -120,7 +126,8 @@ def load_settings(
         if value and _is_usable(name, value):
             _put(data, target, read(value))
             used[target] = name
-    settings = _validate(data, path, used, mistakes)
+    incomplete = any(map(_affects_others, placeholders.refused))
+    settings = _validate(data, path, used, mistakes, incomplete=incomplete)
     if settings is None or mistakes:
         raise ConfigError(as_message(mistakes))
     return _with_absolute_paths(settings)
@@ -158,6 +165,25 @@ def _resolves(host: str) -> bool:
     return True
 
 
+def configuration_file(environ: Mapping[str, str]) -> Path:
+    """The configuration file that an environment names."""
+    return Path(environ.get("ROUTER_CONFIG", "").strip() or ROOT / "config" / "router.yaml")
+
+
+def warn_of_retired(environ: Mapping[str, str]) -> None:
+    """Print a warning if a variable that is no longer read is set, or named in the file."""
+    placeholders = Placeholders(environ, "")
+    with contextlib.suppress(ConfigError):  # loading the file reports it
+        read_yaml(configuration_file(environ), placeholders.fill)
+    named = any(RETIRED in names.split(", ") for names in placeholders.used.values())
+    if named or environ.get(RETIRED, "").strip():
+        print(
+            f"ai-router: {RETIRED} is not read; the old Ollama host is decommissioned: name the "
+            "backend's url in router.yaml, or use another variable.",
+            file=sys.stderr,
+        )
+
+
 def check_address(settings: Settings) -> None:
     """Check that `server.host` can be resolved.
 
@@ -188,15 +214,21 @@ def as_message(mistakes: Sequence[str]) -> str:
 
 
 def _validate(
-    data: dict[str, Any], path: Path, used: Mapping[str, str], mistakes: list[str]
+    data: dict[str, Any],
+    path: Path,
+    used: Mapping[str, str],
+    mistakes: list[str],
+    *,
+    incomplete: bool,
 ) -> Settings | None:
     """The settings; None if they are invalid, with the reasons added to `mistakes`.
+
+    `incomplete`: whether an inconsistency may be caused by a value that was removed.
 
     Checks across settings run only on values that are valid by themselves: invalid ones are
     removed and the rest is validated again.
     """
     reported: set[tuple[int | str, ...]] = set()
-    incomplete = False  # whether an inconsistency may be caused by a value that was removed
     while True:
         try:
             return Settings.model_validate(data)
@@ -310,12 +342,13 @@ def _sentences(first: ErrorDetails, path: Path, used: Mapping[str, str]) -> list
         )
         return [f"{source} is not a setting; {hint}"]
     lines = first["msg"].removeprefix("Value error, ").splitlines()
-    return [f"{source}: {line[:1].lower()}{_with_variables(line[1:])}." for line in lines]
+    return [f"{source}: {line[:1].lower()}{_with_variables(line[1:], used)}." for line in lines]
 
 
-def _with_variables(text: str) -> str:
+def _with_variables(text: str, used: Mapping[str, str]) -> str:
     """The sentence with the environment variable added after each setting that it asks for."""
-    for name, (target, _) in ENVIRONMENT.items():
+    names = {target: name for name, (target, _) in ENVIRONMENT.items()} | dict(used)
+    for target, name in names.items():
         text = re.sub(rf"(set .*){re.escape(target)}\b(?!\.)", rf"\g<1>{target} ({name})", text)
     return text
 

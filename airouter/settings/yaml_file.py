@@ -1,6 +1,7 @@
 """Reads the configuration file; each error in its YAML is reported as one sentence."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, prepare: Callable[[yaml.Node], None] | None = None) -> dict[str, Any]:
     """The mapping in the file; empty if the file is.
+
+    Args:
+        prepare: called with the root of the document; it may change the values of scalars.
 
     Raises:
         ConfigError: the file is missing, unreadable, not YAML, or not a mapping.
@@ -53,15 +57,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
         loader = _Loader(text)
         loader.name = path.name
         try:
-            data = loader.get_single_data()
+            root = loader.get_single_node()
+            if prepare is not None and root is not None:
+                prepare(root)
+            data = None if root is None else loader.construct_document(root)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(
-            f"{path}{line} is not valid YAML: {getattr(error, 'problem', 'syntax error')}."
-        ) from None
+        problem = getattr(error, "problem", "syntax error")
+        hint = ""
+        if where and "${" in "".join(text.splitlines()[where.line : where.line + 1]):
+            hint = "; within braces, ${NAME} needs quotes"
+        raise ConfigError(f"{path}{line} is not valid YAML: {problem}{hint}.") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
