@@ -82,7 +82,8 @@ def test_example_is_valid_with_the_environment_that_it_names(bare, capsys, examp
     environ = {} if named == "none" else {named: "key"}
     configure(bare, ROUTER_CONFIG=str(example), **environ)
     assert main(["check-config"]) == 0
-    assert set(environ) <= set(ENVIRONMENT)
+    placed = set(re.findall(r"\$\{(\w+)", example.read_text()))
+    assert set(environ) <= set(ENVIRONMENT) | placed
     assert "not configured" not in capsys.readouterr().out
     # A comment that starts with what the file is for, and how it is used.
     assert f"ROUTER_CONFIG=config/examples/{example.name} make run" in example.read_text()
