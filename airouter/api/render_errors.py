@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.api.paths import is_ollamas
 from airouter.api.responses import printable
 from airouter.dialects.ollama import OLLAMA
 from airouter.dialects.openai import OPENAI
@@ -108,10 +109,9 @@ def _said_to_us(error: UpstreamStatus, reason: str) -> str:
 
 
 def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
-    """Of the API that was called; below /api/ are Ollama's paths, even those that do not exist."""
-    path = environ.get("PATH_INFO", "")
-    known = OLLAMA if path.startswith("/api/") and path != "/api/route" else OPENAI
-    dialect: ClientDialect = environ.get(DIALECT, known)
+    """Of the API that was called, or would have been with another method."""
+    by_path = OLLAMA if is_ollamas(environ.get("PATH_INFO", "")) else OPENAI
+    dialect: ClientDialect = environ.get(DIALECT, by_path)
     return dialect
 
 

@@ -53,9 +53,10 @@ def test_a_chat_whole_and_streamed(client: ollama.Client, model: str) -> None:
     assert pieces[-1].prompt_eval_duration > 0
 
 
-def test_reasoning_is_shown_or_not(client: ollama.Client) -> None:
-    """As `thinking`, apart from the content; `think=False` hides it."""
-    text = steer("Hello", primary={"reasoning_tokens": 5})
+def test_reasoning_is_shown_or_not(client: ollama.Client, sim: Simulator) -> None:
+    """As `thinking`, apart from the content; `think=False` switches it off."""
+    sim.configure("primary", reasoning_field="reasoning_content")
+    text = steer("Hello", primary={"think_tokens": 5})
     for think in (None, True):
         whole = client.chat("ai-router/primary", messages=user(text), think=think)
         pieces = list(
