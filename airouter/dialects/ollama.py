@@ -70,7 +70,7 @@ class Ollama:
             return orjson.dumps({"embedding": []})
         said = {"message": {"role": "assistant", "content": ""}}
         rest = said if self.form == "chat" else {"response": ""}
-        head = opening(model, self.clock)
+        head = opening(model, self.clock.time())
         return orjson.dumps(head | rest | {"done_reason": reason, "done": True})
 
 

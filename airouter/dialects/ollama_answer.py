@@ -1,5 +1,6 @@
 """Answers in OpenAI's format as Ollama's: one JSON object, or one a line."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.errors import UpstreamBroken
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # RFC 3339
 _TRIES = 3  # events from which to learn what those to come have in common
 # What stands around a piece of text, and of reasoning, in a line.
 _CHAT = (
@@ -27,9 +29,13 @@ _GENERATE = (
 )
 
 
-def opening(model: str, clock: Clock) -> dict[str, Any]:
-    """How each answer and each line begins."""
-    return {"model": model, "created_at": clock.now().isoformat()}
+def opening(model: str, at: float) -> dict[str, Any]:
+    """How each answer and each line begins.
+
+    Args:
+        at: the time, in seconds since 1970.
+    """
+    return {"model": model, "created_at": f"{datetime.fromtimestamp(at, UTC):{_TIME}}"}
 
 
 class _Collected:
@@ -82,7 +88,7 @@ class Whole(_Collected):
             message["thinking"] = thought
         if said.get("tool_calls"):
             message["tool_calls"] = _tool_calls(said["tool_calls"])
-        answer = opening(payload.get("model") or "", self._clock)
+        answer = opening(payload.get("model") or "", self._clock.time())
         if self._chat:
             answer["message"] = message
         else:
@@ -134,7 +140,9 @@ class Lines:
         self._events = sse.Splitter()
         self._alike: Alike | None = None  # most events
         self._tries = _TRIES
-        self._model = b'""'
+        self._model = ""
+        self._second = 0  # for which `_head` holds
+        self._head = b""
         self._first: float | None = None  # when the first text came
         self._calls: Assembler | None = None
         self._reason: str | None = None
@@ -168,8 +176,8 @@ class Lines:
         if not choices and (error := error_in(chunk)) is not None:
             self._over = True
             return _error_line(reason_of(error) or "The backend reported an error.")
-        if self._model == b'""' and isinstance(chunk.get("model"), str):
-            self._model = orjson.dumps(chunk["model"])
+        if not self._model and isinstance(chunk.get("model"), str):
+            self._model, self._second = chunk["model"], 0
         self._usage = chunk.get("usage") or self._usage
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or index_of(choice) != 0:
@@ -222,8 +230,14 @@ class Lines:
         return self._begun() + before + text + behind
 
     def _begun(self) -> bytes:
-        moment = self._clock.now().isoformat().encode()
-        return b'{"model":' + self._model + b',"created_at":"' + moment + b'"'
+        """How a line begins. Its time is written out once a second, which takes longer than all
+        else that a line needs."""
+        now = self._clock.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            head = orjson.dumps(opening(self._model, self._second))
+            self._head = head[: head.rindex(b".") + 1]
+        return b'%b%06dZ"' % (self._head, (now - self._second) * 1e6)
 
     def _end(self) -> bytes:
         now = self._clock.monotonic()

@@ -62,7 +62,7 @@ def test_a_stream(at_once: bool) -> None:
     assert last["message"] == {"role": "assistant", "content": ""}
     assert (last["prompt_eval_count"], last["eval_count"]) == (1, 2)
     if not at_once:  # the first text is the second event, the end the tenth
-        assert pieces[0]["created_at"] == "2026-03-01T12:30:46+00:00"
+        assert pieces[0]["created_at"] == "2026-03-01T12:30:46.000000Z"
         assert (last["total_duration"], last["prompt_eval_duration"]) == (5_000_000_000, 10**9)
         assert (last["eval_duration"], last["load_duration"]) == (4_000_000_000, 0)
 
