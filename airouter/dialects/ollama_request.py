@@ -35,7 +35,7 @@ def chat(payload: dict[str, Any]) -> dict[str, Any]:
     messages = payload.get("messages")
     if not isinstance(messages, list):
         _refuse("messages", 'must be a list such as [{"role": "user", "content": "Hello"}]')
-    body = {**_common(payload), "messages": _messages(messages)}
+    body = {**_common(payload), **_for_chats(payload), "messages": _messages(messages)}
     if payload.get("tools"):
         body["tools"] = _tools(payload["tools"])
     return body
@@ -57,7 +57,8 @@ def generate(payload: dict[str, Any]) -> dict[str, Any]:
     asked = {"role": "user", "content": _text(payload, "prompt"), "images": payload.get("images")}
     system = _text(payload, "system")
     told = [{"role": "system", "content": system}] if system else []
-    return {**_common(payload), "messages": [*told, *_messages([asked])]}
+    messages = [*told, *_messages([asked])]
+    return {**_common(payload), **_for_chats(payload), "messages": messages}
 
 
 def raw(payload: dict[str, Any]) -> dict[str, Any]:
@@ -69,8 +70,6 @@ def raw(payload: dict[str, Any]) -> dict[str, Any]:
     if payload.get("images"):
         _refuse("images", "cannot be combined with raw or suffix")
     body = {**_common(payload), "prompt": _text(payload, "prompt")}
-    body.pop("logprobs", None)  # means something else there
-    body.pop("top_logprobs", None)
     body.setdefault("max_tokens", AS_MANY_AS_FIT)
     if suffix := _text(payload, "suffix"):
         body["suffix"] = suffix
@@ -127,11 +126,17 @@ def _common(payload: dict[str, Any]) -> dict[str, Any]:
             body["max_tokens"] = limit
     if payload.get("format"):
         body["response_format"] = _format(payload["format"])
+    return body
+
+
+def _for_chats(payload: dict[str, Any]) -> dict[str, Any]:
+    """What text completions do not have, or spell otherwise."""
+    body = _thinking(payload.get("think"))
     if payload.get("logprobs"):
         body["logprobs"] = True
         if payload.get("top_logprobs"):
             body["top_logprobs"] = payload["top_logprobs"]
-    return body | _thinking(payload.get("think"))
+    return body
 
 
 def _thinking(think: Any) -> dict[str, Any]:

@@ -151,6 +151,8 @@ def test_a_text_completions_stream_with_log_probabilities() -> None:
     pieces = [event(model="m", choices=[{"index": 0, "text": text}]) for text in ("a", "b")]
     lines = lines_of(*pieces, finish(), DONE, form="raw")
     assert [line["response"] for line in lines] == ["a", "b", ""]
+    late = lines_of(event(choices=[{"text": "a"}]), *pieces, DONE, form="raw", at_once=True)
+    assert [line["model"] for line in late] == ["", "m", "m", "m"]
     logged = lines_of(delta("a", logprobs={"content": [{"token": "a"}]}), finish(), DONE)
     assert logged[0]["logprobs"] == [{"token": "a"}]
 

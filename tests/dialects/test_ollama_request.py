@@ -106,7 +106,8 @@ def test_generating() -> None:
     asked = ollama_request.generate({**payload, "context": [], "template": ""})
     assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
     assert asked["messages"][1]["content"][0] == {"type": "text", "text": "Once"}
-    raw = ollama_request.raw({"prompt": "a", "suffix": "b", "stream": False, "logprobs": True})
+    chats = {"logprobs": True, "think": False}
+    raw = ollama_request.raw({"prompt": "a", "suffix": "b", "stream": False, **chats})
     plain = {"model": None, "prompt": "a", "suffix": "b", "stream": False, "max_tokens": -1}
     assert raw == plain
 
