@@ -151,10 +151,19 @@ class Lines:
 
     def feed(self, data: bytes) -> bytes:
         """Events in, lines out."""
+        line = self._usual(data)
+        return b"".join(map(self._line, self._events.feed(data))) if line is None else line
+
+    def _line(self, event: bytes) -> bytes:
+        line = self._usual(event)
+        return self._event(event) if line is None else line
+
+    def _usual(self, event: bytes) -> bytes | None:
+        """The line of an event that differs from others in its text alone; None for any other."""
         usual = self._alike
-        if usual is not None and usual.text_of(data) is not None:
-            return self._piece(data[len(usual.before) : -len(usual.behind)], usual.thinking)
-        return b"".join(map(self._event, self._events.feed(data)))
+        if usual is None or usual.text_of(event) is None:
+            return None
+        return self._piece(event[len(usual.before) : -len(usual.behind)], usual.thinking)
 
     def flush(self) -> bytes:
         return b""  # a stream that is complete ends with [DONE], any other with an error

@@ -76,9 +76,15 @@ def test_text_is_neither_parsed_nor_written_again(monkeypatch: pytest.MonkeyPatc
         return orjson.loads(raw)
 
     monkeypatch.setattr(ollama_answer, "lenient", noting)
-    events = [role(), *[delta(f"t{i}") for i in range(20)], finish(), usage(), DONE]
-    assert len(lines_of(*events)) == 21
-    assert len(parsed) == 4
+    texts = [delta(f"t{i}") for i in range(20)]
+    for at_once in (False, True):
+        parsed.clear()
+        lines = lines_of(role(), *texts, finish(), usage(), DONE, at_once=at_once)
+        assert (len(lines), len(parsed)) == (21, 4)
+    parsed.clear()
+    thoughts = [thought(f"t{i}") for i in range(20)]
+    assert len(lines_of(*thoughts, *texts, finish(), DONE, thinks=False)) == 21
+    assert len(parsed) == 3
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])

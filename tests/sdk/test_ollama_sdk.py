@@ -19,6 +19,13 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+PLACE = {
+    "title": "place",
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+
 
 def weather(city: str) -> str:
     """Tells the weather.
@@ -166,6 +173,8 @@ def test_langchain(router: RouterProcess) -> None:
     assert (call["name"], call["args"]) == ("weather", {"city": "simulated"})
     result = ToolMessage("Sunny", tool_call_id=call["id"])
     assert is_whole(able.invoke([question, turn, result]).content)
+    place = chat.with_structured_output(PLACE).invoke("Where does it rain?")
+    assert isinstance(place["city"], str)
     embedder = OllamaEmbeddings(model="ai-router", base_url=router.url)
     assert len(embedder.embed_documents(["a house", "a garden"])) == 2
     assert is_whole(OllamaLLM(model="ai-router", base_url=router.url).invoke("Hello"))
