@@ -9,6 +9,7 @@ from airouter.api import (
     dashboard_streams,
     inference,
     models,
+    ollama,
     passthrough,
     render_errors,
     slo,
@@ -58,7 +59,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, passthrough)
+FLOWS = (inference, ollama, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:

@@ -52,7 +52,7 @@ def allowed_origin(origin: str, server: Server) -> str | None:
 
 
 def _open_to_pages(path: str) -> bool:
-    return path == "/api/route" or canonical(path).startswith("/v1/")
+    return canonical(path).startswith(("/v1/", "/api/"))
 
 
 def _preflight(environ: Environ, origin: str) -> Headers:

@@ -36,12 +36,16 @@ _AT_ONCE = ("/health/liveness", "/health/readiness")
 
 @immutable
 class FlowRoute:
-    """An endpoint that is a flow. A path that ends with a slash stands for all paths below it."""
+    """An endpoint that is a flow. A path that ends with a slash stands for all paths below it.
+
+    `counts`: whether its requests are recorded even if they are refused.
+    """
 
     path: str
     methods: tuple[str, ...]
     handler: Handler
     dialect: ClientDialect = OPENAI
+    counts: bool = False
 
 
 def declare(app: Flask, routes: Iterable[FlowRoute]) -> None:
@@ -75,7 +79,7 @@ class FastPath:
             auth.check(environ, self._runtime.current.state.settings.server)
         except Exception as error:
             # A request that is refused is counted, as one that is malformed.
-            environ[EXCHANGE].record.wanted = route is not None and route.path.startswith("/v1/")
+            environ[EXCHANGE].record.wanted = route is not None and route.counts
             return answer_to(error, environ)(environ, start_response)
         exchange: Exchange = environ[EXCHANGE]
         if route is not None:

@@ -25,14 +25,15 @@ from airouter.runtime.process import Runtime
 
 _PROBE_LOOK = 0.02  # seconds between looks at whether the first probe has ended
 Environ = Mapping[str, Any]
+Read = tuple[dict[str, Any], list[str]]  # the body, and what was adjusted to read it
 
 
 def routes(runtime: Runtime) -> tuple[FlowRoute, ...]:
     inference = Inference(runtime)
     return (
-        FlowRoute("/v1/chat/completions", ("POST",), inference.chat),
-        FlowRoute("/v1/completions", ("POST",), inference.completions),
-        FlowRoute("/v1/embeddings", ("POST",), inference.embeddings),
+        FlowRoute("/v1/chat/completions", ("POST",), inference.chat, counts=True),
+        FlowRoute("/v1/completions", ("POST",), inference.completions, counts=True),
+        FlowRoute("/v1/embeddings", ("POST",), inference.embeddings, counts=True),
         FlowRoute("/api/route", ("POST",), inference.route),
     )
 
@@ -45,32 +46,55 @@ class Inference:
 
     def chat(self, environ: Environ, dialect: ClientDialect = OPENAI) -> Waiting[Answer]:
         """A chat completion, in any dialect."""
-        pipeline, exchange, incoming = yield from self._receive(environ, "chat", dialect)
-
-        def flow() -> Flow:
-            overrides = yield from self._overrides(environ, exchange, incoming)
-            yield from pipeline.chat(exchange, incoming, overrides)
-
-        return (yield from respond(exchange, flow(), dialect))
+        read = yield from self.read(environ, "chat")
+        return (yield from self.answer(environ, "chat", read, dialect))
 
     def completions(self, environ: Environ) -> Waiting[Answer]:
-        pipeline, exchange, incoming = yield from self._receive(environ, "completions")
-
-        def flow() -> Flow:
-            overrides = yield from self._overrides(environ, exchange, incoming)
-            yield from pipeline.plain(exchange, incoming, overrides)
-
-        return (yield from respond(exchange, flow()))
+        read = yield from self.read(environ, "completions")
+        return (yield from self.answer(environ, "completions", read))
 
     def embeddings(self, environ: Environ) -> Waiting[Answer]:
-        pipeline, exchange, incoming = yield from self._receive(environ, "embeddings")
+        read = yield from self.read(environ, "embeddings")
+        return (yield from self.answer(environ, "embeddings", read))
+
+    def read(
+        self, environ: Environ, endpoint: Endpoint, content_type: str | None = None
+    ) -> Waiting[Read]:
+        """Read the request; invalid ones are recorded, too.
+
+        Args:
+            content_type: as which to read it; None: as what it says it is.
+        """
+        exchange: Exchange = environ[EXCHANGE]
+        exchange.record.wanted = True
+        exchange.record.endpoint = endpoint
+        metrics = self._runtime.metrics
+        metrics.in_flight_inc()
+        exchange.hold(metrics.in_flight_dec)
+        adjusted: list[str] = []
+        payload = yield from self._payload(environ, adjusted, content_type)
+        return payload, adjusted
+
+    def answer(
+        self, environ: Environ, endpoint: Endpoint, read: Read, dialect: ClientDialect = OPENAI
+    ) -> Waiting[Answer]:
+        """Answer a request that has been read, in any dialect."""
+        exchange: Exchange = environ[EXCHANGE]
+        payload, adjusted = read
+        incoming = parse_request(endpoint, dialect.parse(payload), adjusted)
+        self._begin(environ, exchange, endpoint, incoming)
+        pipeline = self._runtime.current.state.pipeline
 
         def flow() -> Flow:
-            name = yield from self._embedder(pipeline, exchange, incoming.model)
-            overrides = RoutingOverrides(backend=name, priority=_priority(environ))
-            yield from pipeline.plain(exchange, incoming, overrides)
+            if endpoint == "embeddings":
+                name = yield from self._embedder(pipeline, exchange, incoming.model)
+                overrides = RoutingOverrides(backend=name, priority=_priority(environ))
+            else:
+                overrides = yield from self._overrides(environ, exchange, incoming)
+            run = pipeline.chat if endpoint == "chat" else pipeline.plain
+            yield from run(exchange, incoming, overrides)
 
-        return (yield from respond(exchange, flow()))
+        return (yield from respond(exchange, flow(), dialect))
 
     def route(self, environ: Environ) -> Waiting[Answer]:
         """Explain the routing decision without answering the request; `"execute": true` answers
@@ -108,22 +132,6 @@ class Inference:
         body = orjson.dumps(_explanation(*explained), option=orjson.OPT_APPEND_NEWLINE)
         return Answer(200, [("Content-Type", "application/json")], body)
 
-    def _receive(
-        self, environ: Environ, endpoint: Endpoint, dialect: ClientDialect = OPENAI
-    ) -> Waiting[tuple[Pipeline, Exchange, ChatRequest]]:
-        """Read and validate the request. Invalid requests are recorded, too."""
-        exchange: Exchange = environ[EXCHANGE]
-        exchange.record.wanted = True
-        exchange.record.endpoint = endpoint
-        metrics = self._runtime.metrics
-        metrics.in_flight_inc()
-        exchange.hold(metrics.in_flight_dec)
-        adjusted: list[str] = []
-        payload = dialect.parse((yield from self._payload(environ, adjusted)))
-        incoming = parse_request(endpoint, payload, adjusted)
-        self._begin(environ, exchange, endpoint, incoming)
-        return self._runtime.current.state.pipeline, exchange, incoming
-
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
@@ -151,10 +159,13 @@ class Inference:
             return model
         return model if any(b.model == model for b in state.backends.values()) else "other"
 
-    def _payload(self, environ: Environ, adjusted: list[str]) -> Waiting[dict[str, Any]]:
+    def _payload(
+        self, environ: Environ, adjusted: list[str], content_type: str | None = None
+    ) -> Waiting[dict[str, Any]]:
         server = self._runtime.current.state.settings.server
         raw = yield from receive(environ[EXCHANGE], environ, server)
-        content_type = environ.get("CONTENT_TYPE", "")
+        if content_type is None:
+            content_type = environ.get("CONTENT_TYPE", "")
         return parse_json(raw, content_type, adjusted, most_elements=server.max_json_elements)
 
     def _overrides(

@@ -11,15 +11,10 @@ _INSTEAD = {
     "or put a translating proxy in front of the router.",
     "/v1/messages/count_tokens": "Token counting is not supported; POST /primary/tokenize calls "
     "the primary's own /tokenize, if its server has one.",
-    "/api/chat": f"Ollama's native API is not supported; {_CHAT}.",
-    "/api/generate": "Ollama's native API is not supported; use POST /v1/completions "
-    "or POST /v1/chat/completions.",
-    "/api/embed": "Ollama's native API is not supported; use POST /v1/embeddings.",
-    "/api/embeddings": "Ollama's native API is not supported; use POST /v1/embeddings.",
-    "/api/tags": "Ollama's native API is not supported; use GET /v1/models.",
-    "/api/show": "Ollama's native API is not supported; use GET /v1/models/{id}.",
-    "/api/version": "Ollama's native API is not supported; add the router as an OpenAI-compatible "
-    "API.",
+    **dict.fromkeys(
+        ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs"),
+        "The router does not manage models; call the Ollama server that does.",
+    ),
 }
 
 

@@ -17,11 +17,11 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/v1/models")
     def index() -> Response:
-        return jsonify({"object": "list", "data": _models(runtime.state)})
+        return jsonify({"object": "list", "data": listed(runtime.state)})
 
     @bp.get("/v1/models/<path:name>")
     def one(name: str) -> Response:
-        for model in _models(runtime.state):
+        for model in listed(runtime.state):
             if model["id"] in (name, unquote(name)):  # some clients encode the name twice
                 return jsonify(model)
         raise NotFound(
@@ -33,7 +33,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
     return bp
 
 
-def _models(state: State) -> list[dict[str, Any]]:
+def listed(state: State) -> list[dict[str, Any]]:
+    """The entries of the list."""
     settings = state.settings
     virtual = settings.virtual_model
     names = [(virtual, "ai-router")]

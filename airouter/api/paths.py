@@ -11,6 +11,12 @@ _ENDPOINTS = {
     "embeddings": "POST /v1/embeddings",
     "models": "GET /v1/models",
 }
+# Below /api/: Ollama's native API, with what the router does not offer of it.
+_OLLAMA = re.compile(
+    "/api/(chat|generate|embed|embeddings|tags|show|ps|version|pull|push|create|copy|delete|blobs)"
+    "(/.*)?",
+    re.DOTALL,
+)
 # Chat endpoints of other APIs.
 _FOREIGN = ("responses", "messages", "chat", "generate", "complete")
 
@@ -30,6 +36,11 @@ def canonical(path: str) -> str:
     if rest.lower() in _ENDPOINTS:
         return f"/v1/{rest.lower()}"
     return path
+
+
+def is_ollamas(path: str) -> bool:
+    """Whether a path is one of Ollama's native API, even if the router does not offer it."""
+    return _OLLAMA.fullmatch(path) is not None
 
 
 def hint(path: str) -> str:

@@ -1,4 +1,5 @@
-"""Renders all errors in OpenAI's format. The text of an exception never reaches a client."""
+"""Renders all errors, in the format of the API that was called, which is OpenAI's if it is unknown.
+The text of an exception never reaches a client."""
 
 import logging
 import math
@@ -11,7 +12,9 @@ from werkzeug.exceptions import HTTPException
 
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.api.paths import is_ollamas
 from airouter.api.responses import printable
+from airouter.dialects.ollama import OLLAMA
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
 from airouter.domain.dialect import ClientDialect
@@ -49,7 +52,7 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
         error = RouterError("Internal error in the router; see its log for details.")
-    return render(error, exchange, environ.get(DIALECT, OPENAI))
+    return render(error, exchange, _dialect(environ))
 
 
 def render(
@@ -105,39 +108,44 @@ def _said_to_us(error: UpstreamStatus, reason: str) -> str:
     return f" It says: {reason.rstrip('.')}."
 
 
-def _exchange() -> Exchange | None:
-    return request.environ.get(EXCHANGE)
+def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
+    """Of the API that was called, or would have been with another method."""
+    by_path = OLLAMA if is_ollamas(environ.get("PATH_INFO", "")) else OPENAI
+    dialect: ClientDialect = environ.get(DIALECT, by_path)
+    return dialect
+
+
+def _rendered(error: RouterError) -> Response:
+    environ = request.environ
+    return render(error, environ.get(EXCHANGE), _dialect(environ))
 
 
 def _http_exception(error: HTTPException) -> Response:
     if error.code == 404:
-        return render(
+        return _rendered(
             NotFound(
                 f"The path {request.path[:100]!r} does not exist. {instead_of(request.path)}",
                 code="unknown_url",
-            ),
-            _exchange(),
+            )
         )
     if error.code == 413:
-        return render(TooLarge("The request body is too large."), _exchange())
+        return _rendered(TooLarge("The request body is too large."))
     if error.code == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        response = render(
+        response = _rendered(
             BadRequest(
                 f"The method {request.method} is not allowed for this path; use {allowed}.",
                 status=405,
                 code="method_not_allowed",
-            ),
-            _exchange(),
+            )
         )
         response.headers["Allow"] = allowed
         return response
     if error.code is not None and 300 <= error.code < 400:
         return Response(b"", error.code, error.get_headers())
-    return render(
+    return _rendered(
         BadRequest(
             "The request is malformed.",
             status=error.code if error.code and error.code < 500 else 400,
-        ),
-        _exchange(),
+        )
     )

@@ -1,6 +1,9 @@
 """Turns a flow into an HTTP response in the client's dialect: headers, body or stream. Errors
 become a status until the response has started, and an event of the stream afterwards."""
 
+from collections.abc import Callable
+from functools import partial
+
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped
 from airouter.dialects.openai_stream import error_event
@@ -101,13 +104,20 @@ def _rest(
 def _written(chunks: Sending, comment: bytes, writer: Translator) -> Sending:
     for chunk in chunks:
         if isinstance(chunk, Wait):
-            yield Wait(chunk.until, chunk.wake)  # all bytes are translated here
+            relay = None if chunk.relay is None else partial(_relayed, chunk.relay, writer)
+            yield Wait(chunk.until, chunk.wake, relay)
         elif chunk is comment:
             yield chunk
         elif written := writer.feed(chunk):
             yield written
     if rest := writer.flush():
         yield rest
+
+
+def _relayed(relay: Callable[[], bytes], writer: Translator) -> bytes:
+    """What a driver may send without the flow, translated."""
+    data = relay()
+    return writer.feed(data) if data else b""
 
 
 def _chunks(exchange: Exchange, flow: Flow, comment: bytes) -> Sending:

@@ -39,13 +39,13 @@ class BackendDialect(Protocol):
 
 
 class ClientDialect(Protocol):
-    """A client API's format. Stateless."""
+    """A client API's format. Immutable; may be made for one request."""
 
     comment: bytes  # keeps a stream's connection alive while there is no content
     stream_type: str  # the Content-Type of a stream
 
     def parse(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The client's request as a chat completion in OpenAI's format.
+        """The client's request in OpenAI's format, as the endpoint that answers it takes it.
 
         Raises:
             BadRequest: the request is invalid; the error names the parameter.

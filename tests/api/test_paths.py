@@ -73,7 +73,6 @@ def test_the_models_are_listed(router: RouterProcess, path: str) -> None:
         ("/api/models", "GET /v1/models"),
         ("/v1/messages", "POST /v1/chat/completions"),
         ("/v1/responses", "POST /v1/chat/completions"),
-        ("/api/chat", "POST /v1/chat/completions"),
         ("/moon", "GET /"),
     ],
 )

@@ -264,9 +264,6 @@ def test_paths_and_methods_that_do_not_exist(
         ("/v1/responses/resp_1", "POST /v1/chat/completions"),
         ("/v1/messages", "POST /v1/chat/completions"),
         ("/v1/messages/count_tokens", "/primary/tokenize"),
-        ("/api/chat", "POST /v1/chat/completions"),
-        ("/api/generate", "POST /v1/completions"),
-        ("/api/tags", "GET /v1/models"),
         ("/v1/responsesX", "GET / lists all endpoints"),
     ],
 )
