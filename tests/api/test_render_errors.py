@@ -323,7 +323,7 @@ def test_a_sender_that_falls_silent_is_not_waited_for(make_router, sim: Simulato
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/chat/completions", "/v1/embeddings", "/api/route", "/admin/drain"]
+    "path", ["/v1/chat/completions", "/v1/embeddings", "/api/route", "/api/chat"]
 )
 def test_too_many_elements_are_413(router: RouterProcess, sim: Simulator, path: str) -> None:
     """A small body that would become a large parse is refused before it is parsed, with the
@@ -336,6 +336,8 @@ def test_too_many_elements_are_413(router: RouterProcess, sim: Simulator, path: 
     answer = requests.post(
         router.url + path, data=bomb, headers={"Content-Type": "application/json"}, timeout=30
     )
-    assert (answer.status_code, error_of(answer)["code"]) == (413, "too_many_elements")
-    assert "server.max_json_elements" in error_of(answer)["message"]
+    assert answer.status_code == 413
+    assert "server.max_json_elements" in answer.text
+    if path != "/api/chat":  # whose errors have no code
+        assert error_of(answer)["code"] == "too_many_elements"
     assert sim.stats("primary")["started"] == 0
