@@ -57,6 +57,11 @@ class BackendSettings(Section):
         description="Maximum concurrent requests (vLLM: --max-num-seqs). "
         "Speculation starts only if a slot is free.",
     )
+    max_inputs: Count = Field(
+        32,
+        description="Maximum number of inputs per request for embeddings. A request with more is "
+        "sent in batches of this size, up to 4 at a time while slots are free. 0: never split.",
+    )
     reasoning: bool = Field(
         False,
         description="True for a reasoning model: a client's max_tokens is removed, "
