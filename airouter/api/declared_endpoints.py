@@ -58,7 +58,9 @@ def _serve(runtime: Runtime, environ: Mapping[str, Any], group: str, path: str) 
     lease = Lease(exchange, backend)
     lease.permit(last_resort=True)
     yield from lease.queue("interactive", state.settings.queue.wait)
-    return (yield from forward(exchange, lease, HttpRequest("POST", path, headers, body)))
+    answer = yield from forward(exchange, lease, HttpRequest("POST", path, headers, body))
+    by = [("X-Router-Session", exchange.id8), ("X-Router-Backend", backend.name)]
+    return Answer(answer.status, [*answer.headers, *by], answer.body)
 
 
 def _content_type(environ: Mapping[str, Any]) -> str:

@@ -120,8 +120,8 @@ class _Work:
         try:
             self._check_model(attempt.model)
             size = self._backend.settings.max_inputs
-            count = attempt.outgoing.body["input"]
-            self.joined.add(at * size, len(count), attempt.answer.payload or {})
+            count = len(attempt.outgoing.body["input"])
+            self.joined.add(at * size, count, attempt.answer.payload or {})
         except ValueError as problem:
             error = UpstreamBroken(f"The backend {name!r} sent {problem}.")
             attempt.record_step(error.message)
@@ -131,7 +131,7 @@ class _Work:
             raise error from None
         lease.succeeded()
         attempt.record_step()
-        if self._exchange.record.backend is None:
+        if at == 0:  # it was sent first: what its backend did besides was for other requests
             self._failover.note_answer(self._decided, attempt)
         if self._waiting and not self._under_way and self._kept is None:
             self._kept = lease.hand_on()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import requests
 from harness import Wire, all_free, counted, error_of, eventually
 
 from airouter.api.declared_endpoints import GROUPS
+from airouter.settings.schema import BackendSettings
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
@@ -96,6 +97,7 @@ def test_an_upload_arrives_as_it_was_sent(
     assert server.seen == [("/v1/audio/transcriptions", multipart, raw)]
     assert (answer.status_code, answer.content) == (200, AUDIO)
     assert answer.headers["Content-Type"] == "audio/mpeg"
+    assert answer.headers["X-Router-Backend"] == "first"
     assert "route=passthrough" in lines[0]
     all_free(serving)
 
@@ -152,6 +154,12 @@ def test_what_is_refused(serving: RouterProcess, servers: tuple[Server, Server])
         answer = serving.post("/v1/audio/speech", {}, headers=headers)
         assert answer.status_code == status, headers
     assert servers[0].seen == []
+
+
+def test_every_group_can_be_declared() -> None:
+    """Those that the setting allows are those that have endpoints."""
+    allowed = BackendSettings.model_fields["endpoints"].annotation
+    assert set(get_args(get_args(allowed)[0])) == set(GROUPS)
 
 
 @pytest.mark.parametrize(("group", "path"), [(g, p) for g, paths in GROUPS.items() for p in paths])

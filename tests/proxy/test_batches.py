@@ -107,6 +107,9 @@ def test_four_batches_at_a_time_and_the_answer_is_in_order(tmp_path: Path) -> No
     assert [str(attempt) for attempt in record.attempts] == ["embed: ok"]
     assert (record.outcome, record.usage, record.backend) == ("ok", answer["usage"], "embed")
     assert record.inference_ms == pytest.approx(2000)
+    assert record.in_flight == 0  # others, and none of its own
+    assert record.backend_ttft_ms == pytest.approx(1400)
+    assert record.ttft_ms == pytest.approx(2000)
     assert record.notes[-1] == "10 inputs sent in 5 batches"
     assert embedder.free
 
