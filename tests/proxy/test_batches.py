@@ -168,7 +168,16 @@ def test_a_batch_that_fails_fails_the_request(tmp_path: Path) -> None:
     """With its own error, at once; the other batches are closed, the rest is not sent."""
     embedder = Embedder(tmp_path)
     embedder.special["text 2"] = whole({"error": {"message": "no"}}, after=0.3, status=400)
+    limiter, open_then = embedder.backend.limiter, []
+    release = limiter._release  # type: ignore[attr-defined]  # of this process's limiter
+
+    def spied(slot: Any) -> None:
+        open_then.append(len(embedder.world._connections))
+        release(slot)
+
+    limiter._release = spied  # type: ignore[attr-defined]
     error = embedder.fail(UpstreamStatus)
+    assert open_then == [3, 0, 0, 0]  # no slot is free before its call is closed, each is once
     assert isinstance(error, UpstreamStatus)
     assert error.upstream_status == 400
     assert embedder.world.now == 0.3
