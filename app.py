@@ -7,6 +7,7 @@ from flask import Flask
 from airouter.api import (
     admin,
     dashboard_streams,
+    declared_endpoints,
     inference,
     models,
     ollama,
@@ -59,7 +60,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, ollama, passthrough)
+FLOWS = (inference, ollama, declared_endpoints, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:

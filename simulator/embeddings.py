@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from simulator.answer import send_body
+from simulator.errors import ApiError
 from simulator.prompts import bad_request, check_model
 from simulator.role import Exchange
 from simulator.text import count_tokens
@@ -56,6 +57,9 @@ def _texts(value: Any) -> list[str]:
 async def embeddings(ex: Exchange) -> Sent:
     model = check_model(ex.role, ex.body)
     texts = _texts(ex.body.get("input"))
+    most = ex.role.profile.max_inputs
+    if most and len(texts) > most:
+        raise ApiError(413, f"batch size {len(texts)} > maximum allowed batch size {most}")
     size = ex.body.get("dimensions") or ex.role.profile.embedding_dim
     if not isinstance(size, int) or not 1 <= size <= 8192:
         raise bad_request("dimensions must be between 1 and 8192", "dimensions")

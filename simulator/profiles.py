@@ -50,6 +50,7 @@ class RoleProfile:
     )
     prefill: str = "ignore"  # handling of a trailing assistant message; see PREFILLS
     embedding_dim: int = 256
+    max_inputs: int = 0  # embeddings per request; more are status 413. 0: no limit
     version: str = "0.12.1"
 
     def override(self, changes: dict[str, Any]) -> RoleProfile:

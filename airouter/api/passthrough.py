@@ -8,7 +8,14 @@ from airouter.api.fast_path import FlowRoute
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer
 from airouter.domain import redaction
-from airouter.domain.errors import CLIENTS_FAULT, ClientGone, NotFound, Reason, RouterError
+from airouter.domain.errors import (
+    CLIENTS_FAULT,
+    ClientGone,
+    NotFound,
+    Reason,
+    RouterError,
+    UpstreamStatus,
+)
 from airouter.domain.types import HttpRequest
 from airouter.flow.driver import waits_of
 from airouter.flow.exchange import Exchange
@@ -45,7 +52,7 @@ def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
     if backend is None:
         raise NotFound(f"No backend {name!r} is configured.", code="no_backend")
     exchange: Exchange = environ[EXCHANGE]
-    body = b""
+    lease, body = Lease(exchange, backend), b""
     if posted:
         exchange.record.wanted = True
         exchange.record.endpoint, exchange.record.route, exchange.record.backend = (
@@ -54,20 +61,33 @@ def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
             name,
         )
         body = yield from receive(exchange, environ, runtime.state.settings.server)
-        wait = runtime.state.settings.queue.wait
-        yield from Lease(exchange, backend).queue("interactive", wait)
-    call = open_call(backend, HttpRequest(method, f"/{path}", backend.headers, body))
+        yield from lease.queue("interactive", runtime.state.settings.queue.wait)
+    request = HttpRequest(method, f"/{path}", backend.headers, body)
+    return (yield from forward(exchange, lease, request))
+
+
+def forward(exchange: Exchange, lease: Lease, request: HttpRequest) -> Waiting[Answer]:
+    """Send a request as it is; its answer, whose body is passed on as it comes.
+
+    Args:
+        lease: of the backend. Its breaker is told how it went, if it gave a permit.
+
+    Raises:
+        RouterError: the backend could not be reached, or broke before the head of its answer.
+    """
+    call = open_call(lease.backend, request)
     call.extend_first_byte()
     exchange.begin(call)
     while not (call.head_at or call.finished):
         yield from exchange.wait()
     if call.error is not None:
+        lease.failed(call.error)
         raise call.error
     headers = [(key.title(), call.headers[key]) for key in _PASSED_HEADERS if key in call.headers]
-    return Answer(call.status, headers, _body(exchange, call))
+    return Answer(call.status, headers, _body(exchange, lease, call))
 
 
-def _body(exchange: Exchange, call: Call) -> Sending:
+def _body(exchange: Exchange, lease: Lease, call: Call) -> Sending:
     """Raises:
     RouterError: it breaks off before its first byte; later, the connection is cut.
     """
@@ -90,8 +110,14 @@ def _body(exchange: Exchange, call: Call) -> Sending:
         raise (_cut() if begun else error) from None
     exchange.end(call)
     if call.error is not None:
+        lease.failed(call.error)
         exchange.fail(call.error)
         raise (_cut() if begun else call.error)
+    if call.status >= 500:
+        said = f"The backend {call.name!r} answered with status {call.status}."
+        lease.failed(UpstreamStatus(said, upstream_status=call.status, body=b"", headers={}))
+    else:
+        lease.succeeded()
     if rest := keys.flush():
         yield rest
     if call.status < 400:

@@ -10,6 +10,13 @@ _ENDPOINTS = {
     "completions": "POST /v1/completions",
     "embeddings": "POST /v1/embeddings",
     "models": "GET /v1/models",
+    "rerank": "POST /v1/rerank",
+    "score": "POST /v1/score",
+    "audio/transcriptions": "POST /v1/audio/transcriptions",
+    "audio/translations": "POST /v1/audio/translations",
+    "audio/speech": "POST /v1/audio/speech",
+    "images/generations": "POST /v1/images/generations",
+    "images/edits": "POST /v1/images/edits",
 }
 # Below /api/: Ollama's native API, with what the router does not offer of it.
 _OLLAMA = re.compile(

@@ -94,6 +94,21 @@ class Failover:
         Raises:
             RouterError: a final refusal, or the last error when the chain is exhausted.
         """
+        attempt = yield from self.good_attempt(decided, adopted)
+        yield from self._commit(decided, attempt)
+
+    def good_attempt(
+        self, decided: Decided, adopted: Attempt | None = None, slot: Slot | None = None
+    ) -> Waiting[Attempt]:
+        """Try the plan's backends until one has an answer to pass on; its breaker is not told yet.
+
+        Args:
+            adopted: a speculation, as the first attempt.
+            slot: one of the first backend's that the exchange holds already.
+
+        Raises:
+            RouterError: a final refusal, or the last error when the chain is exhausted.
+        """
         self._budget.deposit()
         chain = [self._backends[name] for name in decided.plan.backends]
         candidates = in_order(chain)
@@ -101,7 +116,6 @@ class Failover:
             candidates = [adopted.backend, *(b for b in candidates if b is not adopted.backend)]
         history = decided.exchange.record.attempts
         last: RouterError | None = None
-        slot: Slot | None = None
         while True:
             while candidates:
                 backend = candidates.pop(0)
@@ -121,8 +135,7 @@ class Failover:
                     left = remaining(candidates, backend, error, named=decided.names_backend)
                     candidates = in_order(left)  # their health may have changed meanwhile
                 else:
-                    yield from self._commit(decided, attempt)
-                    return
+                    return attempt
             assert last is not None  # a chain has at least one backend
             loading = [backend for backend in chain if self._may_be_loading(backend)]
             if not loading or not isinstance(last, ConnectFailed | NoBackend):
@@ -302,17 +315,22 @@ class Failover:
 
     # Committing -----------------------------------------------------------------------------------
 
-    def _commit(self, decided: Decided, attempt: Attempt) -> Flow:
-        exchange, name = decided.exchange, attempt.backend.name
-        request, record = decided.request, exchange.record
-        attempt.lease.succeeded(whole=not request.stream)
-        record.attempts.append(AttemptOutcome(name, "ok"))
-        record.backend, record.model = name, attempt.model
+    def note_answer(self, decided: Decided, attempt: Attempt) -> None:
+        """Record which backend answers, and how it has begun to."""
+        exchange, record = decided.exchange, decided.exchange.record
+        record.backend, record.model = attempt.backend.name, attempt.model
         record.adjusted = attempt.outgoing.adjusted
         record.ttft_ms = (self._clock.monotonic() - exchange.started_at) * 1000
         record.connect_ms = float(attempt.connect_ms)
         record.backend_ttft_ms = attempt.backend_ttft_ms
         record.in_flight, record.idle_s = attempt.lease.in_flight, attempt.lease.idle_s
+
+    def _commit(self, decided: Decided, attempt: Attempt) -> Flow:
+        exchange, name = decided.exchange, attempt.backend.name
+        request, record = decided.request, exchange.record
+        attempt.lease.succeeded(whole=not request.stream)
+        record.attempts.append(AttemptOutcome(name, "ok"))
+        self.note_answer(decided, attempt)
         if request.has_tools and request.endpoint == "chat":
             self._memory.remember(request.messages, decided.plan.route, name)
         suffix = " speculative=true" if attempt.speculative else ""

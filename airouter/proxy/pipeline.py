@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
+from airouter.dialects.openai_embeddings import exceeds
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock, date_line
 from airouter.domain.errors import NotFound
@@ -21,6 +22,7 @@ from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.planning import Planner
 from airouter.proxy.attempt import Attempt
+from airouter.proxy.batches import in_batches
 from airouter.proxy.enrichment import enrich
 from airouter.proxy.failover import Failover
 from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
@@ -92,7 +94,11 @@ class Pipeline:
             known = decision, self.planner.plan(decision)
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
-        yield from self._failover.answer(decided, None)
+        backend = self.backends[plan.backends[0]]
+        if exceeds(request, backend.settings.max_inputs):
+            yield from in_batches(self._failover, decided, backend, self._log, self._clock)
+        else:
+            yield from self._failover.answer(decided, None)
 
     def explain(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides

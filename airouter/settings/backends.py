@@ -57,6 +57,17 @@ class BackendSettings(Section):
         description="Maximum concurrent requests (vLLM: --max-num-seqs). "
         "Speculation starts only if a slot is free.",
     )
+    max_inputs: Count = Field(
+        32,
+        description="Maximum number of inputs per request for embeddings. A request with more is "
+        "sent in batches of this size, up to 4 at a time while slots are free. 0: never split.",
+    )
+    endpoints: tuple[Literal["rerank", "audio", "images"], ...] = Field(
+        (),
+        description="Groups of further endpoints that this backend serves; they are passed through "
+        "to it. rerank: /v1/rerank, /v1/score; audio: /v1/audio/transcriptions, translations, "
+        "speech; images: /v1/images/generations, edits.",
+    )
     reasoning: bool = Field(
         False,
         description="True for a reasoning model: a client's max_tokens is removed, "

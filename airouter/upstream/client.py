@@ -304,11 +304,16 @@ class Lease:
 
     def leave(self) -> None:
         """Give the slot back; the permit stays, for another try. Idempotent."""
+        if (slot := self.hand_on()) is not None:
+            slot.release()
+
+    def hand_on(self) -> Slot | None:
+        """Part with the slot without giving it back; the caller owns it."""
         slot, self._slot = self._slot, None
         if slot is not None:
-            slot.release()
             self.backend.traffic.end()
             self._exchange.drop(slot.release)  # held where the slot was found by looking elsewhere
+        return slot
 
     def close(self) -> None:
         """Give the slot back; unless the breaker was told, it learns nothing. Idempotent."""
@@ -335,10 +340,7 @@ class Lease:
 
 def side_lease(exchange: Exchange, backend: Backend, *, hurried: bool = False) -> Lease:
     """A lease, permitted, for a classification or a search: one can do without it, so a backend
-    that is paused or cools is not asked.
-
-    Args:
-        hurried: see `Lease`.
+    that is paused or cools is not asked. `hurried`: see `Lease`.
 
     Raises:
         NoBackend: it is not asked now.

@@ -502,7 +502,7 @@ class Call:
 
 def _wire(origin: Origin, request: HttpRequest) -> list[memoryview]:
     """The request as bytes, in one piece unless its body is too large to be copied. Header values
-    come from the configuration and this code, never from a client."""
+    come from the configuration and this code; a client's Content-Type has been checked."""
     lines = [
         f"{request.method} {origin.base_path}{request.path} HTTP/1.1",
         f"Host: {origin.authority}",
