@@ -33,7 +33,7 @@ def routes(runtime: Runtime) -> tuple[FlowRoute, ...]:
         def handler(environ: Mapping[str, Any]) -> Waiting[Answer]:
             return _serve(runtime, environ, group, path)
 
-        return FlowRoute(path, ("POST",), handler)
+        return FlowRoute(path, ("POST",), handler, counts=True)
 
     return tuple(serving(group, path) for group, paths in GROUPS.items() for path in paths)
 
