@@ -7,9 +7,8 @@ from airouter.domain.clock import Clock
 from airouter.flow.waits import INFINITY, Wait, Waiting
 
 T = TypeVar("T")
-_LOOK = (
-    0.05  # seconds between looks while several flows wait to be woken, and a wait has one `wake`
-)
+# Seconds between looks while several flows wait to be woken, because a wait has one `wake`.
+_LOOK = 0.05
 
 
 class SideBySide(Generic[T]):
