@@ -144,6 +144,7 @@ class _Router:
         url = base_url(self._settings)
         print(
             f"\nai-router listens on {url}\n\n{table(rows)}\n\nTry it:\n  {self._curl(url)}"
+            f"\n\nWatch it:\n  {url}/dashboard"
             "\n\nCtrl-C stops it.",
             flush=True,
         )
