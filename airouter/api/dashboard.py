@@ -50,7 +50,7 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
 
     def viewer() -> Visitor:
         """Raises:
-        Unauthorized: nobody who may see the dashboard.
+        Unauthorized: neither a session nor a key allows it.
         """
         found = visitor()
         if found.role is None:

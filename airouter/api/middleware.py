@@ -19,7 +19,7 @@ from airouter.runtime.process import Runtime
 
 EXCHANGE = "airouter.exchange"
 DIALECT = "airouter.dialect"  # of the API that was called; absent: OpenAI's
-_STREAMS = ("text/event-stream", "application/x-ndjson")
+_SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 Environ = dict[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -69,7 +69,7 @@ class Middleware:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal mask
             values = "\n".join([value for _, value in headers])
-            stream = status.startswith("2") and any(kind in values for kind in _STREAMS)
+            stream = status.startswith("2") and (_SSE in values or _NDJSON in values)
             mask = masked_plain if stream else masked
             if masked_text(values) is not values:
                 headers = [(name, masked_text(value)) for name, value in headers]

@@ -1,13 +1,12 @@
 """/metrics/summary and /metrics/alerts: the objectives as the router itself evaluates them."""
 
-import sqlite3
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response
 
 from airouter.domain.errors import RouterError
-from airouter.index.index import NAME, look_up
+from airouter.index.reading import NAME, look_up
 from airouter.runtime.process import Runtime
 
 
@@ -43,14 +42,7 @@ def _read(runtime: Runtime, query: str) -> list[Any]:
             status=404,
             code="slo_disabled",
         )
-    try:
-        return look_up(settings.logging.dir / NAME, query)
-    except sqlite3.Error:
-        raise RouterError(
-            f"The index of requests cannot be read; see app.log, or move {NAME} elsewhere.",
-            status=503,
-            code="index_unreadable",
-        ) from None
+    return look_up(settings.logging.dir / NAME, query)
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -54,7 +54,7 @@ class Visitors:
             role = "admin"
         elif role is None and (server.api_key is None or holds_key(environ, server.api_key)):
             role = "viewer"
-        # As /admin/*: without an admin key, whoever uses this machine.
+        # Without an admin key, local requests have the admin role, as for /admin/*.
         if role == "viewer" and server.admin_key is None and on_this_machine(environ, server):
             role = "admin"
         return Visitor(role, nonce, given is not None)

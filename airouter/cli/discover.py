@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airouter.cli.embedded import placeholders
-from airouter.doctor.discover import LIMIT, USUAL_PORTS, discover
-from airouter.doctor.discover_servers import ModelServer
-from airouter.doctor.discover_yaml import choose, write
+from airouter.cli.subcommands import seconds
+from airouter.discover.configuration import choose, write
+from airouter.discover.ports import LIMIT, USUAL_PORTS, discover
+from airouter.discover.servers import ModelServer
 from airouter.doctor.propose import is_local
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
         "--limit",
-        type=_seconds,
+        type=seconds(60),
         default=LIMIT,
         metavar="SECONDS",
         help=f"for each port (default: {LIMIT:g})",
@@ -133,10 +134,3 @@ def _ports(text: str) -> Sequence[int]:
             raise argparse.ArgumentTypeError(f"these are more than {_MOST_PORTS} ports")
         ports += range(low, high + 1)
     return ports
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 60:
-        raise argparse.ArgumentTypeError("must be between 0 and 60")
-    return value

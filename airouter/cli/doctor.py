@@ -9,6 +9,7 @@ from dataclasses import replace
 import yaml
 from pydantic import ValidationError
 
+from airouter.cli.subcommands import seconds
 from airouter.doctor.advise import Finding, advise
 from airouter.doctor.examine import LIMIT, Report, examine, is_cloud
 from airouter.doctor.propose import is_local, propose
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_seconds,
+        type=seconds(3600),
         default=LIMIT,
         metavar="SECONDS",
         help=f"for each backend (default: {LIMIT:.0f})",
@@ -165,10 +166,3 @@ def _proposal(spec: BackendSettings, report: Report) -> tuple[str, list[Finding]
         chat.value, models.value,
     ) else ""  # fmt: skip
     return "", [Finding("error", _SERVER, f"It does not answer: {why}{help_}.")]
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError("must be between 0 and 3600")
-    return value

@@ -13,7 +13,7 @@ from airouter.cli.embedded import nothing_configured, placeholders
 from airouter.cli.subcommands import Subcommand, path
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
-from airouter.index.index import NAME
+from airouter.index.reading import NAME
 from airouter.settings.load import ROOT, load_settings
 from airouter.settings.server import Logging
 from airouter.settings.slo import SloSettings

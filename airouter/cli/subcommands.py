@@ -18,3 +18,15 @@ def path(text: str) -> Path:
     """A path argument, relative to the directory in which the command was called: the process
     changes to the project's root later."""
     return Path(text).absolute()
+
+
+def seconds(most: float) -> Callable[[str], float]:
+    """The type of an argument: a number of seconds, above 0 and at most `most`."""
+
+    def parsed(text: str) -> float:
+        value = float(text)
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"must be between 0 and {most:g}")
+        return value
+
+    return parsed

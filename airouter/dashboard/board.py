@@ -1,6 +1,6 @@
 """What each worker is doing now, in a small file per worker, so that any of them can show all.
 
-The files are in the directory of the run, and are written only while somebody is watching.
+The files are in the run's temporary directory, and are written only while a dashboard is open.
 """
 
 import os
@@ -26,7 +26,8 @@ _WATCHED = "board.watched"
 
 
 class Board:
-    """One worker's thread. Mutable state: when this worker said last that somebody is watching.
+    """Writes one worker's file, in a thread. Mutable state: when this worker last told the others
+    that a dashboard is open.
 
     Args:
         folder: of the run; the same for all workers.
@@ -58,7 +59,8 @@ class Board:
             self._path().unlink(missing_ok=True)
 
     def watch(self) -> None:
-        """Have all workers write their files for the next seconds."""
+        """Tell all workers that a dashboard is open, so that they write their files for the next 5
+        seconds."""
         now = self._clock.monotonic()
         if now - self._said_at >= EVERY:
             self._said_at = now

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from airouter.domain.clock import Clock
-from airouter.index.index import NAME, is_made, read_only
+from airouter.index.reading import NAME, UNREADABLE, is_made, read_only
 from airouter.settings.schema import Settings
 from airouter.slo.counts import Counts
 from airouter.slo.objectives import Objective, Profile
@@ -17,7 +17,6 @@ EVERY = 15.0  # seconds; the engine evaluates every 30 s by default
 SWITCHED_OFF = (
     "Objectives are not evaluated; set slo.enabled and index.enabled to true to see error budgets."
 )
-_UNREADABLE = f"The index of requests cannot be read; see app.log, or move {NAME} elsewhere."
 _POINTS = 48  # of a burn-down
 _DAY = 86_400
 _ALERTS = (
@@ -59,7 +58,7 @@ class Budgets:
                 self._counts.read(connection, now)
         except sqlite3.Error:
             self._counts = Counts()
-            return nothing | {"problem": _UNREADABLE}
+            return nothing | {"problem": UNREADABLE}
         rows = [orjson.loads(text) for text, _ in summaries]
         rows.sort(key=_by_budget)
         return {

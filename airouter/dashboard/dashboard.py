@@ -22,7 +22,7 @@ _HISTORY_EVERY = 3.0  # seconds
 
 
 class Dashboard:
-    """A service of the runtime. Mutable state: the feeds of the windows that somebody has watched.
+    """A service of the runtime. Mutable state: one history feed for each window requested so far.
 
     Args:
         folder: of the run; the same for all workers.

@@ -1,5 +1,5 @@
-"""An event of the dashboard that all open tabs share: it is made once, and only while somebody
-watches."""
+"""A server-sent event that all open dashboards share: it is computed once for all of them, and only
+while at least one is open."""
 
 import threading
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import Any
 from airouter.dashboard.sample import DECIDED_AT_ONCE, Sample
 from airouter.dashboard.totals import FAILED, Cell, Totals
 from airouter.domain.clock import Clock
-from airouter.index.index import NAME, is_made, read_only
+from airouter.index.reading import NAME, UNREADABLE, is_made, read_only
 from airouter.settings.backends import BackendSettings
 from airouter.settings.schema import Settings
 from airouter.telemetry.request_metrics import cost_of
@@ -17,7 +17,6 @@ from airouter.telemetry.request_metrics import cost_of
 # Seconds of a window, and of its buckets.
 WINDOWS: Mapping[int, int] = {900: 15, 3_600: 60, 86_400: 1_800, 604_800: 10_800}
 SWITCHED_OFF = "The index of requests is switched off: set index.enabled to true to see the past."
-_UNREADABLE = f"The index of requests cannot be read; see app.log, or move {NAME} elsewhere."
 _LAST_MINUTE = "SELECT count(*) FROM requests WHERE at >= ?"
 
 
@@ -67,7 +66,7 @@ class History:
                 minute = connection.execute(_LAST_MINUTE, (now - 60,)).fetchone()[0]
                 return base | {"problem": ""} | self._shown(settings, now, minute)
         except (sqlite3.Error, OSError):
-            return base | {"problem": _UNREADABLE} | self._nothing(settings, now)
+            return base | {"problem": UNREADABLE} | self._nothing(settings, now)
 
     def _nothing(self, settings: Settings, now: float) -> dict[str, Any]:
         self._totals = Totals(self._bucket, self._totals.buckets)

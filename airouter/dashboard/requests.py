@@ -1,16 +1,15 @@
 """Past requests: a list with filters, and everything that is known about one."""
 
 import re
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from airouter.dashboard.documents import Documents
 from airouter.dashboard.history import SWITCHED_OFF, WINDOWS
 from airouter.domain.clock import Clock
-from airouter.domain.errors import BadRequest, NotFound, RouterError
+from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.types import immutable
-from airouter.index.index import NAME, look_up
+from airouter.index.reading import NAME, look_up
 from airouter.sessions.files import row
 from airouter.sessions.show import facts, spans, text_of
 from airouter.settings.schema import Settings
@@ -68,7 +67,7 @@ class PastRequests:
             f"SELECT rowid, {', '.join(_LISTED)} FROM requests WHERE {' AND '.join(conditions)} "
             f"ORDER BY rowid DESC LIMIT {_PAGE + 1}"
         )
-        rows = _read(settings, query, values)
+        rows = look_up(settings.logging.dir / NAME, query, values)
         found = [_shown(dict(zip(_LISTED, values, strict=True))) for _, *values in rows[:_PAGE]]
         following = str(rows[_PAGE - 1][0]) if len(rows) > _PAGE else None
         return {"requests": found, "next": following, "problem": ""}
@@ -117,7 +116,7 @@ class PastRequests:
             f"SELECT {', '.join(_DETAILS)} FROM requests WHERE id >= ? AND id < ? "
             "ORDER BY rowid DESC LIMIT 1"
         )
-        rows = _read(settings, query, [request, request + "g"])
+        rows = look_up(settings.logging.dir / NAME, query, [request, request + "g"])
         return _shown(dict(zip(_DETAILS, rows[0], strict=True))) if rows else None
 
 
@@ -164,17 +163,6 @@ def _number(asked: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= value < 1e15:
         raise BadRequest(f"'{name}' must be a number.", param=name, code="invalid_filter")
     return value
-
-
-def _read(settings: Settings, query: str, values: list[Any]) -> list[Any]:
-    try:
-        return look_up(settings.logging.dir / NAME, query, values)
-    except sqlite3.Error:
-        raise RouterError(
-            f"The index of requests cannot be read; see app.log, or move {NAME} elsewhere.",
-            status=503,
-            code="index_unreadable",
-        ) from None
 
 
 def _shown(one: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from airouter.index.reading import last_before
 from airouter.telemetry.derived import INSTANT
 
 MOST = 10_000  # requests that are looked at; of 10,000, the 99th percentile is known to about 5 %
@@ -24,7 +25,6 @@ _SELECT = f"""
     FROM requests WHERE rowid > ? AND rowid <= ? AND rowid % ? = 0 AND +at >= ?
     AND outcome IN ('ok', 'truncated')
 """
-_BEFORE = "SELECT ifnull(min(rowid) - 1, 0) FROM requests WHERE at >= ?"
 # Tiers that decide without a model what a model would have decided otherwise.
 DECIDED_AT_ONCE = INSTANT - {"explicit", "conversation"}
 _STAGES = (
@@ -88,7 +88,7 @@ class Sample:
         if self._step > 1 and total * 4 <= MOST * self._step:  # they have become few: read them all
             self.clear()
             self._step = 1
-            rows = connection.execute(_BEFORE, (since,)).fetchone()[0], rows[1]
+            rows = last_before(connection, since), rows[1]
         while total > MOST * self._step:
             self._step *= 2
         found = connection.execute(_SELECT, (*rows, self._step, since)).fetchall()

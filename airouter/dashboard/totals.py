@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from airouter.index.reading import last_before
+
 _SAVED = "max(0, classification_ms + backend_ttft_ms - ttft_ms)"
 _NEW = f"""
     SELECT CAST(at / :bucket AS INTEGER), route, ifnull(tier, 'none'), backend, model, outcome,
@@ -18,7 +20,6 @@ _NEW = f"""
     FROM requests WHERE +at >= :since AND rowid > :seen AND rowid <= :newest
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """
-_BEFORE = "SELECT ifnull(min(rowid) - 1, 0) FROM requests WHERE at >= ?"
 _SHOWN = "id, at, route, backend, outcome, reason, status"
 FAILED = ("upstream_error", "truncated", "router_error")  # whoever else is at fault: the client
 _LATEST = (
@@ -108,7 +109,7 @@ class Totals:
             self._seen, self._file = 0, file
         first = self.first(now)
         if not self._seen:  # later, rows are found by their number: the newest are few
-            self._seen = connection.execute(_BEFORE, (first * self.bucket,)).fetchone()[0]
+            self._seen = last_before(connection, first * self.bucket)
         values = {
             "bucket": self.bucket,
             "since": first * self.bucket,

@@ -3,24 +3,22 @@
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord, immutable
+from airouter.index.reading import BUSY_MS, NAME
 from airouter.index.rows import INSERT, row_of
 from airouter.index.schema import NewerIndex, migrate
 from airouter.telemetry.background import Background
 from airouter.telemetry.logs import Log
 
-NAME = "index.sqlite"
 _WAITING = 50_000  # queued records
 _BATCH = 1_000  # rows per transaction
 _LINGER = 0.25  # seconds to wait for more rows
 _TICK = 5.0  # seconds between looks at what is due, if no rows arrive
-_BUSY_MS = 2_000  # to wait for another worker's transaction
 _PRUNE_EVERY = 60.0  # seconds
 _PRUNE_AT_ONCE = 2_000  # rows
 _SAY_EVERY = 60.0  # seconds between two log lines about the same fault
@@ -231,7 +229,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         migrate(connection)
@@ -239,34 +237,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def read_only(path: Path) -> sqlite3.Connection:
-    """Open the index for reading.
-
-    Raises:
-        sqlite3.Error: there is none.
-    """
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    return connection
-
-
-def look_up(path: Path, query: str, values: Sequence[Any] = ()) -> list[Any]:
-    """The rows of a query; none while nothing has been written yet.
-
-    Raises:
-        sqlite3.Error: the index cannot be read.
-    """
-    if not path.exists():
-        return []
-    with closing(read_only(path)) as connection:
-        return connection.execute(query, values).fetchall() if is_made(connection) else []
-
-
-def is_made(connection: sqlite3.Connection) -> bool:
-    """Whether the tables are there: the file comes a moment earlier."""
-    return bool(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _is_damaged(error: Exception) -> bool:

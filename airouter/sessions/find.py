@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airouter.domain.types import immutable
-from airouter.index.index import NAME, read_only
+from airouter.index.reading import NAME, read_only
 from airouter.index.rows import COLUMNS
 from airouter.index.schema import MIGRATIONS
 from airouter.sessions.files import Files, Progress, row

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from airouter.domain.types import immutable
-from airouter.index.index import read_only
+from airouter.index.reading import read_only
 from airouter.index.schema import MIGRATIONS
 from airouter.slo.judge import is_meant
 from airouter.slo.objectives import Objective, Profile

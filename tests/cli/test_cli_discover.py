@@ -10,7 +10,7 @@ import yaml
 
 from airouter.__main__ import main
 from airouter.cli import discover as command
-from airouter.doctor import discover as looking
+from airouter.discover import ports as looking
 from simulator.testing import Simulator
 
 ROLES = ("router", "primary", "embedding", "ollama", "xai")

@@ -11,7 +11,7 @@ import pytest
 from airouter.dashboard import sample
 from airouter.dashboard.sample import Sample, percentiles
 from airouter.domain.clock import Clock
-from airouter.index.index import NAME, read_only
+from airouter.index.reading import NAME, read_only
 
 ASKED = {"endpoint": "chat", "requested_route": "auto", "label": "SIMPLE"}
 

@@ -11,7 +11,7 @@ from typing import Any
 from airouter.dashboard.totals import Totals
 from airouter.domain.clock import Clock
 from airouter.domain.types import AttemptOutcome
-from airouter.index.index import NAME, read_only
+from airouter.index.reading import NAME, read_only
 
 FAILOVER = {"attempts": [AttemptOutcome("primary", "upstream_error"), AttemptOutcome("xai", "ok")]}
 

@@ -19,7 +19,8 @@ from doubles import FakeClock, LogLines
 from records import record
 
 from airouter.domain.clock import Clock
-from airouter.index.index import NAME, BackendEvent, Counted, Index, read_only
+from airouter.index.index import BackendEvent, Counted, Index
+from airouter.index.reading import NAME, read_only
 from airouter.index.schema import MIGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]

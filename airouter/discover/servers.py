@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airouter.doctor.discover_models import Model, is_name, size_of, tokens, use_of, words
+from airouter.discover.listed_models import Model, is_name, size_of, tokens, use_of, words
 from airouter.doctor.http import Answer, Server, quoted
 from airouter.doctor.subject import get
 from airouter.upstream.backend import model_names, window_of

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from airouter.doctor.discover_models import Model
-from airouter.doctor.discover_servers import ModelServer
+from airouter.discover.listed_models import Model
+from airouter.discover.servers import ModelServer
 
 _SMALL = (
     9.0  # billions of parameters of a classifier, at most, unless the primary is twice as large

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import responses
 
-from airouter.doctor.discover_servers import ModelServer, recognise
+from airouter.discover.servers import ModelServer, recognise
 from airouter.doctor.http import Server
 from airouter.domain.clock import Clock
 from tests.doctor.conftest import URL, Imitated

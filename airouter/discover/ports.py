@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from airouter.doctor.discover_servers import ModelServer, recognise
+from airouter.discover.servers import ModelServer, recognise
 from airouter.doctor.http import Server
 from airouter.domain.clock import Clock
 

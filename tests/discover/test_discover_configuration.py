@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from airouter.doctor.discover_models import Model, is_name, size_of, use_of
-from airouter.doctor.discover_servers import ModelServer
-from airouter.doctor.discover_yaml import choose, write
+from airouter.discover.configuration import choose, write
+from airouter.discover.listed_models import Model, is_name, size_of, use_of
+from airouter.discover.servers import ModelServer
 from airouter.settings.load import load_settings
 from airouter.settings.schema import Settings
 
