@@ -183,7 +183,7 @@ class Settings(Section):
 
     def chain(self, alias: str) -> tuple[str, ...]:
         """The usable backends of an alias, in order."""
-        return tuple(name for name in self.aliases[alias] if self.usable(name))
+        return self.members(self.aliases[alias])
 
     def serving(self, route: str) -> tuple[str, ...]:
         """The usable backends of a route, in order. If META or ENRICH has no route configured, the
@@ -191,7 +191,11 @@ class Settings(Section):
         spec = self.routes.get(route) or (
             self.routes.get("primary") if route in ("meta", "enrich") else None
         )
-        return tuple(name for name in spec.backends if self.usable(name)) if spec else ()
+        return self.members(spec.backends) if spec else ()
+
+    def members(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of these backends that are usable, in the same order."""
+        return tuple(name for name in names if self.usable(name))
 
 
 def _chosen_backend(section: EnrichmentSettings | ClassifierTier) -> str | None:
