@@ -3,4 +3,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/venv.sh dev
-exec .venv/bin/python -m pytest -m tools "$@"
+exec .venv/bin/python -m pytest -n auto --dist loadfile -m tools "$@"
