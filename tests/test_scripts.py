@@ -52,6 +52,7 @@ esac
 
 
 NEW_PIP = "pip>=26"  # what is installed before anything else; of no interest to most tests
+TOOL_TESTS = "-m pytest -n auto --dist loadfile -m tools"
 TESTS = "-m pytest -n auto --dist loadfile --no-loadscope-reorder -m not tools"
 
 
@@ -233,7 +234,7 @@ def test_unknown_argument(checkout):
         ("reload", (), "-m airouter reload", "requirements.txt"),
         ("test", ("-k", "name"), f"{TESTS} -k name", "requirements-dev.txt"),
         ("test-quick", ("-x",), "-m pytest -m quick -x", "requirements-dev.txt"),
-        ("test-tools", (), "-m pytest -m tools", "requirements-dev.txt"),
+        ("test-tools", (), TOOL_TESTS, "requirements-dev.txt"),
         ("bench", ("profile",), "-m bench profile", "requirements-dev.txt"),
         ("bench", ("profile", "--quick"), "-m bench profile --quick", "requirements-dev.txt"),
         ("bench", ("--quick",), "-m bench all --quick", "requirements-dev.txt"),
@@ -309,7 +310,7 @@ def test_clean_leaves_logs_and_sources(checkout):
         ({"FAIL": "-m mypy"}, 1),
         ({"FAIL": "-m pytest", "CLOSING": "1 failed, 2 passed in 0.34s"}, 1),
         ({"FAIL": "-m not tools", "CLOSING": "1 failed, 2 passed in 0.34s"}, 1),
-        ({"FAIL": "-m pytest -m tools", "CLOSING_TOOLS": "1 failed, 1 passed in 0.20s"}, 1),
+        ({"FAIL": TOOL_TESTS, "CLOSING_TOOLS": "1 failed, 1 passed in 0.20s"}, 1),
     ],
 )
 def test_ci_ends_with_the_closing_line_of_pytest(checkout, make, environ, status):
@@ -324,7 +325,7 @@ def test_ci_ends_with_the_closing_line_of_pytest(checkout, make, environ, status
     failed = environ.get("CLOSING_TOOLS", environ.get("CLOSING"))
     assert result.stdout.splitlines()[-1] == (failed or "3 passed in 0.12s")
     ran = [call for call in checkout.calls() if "-m pytest" in call]
-    assert [ran[0], ran[2]] == ["-m pytest -m tools", f"-m coverage run {TESTS}"]
+    assert [ran[0], ran[2]] == [TOOL_TESTS, f"-m coverage run {TESTS}"]
     assert "tests/failover" in ran[1]  # with a thread per request
 
 
