@@ -16,8 +16,9 @@ import orjson
 from airouter.dialects.openai_request import ChatRequest, text_of
 from airouter.domain.types import Features
 
-_TOO_LOW = 0.85  # estimate ÷ count, at the least
-_USUALLY_HIGH = 1.45  # estimate ÷ count, at the most for 95 % of the texts
+# Estimate ÷ count within which a limit is doubtful: 0.85 to 1.45 for most of the texts, and a margin
+# for tokenizers with small vocabularies, such as the 32,000 tokens of Llama 2.
+_LOW, _HIGH = 0.65, 1.45
 _MESSAGE = 5  # tokens that a chat template puts around a message
 _IMAGE, _LEAST_IMAGE = 1000, 64  # tokens: a megapixel for Qwen-VL; a small picture
 _MOST_PER_CHAR = 4  # tokens: one per byte of UTF-8
@@ -50,8 +51,8 @@ _WEIGHTS: tuple[tuple[bytes, float, float], ...] = (
     (b" A", 0.42, 0.3),
     (b"aA", 1.1, 0.3),
     (b"0", 1.4, 0.33),
-    (b".", 0.92, 0.08),
-    (b"\n", 1.4, 0.1),
+    (b".", 0.92, 0.02),
+    (b"\n", 1.4, 0.02),
 )
 _BEYOND_ASCII: tuple[tuple[bytes, float, float], ...] = (
     (b"2", 0.56, 0.3),
@@ -108,7 +109,7 @@ class PromptTokens:
         if self.at_most <= limit:
             return False
         value = self.value
-        near = value / _USUALLY_HIGH <= limit < value / _TOO_LOW
+        near = value / _HIGH <= limit < value / _LOW
         if self.counted is None and near:
             self.doubtful = True
         return value > limit
