@@ -16,8 +16,8 @@ import orjson
 from airouter.dialects.openai_request import ChatRequest, text_of
 from airouter.domain.types import Features
 
-# Estimate ÷ count within which a limit is doubtful: 0.85 to 1.45 for most of the texts, and a margin
-# for tokenizers with small vocabularies, such as the 32,000 tokens of Llama 2.
+# Estimate ÷ count within which a limit is doubtful: 0.85 to 1.45 for most of the texts, and some
+# more for tokenizers with small vocabularies, such as the 32,000 tokens of Llama 2.
 _LOW, _HIGH = 0.65, 1.45
 _MESSAGE = 5  # tokens that a chat template puts around a message
 _IMAGE, _LEAST_IMAGE = 1000, 64  # tokens: a megapixel for Qwen-VL; a small picture

@@ -1,7 +1,7 @@
 """Token estimates against counts by real tokenizers.
 
-The counts are those of Qwen's tokenizer (`qwen.tiktoken` of the package dashscope) and of cl100k (of
-the package litellm 1.110), whichever is larger, measured with tiktoken in 2026-11.
+The counts are those of Qwen's tokenizer (`qwen.tiktoken` of the package dashscope) and of cl100k
+(of the package litellm 1.110), whichever is larger, measured with tiktoken in 2026-11.
 """
 
 from __future__ import annotations
