@@ -148,7 +148,7 @@ class Planner:
             return able
         if self._too_long(able[0], demand):
             return self._wider(route, able, demand, reasons)
-        if len(able) == 1 or demand.tokens.at_most <= _LONG:
+        if len(able) == 1 or demand.tokens.surely_within(_LONG):
             return able
         return tuple(name for name in able if name is able[0] or not self._too_long(name, demand))
 

@@ -9,8 +9,10 @@ digits at a time).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import orjson
 
 from airouter.dialects.openai_request import ChatRequest, text_of
@@ -22,6 +24,7 @@ _LOW, _HIGH = 0.65, 1.45
 _MESSAGE = 5  # tokens that a chat template puts around a message
 _IMAGE, _LEAST_IMAGE = 1000, 64  # tokens: a megapixel for Qwen-VL; a small picture
 _MOST_PER_CHAR = 4  # tokens: one per byte of UTF-8
+_FEW = 2000  # bytes, for which NumPy is slower
 
 # The kind of each byte of UTF-8: letters, digits, spaces, line ends, lead bytes by script.
 _KINDS = bytearray(b"." * 256)
@@ -64,15 +67,30 @@ _BEYOND_ASCII: tuple[tuple[bytes, float, float], ...] = (
 
 
 def estimate(text: str) -> tuple[float, float]:
-    """Tokens of a text: the estimate, and what it has at the least. Takes about 10 ns per
-    character."""
-    kinds = text.encode("utf-8", "replace").translate(_TABLE)
+    """Tokens of a text: the estimate, and what it has at the least. Takes 3 ns per character of a
+    long text, and a few microseconds for a short one."""
+    count = _counter(text.encode("utf-8", "replace").translate(_TABLE))
     usual = least = 0.0
     for kind, weight, low in _WEIGHTS if text.isascii() else _WEIGHTS + _BEYOND_ASCII:
-        count = kinds.count(kind)
-        usual += count * weight
-        least += count * low
+        found = count(kind)
+        usual += found * weight
+        least += found * low
     return usual, least
+
+
+def _counter(kinds: bytes) -> Callable[[bytes], int]:
+    """Counts one or two bytes that follow each other."""
+    if len(kinds) < _FEW:
+        return kinds.count
+    seen = np.frombuffer(kinds, np.uint8)
+
+    def count(kind: bytes) -> int:
+        found = seen == kind[0]
+        if len(kind) == 2:
+            found = found[:-1] & (seen[1:] == kind[1])
+        return int(np.count_nonzero(found))
+
+    return count
 
 
 class PromptTokens:
@@ -113,6 +131,10 @@ class PromptTokens:
         if self.counted is None and near:
             self.doubtful = True
         return value > limit
+
+    def surely_within(self, limit: int) -> bool:
+        """Whether there are certainly no more tokens than `limit`, as far as an estimate goes."""
+        return self.at_most <= limit or self.value / _LOW <= limit
 
     def surely_exceeds(self, limit: int) -> bool:
         """Whether there are certainly more tokens than `limit`."""
