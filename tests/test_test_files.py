@@ -32,6 +32,7 @@ TESTED_BY = {
     "domain/dialect.py": "mypy: types only",
     "domain/errors.py": "api/test_render_errors.py",
     "domain/ports.py": "mypy: types only",
+    "domain/tasks.py": "mypy: types and a table only",
     "domain/types.py": "mypy: types and a table only",
     "evaluation/decider.py": "evaluation/test_evaluate.py",
     "evaluation/picture.py": "evaluation/test_evaluate.py",

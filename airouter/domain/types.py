@@ -122,12 +122,14 @@ class Decision:
 
 @immutable
 class Plan:
-    """How to execute a decision: the backends to try, in order, and the reasons."""
+    """How to execute a decision: the backends to try, in order, and the reasons. `row`: the row of
+    the decision matrix that chose them; None: the route did."""
 
     route: str
     backends: tuple[str, ...]
     enrich: bool = False
     reasons: tuple[str, ...] = ()
+    row: str | None = None
 
 
 @immutable
@@ -179,7 +181,8 @@ class RecordFields:
     to its first content, `gap_ms` and `longest_gap_ms` between two contents (mean, maximum),
     `in_flight` other requests when it was sent, `idle_s` since the one before if there were none.
     `starts_ms`: when each stage began, since the arrival. `trace_id`, `span_id`, `parent_span_id`:
-    its place in a trace, in hexadecimal digits; `traced`: whether its spans are sent.
+    its place in a trace, in hexadecimal digits; `traced`: whether its spans are sent. `task`: of
+    the decision matrix.
     """
 
     id: str
@@ -232,6 +235,7 @@ class RecordFields:
     span_id: str | None = None
     parent_span_id: str | None = None
     traced: bool = False
+    task: str | None = None
     save: bool = False
 
 

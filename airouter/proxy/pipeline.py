@@ -6,7 +6,7 @@ something, one `Head` when the answer is committed, and then the answer's bytes.
 head are raised; after it they are the stream's last event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from airouter.classify.cascade import Cascade
@@ -14,26 +14,25 @@ from airouter.classify.features import features_of
 from airouter.dialects.openai_embeddings import exceeds
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock, date_line
-from airouter.domain.errors import NotFound
+from airouter.domain.errors import BadRequest, NoBackend, NotFound
 from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
 from airouter.domain.ports import RetryBudget
-from airouter.domain.types import Decision, Features, Plan, Verdict
+from airouter.domain.types import Decision, Plan, Verdict
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.planning import Planner
+from airouter.planning.demand import demand_of
 from airouter.proxy.attempt import Attempt
 from airouter.proxy.batches import in_batches
 from airouter.proxy.enrichment import enrich
 from airouter.proxy.failover import Failover
 from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
 from airouter.proxy.speculation import Speculation, speculate
+from airouter.proxy.token_count import count_tokens
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
-
-# Of English prose with today's tokenizers, on the safe side; for choosing a context window.
-_CHARS_PER_TOKEN = 3.5
 
 
 class Pipeline:
@@ -54,7 +53,7 @@ class Pipeline:
         self.settings = settings
         self.backends = backends
         self.cascade = cascade
-        self.planner = Planner(settings)
+        self.planner = Planner(settings, backends)
         self._prompts = prompts
         self._memory = memory
         self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
@@ -67,17 +66,17 @@ class Pipeline:
         """`/v1/chat/completions`."""
         received = self._receive(exchange, request, overrides)
         speculation: Speculation | None = None
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is None:
             began = self._clock.monotonic()
             deliberation = self.cascade.deliberate(received.features)
             if deliberation.decision is None:
-                speculation = self._speculate(received, deliberation.p_primary)
+                speculation = yield from self._speculate(received, deliberation.p_primary)
             exchange.record.enter("classification_ms", began)
             answered = speculation.answered if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, answered))
             self._log_decision(decision)
-            known = decision, self._plan(decision, received.features)
+            known = decision, (yield from self._plan(decision, received))
         decided_at = self._clock.monotonic()
         decided = self._decide(received, *known)
         adopted = self._adopt(speculation, decided.plan, decided_at)
@@ -88,10 +87,10 @@ class Pipeline:
     def plain(self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Flow:
         """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
         received = self._receive(exchange, request, overrides)
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is None:
             decision = _forced(DEFAULT_LABEL)
-            known = decision, self.planner.plan(decision)
+            known = decision, (yield from self._plan(decision, received))
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
         backend = self.backends[plan.backends[0]]
@@ -102,16 +101,15 @@ class Pipeline:
 
     def explain(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
-    ) -> Waiting[tuple[Decision, Plan, Features]]:
+    ) -> Waiting[tuple[Decision, Plan, Received]]:
         """Decide and plan, and do nothing."""
         received = _received(exchange, request, overrides)
-        features = received.features
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is not None:
-            return (*known, features)
-        deliberation = self.cascade.deliberate(features)
+            return (*known, received)
+        deliberation = self.cascade.deliberate(received.features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
-        return decision, self._plan(decision, features), features
+        return decision, (yield from self._plan(decision, received)), received
 
     # Receiving ------------------------------------------------------------------------------------
 
@@ -123,6 +121,9 @@ class Pipeline:
         record.asked(request.endpoint, request.stream, features, request.messages)
         chosen = overrides.backend or overrides.alias or overrides.route
         record.requested_route = chosen or "auto"
+        record.task = received.demand.task
+        if received.demand.note:
+            record.notes.append(received.demand.note)
         self._log.info(
             "Incoming request: messages=%d total_chars=%d stream=%s",
             features.n_messages,
@@ -133,50 +134,49 @@ class Pipeline:
 
     # Deciding -------------------------------------------------------------------------------------
 
-    def _without_deciding(self, received: Received) -> tuple[Decision, Plan] | None:
+    def _without_deciding(self, received: Received) -> Waiting[tuple[Decision, Plan] | None]:
         """Of a request that names a backend's own model or a chain, forces a route, or continues a
         tool conversation; None for any other."""
-        overrides, request = received.overrides, received.request
+        overrides, demand = received.overrides, received.demand
         if overrides.backend is not None:
             plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))
             return _forced(LABEL_OF_ROUTE[plan.route]), plan
         if overrides.alias is not None:
-            plan = self._alias_plan(overrides.alias, received.features)
-            return _forced(LABEL_OF_ROUTE[plan.route]), plan
+            chain = self.settings.chain(overrides.alias)
+            route = self._route_of(chain[0]) if chain else "primary"
+            plan = self.planner.for_alias(overrides.alias, route, demand)
+            return _forced(LABEL_OF_ROUTE[route]), plan
         if overrides.route is not None:
             decision = _forced(LABEL_OF_ROUTE[overrides.route])
-            return decision, self._plan(decision, received.features)
+            return decision, (yield from self._plan(decision, received))
         if received.features.last_role in ("tool", "function"):
-            plan = self._tool_plan(request)
+            recalled = self._memory.recall(received.request.messages)
+            if recalled is not None and recalled[1] not in self.backends:
+                recalled = None
+            plan = yield from self._counted(
+                received, lambda: self.planner.for_tool_result(recalled, demand)
+            )
             label = LABEL_OF_ROUTE[plan.route]
             verdict = Verdict("conversation", label, reason=plan.reasons[0])
             return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
 
-    def _alias_plan(self, alias: str, features: Features) -> Plan:
-        def needs(name: str) -> bool:
-            return self._can_serve(name, features)
-
-        chain = self.settings.chain(alias)
-        return self.planner.for_alias(
-            alias, self._route_of(chain[0]) if chain else "primary", needs
+    def _plan(self, decision: Decision, received: Received) -> Waiting[Plan]:
+        return self._counted(
+            received, lambda: self.planner.plan(decision, received.demand, received.features)
         )
 
-    def _tool_plan(self, request: ChatRequest) -> Plan:
-        """For the result of a tool: the backend that called it, else the primary."""
-        recalled = self._memory.recall(request.messages)
-        if recalled is not None and recalled[1] in self.backends:
-            route, backend = recalled
-            others = tuple(name for name in self.settings.serving(route) if name != backend)
-            reason = "a tool conversation stays where it began"
-            return Plan(route, (backend, *others), False, (reason,))
-        reason = "a tool result is not classified"
-        return Plan("primary", self.settings.serving("primary"), False, (reason,))
-
-    def _plan(self, decision: Decision, features: Features) -> Plan:
-        return self.planner.plan(
-            decision, needs=lambda name: self._can_serve(name, features), features=features
-        )
+    def _counted(self, received: Received, plan: Callable[[], Plan]) -> Waiting[Plan]:
+        """A plan; made again with the prompt's tokens counted if their estimate is too close to a
+        limit."""
+        tokens, made = received.demand.tokens, plan()
+        if tokens.doubtful and not tokens.asked:
+            tokens.asked = True
+            asked = [self.backends[name] for name in made.backends]
+            tokens.counted = yield from count_tokens(received.exchange, received.request, asked)
+            if tokens.counted is not None:
+                made = plan()
+        return made
 
     def _decide(self, received: Received, decision: Decision, plan: Plan) -> Decided:
         record = received.exchange.record
@@ -188,6 +188,7 @@ class Pipeline:
             received.features,
             received.overrides,
             received.date,
+            received.demand,
             decision,
             plan,
         )
@@ -213,20 +214,20 @@ class Pipeline:
             "primary",
         )
 
-    def _can_serve(self, name: str, features: Features) -> bool:
-        backend = self.backends[name]
-        window = backend.context_window
-        too_long = window is not None and features.total_chars / _CHARS_PER_TOKEN > window
-        return not too_long and not (features.has_images and backend.settings.vision is False)
-
     # Speculating and searching --------------------------------------------------------------------
 
-    def _speculate(self, received: Received, p_primary: float | None) -> Speculation | None:
-        backend = self.backends[self.settings.serving("primary")[0]]
+    def _speculate(
+        self, received: Received, p_primary: float | None
+    ) -> Waiting[Speculation | None]:
+        """Start the answer of the backend that answers if the route is the primary."""
         settings = self.settings.speculation
-        likely = p_primary is None or p_primary >= settings.min_p_primary
-        if not likely or not self._can_serve(backend.name, received.features):
+        if not settings.enabled or (p_primary is not None and p_primary < settings.min_p_primary):
             return None
+        try:
+            plan = yield from self._plan(_forced(DEFAULT_LABEL), received)
+        except (BadRequest, NoBackend):  # the route may be another one
+            return None
+        backend = self.backends[plan.backends[0]]
         return speculate(
             received,
             backend,
@@ -260,8 +261,9 @@ class Pipeline:
 
 
 def _received(exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Received:
-    date = date_line(exchange.record.timestamp)
-    return Received(exchange, request, features_of(request), overrides, date)
+    date, features = date_line(exchange.record.timestamp), features_of(request)
+    demand = demand_of(request, features, overrides.task)
+    return Received(exchange, request, features, overrides, date, demand)
 
 
 def _forced(label: str) -> Decision:

@@ -5,8 +5,9 @@ import ssl
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from airouter.domain.tasks import Capability
 from airouter.domain.types import Limits
 from airouter.settings.section import Count, Seconds, Section, one_line
 
@@ -92,6 +93,12 @@ class BackendSettings(Section):
         description="Whether the model accepts images. None: unknown; requests with images are "
         "sent.",
     )
+    capabilities: tuple[Capability, ...] | None = Field(
+        None,
+        description="What the model supports: chat, completions, embeddings, vision, tools, json, "
+        "reasoning. Requests that need anything else go to other backends. None: unknown; all "
+        "requests are sent, except as `vision` says. Must not contradict `vision` and `reasoning`.",
+    )
     system_prompt: str | None = Field(
         None,
         description="Name of a prompt in `prompts_dir` that is prepended to the system message.",
@@ -176,6 +183,21 @@ class BackendSettings(Section):
         _ = parts.port  # raises if the port is not a number
         return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
 
+    @field_validator("capabilities")
+    @classmethod
+    def _consistent(
+        cls, value: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if value is not None:
+            vision = info.data.get("vision")
+            if vision is not None and vision != ("vision" in value):
+                raise ValueError(f"contradicts vision: {str(vision).lower()}; remove one of them")
+            if info.data.get("reasoning") and "reasoning" not in value:
+                raise ValueError(
+                    "contradicts reasoning: true; add reasoning, or remove one of them"
+                )
+        return value
+
     @field_validator("ca_file")
     @classmethod
     def _ca_file(cls, value: str | None) -> str | None:
@@ -188,6 +210,12 @@ class BackendSettings(Section):
                     f"{value!r} is not a readable PEM certificate file ({reason})"
                 ) from None
         return value
+
+    def lacks(self, needs: frozenset[str]) -> frozenset[str]:
+        """Which of these capabilities it is known not to have."""
+        if self.capabilities is not None:
+            return needs.difference(self.capabilities)
+        return needs & {"vision"} if self.vision is False else frozenset()
 
     @property
     def limits(self) -> Limits:

@@ -359,14 +359,13 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     for part in loc[:-1]:
         fields = getattr(model, "model_fields", None)
         if fields and part in fields:
-            annotation = fields[part].annotation
-            args = getattr(annotation, "__args__", ())
-            # a dict of sections: skip the key, descend into the value's model
-            model = (
-                annotation
-                if not args
-                else next(
-                    (a for a in args if isinstance(a, type) and issubclass(a, BaseModel)), model
-                )
-            )
+            model = _section_in(fields[part].annotation) or model
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section that a setting is, or that its values are: a dict or list of sections."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = map(_section_in, getattr(annotation, "__args__", ()))
+    return next(filter(None, inside), None)

@@ -5,7 +5,7 @@ Order of precedence: environment variables, `config/router.yaml` (or `ROUTER_CON
 defaults.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,8 +13,10 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from airouter.domain.clock import is_zone
 from airouter.domain.labels import ROUTES
+from airouter.domain.tasks import TASKS
 from airouter.settings.backends import BackendSettings, RouteSettings
 from airouter.settings.cascade import CascadeSettings, ClassifierTier
+from airouter.settings.matrix import MatrixRow, default_tasks
 from airouter.settings.proxying import (
     EnrichmentSettings,
     ProbeSettings,
@@ -66,8 +68,16 @@ class Settings(Section):
         "A request for one is not classified. Takes precedence over a backend's model of the same "
         "name, which has no failover.",
     )
+    tasks: dict[str, tuple[MatrixRow, ...]] | None = Field(
+        None,
+        description="The decision matrix: for each task, rows of `backends`, with `over` (prompt "
+        "tokens) and `needs` (capabilities) as conditions; the first row that applies decides. "
+        "None: the default matrix, if there is a backend named coder_fast. {}: no matrix.",
+    )
     embeddings: str | None = Field(
-        None, description="Backend for /v1/embeddings. None: the endpoint returns 404."
+        None,
+        description="Backend for /v1/embeddings. None: that of the task embedding; without one, "
+        "the endpoint returns 404.",
     )
     enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
@@ -100,6 +110,7 @@ class Settings(Section):
         yield from self._unknown_names()
         yield from self._unusable_routes()
         yield from self._wrong_aliases()
+        yield from self._wrong_tasks()
         if not (self.server.loopback or self.server.api_key or self.server.allow_open):
             yield (
                 f"server.host is {self.server.host}, which other machines can reach, but no "
@@ -160,6 +171,17 @@ class Settings(Section):
                         f"{', '.join(sorted(self.backends)) or 'none'}"
                     )
 
+    def _wrong_tasks(self) -> Iterator[str]:
+        for task, rows in (self.tasks or {}).items():
+            if task not in TASKS:
+                yield f"tasks.{task}: unknown task; the tasks are {', '.join(TASKS)}"
+            for name in dict.fromkeys(name for row in rows for name in row.backends):
+                if name not in self.backends:
+                    yield (
+                        f"tasks.{task}: there is no backend {name!r}; the backends are "
+                        f"{', '.join(sorted(self.backends)) or 'none'}"
+                    )
+
     def _lacks(self, name: str) -> str:
         """The missing setting that makes a backend unusable."""
         return f"backends.{name}.{'api_key' if self.backends[name].url else 'url'}"
@@ -184,6 +206,25 @@ class Settings(Section):
     def chain(self, alias: str) -> tuple[str, ...]:
         """The usable backends of an alias, in order."""
         return self.members(self.aliases[alias])
+
+    @property
+    def matrix(self) -> Mapping[str, tuple[MatrixRow, ...]]:
+        """The rows of each task: those configured, otherwise the default ones."""
+        return default_tasks(self.backends) if self.tasks is None else self.tasks
+
+    def task_rows(self, task: str) -> tuple[tuple[MatrixRow, tuple[str, ...]], ...]:
+        """The rows of a task that have usable backends, each with these."""
+        rows = ((row, self.members(row.backends)) for row in self.matrix.get(task, ()))
+        return tuple((row, backends) for row, backends in rows if backends)
+
+    @property
+    def embedder(self) -> str | None:
+        """The backend for embeddings of the virtual model: as configured, else the first usable one
+        of the task. One only: embeddings of different models are not comparable."""
+        if self.embeddings is not None:
+            return self.embeddings
+        rows = self.matrix.get("embedding", ())
+        return next((name for row in rows for name in row.backends if self.usable(name)), None)
 
     def serving(self, route: str) -> tuple[str, ...]:
         """The usable backends of a route, in order. If META or ENRICH has no route configured, the

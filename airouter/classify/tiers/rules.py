@@ -20,7 +20,23 @@ from airouter.settings.load import ROOT
 
 NAME = "rules"
 # Values of metadata.task for ordinary chat.
-_NOT_META_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
+_ORDINARY_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
+# Values of metadata.task by which frontends mark their housekeeping: those of Open WebUI 0.12
+# (title_generation, moa_response_generation, function_calling, …) and what others call the same.
+_HOUSEKEEPING = re.compile(
+    r"(?:^|[_\-. ])(?:generat\w+|titles?|tags?|emojis?|quer(?:y|ies)|follow[_\-. ]?ups?|summar\w+"
+    r"|autocomplet\w+|suggest\w+|compact\w+|memor\w+|function_calling|moa\w*)(?:$|[_\-. ])"
+)
+
+
+def is_ordinary(task: str) -> bool:
+    """Whether a `metadata.task`, in lower case, means an ordinary chat."""
+    return task in _ORDINARY_TASKS
+
+
+def is_housekeeping(task: str) -> bool:
+    """Whether a `metadata.task`, in lower case, is a frontend's for a prompt of its own."""
+    return _HOUSEKEEPING.search(task) is not None
 
 
 PATH = ROOT / "config" / "meta_markers.yaml"
@@ -299,7 +315,7 @@ class RulesTier:
         self._markers = markers or load_markers()
 
     def vote(self, features: Features) -> Verdict:
-        if features.task and features.task.lower() not in _NOT_META_TASKS:
+        if features.task and is_housekeeping(features.task.lower()):
             return Verdict(NAME, "META", p=1.0, reason=f"metadata.task is {features.task[:40]!r}")
         marker = self._markers.find(features)
         if marker is not None:
