@@ -81,7 +81,8 @@ class Planner:
 
     def for_backend(self, name: str, route: str) -> Plan:
         """The plan for a request whose `model` is a backend's own model."""
-        return Plan(route, (name,), False, ("the request names this backend's model",))
+        members = self._settings.members((name,)) or (name,)
+        return Plan(route, members, False, ("the request names this backend's model",))
 
     def for_alias(self, alias: str, route: str, needs: Callable[[str], bool]) -> Plan:
         """The plan for a request whose `model` is an alias: its chain, without those that do not

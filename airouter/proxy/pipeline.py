@@ -8,6 +8,7 @@ head are raised; after it they are the stream's last event.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
@@ -31,6 +32,7 @@ from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
+from airouter.upstream.replicas import Replicas
 
 # Of English prose with today's tokenizers, on the safe side; for choosing a context window.
 _CHARS_PER_TOKEN = 3.5
@@ -55,6 +57,7 @@ class Pipeline:
         self.backends = backends
         self.cascade = cascade
         self.planner = Planner(settings)
+        self._replicas = Replicas(backends)
         self._prompts = prompts
         self._memory = memory
         self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
@@ -94,9 +97,9 @@ class Pipeline:
             known = decision, self.planner.plan(decision)
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
-        backend = self.backends[plan.backends[0]]
-        if exceeds(request, backend.settings.max_inputs):
-            yield from in_batches(self._failover, decided, backend, self._log, self._clock)
+        backends = [self.backends[name] for name in decided.plan.backends]
+        if exceeds(request, backends[0].settings.max_inputs):
+            yield from in_batches(self._failover, decided, backends, self._log, self._clock)
         else:
             yield from self._failover.answer(decided, None)
 
@@ -167,11 +170,13 @@ class Pipeline:
         recalled = self._memory.recall(request.messages)
         if recalled is not None and recalled[1] in self.backends:
             route, backend = recalled
-            others = tuple(name for name in self.settings.serving(route) if name != backend)
+            serving = self._replicas.arranged(self.settings.serving(route), request.messages)
+            others = tuple(name for name in serving if name != backend)
             reason = "a tool conversation stays where it began"
             return Plan(route, (backend, *others), False, (reason,))
         reason = "a tool result is not classified"
-        return Plan("primary", self.settings.serving("primary"), False, (reason,))
+        serving = self._replicas.arranged(self.settings.serving("primary"), request.messages)
+        return Plan("primary", serving, False, (reason,))
 
     def _plan(self, decision: Decision, features: Features) -> Plan:
         return self.planner.plan(
@@ -180,6 +185,9 @@ class Pipeline:
 
     def _decide(self, received: Received, decision: Decision, plan: Plan) -> Decided:
         record = received.exchange.record
+        if decision.tier != "conversation":  # of which the order is decided already
+            messages = _prefix_of(received.request)
+            plan = replace(plan, backends=self._replicas.arranged(plan.backends, messages))
         record.decided(decision)
         record.planned(plan)
         return Decided(
@@ -208,8 +216,9 @@ class Pipeline:
         )
 
     def _route_of(self, backend: str) -> str:
+        members = {*self.settings.members((backend,))}
         return next(
-            (route for route in ("primary", "xai") if backend in self.settings.serving(route)),
+            (route for route in ("primary", "xai") if members & {*self.settings.serving(route)}),
             "primary",
         )
 
@@ -222,7 +231,8 @@ class Pipeline:
     # Speculating and searching --------------------------------------------------------------------
 
     def _speculate(self, received: Received, p_primary: float | None) -> Speculation | None:
-        backend = self.backends[self.settings.serving("primary")[0]]
+        serving = self.settings.serving("primary")
+        backend = self.backends[self._replicas.arranged(serving, received.request.messages)[0]]
         settings = self.settings.speculation
         likely = p_primary is None or p_primary >= settings.min_p_primary
         if not likely or not self._can_serve(backend.name, received.features):
@@ -240,15 +250,25 @@ class Pipeline:
         """The speculation as the first attempt if the plan wants it; else it is cancelled."""
         if speculation is None:
             return None
-        if not plan.enrich and plan.backends[0] == speculation.backend.name:
+        if not plan.enrich and self._is_first(speculation.backend, plan):
             return speculation.adopt()
         speculation.cancel(decided_at)
         self._log.info("Cancelled speculative primary (route=%s)", plan.route)
         return None
 
+    def _is_first(self, backend: Backend, plan: Plan) -> bool:
+        """Whether a plan begins with a backend, or with another replica of it: what the backend has
+        to do may have changed since it was chosen."""
+        first = self.backends[plan.backends[0]]
+        group = backend.settings.group
+        return backend is first or (
+            group is not None and group == first.settings.group and backend.name in plan.backends
+        )
+
     def _enrich(self, decided: Decided) -> Waiting[Decided]:
         settings, record = self.settings.enrichment, decided.exchange.record
-        backend = self.backends[settings.backend]
+        members = self.settings.members((settings.backend,))
+        backend = self.backends[self._replicas.arranged(members)[0]]
         context = yield from enrich(decided, backend, settings, self._prompts)
         if context is not None:
             self._log.info(
@@ -269,15 +289,20 @@ def _forced(label: str) -> Decision:
     return Decision(label, "explicit", None, None, 0.0, (), forced=True)
 
 
+def _prefix_of(request: ChatRequest) -> list[Any]:
+    """The messages by which a conversation comes back to its replica; none where it has none."""
+    return request.messages if request.endpoint == "chat" else []
+
+
 def find_backend(backends: Mapping[str, Backend], model: str) -> str:
-    """The backend that serves a model name.
+    """The backend that serves a model name; of replicas, the name of their group.
 
     Raises:
         NotFound: none does.
     """
     for name, backend in backends.items():
         if backend.model == model:
-            return name
+            return backend.settings.group or name
     raise NotFound(
         f"The model {model[:80]!r} does not exist; GET /v1/models lists the available models.",
         param="model",
