@@ -100,6 +100,7 @@ class _Work:
                 if held is None:
                     return
             at, batch = self._waiting.popleft()
+            self._sent_to[at] = held[0].name if held else self._decided.plan.backends[0]
             self._under_way.add(self._one(at, batch, held))
 
     def _free_slot(self) -> tuple[Backend, Slot] | None:
@@ -121,13 +122,10 @@ class _Work:
         self, at: int, batch: ChatRequest, held: tuple[Backend, Slot] | None
     ) -> Waiting[tuple[int, Attempt]]:
         plan, slot = self._decided.plan, None
-        first = plan.backends[0]
         if held is not None:
             replica, slot = held
-            first = replica.name
-            others = (name for name in plan.backends if name != first)
-            plan = replace(plan, backends=(first, *others))
-        self._sent_to[at] = first
+            others = (name for name in plan.backends if name != replica.name)
+            plan = replace(plan, backends=(replica.name, *others))
         decided = replace(self._decided, request=batch, plan=plan)
         return at, (yield from self._failover.good_attempt(decided, slot=slot))
 

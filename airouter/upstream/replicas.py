@@ -103,7 +103,9 @@ def for_conversation(replicas: Sequence[Backend], key: bytes) -> list[Backend]:
     preferred = next(back, able[0][1])
     if _is_overloaded(preferred, order[0]):
         return order
-    return [preferred, *(backend for backend in order if backend is not preferred)]
+    # The others as the conversation will prefer them should this one fail.
+    ranked = dict.fromkeys([preferred, *(backend for _, backend in able), *order])
+    return [*ranked]
 
 
 def _is_overloaded(preferred: Backend, other: Backend) -> bool:
