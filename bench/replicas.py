@@ -171,7 +171,7 @@ def _conversations(where: Fleet, promises: Promises, count: int, turns: int) -> 
     for _ in range(turns // 2):
         talk.round()
     before = [one.replicas[-1] for one in talk.conversations]
-    dead = max(set(before), key=before.count)
+    dead = sorted(set(before), key=before.count)[1]
     talk.round(kill=dead)
     for _ in range(turns - turns // 2 - 1):
         talk.round()

@@ -90,10 +90,12 @@ class SharedLimiter(Limiter):
         for index, limiter in enumerate(self._share.limiters):
             lines = [line for line in map(limiter._waiting.__getitem__, PRIORITIES) if line]
             if lines and limiter._in_use < limiter.slots:
-                since = min(line[0].since for line in lines)
-                late = now - since >= PATIENCE
-                priority = 0 if late else PRIORITIES.index(lines[0][0].priority)
-                heads.append(((int(not late), priority, since), index, limiter))
+                head, longest = lines[0][0], min(line[0].since for line in lines)
+                if now - longest >= PATIENCE:
+                    order: _Order = (0, 0, longest)
+                else:
+                    order = (1, PRIORITIES.index(head.priority), head.since)
+                heads.append((order, index, limiter))
         return heads
 
     def _forget(self, ticket: Ticket) -> Slot | None:

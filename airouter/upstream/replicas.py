@@ -90,21 +90,19 @@ def for_conversation(replicas: Sequence[Backend], key: bytes) -> list[Backend]:
     Args:
         key: of `conversation_key()`.
     """
-    order = least_loaded(replicas)
-    able = sorted(
-        ((_hashes(key, backend), backend) for backend in replicas if backend.can_answer_now),
-        key=lambda ranked: ranked[0],
-    )
+    weighed = sorted(((_weight(b), i, b) for i, b in enumerate(replicas)))
+    order = [backend for _, _, backend in weighed]
+    able = sorted((*_hashes(key, b), i, b) for (unable, *_), i, b in weighed if not unable)
     if not able:
         return order
     # One that has recovered gets its conversations back one by one; which ones is fixed, so that
     # none goes to and fro.
-    back = (backend for (_, turn), backend in able if turn < share(backend) * _STEPS)
-    preferred = next(back, able[0][1])
+    back = (b for _, turn, _, b in able if turn < share(b) * _STEPS)
+    preferred = next(back, able[0][-1])
     if _is_overloaded(preferred, order[0]):
         return order
     # The others as the conversation will prefer them should this one fail.
-    ranked = dict.fromkeys([preferred, *(backend for _, backend in able), *order])
+    ranked = dict.fromkeys([preferred, *(each[-1] for each in able), *order])
     return [*ranked]
 
 
