@@ -37,6 +37,14 @@ from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.limiters import (
+    Identity,
+    by_identity,
+    identity,
+    new_limiters,
+    sharing_with_classifier,
+    slots_of,
+)
 from airouter.runtime.objectives import Objectives
 from airouter.runtime.process import Runtime
 from airouter.runtime.reload_policy import queue_share, reloaded, slow_thresholds
@@ -226,19 +234,24 @@ def build_state(
         settings = reloaded(settings, keep.settings)
     redaction.protect(settings.keys())
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
-    before = keep.backends if keep is not None else {}
+    before = by_identity(keep.backends) if keep is not None else {}
     backends = {
         name: build_backend(name, settings, log, clock, resilience, before)
         for name in settings.backends
         if settings.usable(name)
     }
+    limiters = new_limiters(settings, keep.settings if keep is not None else None, resilience)
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
     cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
     memory = keep.memory if keep is not None else ConversationMemory()
     budget = resilience.retry_budget()
     pipeline = Pipeline(settings, backends, cascade, prompts, memory, budget, log, clock)
+    shared = sharing_with_classifier(settings)
     for backend in backends.values():
         backend.limiter.queue = queue_share(settings)
+        backend.may_speculate = backend.name not in shared
+    for name, limiter in limiters.items():
+        backends[name].limiter = limiter
     health = HealthChecker(backends, clock, settings.timeouts.health)
     return State(settings, backends, pipeline, memory, health)
 
@@ -249,21 +262,19 @@ def build_backend(
     log: Log,
     clock: Clock,
     resilience: Resilience,
-    keep: Mapping[str, Backend],
+    keep: Mapping[Identity, Backend],
 ) -> Backend:
     """A backend; the one of the previous configuration, if its settings are the same."""
     spec = settings.backends[name]
-    before = keep.get(name)
-    if before is not None and before.settings == spec:
+    before = keep.get(identity(name, spec))
+    if before is not None and before.name == name and before.settings == spec:
         return before
-    # Each worker process has its own limiter, so the cap is divided among them.
-    slots = max(1, spec.slots // settings.server.workers)
     backend = Backend(
         name,
         spec,
         KINDS[spec.kind],
         clock,
-        limiter=resilience.limiter(name, slots, queue_share(settings)),
+        limiter=resilience.limiter(name, slots_of(spec.slots, settings), queue_share(settings)),
         breaker=resilience.breaker(
             name,
             threshold=spec.breaker_fails,

@@ -26,6 +26,7 @@ from bench import (
     options,
     overhead,
     overload,
+    replicas,
     report,
     routing,
     scorecard,
@@ -98,6 +99,10 @@ COMMANDS: dict[str, Command] = {
     "failover": Command(
         "own", failover.run,
         "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
+    ),
+    "replicas": Command(
+        "own", replicas.run,
+        "three replicas with prefix caches, one of which dies; embeddings over two"
     ),
     "operations": Command(
         "own", operations.run,

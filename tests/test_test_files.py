@@ -64,6 +64,7 @@ TESTED_BY = {
     "slo/webhook.py": "slo/test_engine.py",
     "telemetry/spans.py": "telemetry/test_tracing.py",
     "telemetry/slo_metrics.py": "api/test_slo_api.py",
+    "upstream/read_all.py": "upstream/test_loaded_models.py",
     "upstream/backend.py": "failover/test_starting_backends.py",
     "upstream/transport/response.py": "upstream/test_call_surprises.py",
 }

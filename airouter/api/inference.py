@@ -198,7 +198,7 @@ class Inference:
         if model is not None and not _is_virtual(model, settings.virtual_model):
             return (yield from self._backend_of(exchange, model, settings.embedder))
         name = settings.embedder
-        if name is None or name not in pipeline.backends:
+        if name is None or not settings.usable(name):
             raise NotFound(
                 "No embeddings backend is configured; set `embeddings` in the router's "
                 "configuration to the name of a backend.",
@@ -227,8 +227,10 @@ class Inference:
                 if not awaited or runtime.clock.monotonic() >= until:
                     raise
             yield from exchange.sleep(_PROBE_LOOK)
-        other = runtime.current.state.backends.get(preferred or "")
-        return other.name if other is not None and other.model == model else found
+        state = runtime.current.state
+        others = state.settings.members((preferred,)) if preferred is not None else ()
+        serves = any(state.backends[name].model == model for name in others)
+        return preferred if preferred is not None and serves else found
 
 
 def _is_virtual(model: str, virtual: str) -> bool:

@@ -91,7 +91,7 @@ def _can_answer(state: State, route: str) -> bool:
     backends; the other routes need their own."""
     settings = state.settings
     if route == "enrich":
-        search = state.backends.get(settings.enrichment.backend)
-        if search is None or not search.provider.searches:
+        search = settings.members((settings.enrichment.backend,))
+        if not search or not state.backends[search[0]].provider.searches:
             return False
     return bool(settings.serving(route))

@@ -117,8 +117,8 @@ def _window(backends: list[Backend]) -> int | None:
 def _capabilities(backends: list[Backend], state: State) -> list[str]:
     settings = state.settings
     answering = {name for route in ROUTES for name in settings.serving(route)}
-    embeds = settings.embedder
-    if all(backend.name == embeds and embeds not in answering for backend in backends):
+    embeds = {*settings.members((settings.embedder or "",))} - answering
+    if all(backend.name in embeds for backend in backends):
         return ["embedding"]
     found = ["completion", "tools"]
     return [*found, "vision"] if any(_sees(b) for b in backends) else found

@@ -129,8 +129,10 @@ def _health_body(
 ) -> dict[str, Any]:
     body: dict[str, Any] = {"status": status, "duration_ms": ms(duration)}
     for name in ("router", "primary", "xai"):
-        if name in results:
-            body[f"{name}_model"] = "healthy" if results[name].healthy else "unhealthy"
+        found = [results[each] for each in state.settings.expanded((name,)) if each in results]
+        if found:
+            healthy = any(result.healthy for result in found)
+            body[f"{name}_model"] = "healthy" if healthy else "unhealthy"
     body["backends"] = {
         name: {
             "healthy": result.healthy,

@@ -118,7 +118,9 @@ class Planner:
             return own, None
         chain = self._joined(row.backends, own)
         if chain[0] != own[0]:
-            reasons.append(f"{chain[0]} instead of {own[0]} for the task {row.name}")
+            reasons.append(
+                f"{self._named(chain[0])} instead of {self._named(own[0])} for the task {row.name}"
+            )
         return chain, row
 
     def _joined(self, first: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
@@ -143,7 +145,10 @@ class Planner:
         elif able[0] != first:
             lacking = self._backends[first].settings.lacks(demand.needs)
             names = " and ".join(sorted(lacking))
-            reasons.append(f"{able[0]} instead of {first}, which does not support {names}")
+            reasons.append(
+                f"{self._named(able[0])} instead of {self._named(first)}, "
+                f"which does not support {names}"
+            )
         if route == "meta":  # its history is cut to `cascade.meta_max_chars`
             return able
         if self._too_long(able[0], demand):
@@ -184,8 +189,8 @@ class Planner:
         if holding:
             window = known[first].context_window
             reasons.append(
-                f"{holding[0]} instead of {first}, whose context window ({window:,} tokens) "
-                f"does not hold the prompt ({tokens})"
+                f"{self._named(holding[0])} instead of {self._named(first)}, whose "
+                f"context window ({window:,} tokens) does not hold the prompt ({tokens})"
             )
             clouds = (n for n in chain if n not in may and not self._too_long(n, demand))
             return (*holding, *clouds)
@@ -206,6 +211,10 @@ class Planner:
     def _window(self, name: str) -> int:
         window = self._backends[name].context_window
         return _NO_WINDOW if window is None else window
+
+    def _named(self, name: str) -> str:
+        """A backend as it is configured: a replica by the name of its group."""
+        return self._backends[name].settings.group or name
 
     @staticmethod
     def _shown(demand: Demand) -> str:
@@ -228,7 +237,8 @@ class Planner:
 
     def for_backend(self, name: str, route: str) -> Plan:
         """The plan for a request whose `model` is a backend's own model."""
-        return Plan(route, (name,), False, ("the request names this backend's model",))
+        members = self._settings.members((name,)) or (name,)
+        return Plan(route, members, False, ("the request names this backend's model",))
 
     def for_alias(self, alias: str, route: str, demand: Demand) -> Plan:
         """The plan for a request whose `model` is an alias: its chain, without those that do not

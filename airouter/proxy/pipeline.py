@@ -8,6 +8,7 @@ head are raised; after it they are the stream's last event.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
@@ -33,6 +34,7 @@ from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
+from airouter.upstream.replicas import Replicas
 
 
 class Pipeline:
@@ -54,6 +56,7 @@ class Pipeline:
         self.backends = backends
         self.cascade = cascade
         self.planner = Planner(settings, backends)
+        self._replicas = Replicas(backends)
         self._prompts = prompts
         self._memory = memory
         self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
@@ -93,9 +96,9 @@ class Pipeline:
             known = decision, (yield from self._plan(decision, received))
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
-        backend = self.backends[plan.backends[0]]
-        if exceeds(request, backend.settings.max_inputs):
-            yield from in_batches(self._failover, decided, backend, self._log, self._clock)
+        backends = [self.backends[name] for name in decided.plan.backends]
+        if exceeds(request, backends[0].settings.max_inputs):
+            yield from in_batches(self._failover, decided, backends, self._log, self._clock)
         else:
             yield from self._failover.answer(decided, None)
 
@@ -156,6 +159,7 @@ class Pipeline:
             plan = yield from self._counted(
                 received, lambda: self.planner.for_tool_result(recalled, demand)
             )
+            plan = self._arranged(plan, received, 1 if recalled is not None else 0)
             label = LABEL_OF_ROUTE[plan.route]
             verdict = Verdict("conversation", label, reason=plan.reasons[0])
             return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
@@ -180,6 +184,8 @@ class Pipeline:
 
     def _decide(self, received: Received, decision: Decision, plan: Plan) -> Decided:
         record = received.exchange.record
+        if decision.tier != "conversation":  # of which the order is decided already
+            plan = self._arranged(plan, received)
         record.decided(decision)
         record.planned(plan)
         return Decided(
@@ -192,6 +198,16 @@ class Pipeline:
             decision,
             plan,
         )
+
+    def _arranged(self, plan: Plan, received: Received, keep: int = 0) -> Plan:
+        """The plan with its replicas in the order in which to ask them.
+
+        Args:
+            keep: how many of its first backends stay where they are.
+        """
+        messages = _prefix_of(received.request)
+        rest = self._replicas.arranged(plan.backends[keep:], messages)
+        return replace(plan, backends=plan.backends[:keep] + rest)
 
     def _log_decision(self, decision: Decision) -> None:
         """META is decided by rules and not classified."""
@@ -209,8 +225,9 @@ class Pipeline:
         )
 
     def _route_of(self, backend: str) -> str:
+        members = {*self.settings.members((backend,))}
         return next(
-            (route for route in ("primary", "xai") if backend in self.settings.serving(route)),
+            (route for route in ("primary", "xai") if members & {*self.settings.serving(route)}),
             "primary",
         )
 
@@ -227,7 +244,7 @@ class Pipeline:
             plan = yield from self._plan(_forced(DEFAULT_LABEL), received)
         except (BadRequest, NoBackend):  # the route may be another one
             return None
-        backend = self.backends[plan.backends[0]]
+        backend = self.backends[self._arranged(plan, received).backends[0]]
         return speculate(
             received,
             backend,
@@ -241,15 +258,25 @@ class Pipeline:
         """The speculation as the first attempt if the plan wants it; else it is cancelled."""
         if speculation is None:
             return None
-        if not plan.enrich and plan.backends[0] == speculation.backend.name:
+        if not plan.enrich and self._is_first(speculation.backend, plan):
             return speculation.adopt()
         speculation.cancel(decided_at)
         self._log.info("Cancelled speculative primary (route=%s)", plan.route)
         return None
 
+    def _is_first(self, backend: Backend, plan: Plan) -> bool:
+        """Whether a plan begins with a backend, or with another replica of it: what the backend has
+        to do may have changed since it was chosen."""
+        first = self.backends[plan.backends[0]]
+        group = backend.settings.group
+        return backend is first or (
+            group is not None and group == first.settings.group and backend.name in plan.backends
+        )
+
     def _enrich(self, decided: Decided) -> Waiting[Decided]:
         settings, record = self.settings.enrichment, decided.exchange.record
-        backend = self.backends[settings.backend]
+        members = self.settings.members((settings.backend,))
+        backend = self.backends[self._replicas.arranged(members)[0]]
         context = yield from enrich(decided, backend, settings, self._prompts)
         if context is not None:
             self._log.info(
@@ -271,15 +298,20 @@ def _forced(label: str) -> Decision:
     return Decision(label, "explicit", None, None, 0.0, (), forced=True)
 
 
+def _prefix_of(request: ChatRequest) -> list[Any]:
+    """The messages by which a conversation comes back to its replica; none where it has none."""
+    return request.messages if request.endpoint == "chat" else []
+
+
 def find_backend(backends: Mapping[str, Backend], model: str) -> str:
-    """The backend that serves a model name.
+    """The backend that serves a model name; of replicas, the name of their group.
 
     Raises:
         NotFound: none does.
     """
     for name, backend in backends.items():
         if backend.model == model:
-            return name
+            return backend.settings.group or name
     raise NotFound(
         f"The model {model[:80]!r} does not exist; GET /v1/models lists the available models.",
         param="model",
