@@ -92,8 +92,8 @@ def _choose(candidates: Sequence[Backend]) -> Backend:
     """The first that is up, else the first that an operator has not taken out of service; of its
     replicas the least loaded."""
     best = min(candidates, key=_state)
-    group = best.settings.group
-    same = [b for b in candidates if b.settings.group == group and _state(b) == _state(best)]
+    group = best.group
+    same = [b for b in candidates if b.group == group and _state(b) == _state(best)]
     return best if group is None else least_loaded(same)[0]
 
 

@@ -34,11 +34,7 @@ class Parts:
 
     def named(self, name: str) -> list[Backend]:
         """The backend of a name: its replicas where it has several; none if it is not used."""
-        return [
-            backend
-            for own, backend in self.backends.items()
-            if name in (own, backend.settings.group)
-        ]
+        return [backend for own, backend in self.backends.items() if name in (own, backend.group)]
 
 
 def _rules(_parts: Parts) -> Tier | None:

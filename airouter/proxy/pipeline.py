@@ -268,9 +268,9 @@ class Pipeline:
         """Whether a plan begins with a backend, or with another replica of it: what the backend has
         to do may have changed since it was chosen."""
         first = self.backends[plan.backends[0]]
-        group = backend.settings.group
+        group = backend.group
         return backend is first or (
-            group is not None and group == first.settings.group and backend.name in plan.backends
+            group is not None and group == first.group and backend.name in plan.backends
         )
 
     def _enrich(self, decided: Decided) -> Waiting[Decided]:
@@ -311,7 +311,7 @@ def find_backend(backends: Mapping[str, Backend], model: str) -> str:
     """
     for name, backend in backends.items():
         if backend.model == model:
-            return backend.settings.group or name
+            return backend.group or name
     raise NotFound(
         f"The model {model[:80]!r} does not exist; GET /v1/models lists the available models.",
         param="model",

@@ -153,6 +153,6 @@ class Commands:
         return [
             b
             for b in self._current.state.backends.values()
-            if name in (b.name, b.settings.group)
+            if (name is not None and name in (b.name, b.group))
             or (name is None and model is not None and model == b.model)
         ]

@@ -60,6 +60,7 @@ class Backend:
         assert settings.url is not None
         self.name = name
         self.settings = settings
+        self.group = settings.group  # under whose name it is configured; None: it has no replicas
         self.provider = provider
         self.clock = clock
         self.log = log
@@ -130,7 +131,7 @@ class Backend:
 
     @property
     def _may_state_loaded(self) -> bool:
-        return self.settings.group is not None and self.settings.kind in ("ollama", "openai")
+        return self.group is not None and self.settings.kind in ("ollama", "openai")
 
     def relearn(self) -> None:
         """It may serve another model by now: read its name again, unless it is configured."""

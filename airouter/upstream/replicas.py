@@ -126,7 +126,7 @@ class Replicas:
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
         self._backends = backends
-        groups = [b.settings.group for b in backends.values() if b.settings.group is not None]
+        groups = [b.group for b in backends.values() if b.group is not None]
         self._several = len(set(groups)) < len(groups)
 
     def arranged(self, names: tuple[str, ...], messages: Sequence[Any] = ()) -> tuple[str, ...]:
@@ -150,4 +150,4 @@ class Replicas:
         return tuple(order)
 
     def _group(self, name: str) -> str | None:
-        return self._backends[name].settings.group
+        return self._backends[name].group
