@@ -15,6 +15,7 @@ from airouter.domain.clock import is_zone
 from airouter.domain.labels import ROUTES
 from airouter.settings.backends import BackendSettings, RouteSettings
 from airouter.settings.cascade import CascadeSettings, ClassifierTier
+from airouter.settings.keys import KeySettings, problems
 from airouter.settings.proxying import (
     EnrichmentSettings,
     ProbeSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "CascadeSettings",
     "EnrichmentSettings",
     "IndexSettings",
+    "KeySettings",
     "Logging",
     "ProbeSettings",
     "QueueSettings",
@@ -79,6 +81,12 @@ class Settings(Section):
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
     tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
+    keys: dict[str, KeySettings] = Field(default_factory=dict)
+    keys_file: Path = Field(
+        Path("config/keys.yaml"),
+        description="File with more keys, in the form of `keys`, which `python -m airouter keys` "
+        "writes. It need not exist.",
+    )
     prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
     @field_validator("timezone")
@@ -100,7 +108,8 @@ class Settings(Section):
         yield from self._unknown_names()
         yield from self._unusable_routes()
         yield from self._wrong_aliases()
-        if not (self.server.loopback or self.server.api_key or self.server.allow_open):
+        yield from problems(self.keys)
+        if not (self.server.loopback or self.keyed or self.server.allow_open):
             yield (
                 f"server.host is {self.server.host}, which other machines can reach, but no "
                 "API_KEY is set; set API_KEY, or ALLOW_OPEN=1 if this is intended, or "
@@ -164,7 +173,12 @@ class Settings(Section):
         """The missing setting that makes a backend unusable."""
         return f"backends.{name}.{'api_key' if self.backends[name].url else 'url'}"
 
-    def keys(self) -> tuple[str | None, ...]:
+    @property
+    def keyed(self) -> bool:
+        """Whether clients need a key."""
+        return self.server.api_key is not None or bool(self.keys)
+
+    def secrets(self) -> tuple[str | None, ...]:
         """Every secret of the configuration."""
         server = self.server
         return (server.api_key, server.admin_key, *(b.api_key for b in self.backends.values()))
