@@ -32,7 +32,9 @@ from airouter.index.index import Index
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.resilience.per_process import PerProcess
+from airouter.resilience.rate_limits import RateLimits
 from airouter.runtime import gauges
+from airouter.runtime.access import Access
 from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
@@ -232,7 +234,7 @@ def build_state(
     """
     if keep is not None:
         settings = reloaded(settings, keep.settings)
-    redaction.protect(settings.keys())
+    redaction.protect(settings.secrets())
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
     before = by_identity(keep.backends) if keep is not None else {}
     backends = {
@@ -253,7 +255,9 @@ def build_state(
     for name, limiter in limiters.items():
         backends[name].limiter = limiter
     health = HealthChecker(backends, clock, settings.timeouts.health)
-    return State(settings, backends, pipeline, memory, health)
+    access = Access(settings.server, settings.keys)
+    rates = keep.rates if keep is not None else RateLimits(settings.server.workers, clock)
+    return State(settings, backends, pipeline, memory, health, access, rates)
 
 
 def build_backend(

@@ -1,5 +1,5 @@
-"""Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, reload,
-evaluate, sessions, slo."""
+"""Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, keys,
+reload, evaluate, sessions, slo."""
 
 import signal
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from airouter import __version__
-from airouter.cli import discover, doctor, sessions, slo
+from airouter.cli import discover, doctor, keys, sessions, slo
 from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return sessions.run(args)
         if command == "discover":
             return discover.run(args)
+        if command == "keys":
+            return keys.run(args)
         if command == "doctor":
             return doctor.run(args)
         # Imported here: app.py is the composition root, which only this function may import.
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_arguments(
         commands.add_parser("doctor", help="ask the backends what they can do, and what to change")
     )
+    keys.add_arguments(commands.add_parser("keys", help="keys of clients: add, list, revoke"))
     commands.add_parser("reload", help="reload the configuration of the running router")
     slo.add_arguments(
         commands.add_parser("slo", help="service level objectives: rules, exports, sizing, reports")

@@ -138,13 +138,13 @@ class Inference:
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
-        record, settings = exchange.record, self._runtime.current.state.settings
+        record, state = exchange.record, self._runtime.current.state
         record.wanted, record.endpoint = True, endpoint
         record.requested_model = self._configured(incoming.model)
         record.max_tokens, record.inputs = incoming.max_tokens, incoming.inputs
-        record.test = test_name(environ, settings.server)
+        record.test = test_name(environ, state.access)
         if incoming.stream:
-            exchange.keep_alive(settings.timeouts.keepalive_after)
+            exchange.keep_alive(state.settings.timeouts.keepalive_after)
         timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
         if timeout:
             exchange.limit(_seconds(timeout))

@@ -10,7 +10,9 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from airouter.api.auth import is_maps
 from airouter.api.instead import instead_of
+from airouter.api.map_errors import shaped
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import is_ollamas
 from airouter.api.responses import printable
@@ -52,13 +54,12 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
         error = RouterError("Internal error in the router; see its log for details.")
-    return render(error, exchange, _dialect(environ))
+    return render(error, environ)
 
 
-def render(
-    error: RouterError, exchange: Exchange | None, dialect: ClientDialect = OPENAI
-) -> Response:
-    """The HTTP response for an error, in the dialect of the API that was called."""
+def render(error: RouterError, environ: Mapping[str, Any]) -> Response:
+    """The HTTP response for an error, in the format of the API that was called."""
+    exchange: Exchange | None = environ.get(EXCHANGE)
     status, body, headers = error.status, error.body(), dict(error.headers)
     if isinstance(error, UpstreamStatus):
         status, body, passed = _upstream(error)
@@ -78,8 +79,11 @@ def render(
             error.message,
             error.reason,
         )
-    raw = orjson.dumps(dialect.error(body))
-    return Response(raw, status, headers, content_type="application/json")
+    if is_maps(environ.get("PATH_INFO", "")):
+        body = shaped(error, status, exchange.record.id if exchange is not None else "")
+    else:
+        body = _dialect(environ).error(body)
+    return Response(orjson.dumps(body), status, headers, content_type="application/json")
 
 
 def _upstream(error: UpstreamStatus) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -116,8 +120,7 @@ def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
 
 
 def _rendered(error: RouterError) -> Response:
-    environ = request.environ
-    return render(error, environ.get(EXCHANGE), _dialect(environ))
+    return render(error, request.environ)
 
 
 def _http_exception(error: HTTPException) -> Response:

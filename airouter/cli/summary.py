@@ -10,7 +10,9 @@ from airouter.settings.schema import BackendSettings, Settings
 def summary(settings: Settings) -> str:
     """The text that `check-config` prints."""
     server = settings.server
-    lock = "API_KEY required" if server.api_key else "no key required"
+    lock = "no key required"
+    if settings.keyed:
+        lock = "API_KEY required" if server.api_key else "key required"
     workers = "1 worker" if server.workers == 1 else f"{server.workers} workers"
     head = (
         f"The configuration is valid.\nListens on {base_url(settings)} ({lock}), "

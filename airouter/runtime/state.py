@@ -9,6 +9,8 @@ from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange, Shutdown
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
+from airouter.resilience.rate_limits import RateLimits
+from airouter.runtime.access import Access
 from airouter.settings.schema import Settings
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
@@ -23,6 +25,8 @@ class State:
     pipeline: Pipeline
     memory: ConversationMemory
     health: HealthChecker
+    access: Access
+    rates: RateLimits
 
 
 class Current:

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from airouter.domain import clock
 from airouter.domain.errors import ConfigError
+from airouter.settings.keys import read_keys
 from airouter.settings.placeholders import RETIRED, Placeholders
 from airouter.settings.schema import Settings
 from airouter.settings.yaml_file import read_yaml
@@ -72,6 +73,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "TRACING_ENDPOINT": ("tracing.endpoint", _text),
     "API_KEY": ("server.api_key", _text),
     "ADMIN_KEY": ("server.admin_key", _text),
+    "KEYS_FILE": ("keys_file", _text),
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "ALLOW_OPEN": ("server.allow_open", _switch),
@@ -126,11 +128,31 @@ def load_settings(
         if value and _is_usable(name, value):
             _put(data, target, read(value))
             used[target] = name
+    _add_keys(data, mistakes)
     incomplete = any(map(_affects_others, placeholders.refused))
     settings = _validate(data, path, used, mistakes, incomplete=incomplete)
     if settings is None or mistakes:
         raise ConfigError(as_message(mistakes))
     return _with_absolute_paths(settings)
+
+
+def _add_keys(data: dict[str, Any], mistakes: list[str]) -> None:
+    """Add the keys of `keys_file` to `keys`."""
+    path = data.get("keys_file", Settings.model_fields["keys_file"].default)
+    own = data.get("keys") or {}
+    if not isinstance(path, str | Path) or not isinstance(own, dict):
+        return  # reported by the validation
+    try:
+        more = read_keys(ROOT / path)
+    except ConfigError as error:
+        mistakes += error.message.splitlines()
+        return
+    mistakes += [
+        f"keys.{name} is in {Path(path).name}, too; remove one of them."
+        for name in sorted(own.keys() & more.keys())
+    ]
+    if more:
+        data["keys"] = {**more, **own}
 
 
 _PLATFORM = re.compile(r"-conda-|-linux-(gnu|musl)|-apple-darwin")
@@ -255,7 +277,7 @@ def _affects_others(loc: tuple[int | str, ...]) -> bool:
     section, name = loc[:1], loc[-1:]
     if section == ("backends",):
         return len(loc) < 3 or name in (("api_key",), ("local",))
-    return section == ("routes",) or (
+    return section in (("routes",), ("keys",)) or (
         section == ("server",) and (len(loc) < 2 or name in (("api_key",), ("allow_open",)))
     )
 
@@ -288,6 +310,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
             "cascade": cascade,
             "slo": slo,
             "prompts_dir": ROOT / settings.prompts_dir,
+            "keys_file": ROOT / settings.keys_file,
         }
     )
 

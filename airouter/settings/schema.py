@@ -17,6 +17,7 @@ from airouter.domain.labels import ROUTES
 from airouter.domain.tasks import TASKS
 from airouter.settings.backends import BackendSettings, RouteSettings, with_replicas
 from airouter.settings.cascade import CascadeSettings, ClassifierTier
+from airouter.settings.keys import KeySettings, problems
 from airouter.settings.matrix import MatrixRow, default_tasks
 from airouter.settings.proxying import (
     EnrichmentSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "CascadeSettings",
     "EnrichmentSettings",
     "IndexSettings",
+    "KeySettings",
     "Logging",
     "ProbeSettings",
     "QueueSettings",
@@ -93,6 +95,12 @@ class Settings(Section):
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
     tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
+    keys: dict[str, KeySettings] = Field(default_factory=dict)
+    keys_file: Path = Field(
+        Path("config/keys.yaml"),
+        description="File with more keys, in the form of `keys`, which `python -m airouter keys` "
+        "writes. It need not exist.",
+    )
     prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
     @field_validator("timezone")
@@ -121,7 +129,8 @@ class Settings(Section):
         yield from self._wrong_aliases()
         yield from self._wrong_tasks()
         yield from self._wrong_shares()
-        if not (self.server.loopback or self.server.api_key or self.server.allow_open):
+        yield from problems(self.keys)
+        if not (self.server.loopback or self.keyed or self.server.allow_open):
             yield (
                 f"server.host is {self.server.host}, which other machines can reach, but no "
                 "API_KEY is set; set API_KEY, or ALLOW_OPEN=1 if this is intended, or "
@@ -235,7 +244,12 @@ class Settings(Section):
         each = (replica for name in names for replica in self.groups.get(name, (name,)))
         return tuple(dict.fromkeys(each))
 
-    def keys(self) -> tuple[str | None, ...]:
+    @property
+    def keyed(self) -> bool:
+        """Whether clients need a key."""
+        return self.server.api_key is not None or bool(self.keys)
+
+    def secrets(self) -> tuple[str | None, ...]:
         """Every secret of the configuration."""
         server = self.server
         return (server.api_key, server.admin_key, *(b.api_key for b in self.backends.values()))
