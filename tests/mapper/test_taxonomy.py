@@ -44,7 +44,7 @@ MISTAKES = [
     ("aliases: [toxic, ", "aliases: [no, ", "aliases.0: Input should be a valid string."),
     ("aliases: [toxic, ", "alias: [toxic, ", "alias: Extra inputs are not permitted."),
     ("        Toxicity:", "        Toxi-city:", "the name HARM.SPEECH.Toxi-city does not match"),
-    ("        Insult:", "        Toxicity:", "'Toxicity' is set twice, in lines 165 and 171."),
+    ("        Insult:", "        Toxicity:", "'Toxicity' is set twice, in lines "),
     ("      Unknown: ", "      Unsure: ", "the label OTHER.Unknown is missing."),
     (
         "  JAILBREAK:",
