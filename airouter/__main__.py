@@ -1,5 +1,5 @@
 """Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, keys,
-reload, evaluate, sessions, slo."""
+map, reload, evaluate, sessions, slo."""
 
 import signal
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from airouter import __version__
 from airouter.cli import discover, doctor, keys, sessions, slo
+from airouter.cli import map as mapper_files
 from airouter.cli.check_config import check_config
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return slo.run(args)
         if command == "sessions":
             return sessions.run(args)
+        if command == "map":
+            return mapper_files.run(args)
         if command == "discover":
             return discover.run(args)
         if command == "keys":
@@ -85,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sessions.add_arguments(
         commands.add_parser("sessions", help="finished requests: list, show, search, count, query")
+    )
+    mapper_files.add_arguments(
+        commands.add_parser("map", help="the mapper's taxonomy and detectors: check, evaluate")
     )
     evaluate.add_arguments(
         commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")

@@ -40,6 +40,7 @@ TESTED_BY = {
     "flow/exchange.py": "proxy/test_disconnect.py",
     "flow/reply.py": "server/test_serving.py",
     "flow/waits.py": "flow/test_flows_without_sockets.py",
+    "mapper/files.py": "mapper/test_taxonomy.py",
     "proxy/attempt.py": "failover/test_chain.py",
     "proxy/failover.py": "failover/test_chain.py",
     "proxy/pipeline.py": "api/test_chat.py",
