@@ -10,6 +10,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from airouter.api import mapper_errors
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import is_ollamas
@@ -52,7 +53,18 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
         error = RouterError("Internal error in the router; see its log for details.")
-    return render(error, exchange, _dialect(environ))
+    return _for_path(error, environ)
+
+
+def _for_path(error: RouterError, environ: Mapping[str, Any]) -> Response:
+    """In the format of the API that was called, or would have been."""
+    exchange: Exchange | None = environ.get(EXCHANGE)
+    response = render(error, exchange, _dialect(environ))
+    if mapper_errors.is_mappers(environ.get("PATH_INFO", "")):
+        request_id = exchange.id8 if exchange is not None else ""
+        response.status_code, body = mapper_errors.shaped(error, request_id)
+        response.set_data(orjson.dumps(body))
+    return response
 
 
 def render(
@@ -116,8 +128,7 @@ def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
 
 
 def _rendered(error: RouterError) -> Response:
-    environ = request.environ
-    return render(error, environ.get(EXCHANGE), _dialect(environ))
+    return _for_path(error, request.environ)
 
 
 def _http_exception(error: HTTPException) -> Response:

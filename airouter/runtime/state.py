@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange, Shutdown
+from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
@@ -23,6 +24,7 @@ class State:
     pipeline: Pipeline
     memory: ConversationMemory
     health: HealthChecker
+    mapper: Mapper
 
 
 class Current:

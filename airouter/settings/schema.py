@@ -15,6 +15,7 @@ from airouter.domain.clock import is_zone
 from airouter.domain.labels import ROUTES
 from airouter.settings.backends import BackendSettings, RouteSettings
 from airouter.settings.cascade import CascadeSettings, ClassifierTier
+from airouter.settings.mapper import MapperSettings
 from airouter.settings.proxying import (
     EnrichmentSettings,
     ProbeSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "EnrichmentSettings",
     "IndexSettings",
     "Logging",
+    "MapperSettings",
     "ProbeSettings",
     "QueueSettings",
     "RouteSettings",
@@ -78,6 +80,7 @@ class Settings(Section):
     logging: Logging = Field(default_factory=lambda: Logging())
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
+    mapper: MapperSettings = Field(default_factory=lambda: MapperSettings())
     tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
     prompts_dir: Path = Field(Path("config/prompts"), description="Directory of the prompts.")
 
@@ -142,6 +145,8 @@ class Settings(Section):
                     f"set {' or '.join(map(self._lacks, lacking))}, "
                     "or run `make run` without any backend, which starts a simulator"
                 )
+        if self.mapper.route not in ROUTES:
+            yield f"mapper.route: unknown route; the routes are {', '.join(ROUTES)}"
         if "primary" not in self.routes:
             yield (
                 "routes: the default route 'primary' is missing; add `primary: {backends: [NAME]}`"
