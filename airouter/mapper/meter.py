@@ -11,9 +11,10 @@ from airouter.telemetry.mapper_metrics import BUCKETS, MapperMetrics
 
 WINDOW = 60  # seconds that `recent()` covers
 SCHEMA_VALID, BY_MODEL, AVAILABLE = "mapper-schema-valid", "mapper-by-model", "mapper-available"
-# A second of `recent()`: requests, fallbacks, outputs checked, valid ones; then durations by bucket.
+# A second of `recent()`: requests, fallbacks, outputs checked, valid ones; then durations by
+# bucket.
 _REQUESTS, _FALLBACKS, _CHECKED, _VALID, _BUCKETS = range(5)
-_SIZE = _BUCKETS + len(BUCKETS) + 1
+SIZE = _BUCKETS + len(BUCKETS) + 1
 Events = tuple[tuple[str, bool], ...]
 
 
@@ -35,7 +36,7 @@ class Meter:
         self._metrics, self._note, self._clock = metrics, note, clock
         self._limits = tuple(limits.items())
         self._lock = threading.Lock()
-        self._seconds = [(0, [0] * _SIZE)] * WINDOW
+        self._seconds = [(0, [0] * SIZE)] * WINDOW
 
     def mapped(self, detector: str, outcome: Outcome, seconds: float, *, counts: bool) -> None:
         """A request was mapped.
@@ -80,14 +81,14 @@ class Meter:
         second = int(self._clock.monotonic())
         at = second % WINDOW
         if self._seconds[at][0] != second:
-            self._seconds[at] = second, [0] * _SIZE
+            self._seconds[at] = second, [0] * SIZE
         return self._seconds[at][1]
 
     def recent(self) -> list[int]:
         """The sums of the last minute; to be added to those of other workers for `described()`."""
         oldest = int(self._clock.monotonic()) - WINDOW
         rows = [row for second, row in self._seconds if second > oldest]
-        return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * _SIZE
+        return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * SIZE
 
 
 def described(sums: Sequence[Sequence[int]]) -> dict[str, Any]:

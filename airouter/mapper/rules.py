@@ -70,7 +70,9 @@ class Rules:
 
 class _Table:
     def __init__(self, detector: Detector) -> None:
-        self._exact = {raw: (label,) for raw, label in detector.maps.items()}
+        self._exact: dict[str, tuple[str, ...]] = {
+            raw: (label,) for raw, label in detector.maps.items()
+        }
         self._lower: dict[str, tuple[str, ...]] = {}
         self._phrases: dict[str, list[tuple[list[str], str]]] = {}  # by their first token
         for raw, label in detector.maps.items():
@@ -87,8 +89,8 @@ class _Table:
             return found, _EXACT
         if found := self._lower.get(part.lower()):
             return found, _IN_ANOTHER_CASE
-        if found := tuple(dict.fromkeys(self._within(_tokens(part)))):
-            return found, _PARTIAL
+        if within := tuple(dict.fromkeys(self._within(_tokens(part)))):
+            return within, _PARTIAL
         return (UNKNOWN,), _NONE
 
     def _within(self, tokens: list[str]) -> Iterator[str]:
