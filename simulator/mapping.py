@@ -39,7 +39,7 @@ class Mapping:
         if _is_one(number, profile.mapping_invalid):
             return _INVALID
         labels = _meant(_LABELS.findall(text), asked)
-        unsure = _is_one(number, profile.mapping_unsure)
+        unsure = _is_one(number, profile.mapping_unsure, 0.5)
         answer: dict[str, Any] = {
             "taxonomy": labels,
             "scores": dict.fromkeys(labels, 0.95),
@@ -48,9 +48,11 @@ class Mapping:
         return orjson.dumps(answer).decode()
 
 
-def _is_one(number: int, share: float) -> bool:
-    """Whether this one is among the share: evenly spread."""
-    return int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+def _is_one(number: int, share: float, offset: float = 0.0) -> bool:
+    """Whether this one is among the share, evenly spread: the first of them comes earlier by the
+    offset, a part of their distance."""
+    offset += 1e-9
+    return int((number + 1) * share + offset) > int(number * share + offset)
 
 
 def _meant(labels: list[str], asked: str) -> list[str]:

@@ -9,6 +9,7 @@ from airouter.slo.judge import Judge, Server
 from airouter.slo.objectives import Objective, Profile
 from airouter.slo.probes import ProbeJudge
 
+Events = tuple[tuple[str, bool], ...]  # (objective, whether it is good)
 _PROBE_KEPT_EVERY = 60.0  # seconds between two probes of a backend that found the same
 
 
@@ -35,6 +36,7 @@ class Objectives:
         self._judge = Judge(objectives, servers, serving)
         self._probe_judge = ProbeJudge(objectives, business_hours)
         self._mapper = {o.name: o.measure.limit for o in objectives if o.measure.kind == "mapper"}
+        self._applying: dict[Events, Events] = {}
         self._readiness = [o for o in objectives if o.measure.kind == "readiness_ms"]
         self._kept: dict[str, tuple[bool, float]] = {}
         self.index: Index | None = None  # set once it exists
@@ -74,9 +76,12 @@ class Objectives:
         """The limits of the objectives about the mapper's latency, in milliseconds."""
         return {name: limit for name, limit in self._mapper.items() if limit is not None}
 
-    def mapped(self, events: tuple[tuple[str, bool], ...]) -> None:
+    def mapped(self, events: Events) -> None:
         """A mapping ended: what it means for objectives. Those that do not apply are left out."""
-        applying = tuple([event for event in events if event[0] in self._mapper])
+        applying = self._applying.get(events)
+        if applying is None:  # there are few combinations
+            applying = tuple([event for event in events if event[0] in self._mapper])
+            self._applying[events] = applying
         for slo, good in applying:
             self._count(slo, good)
         if self.index is not None and applying:
