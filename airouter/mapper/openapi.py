@@ -64,7 +64,7 @@ def _post(summary: str, request: str, response: str) -> dict[str, Any]:
         "parameters": [
             _header("Idempotency-Key", "The same key and body are answered as the first time, "
                     "for 600 s.", {"type": "string", "minLength": 1, "maxLength": 255}),
-            _header("X-Router-Timeout", "Seconds for the whole request, 10 by default.",
+            _header("x-router-timeout", "Seconds for the whole request, 10 by default.",
                     {"type": "number", "exclusiveMinimum": 0}),
         ],
         "requestBody": {"required": True, "content": {_JSON: {"schema": _ref(request)}}},
