@@ -1,1 +1,1 @@
-"""The mapper: any detector's output to the labels of one taxonomy (POST /map)."""
+"""The mapper: translates what detectors say to the labels of one taxonomy."""

@@ -1,111 +1,65 @@
-"""Maps what a detector says by its table alone: the same output always gives the same labels."""
+"""The rules: map a detector's output without a model (R-206)."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from airouter.domain.types import immutable
-from airouter.mapper.detectors import Detector, Detectors
+from airouter.mapper.detectors import Detector
+from airouter.mapper.matching import Match
+from airouter.mapper.taxonomy import UNKNOWN, Taxonomy
 
-UNKNOWN = "OTHER.Unknown"
-# (score, confidence) by how a part was found in the table.
-_EXACT, _IN_ANOTHER_CASE, _PARTIAL, _NONE = (1.0, 0.8), (1.0, 0.7), (0.8, 0.5), (0.0, 0.0)
-_BETWEEN_TOKENS = re.compile(r"[\s_\-/]+")
-_NEGATIONS = frozenset({"no", "non", "not", "never", "without"})
-_NO_DETECTOR = "The detector is unknown; GET /map/detectors lists those that are known."
-_SOME_UNKNOWN = "A part of the output is not in the detector's table."
-_NOTHING_KNOWN = "The output is not in the detector's table."
+_NONE = Match(UNKNOWN, 0.0, 0.0)
 
 
-@immutable
-class Mapped:
-    """Labels by score, in the order of the output; of all of them, the lowest confidence.
+class Mapped(NamedTuple):
+    """What an output means.
 
-    `scores` has an entry for each label. `notes` never quotes the output.
+    Attributes:
+        labels: canonical names, each once, in the order of the output's parts; at least one.
+        scores: 0 to 1, by label; of the part that matches best.
+        confidence: 0 to 1; that of the part that matches worst.
+        notes: a sentence about what is not known, or empty. It quotes nothing of the output.
     """
 
+    labels: tuple[str, ...]
     scores: Mapping[str, float]
     confidence: float
     notes: str = ""
 
 
-def parts_of(output: str) -> list[str]:
-    """The parts of an output such as `toxic|hate`, without the empty ones."""
-    if "|" not in output:
-        text = output.strip()
-        return [text] if text else []
-    return [text for part in output.split("|") if (text := part.strip())]
+def parts(output: str) -> list[str]:
+    """The parts of an output such as `toxic|hate`, each once; none if the output is empty, which is
+    not a valid output."""
+    return list(dict.fromkeys(part for text in output.split("|") if (part := text.strip())))
 
 
-class Rules:
-    """Immutable: the tables of all detectors, prepared for looking up."""
+def by_rules(detector: Detector | None, output: str, taxonomy: Taxonomy) -> Mapped:
+    """Map each part of an output.
 
-    def __init__(self, detectors: Detectors) -> None:
-        self._tables = {
-            name: _Table(detector)
-            for name in detectors.names
-            if (detector := detectors.get(name)) is not None
-        }
+    A part is looked up among the detector's raw values: exactly (score 1.0, confidence 0.8),
+    without regard to case (1.0, 0.7); then among the names and aliases of the taxonomy (1.0, 0.7),
+    and last by whole tokens (0.8, 0.5). A part without a match is OTHER.Unknown (0, 0).
 
-    def map(self, detector: str, output: str) -> Mapped:
-        """Map each part of an output.
-
-        Args:
-            output: with at least one part.
-        """
-        table = self._tables.get(detector)
-        if table is None:
-            return Mapped({UNKNOWN: 0.0}, 0.0, _NO_DETECTOR)
-        scores: dict[str, float] = {}
-        lowest = 1.0
-        for part in dict.fromkeys(parts_of(output)):
-            labels, (score, confidence) = table.find(part)
-            lowest = min(lowest, confidence)
-            for label in labels:
-                scores[label] = max(score, scores.get(label, 0.0))
-        notes = ""
-        if lowest == 0.0:
-            notes = _NOTHING_KNOWN if set(scores) == {UNKNOWN} else _SOME_UNKNOWN
-        return Mapped(scores, lowest, notes)
+    Args:
+        detector: None if it is not known; then so is all that it says.
+        output: one or more parts, joined by `|`. Empty parts are ignored.
+    """
+    if detector is None:
+        return Mapped((UNKNOWN,), {UNKNOWN: 0.0}, 0.0, "The detector is not known.")
+    if match := detector.matcher.known(output):  # the usual output, without all that follows
+        return Mapped((match.label,), {match.label: match.score}, match.confidence)
+    found = [_match(detector, part, taxonomy) for part in parts(output)] or [_NONE]
+    scores: dict[str, float] = {}
+    for match in found:
+        scores[match.label] = max(match.score, scores.get(match.label, 0.0))
+    unknown = sum(match is _NONE for match in found)
+    notes = f"Parts without a rule: {unknown} of {len(found)}." if unknown else ""
+    return Mapped(tuple(scores), scores, min(match.confidence for match in found), notes)
 
 
-class _Table:
-    def __init__(self, detector: Detector) -> None:
-        self._exact: dict[str, tuple[str, ...]] = {
-            raw: (label,) for raw, label in detector.maps.items()
-        }
-        self._lower: dict[str, tuple[str, ...]] = {}
-        self._phrases: dict[str, list[tuple[list[str], str]]] = {}  # by their first token
-        for raw, label in detector.maps.items():
-            self._lower.setdefault(raw.lower(), (label,))
-            tokens = _tokens(raw)
-            if tokens:
-                self._phrases.setdefault(tokens[0], []).append((tokens, label))
-        for phrases in self._phrases.values():
-            phrases.sort(key=lambda phrase: -len(phrase[0]))
-
-    def find(self, part: str) -> tuple[tuple[str, ...], tuple[float, float]]:
-        """(labels, (score, confidence)) of one part."""
-        if found := self._exact.get(part):
-            return found, _EXACT
-        if found := self._lower.get(part.lower()):
-            return found, _IN_ANOTHER_CASE
-        if within := tuple(dict.fromkeys(self._within(_tokens(part)))):
-            return within, _PARTIAL
-        return (UNKNOWN,), _NONE
-
-    def _within(self, tokens: list[str]) -> Iterator[str]:
-        """Labels of the raw values whose tokens follow each other in the text, the longest first;
-        not of one that is negated, as in `non-toxic`."""
-        at = 0
-        while at < len(tokens):
-            for phrase, label in self._phrases.get(tokens[at], ()):
-                if tokens[at : at + len(phrase)] == phrase:
-                    if not (at and tokens[at - 1] in _NEGATIONS):
-                        yield label
-                    at += len(phrase) - 1
-                    break
-            at += 1
-
-
-def _tokens(text: str) -> list[str]:
-    return [token for token in _BETWEEN_TOKENS.split(text.lower()) if token]
+def _match(detector: Detector, part: str, taxonomy: Taxonomy) -> Match:
+    if match := detector.matcher.known(part):
+        return match
+    named = taxonomy.find(part)
+    if named and named != UNKNOWN:
+        return Match(named, 1.0, 0.7)
+    return detector.matcher.partial(part) or _NONE

@@ -1,85 +1,34 @@
-"""The model's output: valid as it came, repaired once, or of no use."""
+"""The schema of the model's output."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-import pytest
-from mapper_world import mapping
-
-from airouter.domain.errors import ConfigError
-from airouter.mapper.schema import REPAIRED, OutputSchema
-from airouter.mapper.taxonomy import Taxonomy
-
-FOLDER = Path(__file__).resolve().parents[2] / "config" / "mapper"
-TAXONOMY = Taxonomy.load(FOLDER)
-SCHEMA = OutputSchema.load(FOLDER, TAXONOMY)
-ONE, TWO = [name for name in TAXONOMY.labels if name != "OTHER.Unknown"][:2]
-ALIASED = next(label for label in TAXONOMY.labels.values() if label.aliases)
-GOOD = mapping(ONE, TWO)
+from airouter.mapper.schema import NAME, current, schema, text
+from airouter.mapper.taxonomy import PATTERN
+from tests.mapper.shipped import FOLDER, TAXONOMY
 
 
-def test_a_valid_output() -> None:
-    checked = SCHEMA.check(json.dumps(GOOD))
-    assert checked.valid
-    assert checked.mapped is not None
-    assert (checked.mapped.scores, checked.mapped.confidence) == (GOOD["scores"], 0.9)
-    assert list(checked.mapped.scores) == [ONE, TWO]
-    assert checked.mapped.notes == ""
+def test_the_shipped_schema_is_current() -> None:
+    """`python -m airouter map schema` writes it."""
+    assert current(FOLDER, TAXONOMY)
+    assert json.loads((FOLDER / NAME).read_text(encoding="utf-8")) == schema(TAXONOMY)
 
 
-REPAIRABLE: list[Any] = [
-    f"```json\n{json.dumps(GOOD)}\n```",
-    f"<think>{{hm}}</think>Here it is: {json.dumps(GOOD)}",
-    {**GOOD, "explanation": "because"},
-    {"taxonomy": ALIASED.aliases[0], "confidence": 0.9},
-    {**mapping(ONE.lower()), "scores": {ONE.lower(): 0.5}},
-    {**GOOD, "scores": {ONE: 0.5}},
-    {**GOOD, "scores": {**GOOD["scores"], "OTHER.Unknown": 0.1}},
-]
+def test_it_allows_labels_of_the_taxonomy_alone() -> None:
+    found = schema(TAXONOMY)
+    labels = found["properties"]["taxonomy"]
+    assert labels["items"] == {"type": "string", "pattern": PATTERN, "enum": [*TAXONOMY.labels]}
+    assert labels["minItems"] == 1
+    scores = found["properties"]["scores"]
+    assert list(scores["properties"]) == [*TAXONOMY.labels]
+    assert found["additionalProperties"] is scores["additionalProperties"] is False
+    assert set(found["required"]) == set(found["properties"]) - {"notes"}
 
 
-@pytest.mark.parametrize("output", REPAIRABLE, ids=str)
-def test_an_output_is_repaired_where_that_is_no_guess(output: Any) -> None:
-    checked = SCHEMA.check(output if isinstance(output, str) else json.dumps(output))
-    assert not checked.valid
-    assert checked.mapped is not None
-    assert set(checked.mapped.scores) <= set(TAXONOMY.labels)
-    assert checked.mapped.notes == REPAIRED
-
-
-USELESS: list[Any] = [
-    "",
-    "no JSON at all",
-    "{}",
-    "[]",
-    "null",
-    json.dumps(GOOD)[:-5],
-    mapping("HARM.NoSuchLabel"),
-    mapping(),
-    {**GOOD, "confidence": 1.2},
-    {**GOOD, "confidence": "high"},
-    {**GOOD, "confidence": True},
-    {**GOOD, "scores": dict.fromkeys((ONE, TWO), 95)},
-    {"taxonomy": [ONE], "scores": {ONE: 1.0}},
-    {**GOOD, "taxonomy": [ONE, 5]},
-    '{"taxonomy": ["' + ONE + '"], "scores": {"' + ONE + '": NaN}, "confidence": 0.9}',
-]
-
-
-@pytest.mark.parametrize("output", USELESS, ids=str)
-def test_an_output_of_no_use(output: Any) -> None:
-    checked = SCHEMA.check(output if isinstance(output, str) else json.dumps(output))
-    assert (checked.valid, checked.mapped) == (False, None)
-
-
-@pytest.mark.parametrize("text", [None, "{", '{"type": 5}'])
-def test_a_schema_that_cannot_be_used_is_a_configuration_error(
-    tmp_path: Path, text: str | None
-) -> None:
-    if text is not None:
-        (tmp_path / "schema.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"schema\.json"):
-        OutputSchema.load(tmp_path, TAXONOMY)
+def test_a_missing_or_older_file_is_not_current(tmp_path) -> None:
+    assert not current(tmp_path, TAXONOMY)
+    (tmp_path / NAME).write_text(text(TAXONOMY).replace("HARM.General", "HARM.Any"))
+    assert not current(tmp_path, TAXONOMY)
+    (tmp_path / NAME).write_text(text(TAXONOMY))
+    assert current(tmp_path, TAXONOMY)
