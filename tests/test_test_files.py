@@ -43,6 +43,7 @@ TESTED_BY = {
     "flow/waits.py": "flow/test_flows_without_sockets.py",
     "mapper/answer.py": "mapper/test_mapper_api.py",
     "mapper/openapi.py": "mapper/test_mapper_api.py",
+    "mapper/files.py": "mapper/test_taxonomy.py",
     "proxy/attempt.py": "failover/test_chain.py",
     "proxy/failover.py": "failover/test_chain.py",
     "proxy/pipeline.py": "api/test_chat.py",

@@ -49,7 +49,7 @@ class Answers:
         """The answer as the OpenAPI document describes it (`MapResponse`)."""
         mapped = outcome.mapped
         body = {
-            "taxonomy": [*mapped.scores],
+            "taxonomy": mapped.labels,
             "scores": mapped.scores,
             "confidence": mapped.confidence,
             "notes": mapped.notes,
@@ -67,7 +67,7 @@ class Answers:
                 "router": __version__,
             },
         }
-        controls = [control for label in mapped.scores for control in self._controls[label]]
+        controls = [control for label in mapped.labels for control in self._controls[label]]
         if controls:
             body["policy_context"] = {"controls": controls}
         return body

@@ -18,8 +18,8 @@ from airouter.domain.errors import (
 from airouter.domain.types import immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Wait, Waiting
+from airouter.mapper.output_schema import OutputSchema
 from airouter.mapper.requests import MapRequest
-from airouter.mapper.schema import OutputSchema
 from airouter.mapper.taxonomy import Taxonomy
 from airouter.settings.mapper import MapperSettings
 from airouter.upstream.backend import Backend

@@ -105,4 +105,5 @@ class OutputSchema:
 def _mapped(output: dict[str, Any], notes: str = "") -> Mapped:
     """Without the model's notes, which may quote what it was sent."""
     scores, confidence = output["scores"], output["confidence"]
-    return Mapped({label: scores[label] for label in output["taxonomy"]}, confidence, notes)
+    labels = tuple(output["taxonomy"])
+    return Mapped(labels, {label: scores[label] for label in labels}, confidence, notes)

@@ -7,7 +7,7 @@ import orjson
 from airouter.dialects import wire_json
 from airouter.domain.errors import BadRequest
 from airouter.domain.types import immutable
-from airouter.mapper.rules import parts_of
+from airouter.mapper.rules import parts
 
 MAX_OUTPUT = 64 * 1024  # bytes
 MAX_TENANT = MAX_DETECTOR = 64  # characters
@@ -53,7 +53,7 @@ def read_request(value: Any) -> MapRequest:
         raise BadRequest("'output' must be a string.", param="output")
     if len(output) > MAX_OUTPUT // 4 and len(output.encode()) > MAX_OUTPUT:
         raise BadRequest("'output' is larger than 64 KB.", param="output")
-    if not parts_of(output):
+    if not parts(output):
         raise BadRequest("'output' is empty.", param="output")
     if not isinstance(value.get("metadata"), dict | None):
         raise BadRequest("'metadata' must be an object.", param="metadata")

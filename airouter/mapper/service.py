@@ -14,9 +14,9 @@ from airouter.mapper.answer import Answers, Outcome
 from airouter.mapper.detectors import Detectors
 from airouter.mapper.frameworks import Frameworks
 from airouter.mapper.model_path import ModelPath
+from airouter.mapper.output_schema import OutputSchema
 from airouter.mapper.requests import MapRequest
-from airouter.mapper.rules import Mapped, Rules
-from airouter.mapper.schema import OutputSchema
+from airouter.mapper.rules import Mapped, by_rules
 from airouter.mapper.taxonomy import Taxonomy
 from airouter.settings.mapper import MapperSettings
 from airouter.upstream.backend import Backend
@@ -61,7 +61,6 @@ class Mapper:
         frameworks = Frameworks.load(folder, taxonomy)
         self.vocabulary = Vocabulary(taxonomy, detectors, frameworks)
         self.schema = OutputSchema.load(folder, taxonomy)
-        self._rules = Rules(detectors)
         self._answers = Answers(taxonomy, detectors, frameworks)
         usable = [backends[name] for name in route if name in backends]
         self._model = ModelPath(settings, usable, taxonomy, self.schema, clock)
@@ -86,7 +85,7 @@ class Mapper:
             ClientGone, DeadlineExceeded: of the exchange.
         """
         if self.vocabulary.detectors.get(request.detector) is None:
-            return Outcome(self._rules.map(request.detector, request.output))
+            return Outcome(self._by_rules(request))
         if self.rules_only:
             return self._fallback(request, "kill_switch", _KILL_SWITCH)
         said = yield from self._model.ask(exchange, request)
@@ -103,9 +102,13 @@ class Mapper:
     def _fallback(
         self, request: MapRequest, reason: str, why: str, valid: bool | None = None
     ) -> Outcome:
-        mapped = self._rules.map(request.detector, request.output)
-        notes = f"{why} {mapped.notes}".rstrip()
-        return Outcome(Mapped(mapped.scores, mapped.confidence, notes), reason, valid)
+        mapped = self._by_rules(request)
+        return Outcome(mapped._replace(notes=f"{why} {mapped.notes}".rstrip()), reason, valid)
+
+    def _by_rules(self, request: MapRequest) -> Mapped:
+        known = self.vocabulary
+        detector = known.detectors.get(request.detector)
+        return by_rules(detector, request.output, known.taxonomy)
 
     def map_all(
         self, exchange: Exchange, requests: Mapping[int, MapRequest], told: Told

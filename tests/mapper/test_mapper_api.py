@@ -213,7 +213,7 @@ def test_two_at_once_are_mapped_once(modelled: Client, monkeypatch: pytest.Monke
     def slow(_mapper: Mapper, exchange: Any, _request: Any) -> Any:
         calls.append(1)
         yield from exchange.sleep(0.2)
-        return Outcome(Mapped({"OTHER.Unknown": 0.0}, 0.0))
+        return Outcome(Mapped(("OTHER.Unknown",), {"OTHER.Unknown": 0.0}, 0.0))
 
     monkeypatch.setattr(Mapper, "map", slow)
     answers: list[Any] = []
@@ -238,7 +238,7 @@ def test_a_fault_of_our_own_says_nothing_of_the_request(
 ) -> None:
     def broken(_mapper: Mapper, _exchange: Any, request: Any) -> Any:
         if request.output == "hate":
-            return Outcome(Mapped({"OTHER.Unknown": 0.0}, 0.0))
+            return Outcome(Mapped(("OTHER.Unknown",), {"OTHER.Unknown": 0.0}, 0.0))
         raise ValueError(SECRET)
         yield
 

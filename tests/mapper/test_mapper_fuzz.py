@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mapper_app import Client, make_app
 from mapper_world import DETECTOR
 
-from airouter.mapper.schema import OutputSchema
+from airouter.mapper.output_schema import OutputSchema
 from airouter.mapper.service import Mapper
 
 EXAMPLES = 175

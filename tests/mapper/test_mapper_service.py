@@ -12,6 +12,7 @@ from airouter.domain.errors import ClientGone, DeadlineExceeded
 from airouter.flow.exchange import Exchange
 from airouter.mapper.answer import Outcome
 from airouter.mapper.requests import MapRequest
+from airouter.mapper.service import Mapper
 
 SLOTS = 4  # of each backend
 Told = dict[int, tuple[Any, float]]
@@ -77,14 +78,11 @@ def test_rules_alone_take_no_time(tmp_path: Path) -> None:
 
 def test_a_fault_stays_with_its_request(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.says(mapping(scene.label()))
-    rules = scene.mapper._rules.map
 
-    def broken(detector: str, output: str) -> Any:
-        if output == "bad":
-            raise KeyError(output)
-        return rules(detector, output)
+    def broken(_mapper: Mapper, _request: MapRequest) -> Any:
+        raise KeyError
 
-    monkeypatch.setattr(scene.mapper._rules, "map", broken)
+    monkeypatch.setattr(Mapper, "_by_rules", broken)
     told = run(scene, [request("bad", "nobody's"), request()])
     assert isinstance(told[0][0], KeyError)
     assert told[1][0].model == "primary-model"

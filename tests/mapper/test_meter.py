@@ -150,7 +150,7 @@ def test_what_is_the_clients_fault_or_a_test_counts_for_no_objective(scene: Scen
 
 
 def outcome(fallback: str | None = None, valid: bool | None = True) -> Outcome:
-    return Outcome(Mapped({"A": 1.0}, 0.9), fallback, valid, None if fallback else "m")
+    return Outcome(Mapped(("A",), {"A": 1.0}, 0.9), fallback, valid, None if fallback else "m")
 
 
 def test_the_last_minute(scene: Scene) -> None:

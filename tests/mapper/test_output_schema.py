@@ -10,7 +10,7 @@ import pytest
 from mapper_world import mapping
 
 from airouter.domain.errors import ConfigError
-from airouter.mapper.schema import REPAIRED, OutputSchema
+from airouter.mapper.output_schema import REPAIRED, OutputSchema
 from airouter.mapper.taxonomy import Taxonomy
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "mapper"
