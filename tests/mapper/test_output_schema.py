@@ -30,6 +30,12 @@ def test_a_valid_output() -> None:
     assert checked.mapped.notes == ""
 
 
+def test_a_models_notes_are_dropped_as_they_may_quote_the_output() -> None:
+    checked = SCHEMA.check(json.dumps({**GOOD, "notes": "alice@example.com"}))
+    assert checked.mapped is not None
+    assert checked.mapped.notes in ("", REPAIRED)
+
+
 REPAIRABLE: list[Any] = [
     f"```json\n{json.dumps(GOOD)}\n```",
     f"<think>{{hm}}</think>Here it is: {json.dumps(GOOD)}",
