@@ -9,6 +9,7 @@ from airouter.api import (
     dashboard_streams,
     declared_endpoints,
     inference,
+    mapper,
     models,
     ollama,
     passthrough,
@@ -29,6 +30,9 @@ from airouter.domain.ports import Resilience
 from airouter.domain.types import Decision, Features
 from airouter.evaluation.decider import decider as decider_of
 from airouter.index.index import Index
+from airouter.mapper.idempotency import Replays
+from airouter.mapper.meter import Meter
+from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.resilience.per_process import PerProcess
@@ -102,7 +106,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     )
     evaluated = settings.slo.enabled and settings.index.enabled
     profiles = load_objectives(settings) if evaluated else ()
-    objectives, index, engine = build_slo(
+    objectives, index, engine, numbers = build_slo(
         settings, profiles, clock, log, metrics, lambda: current.state
     )
     slow_ms = slow_thresholds(settings)
@@ -119,7 +123,9 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     commands = Commands(current, control, rebuild, clock, log)
     housekeeper = Housekeeper(current, commands, control, clock, log)
     folder = control.path.parent
-    dashboard = Dashboard(current, housekeeper, folder, profiles, clock, log)
+    meter = Meter(numbers.mapper, objectives.mapped, objectives.mapper_limits, clock)
+    metrics.read_from(numbers.mapper.flush)
+    dashboard = Dashboard(current, housekeeper, folder, profiles, meter, clock, log)
     runtime = Runtime(
         current,
         commands,
@@ -145,6 +151,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     visitors = Visitors(folder)
     app.register_blueprint(dashboard_pages.blueprint(runtime, dashboard, visitors))
     routes = [route for concern in FLOWS for route in concern.routes(runtime)]
+    routes += mapper.routes(runtime, meter, Replays(folder / "mapper.sqlite", clock))
     routes += dashboard_streams.routes(runtime, dashboard, visitors)
     declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
@@ -160,9 +167,9 @@ def build_slo(
     log: AppLog,
     metrics: Metrics,
     state: Callable[[], State],
-) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...]]:
-    """What counts for the objectives, the index that keeps it, and what evaluates it: none of the
-    latter two where they are switched off."""
+) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...], SloMetrics]:
+    """What counts for the objectives, the index that keeps it, and what evaluates it (none of
+    these two where they are switched off), and the metrics."""
     chosen, kept = settings.slo, settings.index
     numbers = SloMetrics(
         metrics.registry, [o.name for profile in profiles for o in profile.objectives]
@@ -176,7 +183,7 @@ def build_slo(
         chosen.business_hours,
     )
     if not kept.enabled:
-        return objectives, (), ()
+        return objectives, (), (), numbers
     index = objectives.index = Index(
         settings.logging.dir,
         max_age_days=kept.max_age_days,
@@ -187,7 +194,7 @@ def build_slo(
         on_event=numbers.index_event,
     )
     if not profiles:
-        return objectives, (index,), ()
+        return objectives, (index,), (), numbers
     engine = Engine(
         profiles,
         chosen,
@@ -196,9 +203,10 @@ def build_slo(
         log=log,
         publish=numbers.publish,
         source=f"http://{settings.server.host}:{settings.server.port}",
+        rules_only=lambda: state().mapper.rules_only,
     )
     objectives.leads = lambda: engine.leads
-    return objectives, (index,), (engine,)
+    return objectives, (index,), (engine,), numbers
 
 
 def load_objectives(settings: Settings) -> tuple[Profile, ...]:
@@ -255,9 +263,11 @@ def build_state(
     for name, limiter in limiters.items():
         backends[name].limiter = limiter
     health = HealthChecker(backends, clock, settings.timeouts.health)
+    route = settings.serving(settings.mapper.route)
+    mapping = Mapper(settings.mapper, route, backends, clock)
     access = Access(settings.server, settings.keys)
     rates = keep.rates if keep is not None else RateLimits(settings.server.workers, clock)
-    return State(settings, backends, pipeline, memory, health, access, rates)
+    return State(settings, backends, pipeline, memory, health, access, rates, mapping)
 
 
 def build_backend(

@@ -21,6 +21,7 @@ from bench import (
     endpoint,
     failover,
     history,
+    mapper,
     measured,
     operations,
     options,
@@ -128,6 +129,11 @@ COMMANDS: dict[str, Command] = {
         "own", history.run,
         "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything "
         "slower than fresh?",
+    ),
+    "mapper": Command(
+        "own", mapper.run,
+        "POST /map by the rules and by a model, with invalid answers among its own (six minutes)",
+        arguments=mapper.ARGUMENTS,
     ),
     "peers": Command(
         "own", peers.run,

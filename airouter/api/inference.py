@@ -10,6 +10,7 @@ from airouter.api.fast_path import FlowRoute
 from airouter.api.marked_tests import test_name
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
+from airouter.api.timeout_header import seconds_of
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
 from airouter.domain.dialect import ClientDialect
@@ -147,7 +148,7 @@ class Inference:
             exchange.keep_alive(state.settings.timeouts.keepalive_after)
         timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
         if timeout:
-            exchange.limit(_seconds(timeout))
+            exchange.limit(seconds_of(timeout))
 
     def _configured(self, model: str | None) -> str:
         """The requested model if the configuration knows it: a metric's label is no client's to
@@ -235,19 +236,6 @@ class Inference:
 
 def _is_virtual(model: str, virtual: str) -> bool:
     return model == virtual or model.startswith(f"{virtual}/")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise BadRequest(
-            "X-Router-Timeout must be a number of seconds, such as 30.",
-            code="invalid_timeout",
-        )
-    return seconds
 
 
 def _priority(environ: Environ) -> str:

@@ -10,9 +10,9 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from airouter.api import mapper_errors
 from airouter.api.auth import is_maps
 from airouter.api.instead import instead_of
-from airouter.api.map_errors import shaped
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import is_ollamas
 from airouter.api.responses import printable
@@ -80,7 +80,7 @@ def render(error: RouterError, environ: Mapping[str, Any]) -> Response:
             error.reason,
         )
     if is_maps(environ.get("PATH_INFO", "")):
-        body = shaped(error, status, exchange.record.id if exchange is not None else "")
+        status, body = mapper_errors.shaped(error, exchange.id8 if exchange is not None else "")
     else:
         body = _dialect(environ).error(body)
     return Response(orjson.dumps(body), status, headers, content_type="application/json")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange, Shutdown
+from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.resilience.rate_limits import RateLimits
@@ -27,6 +28,7 @@ class State:
     health: HealthChecker
     access: Access
     rates: RateLimits
+    mapper: Mapper
 
 
 class Current:

@@ -87,6 +87,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "THREADS": ("server.threads", _text),
     "CASCADE_TIERS": ("cascade.tiers", _list),
     "SPECULATION": ("speculation.enabled", _switch),
+    "MAPPER_SERVING_MODE": ("mapper.serving_mode", str.lower),
 }
 # Defaults of backends that are configured by environment variables alone.
 _ENVIRONMENT_BACKENDS: Mapping[str, Mapping[str, Any]] = {
@@ -304,11 +305,13 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     )
     cascade = settings.cascade.model_copy(update={"learned": learned})
     slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
+    mapper = settings.mapper.model_copy(update={"folder": ROOT / settings.mapper.folder})
     return settings.model_copy(
         update={
             "logging": logging,
             "cascade": cascade,
             "slo": slo,
+            "mapper": mapper,
             "prompts_dir": ROOT / settings.prompts_dir,
             "keys_file": ROOT / settings.keys_file,
         }

@@ -18,6 +18,7 @@ from airouter.domain.tasks import TASKS
 from airouter.settings.backends import BackendSettings, RouteSettings, with_replicas
 from airouter.settings.cascade import CascadeSettings, ClassifierTier
 from airouter.settings.keys import KeySettings, problems
+from airouter.settings.mapper import MapperSettings
 from airouter.settings.matrix import MatrixRow, default_tasks
 from airouter.settings.proxying import (
     EnrichmentSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "IndexSettings",
     "KeySettings",
     "Logging",
+    "MapperSettings",
     "ProbeSettings",
     "QueueSettings",
     "RouteSettings",
@@ -94,6 +96,7 @@ class Settings(Section):
     logging: Logging = Field(default_factory=lambda: Logging())
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
+    mapper: MapperSettings = Field(default_factory=lambda: MapperSettings())
     tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
     keys: dict[str, KeySettings] = Field(default_factory=dict)
     keys_file: Path = Field(
@@ -172,6 +175,8 @@ class Settings(Section):
                     f"set {' or '.join(map(self._lacks, lacking))}, "
                     "or run `make run` without any backend, which starts a simulator"
                 )
+        if self.mapper.route not in ROUTES:
+            yield f"mapper.route: unknown route; the routes are {', '.join(ROUTES)}"
         if "primary" not in self.routes:
             yield (
                 "routes: the default route 'primary' is missing; add `primary: {backends: [NAME]}`"

@@ -47,6 +47,7 @@ CASES = {
     "PIN": ("0", False),
     "CASCADE_TIERS": ("rules", ("rules",)),
     "SPECULATION": ("off", False),
+    "MAPPER_SERVING_MODE": ("rules_only", "rules_only"),
 }
 
 
