@@ -199,7 +199,8 @@ class Planner:
         widest = max(may, key=self._window)
         if demand.tokens.surely_exceeds(self._window(widest) - 1):
             raise BadRequest(
-                f"The prompt has {tokens}; the largest context window, that of {widest!r}, has "
+                # Clients recognise "maximum context length".
+                f"The prompt has {tokens}; the maximum context length, that of {widest!r}, is "
                 f"{self._window(widest):,} tokens, prompt and answer together. Shorten the prompt.",
                 param="messages",
                 code="context_length_exceeded",

@@ -126,7 +126,7 @@ def test_more_tokens_than_any_window_holds_are_refused(
     error = error_of(refused)
     assert (refused.status_code, error["code"]) == (400, "context_length_exceeded")
     assert (
-        "65,536 tokens; the largest context window, that of 'coder', has 65,536"
+        "65,536 tokens; the maximum context length, that of 'coder', is 65,536"
         in (error["message"])
     )
     ollama = {"model": "ai-router/primary", "messages": [{"role": "user", "content": text}]}

@@ -300,7 +300,7 @@ def test_a_prompt_that_no_window_holds_is_refused() -> None:
     """With both numbers, and only if that is certain. A cloud is not a reason to send it there,
     but on the cloud's own route it may go."""
     planner = fleet()
-    with pytest.raises(BadRequest, match=r"has 65,536 tokens; .* 'coder', has 65,536") as refused:
+    with pytest.raises(BadRequest, match=r"has 65,536 tokens; .* 'coder', is 65,536") as refused:
         planner.plan(decision("MODERATE"), demand(counted=65_536))
     assert refused.value.code == "context_length_exceeded"
     assert planner.plan(decision("COMPLEX"), demand(counted=65_536)).backends == ("cloud",)
