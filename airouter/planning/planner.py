@@ -173,8 +173,8 @@ class Planner:
         self, route: str, chain: tuple[str, ...], demand: Demand, reasons: list[str]
     ) -> tuple[str, ...]:
         """The chain for a prompt that its first backend's window does not hold: from the smallest
-        window that does. A cloud is not a reason to send a long prompt to a third party: only those
-        of the cloud's own route count.
+        window that does, of the local ones first. Of clouds only those of the chain itself count,
+        which its owner has put there.
 
         Raises:
             BadRequest: no window holds it, which is certain.
@@ -182,8 +182,8 @@ class Planner:
         others = self._joined(self.matrix.backends, self._local)
         pool = dict.fromkeys((*chain, *self._capable(others, demand.needs)))
         known = self._backends
-        may = [n for n in pool if known[n].settings.local or (route == "xai" and n in chain)]
-        may.sort(key=lambda name: (route == "xai" and name not in chain, self._window(name)))
+        may = [name for name in pool if known[name].settings.local or name in chain]
+        may.sort(key=lambda name: (self._is_second(name, route, chain), self._window(name)))
         holding = [name for name in may if not self._too_long(name, demand)]
         first, tokens = chain[0], self._shown(demand)
         if holding:
@@ -192,10 +192,7 @@ class Planner:
                 f"{self._named(holding[0])} instead of {self._named(first)}, whose "
                 f"context window ({window:,} tokens) does not hold the prompt ({tokens})"
             )
-            clouds = (n for n in chain if n not in may and not self._too_long(n, demand))
-            return (*holding, *clouds)
-        if not may:
-            return chain
+            return tuple(holding)
         widest = max(may, key=self._window)
         if demand.tokens.surely_exceeds(self._window(widest) - 1):
             raise BadRequest(
@@ -208,6 +205,11 @@ class Planner:
         demand.tokens.doubtful = True
         reasons.append(f"{widest} has the largest context window, which may not hold the prompt")
         return (widest,)
+
+    def _is_second(self, name: str, route: str, chain: tuple[str, ...]) -> bool:
+        """Whether a backend is asked after others with smaller windows: a cloud on a local route;
+        on the cloud's own route, whoever is not of it."""
+        return name not in chain if route == "xai" else not self._backends[name].settings.local
 
     def _window(self, name: str) -> int:
         window = self._backends[name].context_window
