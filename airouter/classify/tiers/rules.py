@@ -8,6 +8,8 @@ which contain the person's own question.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,15 @@ _NOT_META_TASKS = frozenset({"chat", "chat_completion", "default", "user_chat"})
 PATH = ROOT / "config" / "meta_markers.yaml"
 PLACES = ("ask", "end", "exact", "last", "turn", "system", "any")
 
-_SPACE = re.compile(r"\s+")
 # Characters that are examined at each end of a text, where instructions are.
 _HEAD, _TAIL = 3000, 1500
 # Maximum distances of an instruction's first phrase, in characters: from the start of a system
 # message (agents put two lines before it), of another message, from the end of a message, and from
 # the start where nothing may precede the phrase.
 _NEAR, _AT, _AT_END, _BEGINS = 320, 60, 400, 2
+# Characters at each end of a text in which first phrases are looked up: more than these maxima, for
+# white space.
+_WINDOW = 800
 _PERSON = re.compile(r"[?:\"`“”„«»「『]")  # a question or quotation before the phrase: a person's
 _LAST_CHARS = 900  # maximum length of an instruction as the last message
 _RETRIEVAL_HEAD = 400  # characters at the start in which a retrieval template is recognised
@@ -77,6 +81,7 @@ class Marker:
     where: str
     phrases: tuple[str, ...]
     begins: bool = False  # whether the prompt begins with the first phrase
+    ends: bool = False  # whether it ends with the last phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,10 @@ class MetaMarkers:
     closings: tuple[str, ...]
     headings: tuple[str, ...]
     chats: tuple[str, ...]
+    # Positions in `markers`, by a word inside the first phrase, or by that phrase if it has none.
+    # Looking up the words of a text is quicker than searching it for each of some 200 phrases.
+    by_word: Mapping[str, tuple[int, ...]]
+    by_phrase: Mapping[str, tuple[int, ...]]
 
     def templated(self, features: Features) -> bool:
         """Whether the ask has the structure of Open WebUI's templates, which may be reworded."""
@@ -141,20 +150,40 @@ class MetaMarkers:
 
     def find(self, features: Features) -> Marker | None:
         """The matching marker; None for other prompts, even if they quote or resemble one."""
-        texts = _texts(features)
+        raw = _texts(features)
+        candidates = self._candidates(raw)
+        if not candidates:  # nearly always
+            return None
+        folded = {text: fold(text) for text in set(raw.values())}
+        texts = {place: folded[text] for place, text in raw.items()}
         ask = texts.get("ask", "")
         # Whether a person's words follow the template's chat, or documents precede it.
         personal = ask.startswith(_HEADING) and (self._retrieves(ask) or self._person_follows(ask))
-        everything = "\n".join(set(texts.values()))
-        for marker in self.markers:
-            if marker.phrases[0] not in everything:  # nearly always
-                continue
+        for marker in candidates:
             if personal and marker.phrases[0] == _HEADING and marker.task != _UNMARKED:
                 continue
             places = ("ask", "turn", "system") if marker.where == "any" else (marker.where,)
             if any(_matches(marker, texts[place], place) for place in places if place in texts):
                 return marker
         return None
+
+    def _candidates(self, texts: dict[str, str]) -> list[Marker]:
+        """The markers whose first phrase may occur where instructions are, in the file's order.
+
+        Args:
+            texts: by place, not normalised.
+        """
+        ends = {text[:_WINDOW] for text in texts.values()}
+        if "end" in texts:
+            ends.add(texts["end"][-_WINDOW:])
+        searched = "\n".join(map(fold, ends))
+        found = [
+            i for word in self.by_word.keys() & set(searched.split()) for i in self.by_word[word]
+        ]
+        for phrase, positions in self.by_phrase.items():
+            if phrase in searched:
+                found += positions
+        return [self.markers[i] for i in sorted(found)]
 
     def _retrieves(self, ask: str) -> bool:
         """Whether this is a template for a question about documents, which begins similarly."""
@@ -194,13 +223,35 @@ def load_markers(path: Path = PATH) -> MetaMarkers:
         raise ConfigError(f"{path}: 'markers' must be a list of entries.")
     sections = (data.get(name) for name in ("shapes", "template", "sources"))
     shapes, template, sources = (s if isinstance(s, dict) else {} for s in sections)
+    markers = tuple(_marker(path, i, entry, sources) for i, entry in enumerate(data["markers"]))
+    by_word, by_phrase = _indexed(markers)
     return MetaMarkers(
-        tuple(_marker(path, i, entry, sources) for i, entry in enumerate(data["markers"])),
-        _phrases(data.get("retrieval")),
-        _phrases(shapes.get("products")),
-        _phrases(shapes.get("handovers")),
-        _phrases(data.get("closings")),
-        *(_phrases(template.get(name)) for name in ("headings", "chats")),
+        markers,
+        retrieval=_phrases(data.get("retrieval")),
+        products=_phrases(shapes.get("products")),
+        handovers=_phrases(shapes.get("handovers")),
+        closings=_phrases(data.get("closings")),
+        headings=_phrases(template.get("headings")),
+        chats=_phrases(template.get("chats")),
+        by_word=by_word,
+        by_phrase=by_phrase,
+    )
+
+
+def _indexed(
+    markers: tuple[Marker, ...],
+) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, tuple[int, ...]]]:
+    """`by_word` and `by_phrase` of these markers."""
+    by_word: defaultdict[str, list[int]] = defaultdict(list)
+    by_phrase: defaultdict[str, list[int]] = defaultdict(list)
+    for i, marker in enumerate(markers):
+        first = marker.phrases[0]
+        # The first and the last word may be parts of longer words in the text.
+        word = max(first.split(" ")[1:-1], key=len, default="")
+        (by_word[word] if word else by_phrase[first]).append(i)
+    return (
+        {word: tuple(positions) for word, positions in by_word.items()},
+        {phrase: tuple(positions) for phrase, positions in by_phrase.items()},
     )
 
 
@@ -224,6 +275,7 @@ def _marker(path: Path, i: int, entry: Any, sources: dict[str, Any]) -> Marker:
         entry["where"],
         phrases,
         entry.get("begins") is True,
+        entry.get("ends") is True,
     )
 
 
@@ -233,7 +285,7 @@ def _phrases(values: Any) -> tuple[str, ...]:
 
 def fold(text: str) -> str:
     """The text in lower case with single spaces, for comparison."""
-    return _SPACE.sub(" ", text.lower()).strip()
+    return " ".join(text.lower().split())
 
 
 def ends_of(text: str) -> str:
@@ -247,19 +299,18 @@ def _alone(features: Features) -> bool:
 
 
 def _texts(features: Features) -> dict[str, str]:
-    """The normalised texts that may contain an instruction, by place."""
+    """The texts that may contain an instruction, by place."""
     texts: dict[str, str] = {}
     if _alone(features):
-        texts["ask"] = texts["end"] = texts["exact"] = fold(ends_of(features.ask))
+        texts["ask"] = texts["end"] = texts["exact"] = ends_of(features.ask)
     if features.n_messages > 1 and len(features.last_text) <= _LAST_CHARS:
-        texts["last"] = fold(features.last_text)
+        texts["last"] = features.last_text
     elif features.n_messages == 1 and len(features.ask) <= _LAST_CHARS:
-        texts["last"] = texts.get("ask") or fold(features.ask)
+        texts["last"] = features.ask
     if features.last_role != "assistant":
-        same = features.last_text == features.ask and "ask" in texts
-        texts["turn"] = texts["ask"] if same else fold(ends_of(features.last_text))
+        texts["turn"] = ends_of(features.last_text)
     if features.system:
-        texts["system"] = fold(ends_of(features.system))
+        texts["system"] = ends_of(features.system)
     return texts
 
 
@@ -270,6 +321,8 @@ def _matches(marker: Marker, text: str, place: str) -> bool:
         return text == phrases[0]
     first = text.rfind(phrases[0]) if place == "end" else text.find(phrases[0])
     if first < 0 or not all(phrase in text for phrase in phrases):
+        return False
+    if marker.ends and not text.endswith(phrases[-1]):
         return False
     if place == "system":
         return first <= _NEAR
