@@ -177,9 +177,9 @@ class MetaMarkers:
         if "end" in texts:
             ends.add(texts["end"][-_WINDOW:])
         searched = "\n".join(map(fold, ends))
-        found = [
-            i for word in self.by_word.keys() & set(searched.split()) for i in self.by_word[word]
-        ]
+        likely = self.by_word.keys() & set(searched.split())
+        found = [i for word in likely for i in self.by_word[word]]
+        found = [i for i in found if self.markers[i].phrases[0] in searched]
         for phrase, positions in self.by_phrase.items():
             if phrase in searched:
                 found += positions
@@ -327,7 +327,7 @@ def _matches(marker: Marker, text: str, place: str) -> bool:
     if place == "system":
         return first <= _NEAR
     if place == "end":
-        return len(text) - first <= _AT_END
+        return len(text) - first <= _AT_END and not _PERSON.match(text[:first].rstrip()[-1:])
     if _PERSON.search(text[:first]):
         return False
     return first <= (_BEGINS if marker.begins else _AT)
