@@ -46,27 +46,28 @@ _HEADING = "### task:"
 _OUTPUT = "#### output:"
 _UNMARKED = "compaction"  # the task whose template does not mark the end of the chat
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
-# The start of a turn in a transcript, by the user's or the assistant's name.
-_TURN = re.compile(
-    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
-    r"(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|"
-    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|"
-    r"uživatel|käyttäjä)"
-    r"\s*[\])>\"]?\s?[:：]"
-)
-_REPLY = re.compile(
-    r"(?im)(?:^|[\s\-*\[(<>•{\"])"
-    r"(?:assistant|ai|bot|a|model|assistente|asistente|assistent|ассистент|助手|アシスタント|도우미|"
-    r"어시스턴트|مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)"
-    r"\s*[\])>\"]?\s?[:：]"
-)
+# Names before a colon at the start of a turn in a transcript, in lower case: the user's and the
+# assistant's.
+_USERS = (
+    "user", "human", "person", "me", "u", "utente", "usuario", "usuário", "utilisateur", "nutzer",
+    "benutzer", "пользователь", "用户", "用戶", "ユーザー", "사용자", "مستخدم", "المستخدم", "משתמש",
+    "kullanıcı", "người dùng", "pengguna", "uživatel", "käyttäjä",
+)  # fmt: skip
+_ASSISTANTS = (
+    "assistant", "ai", "bot", "a", "model", "assistente", "asistente", "assistent", "ассистент",
+    "助手", "アシスタント", "도우미", "어시스턴트", "مساعد", "المساعد", "עוזר", "asistan", "trợ lý",
+    "asisten", "asistent", "tekoäly",
+)  # fmt: skip
+_COLON = re.compile("[:：]")
+_SEPARATORS = frozenset(' \n\t\r-*[(<>•{"')  # one of them precedes a name
+_NAME_CHARS = 24  # more than the longest name and what may follow it
 _COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
 _TRANSCRIPT_TAG = re.compile(
-    r"(?i)<(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"<(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
     r"dialogue?|history)>"
 )
 _TRANSCRIPT_END = re.compile(
-    r"(?i)</(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
+    r"</(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
     r"dialogue?|history)>"
 )
 
@@ -123,20 +124,24 @@ class MetaMarkers:
         # The second check is a cheap one before the searches.
         if not _alone(features) or not any(mark in ask for mark in ":：<"):
             return False
-        ask = ends_of(ask)
-        first, reply, tag = _TURN.search(ask), _REPLY.search(ask), _TRANSCRIPT_TAG.search(ask)
+        ask = ends_of(ask).lower()
+        first, reply = _turns_of(ask)
+        tag = _TRANSCRIPT_TAG.search(ask) if "<" in ask else None
         if tag and not _TRANSCRIPT_END.search(ask, tag.end()):
             tag = None  # mentioned only, without content
-        begins = min((found.start() for found in (first, reply, tag) if found), default=0)
+        if not (tag or (first >= 0 and reply >= 0)):
+            return False
+        starts = (first, reply, tag.start() if tag else -1)
+        begins = min(start for start in starts if start >= 0)
         folded, before = fold(ask), fold(ask[:begins])
-        if not (tag or (first and reply)) or self._retrieves(folded):
+        if self._retrieves(folded):
             return False
         if _PERSON.search(before.partition(_HEADING)[0].rstrip(" :")):
             return False
         if not self._person_follows(folded):
             if features.system and tag and not before:
                 return True
-            if folded.startswith(_HEADING) or (tag and tag[0].lower() == _OPEN):
+            if folded.startswith(_HEADING) or (tag and tag[0] == _OPEN):
                 return bool(before)
         after = fold(_TRANSCRIPT_END.split(ask)[-1] if tag else ask[begins:].rpartition("\n")[2])
         if tag and len(after) > _AFTER_TRANSCRIPT:
@@ -296,6 +301,33 @@ def ends_of(text: str) -> str:
 def _alone(features: Features) -> bool:
     """Whether the request is a single user message, apart from system messages."""
     return features.n_user == 1 and not features.previous and features.last_role == "user"
+
+
+def _turns_of(text: str) -> tuple[int, int]:
+    """Where the first turns of the user and of the assistant start in a transcript; -1: nowhere.
+
+    Args:
+        text: in lower case.
+    """
+    first = reply = -1
+    for colon in _COLON.finditer(text):
+        at = colon.start()
+        before = text[max(0, at - _NAME_CHARS) : at].rstrip().rstrip('])>"').rstrip()
+        if first < 0 and before.endswith(_USERS):
+            first = _start_of(before, _USERS, text, at)
+        if reply < 0 and before.endswith(_ASSISTANTS):
+            reply = _start_of(before, _ASSISTANTS, text, at)
+        if first >= 0 and reply >= 0:
+            break
+    return first, reply
+
+
+def _start_of(before: str, names: tuple[str, ...], text: str, at: int) -> int:
+    """Where the name before the colon `at` starts; -1 if it is only the end of a word."""
+    for name in names:
+        if before.endswith(name) and (before == name or before[-len(name) - 1] in _SEPARATORS):
+            return text.rindex(name, 0, at)
+    return -1
 
 
 def _texts(features: Features) -> dict[str, str]:
