@@ -46,21 +46,19 @@ _HEADING = "### task:"
 _OUTPUT = "#### output:"
 _UNMARKED = "compaction"  # the task whose template does not mark the end of the chat
 _OPEN, _CLOSE = "<chat_history>", "</chat_history>"
-# Names before a colon at the start of a turn in a transcript, in lower case: the user's and the
-# assistant's.
-_USERS = (
-    "user", "human", "person", "me", "u", "utente", "usuario", "usuário", "utilisateur", "nutzer",
-    "benutzer", "пользователь", "用户", "用戶", "ユーザー", "사용자", "مستخدم", "المستخدم", "משתמש",
-    "kullanıcı", "người dùng", "pengguna", "uživatel", "käyttäjä",
-)  # fmt: skip
-_ASSISTANTS = (
-    "assistant", "ai", "bot", "a", "model", "assistente", "asistente", "assistent", "ассистент",
-    "助手", "アシスタント", "도우미", "어시스턴트", "مساعد", "المساعد", "עוזר", "asistan", "trợ lý",
-    "asisten", "asistent", "tekoäly",
-)  # fmt: skip
-_COLON = re.compile("[:：]")
-_SEPARATORS = frozenset(' \n\t\r-*[(<>•{"')  # one of them precedes a name
-_NAME_CHARS = 24  # more than the longest name and what may follow it
+# The start of a turn in a transcript in lower case, by the user's or the assistant's name. What may
+# precede a name is examined separately, which is ten times as quick.
+_AFTER_NAME = r"\s*[\])>\"]?\s?[:：]"
+_TURN = re.compile(
+    r"(?:user|human|person|me|u|utente|usuario|usuário|utilisateur|nutzer|benutzer|пользователь|"
+    r"用户|用戶|ユーザー|사용자|مستخدم|المستخدم|משתמש|kullanıcı|người dùng|pengguna|"
+    r"uživatel|käyttäjä)" + _AFTER_NAME
+)
+_REPLY = re.compile(
+    r"(?:assistant|ai|bot|a|model|assistente|asistente|assistent|ассистент|助手|アシスタント|도우미|"
+    r"어시스턴트|مساعد|المساعد|עוזר|asistan|trợ lý|asisten|asistent|tekoäly)" + _AFTER_NAME
+)
+_SEPARATORS = frozenset(' \n\t\r-*[(<>•{"')
 _COUNTED = re.compile(r"[\d≤<]|\b(?:one|two|three|four|five)\b")
 _TRANSCRIPT_TAG = re.compile(
     r"<(?:chat_history|conversation(?:_history)?|messages|chat|chat_log|transcript|session|"
@@ -125,7 +123,7 @@ class MetaMarkers:
         if not _alone(features) or not any(mark in ask for mark in ":：<"):
             return False
         ask = ends_of(ask).lower()
-        first, reply = _turns_of(ask)
+        first, reply = _start_of(_TURN, ask), _start_of(_REPLY, ask)
         tag = _TRANSCRIPT_TAG.search(ask) if "<" in ask else None
         if tag and not _TRANSCRIPT_END.search(ask, tag.end()):
             tag = None  # mentioned only, without content
@@ -303,31 +301,14 @@ def _alone(features: Features) -> bool:
     return features.n_user == 1 and not features.previous and features.last_role == "user"
 
 
-def _turns_of(text: str) -> tuple[int, int]:
-    """Where the first turns of the user and of the assistant start in a transcript; -1: nowhere.
+def _start_of(turn: re.Pattern[str], text: str) -> int:
+    """Where the first such turn starts; -1: nowhere.
 
     Args:
         text: in lower case.
     """
-    first = reply = -1
-    for colon in _COLON.finditer(text):
-        at = colon.start()
-        before = text[max(0, at - _NAME_CHARS) : at].rstrip().rstrip('])>"').rstrip()
-        if first < 0 and before.endswith(_USERS):
-            first = _start_of(before, _USERS, text, at)
-        if reply < 0 and before.endswith(_ASSISTANTS):
-            reply = _start_of(before, _ASSISTANTS, text, at)
-        if first >= 0 and reply >= 0:
-            break
-    return first, reply
-
-
-def _start_of(before: str, names: tuple[str, ...], text: str, at: int) -> int:
-    """Where the name before the colon `at` starts; -1 if it is only the end of a word."""
-    for name in names:
-        if before.endswith(name) and (before == name or before[-len(name) - 1] in _SEPARATORS):
-            return text.rindex(name, 0, at)
-    return -1
+    starts = (found.start() for found in turn.finditer(text))
+    return next((at for at in starts if at == 0 or text[at - 1] in _SEPARATORS), -1)
 
 
 def _texts(features: Features) -> dict[str, str]:
