@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from airouter.classify.machinery import asks_for_a_label
 from airouter.domain.errors import ConfigError
 from airouter.domain.types import Features, Verdict
 from airouter.settings.load import ROOT
@@ -150,6 +151,14 @@ class MetaMarkers:
         return _contains_word(self.products, beside) and bool(
             _COUNTED.search(beside) or _contains_word(self.handovers, beside)
         )
+
+    def labels(self, features: Features) -> bool:
+        """Whether a system message asks for a title and the like, and the ask is a transcript."""
+        if features.agent or not _alone(features) or not asks_for_a_label(features.system):
+            return False
+        ask = ends_of(features.ask).lower()
+        first, reply = _start_of(_TURN, ask), _start_of(_REPLY, ask)
+        return min(first, reply) >= 0 and min(first, reply) <= _AT
 
     def find(self, features: Features) -> Marker | None:
         """The matching marker; None for other prompts, even if they quote or resemble one."""
@@ -374,6 +383,8 @@ class RulesTier:
             )
         if self._markers.templated(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a frontend's prompt template")
+        if self._markers.labels(features):
+            return Verdict(NAME, "META", p=1.0, reason="structure of a prompt for a title or tags")
         if self._markers.shaped(features):
             return Verdict(NAME, "MODERATE", reason="an instruction with a transcript: stays local")
         return Verdict(NAME, None, reason="no rule matched")
