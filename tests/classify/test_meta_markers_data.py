@@ -12,6 +12,7 @@ import yaml
 
 from airouter.classify.tiers.rules import PATH, RulesTier
 from airouter.domain.types import Features
+from airouter.settings.load import ROOT
 from tests.classify.make import features
 
 DATA = yaml.safe_load(PATH.read_text("utf-8"))
@@ -116,3 +117,8 @@ def test_at_least_sixteen_frontends_have_a_public_source() -> None:
     assert len(public) >= 16
     for name, source in DATA["sources"].items():
         assert source.get("url", "https://").startswith("https://"), name
+
+
+def test_the_documentation_lists_each_frontend() -> None:
+    listed = (ROOT / "docs" / "routes.md").read_text("utf-8")
+    assert [name for name in LOOK_ALIKES if f"| [{name}](" not in listed] == []
