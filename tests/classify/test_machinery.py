@@ -76,10 +76,18 @@ def test_one_of_both_is_not_meta(system: str, ask: str) -> None:
     assert TIER.vote(features(("system", system), ask)).label != "META"
 
 
+@pytest.mark.parametrize(
+    ("ask", "alone"),
+    [
+        ("latest news on the strike at Heathrow", "ENRICH"),
+        ("Prove that for every integer n there are infinitely many primes p such that the order of "
+         "n modulo p exceeds p^{1/2}; justify every step.", "COMPLEX"),
+    ],
+)  # fmt: skip
 def test_the_learned_tier_neither_decides_nor_guesses_a_search_or_the_cloud(
-    learned: LearnedTier,
+    learned: LearnedTier, ask: str, alone: str
 ) -> None:
-    plain = learned.vote(features("weather in Lisbon tomorrow"))
-    assert "ENRICH" in (plain.label, plain.guess)
-    verdict = learned.vote(features(("system", NAMER), "weather in Lisbon tomorrow"))
+    verdict = learned.vote(features(ask))
+    assert alone in (verdict.label, verdict.guess)
+    verdict = learned.vote(features(("system", NAMER), ask))
     assert not {verdict.label, verdict.guess} & {"ENRICH", "COMPLEX"}

@@ -24,7 +24,7 @@ TALK = "USER: who won the match last night\nASSISTANT: I cannot look that up."
 
 def prompt_of(marker: dict[str, Any]) -> str:
     """The prompt as the frontend sends it, in other words."""
-    return " and so on. ".join(marker["all"]) + ("" if marker.get("ends") else " And so on.")
+    return ", and so on. ".join(marker["all"]) + ("" if marker.get("ends") else ", and so on.")
 
 
 def requests_of(marker: dict[str, Any]) -> dict[str, Features]:
