@@ -1,5 +1,6 @@
 """The labelled prompts in `data/prompts/`: one JSON object per line, one file per origin (the brief
-they were written from). A line may have `tools`: names, or definitions as in OpenAI's API."""
+they were written from; README.md there). A line may have `tools`: names, or definitions as in
+OpenAI's API."""
 
 import json
 from collections.abc import Iterable
