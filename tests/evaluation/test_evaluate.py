@@ -8,8 +8,11 @@ import pytest
 
 from airouter.domain.errors import ConfigError, RouterError
 from airouter.domain.types import Decision, Features, Verdict
+from airouter.evaluation.decider import Deciders
 from airouter.evaluation.evaluate import add_arguments, outcome, read, run
-from airouter.evaluation.report import Outcome, figures, text
+from airouter.evaluation.outcome import Outcome
+from airouter.evaluation.render import text
+from airouter.evaluation.report import figures
 
 PROMPTS = [
     {
@@ -99,7 +102,7 @@ def test_with_the_configured_cascade(file: Path, tmp_path: Path) -> None:
         verdict = Verdict("reasoning", label, p=0.9, ms=800.0)
         return Decision(label, "reasoning", 0.9, None, 801.0, (verdict,))
 
-    assert run(parsed(str(file), "--json", str(tmp_path / "f.json")), decide) == 0
+    assert run(parsed(str(file), "--json", str(tmp_path / "f.json")), Deciders(decide, decide)) == 0
     found = json.loads((tmp_path / "f.json").read_text())
     assert found["coverage"] == 0, "a model call covers nothing"
     assert found["classes"]["PRIMARY"]["recall"] == 1
@@ -137,7 +140,10 @@ def test_an_error_of_the_cascade_is_counted_not_raised() -> None:
     def decide(features: Features) -> Decision:
         raise RouterError("no", code="upstream_timeout")
 
-    one = outcome(PROMPTS[0], decide)
+    def local(features: Features) -> Decision:
+        return Decision("MODERATE", "fallback", None, None, 0.1, ())
+
+    one = outcome(PROMPTS[0], Deciders(decide, local))
     assert one.error == "upstream_timeout"
     assert figures([one])["errors"] == {"upstream_timeout": 1}
 
