@@ -162,7 +162,9 @@ class Settings(Section):
                 yield f"{place}: there is no backend {other!r}; the backends are {names}"
 
     def _unusable_routes(self) -> Iterator[str]:
-        if not any(backend.url for backend in self.backends.values()):
+        spec = self.routes.get("primary")
+        others = spec is not None and "primary" not in spec.backends
+        if not others and not any(backend.url for backend in self.backends.values()):
             yield (
                 "no backend has a URL; set PRIMARY_URL=http://host:port, "
                 "or run `make run`, which starts a simulator"
