@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airouter.classify.encoder.engine import SHA256
+from airouter.domain.labels import CLASSES
 from airouter.evaluation.measures import upper_bound
-from learn.data import CLASSES, Prompt, origins_of
+from learn.data import Prompt, origins_of
 from learn.thresholds import (
     COMPLEX,
     ENRICH,
@@ -55,7 +56,7 @@ def markdown(
     p: Floats,
     decided: Bools,
     shapes: dict[str, tuple[Ints, Floats, Bools]],
-    learned: Bools | None,
+    learned: tuple[Floats, Bools] | None,
     thresholds: dict[str, float],
 ) -> str:
     """The card.
@@ -63,7 +64,7 @@ def markdown(
     Args:
         p, decided: per prompt, from what was made without its group of origins.
         shapes: rows, p and decisions of a sample in each shape.
-        learned: where the learned tier decides; None: not measured.
+        learned: p and decisions of the learned tier; None: not measured.
     """
     language = np.array([prompt.lang for prompt in prompts])
     asked = truth.label != META
@@ -73,21 +74,25 @@ def markdown(
 
     lines = [part("**all**", asked)]
     if learned is not None:
-        open_ = asked & ~learned
-        lines.append(part("**what the learned tier leaves open**", open_))
+        p_learned, first = learned
+        lines.append(row("the learned tier alone", p_learned[asked], first[asked], truth.at(asked)))
+        lines.append(part("**what the learned tier leaves open**", asked & ~first))
+        both, either = np.where(first[:, None], p_learned, p), first | decided
+        lines.append(row("**both tiers**", both[asked], either[asked], truth.at(asked)))
     lines += [part(f"language {name}", asked & (language == name)) for name in _LANGUAGES]
     lines += [part(name, asked & (truth.origin == name)) for name in origins_of(prompts)]
     shaped = []
     for shape, (rows, p_shaped, decides) in shapes.items():
-        both = decides & decided[rows]
-        flips = int((both & (p_shaped.argmax(1) != p[rows].argmax(1))).sum())
-        name = f"{shape} ({flips} of {int(both.sum())} decided both ways flip)"
+        twice = decides & decided[rows]
+        flips = int((twice & (p_shaped.argmax(1) != p[rows].argmax(1))).sum())
+        name = f"{shape} ({flips} of {int(twice.sum())} decided both ways flip)"
         shaped.append(row(name, p_shaped, decides, truth.at(rows)))
     any_shape = next(iter(shapes.values()))[0]
     plain = row("the same prompts, plain", p[any_shape], decided[any_shape], truth.at(any_shape))
     told = [f"{name} {t:g}" for name, t in thresholds.items() if t < NEVER]
     labels = ", ".join(f"{name} {int((truth.label == i).sum())}" for i, name in enumerate(CLASSES))
-    extra = int((decided & ~asked).sum())
+    away = (p.argmax(1) == COMPLEX) | (p.argmax(1) == ENRICH)
+    extra, leaving = int((decided & ~asked).sum()), int((decided & ~asked & away).sum())
     return "\n".join(
         [
             "# Model card of the encoder tier's head",
@@ -110,8 +115,8 @@ def markdown(
             _HEADER,
             *lines,
             "",
-            f"Of {int((~asked).sum())} META prompts that reach it, the tier decides {extra} as "
-            "another class.",
+            f"Of {int((~asked).sum())} META prompts, which reach it only if no rule knows them, "
+            f"the tier decides {extra} as another class, {leaving} of them as COMPLEX or ENRICH.",
             "",
             "## Other shapes",
             "",

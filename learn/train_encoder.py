@@ -31,8 +31,9 @@ from airouter.classify.features import is_follow_up
 from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import softmax
 from airouter.classify.tiers.learned import _contains_label, _may_be_hard
+from airouter.domain.labels import CLASSES
 from learn import encoder_card
-from learn.data import CLASSES, ROOT, Prompt, read_prompts
+from learn.data import ROOT, Prompt, read_prompts
 from learn.embeddings import embeddings
 from learn.encoder_shapes import MEASURED, for_training
 from learn.fit import Recipe, Training, fit, matrix_of, scores_of, train_network
@@ -61,7 +62,7 @@ BUDGETS = Budgets(
     least={"PRIMARY": 0.985, "COMPLEX": 0.98, "ENRICH": 0.95, "META": 0.993},
 )
 # Lower bounds of the thresholds: without the origin of the hardest asks, far lower ones seem safe.
-FLOORS = {"PRIMARY": 0.93, "COMPLEX": 0.9, "ENRICH": 0.84}
+FLOORS = {"PRIMARY": 0.94, "COMPLEX": 0.93, "ENRICH": 0.9}
 
 F32 = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -170,10 +171,12 @@ def decides(data: Data, p: Floats, rows: Ints, thresholds: dict[str, float]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What each prompt's group was measured with; p (n, 4), decided (n,)."""
+    """p (n, 4) and decided (n,): by the head that each prompt's group was measured with. `scores`
+    (n, 4): of that head before its temperature. `heads`: by group."""
 
     p: Floats
     decided: Bools
+    scores: F32
     heads: list[Head]
 
 
@@ -186,6 +189,7 @@ def held_out(data: Data) -> Held:
             pairs[one, other] = pairs[other, one] = trained(data, rows)
         print(f"  pairs of groups with {one + 1} of {GROUPS} left out", flush=True)
     p, decided, heads = np.zeros((n, len(CLASSES))), np.zeros(n, np.bool_), []
+    untempered = np.zeros((n, len(CLASSES)), np.float32)
     for one in range(GROUPS):
         inside, outside = np.flatnonzero(data.group == one), np.flatnonzero(data.group != one)
         found = np.zeros((n, len(CLASSES)), np.float32)
@@ -193,12 +197,14 @@ def held_out(data: Data) -> Held:
             if other != one:
                 at = np.flatnonzero(data.group == other)
                 found[at] = scores(pairs[one, other], data.inputs[at])
-        head = finished(data, trained(data, outside), found[outside], outside, targets)
+        raw = trained(data, outside)
+        untempered[inside] = scores(raw, data.inputs[inside])
+        head = finished(data, raw, found[outside], outside, targets)
         heads.append(head)
         p[inside] = softmax(scores(head, data.inputs[inside]))
         decided[inside] = decides(data, p[inside], inside, head.thresholds)
         print(f"  group {one + 1} of {GROUPS} measured", flush=True)
-    return Held(p, decided, heads)
+    return Held(p, decided, untempered, heads)
 
 
 def finished(data: Data, head: Head, found: F32, rows: Ints, targets: F32) -> Head:
@@ -214,23 +220,29 @@ def finished(data: Data, head: Head, found: F32, rows: Ints, targets: F32) -> He
     )
 
 
-def behind_learned(prompts: Sequence[Prompt], data: Data) -> Bools:
-    """Where the learned tier decides, with the same groups, budgets and abstentions."""
-    recipe, n = Recipe(), len(prompts)
+def learned_scores(prompts: Sequence[Prompt], data: Data) -> F32:
+    """The learned tier's scores of each prompt, trained without its group."""
+    recipe, targets = Recipe(), targets_of(data.truth)
     matrix = matrix_of([encode(prompt.features, recipe.spec) for prompt in prompts], recipe.spec)
-    found, targets = np.zeros((n, len(CLASSES)), np.float32), targets_of(data.truth)
+    found = np.zeros((len(prompts), len(CLASSES)), np.float32)
     for group in range(GROUPS):
         inside, outside = np.flatnonzero(data.group == group), np.flatnonzero(data.group != group)
         found[inside] = scores_of(fit(matrix, targets, outside, recipe), matrix, inside)
         print(f"  learned tier: group {group + 1} of {GROUPS} scored", flush=True)
-    decided = np.zeros(n, np.bool_)
+    return found
+
+
+def learned_decisions(prompts: Sequence[Prompt], data: Data) -> tuple[Floats, Bools]:
+    """What the learned tier decides, with the same groups, budgets and abstentions."""
+    found, targets = learned_scores(prompts, data), targets_of(data.truth)
+    p, decided = np.zeros(found.shape), np.zeros(len(prompts), np.bool_)
     for group in range(GROUPS):
         inside, outside = np.flatnonzero(data.group == group), np.flatnonzero(data.group != group)
-        t = temperature_of(found[outside], targets[outside])
-        p = softmax(found / t).astype(np.float64)
-        chosen = thresholds_of(data, p[outside], outside)
+        tempered = softmax(found / temperature_of(found[outside], targets[outside]))
+        chosen = thresholds_of(data, tempered[outside].astype(np.float64), outside)
+        p[inside] = tempered[inside]
         decided[inside] = decides(data, p[inside], inside, chosen)
-    return decided
+    return p, decided
 
 
 def in_other_shapes(
@@ -266,14 +278,10 @@ def train(out: Path, version: str, with_learned: bool) -> int:
     except EncoderUnusable as error:
         print(f"The encoder cannot be used: {error}.", file=sys.stderr)
         return 1
-    learned = behind_learned(prompts, data) if with_learned else None
+    learned = learned_decisions(prompts, data) if with_learned else None
     everything = np.arange(len(prompts))
-    found = np.zeros((len(prompts), len(CLASSES)), np.float32)
-    for group in range(GROUPS):
-        inside = np.flatnonzero(data.group == group)
-        head = trained(data, np.flatnonzero(data.group != group))
-        found[inside] = scores(head, data.inputs[inside])
-    head = finished(data, trained(data, everything), found, everything, targets_of(data.truth))
+    targets = targets_of(data.truth)
+    head = finished(data, trained(data, everything), held.scores, everything, targets)
     save_head(replace(head, version=version), out)
     card = encoder_card.markdown(
         prompts, data.truth, held.p, held.decided, shapes, learned, head.thresholds
@@ -292,7 +300,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--alone",
         action="store_true",
-        help="leave out the measurement behind the learned tier, which takes minutes",
+        help="leave out the measurement with the learned tier, which takes minutes",
     )
     chosen = parser.parse_args(arguments)
     return train(chosen.out, chosen.version, not chosen.alone)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from doubles import LogLines
+from harness import eventually
 
 from airouter.classify.assemble import build_tiers
 from airouter.classify.encoder import engine
@@ -26,7 +27,9 @@ from airouter.classify.encoder.head import load_head, text_of
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES
 from airouter.settings.schema import CascadeSettings
+from bench.router_process import RouterProcess
 from tests.classify.encoder_stand_in import verdict_on
+from tests.classify.one_token import tier_of
 from tests.classify.test_encoder_head import GOLDEN, SHIPPED
 
 real = pytest.mark.skipif(not is_installed(), reason=f"{PACKAGE} is not installed")
@@ -167,3 +170,14 @@ def test_the_real_encoder_survives_any_text() -> None:
     embed = load_engine()
     for ask in ("\ufdfa" * 5000, "\0", "\ud800", "👩‍👩‍👧‍👦" * 500, "a" * 100_000, "\u0301" * 600):
         assert np.isfinite(embed(text_of(ask))).all()
+
+
+@real
+def test_a_router_decides_by_it(make_router: Callable[..., RouterProcess]) -> None:
+    """Beside the speculative answer, in the worker's loop; the first request only makes it load."""
+    env = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    router = make_router({"cascade": {"tiers": ["rules", "encoder"]}}, env=env)
+    ask = "What is the weather in Lisbon tomorrow?"
+    assert tier_of(router, ask) in ("fallback", "encoder")
+    eventually(lambda: tier_of(router, ask) == "encoder", 20)
+    assert any("The encoder tier is on" in line for line in router.log())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import sys
 import threading
 from collections.abc import Callable
 
@@ -37,6 +39,14 @@ def test_results_come_in_order_and_the_thread_ends() -> None:
     assert order == list(range(10))
     eventually(lambda: pool_threads() == 0)
     assert result(pool.submit(50)) == 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_the_thread_gives_way_to_the_others() -> None:
+    pool = Pool(lambda _: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), 1)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert (result(pool.submit(0)) or 0) > usual or usual >= 19
+    assert os.getpriority(os.PRIO_PROCESS, 0) == usual
 
 
 def test_one_computation_at_a_time() -> None:
