@@ -124,9 +124,9 @@ def markdown(
             f"Of {int((~asked).sum())} META prompts, which reach it only if no rule knows them, "
             f"the tier decides {extra} as another class, {leaving} of them as COMPLEX or ENRICH.",
             "",
-            f"Without a classifier model, if the primary answers what the tiers leave open, "
-            f"{good:.1%} of all requests are routed right, and {local:.1%} are hard or need a search but are "
-            "answered locally without one.",
+            "Without a classifier model, if the primary answers what the tiers leave open, "
+            f"{good:.1%} of all requests are routed right, and {local:.1%} are hard or need a "
+            "search but are answered locally without one.",
             "",
             "## Other shapes",
             "",
