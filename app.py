@@ -9,6 +9,7 @@ from airouter.api import (
     dashboard_streams,
     declared_endpoints,
     inference,
+    messages,
     models,
     ollama,
     passthrough,
@@ -60,7 +61,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, ollama, declared_endpoints, passthrough)
+FLOWS = (inference, messages, ollama, declared_endpoints, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:

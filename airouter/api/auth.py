@@ -48,7 +48,9 @@ def authorise(environ: Mapping[str, Any], server: Server) -> None:
 def holds_key(environ: Mapping[str, Any], key: str | None) -> bool:
     """Whether the request carries this key, if there is one."""
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return scheme.lower() == "bearer" and is_key(sent, key)
+    if scheme.lower() == "bearer" and is_key(sent, key):
+        return True
+    return is_key(environ.get("HTTP_X_API_KEY", ""), key)  # as Anthropic's clients send it
 
 
 def is_key(sent: str, key: str | None) -> bool:

@@ -179,7 +179,7 @@ class Inference:
             return RoutingOverrides(route=route, priority=priority)
         if incoming.model in self._runtime.current.state.settings.aliases:
             return RoutingOverrides(alias=incoming.model, priority=priority)
-        backend = yield from self._backend_of(exchange, incoming.model)
+        backend = yield from self.backend_of(exchange, incoming.model)
         return RoutingOverrides(backend=backend, priority=priority)
 
     def _embedder(self, pipeline: Pipeline, exchange: Exchange, model: str | None) -> Waiting[str]:
@@ -188,7 +188,7 @@ class Inference:
         comparable."""
         settings = pipeline.settings
         if model is not None and not _is_virtual(model, settings.virtual_model):
-            return (yield from self._backend_of(exchange, model, settings.embeddings))
+            return (yield from self.backend_of(exchange, model, settings.embeddings))
         name = settings.embeddings
         if name is None or name not in pipeline.backends:
             raise NotFound(
@@ -198,7 +198,7 @@ class Inference:
             )
         return name
 
-    def _backend_of(
+    def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None
     ) -> Waiting[str]:
         """The backend that serves a model. Right after start, waits for the first probe of the

@@ -66,6 +66,12 @@ class Settings(Section):
         "A request for one is not classified. Takes precedence over a backend's model of the same "
         "name, which has no failover.",
     )
+    model_aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Routes for names of models on `/v1/messages` that neither a backend nor "
+        '`aliases` has: patterns such as `"*haiku*": primary`, of which the first that matches '
+        "decides. `auto`: the router chooses. Names that match none: the same as `auto`.",
+    )
     embeddings: str | None = Field(
         None, description="Backend for /v1/embeddings. None: the endpoint returns 404."
     )
@@ -159,6 +165,13 @@ class Settings(Section):
                         f"aliases.{alias}: there is no backend {name!r}; the backends are "
                         f"{', '.join(sorted(self.backends)) or 'none'}"
                     )
+
+        for pattern, route in self.model_aliases.items():
+            if route not in ("auto", *ROUTES):
+                yield (
+                    f"model_aliases.{pattern}: unknown route; choose one of "
+                    f"auto, {', '.join(ROUTES)}"
+                )
 
     def _lacks(self, name: str) -> str:
         """The missing setting that makes a backend unusable."""
