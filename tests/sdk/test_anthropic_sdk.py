@@ -14,8 +14,7 @@ from harness import REFUSED, all_free, asked, is_whole, steer
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-assert base64.b64decode(PIXEL)
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()  # its beginning: nothing reads it
 WEATHER: dict[str, Any] = {
     "name": "weather",
     "description": "Tells the weather.",
@@ -221,16 +220,17 @@ def test_errors_are_the_librarys_own(
 ) -> None:
     """By status, with their type and a sentence; within a stream as an event."""
     how: dict[str, Any] = {"model": "ai-router/primary", "max_tokens": 9}
+    blocks: list[Any] = [{"type": "hologram"}]
     with pytest.raises(anthropic.BadRequestError, match=r"messages.0.content.0") as bad:
-        blocks: list[Any] = [{"type": "hologram"}]
         client.messages.create(**how, messages=[{"role": "user", "content": blocks}])
     assert bad.value.body["error"]["type"] == "invalid_request_error"
     assert bad.value.body["request_id"].startswith("req_")
     with pytest.raises(anthropic.BadRequestError, match="moon"):
         client.messages.create(max_tokens=9, model="ai-router/moon", messages=user("Hi"))
-    text = steer("Hello", xai={"fault": "error_status", "status": 429})
+    sim.fault("xai", "error_status", status=429)
     with pytest.raises(anthropic.RateLimitError):
-        client.messages.create(model="ai-router/xai", max_tokens=9, messages=user(text))
+        client.messages.create(model="ai-router/xai", max_tokens=9, messages=user("Hello"))
+    sim.clear_faults("xai")
     cut = client.messages.create(
         model="ai-router/xai",
         max_tokens=99,
