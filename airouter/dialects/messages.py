@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 from airouter.dialects import messages_request
-from airouter.dialects.messages_answer import Events, Whole
+from airouter.dialects.messages_answer import Whole
+from airouter.dialects.messages_stream import Events
 from airouter.dialects.openai_errors import CONTEXT_CODE
 from airouter.domain.dialect import Translator
 from airouter.domain.types import immutable
@@ -75,10 +76,10 @@ class Messages:
         return messages_request.chat(payload, [] if self.notes is None else self.notes)
 
     def writer(self, *, stream: bool) -> Translator:
-        kind = Events if stream else Whole
-        return kind(
-            f"msg_{self.id}", self.model, self.stops, thinks=self.thinks, error=self._failed
-        )
+        known = f"msg_{self.id}"
+        if not stream:
+            return Whole(known, self.model, self.stops, thinks=self.thinks)
+        return Events(known, self.model, self.stops, thinks=self.thinks, error=self._failed)
 
     def error(self, body: dict[str, Any]) -> dict[str, Any]:
         error = body["error"]

@@ -8,11 +8,9 @@ from typing import Any
 import orjson
 import pytest
 from anthropic_events import events_of, message_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from streams import DONE, delta, event, finish, role, stream, usage
 
-from airouter.dialects import messages_answer
+from airouter.dialects import messages_stream
 from airouter.dialects.messages import Messages
 
 Json = dict[str, Any]
@@ -70,7 +68,7 @@ def test_text_is_neither_parsed_nor_written_again(monkeypatch: pytest.MonkeyPatc
         parsed.append(raw)
         return orjson.loads(raw)
 
-    monkeypatch.setattr(messages_answer, "lenient", noting)
+    monkeypatch.setattr(messages_stream, "lenient", noting)
     texts = [delta(f"t{i}") for i in range(20)]
     for at_once in (False, True):
         parsed.clear()
@@ -184,36 +182,3 @@ def test_an_error_ends_a_stream() -> None:
         "request_id": "req_1f",
     }  # fmt: skip
     assert len(events_of(streamed(broken, DONE))) == 1
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-ARGUMENTS = st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(0, 9), st.booleans()), max_size=3)
-CALLS = st.lists(st.tuples(TEXTS, ARGUMENTS), max_size=3)
-
-
-@given(st.lists(TEXTS, max_size=4), st.lists(TEXTS, max_size=6), CALLS, st.randoms())
-@settings(max_examples=60, deadline=None)
-def test_both_forms_say_the_same(
-    thoughts: list[str], texts: list[str], calls: list[tuple[str, Json]], random: Any
-) -> None:
-    """However a stream is cut and calls alternate: the blocks are those of the whole answer."""
-    made = [
-        {"id": f"c{i}", "function": {"name": name, "arguments": json.dumps(arguments)}}
-        for i, (name, arguments) in enumerate(calls)
-    ]
-    said = {"content": "".join(texts), "reasoning_content": "".join(thoughts), "tool_calls": made}
-    expected = whole({"choices": [{"message": said}]})["content"]
-    left = {}
-    pieces = [chunk(reasoning_content=text) for text in thoughts] + [delta(text) for text in texts]
-    for i, call in enumerate(made):
-        arguments = call["function"]["arguments"]
-        at = random.randrange(len(arguments) + 1)
-        left[i] = [arguments[:at], arguments[at:]]
-        pieces.append(called(i, "", call["function"]["name"], call["id"]))
-    while left:
-        i = random.choice(list(left))
-        pieces.append(called(i, left[i].pop(0)))
-        if not left[i]:
-            del left[i]
-    data = streamed(role(), *pieces, finish(), DONE, at_once=random.random() < 0.5)
-    assert blocks_of(data) == expected

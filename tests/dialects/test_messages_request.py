@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from airouter.dialects.messages_request import chat, stop_sequences, thinks
+from airouter.dialects.messages_request import _READ, chat, stop_sequences, thinks
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.errors import BadRequest
 from tests import claude_code
@@ -197,3 +200,39 @@ def test_what_claude_code_sends(form: str) -> None:
     assert (sent.stream, sent.wants_usage, sent.max_tokens) == (True, True, 32000)
     assert sent.has_tools is (form != "title")
     assert ("response_format" in sent.payload) is (form == "title")
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["", "a", "text"])
+KINDS = st.sampled_from([
+    "text", "image", "document", "search_result", "tool_use", "tool_result", "thinking",
+    "redacted_thinking", "server_tool_use", "hologram", "custom", "base64", "url", "content",
+    "json_schema", "tool", "any", "enabled", "disabled",
+])  # fmt: skip
+NAMES = st.sampled_from([
+    "text", "source", "content", "title", "tool_use_id", "id", "name", "input", "is_error",
+    "thinking", "data", "url", "input_schema", "schema", "format", "effort", "role", "user_id",
+])  # fmt: skip
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.builds(lambda kind, rest: {"type": kind, **rest}, KINDS, st.dictionaries(NAMES, inner))
+    ),
+    max_leaves=8,
+)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({
+        "role": st.sampled_from(["user", "assistant", "system", "tool"]), "content": ANYTHING
+    })
+    | ANYTHING,
+    max_size=3,
+)  # fmt: skip
+FIELDS = st.dictionaries(st.sampled_from(sorted(_READ - {"messages"})), ANYTHING, max_size=4)
+
+
+@given(MESSAGES, FIELDS)
+@settings(max_examples=150, deadline=None)
+def test_anything_is_translated_or_refused(messages: list[Any], fields: Json) -> None:
+    with suppress(BadRequest):
+        body = chat(request(messages=messages, **fields), [])
+        parse_request("chat", {**body, "model": "m"})
