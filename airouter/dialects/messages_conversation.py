@@ -8,6 +8,7 @@ import orjson
 from airouter.domain.errors import BadRequest
 
 MAX_NAME = 40  # characters of a client's name in a note
+_REMINDER, _REMINDED = "<system-reminder>", "</system-reminder>"
 _EARLIER_THINKING = "thinking of earlier turns left out"
 
 
@@ -23,7 +24,11 @@ def conversation(payload: dict[str, Any], notes: list[str]) -> list[dict[str, An
     messages = payload.get("messages")
     if not isinstance(messages, list) or not messages:
         refuse("messages", 'must be a list such as [{"role": "user", "content": "Hello"}]')
-    return [*_system(payload.get("system")), *_messages(messages, notes)]
+    translated = _system(payload.get("system"))
+    _add(translated, messages, notes)
+    if translated[-1]["role"] == "assistant":
+        note(notes, "a last message by the assistant may be answered instead of continued")
+    return translated
 
 
 def note(notes: list[str], text: str) -> None:
@@ -58,48 +63,84 @@ def _joined(content: Any, where: str) -> str:
     return "\n\n".join(filter(None, texts))
 
 
-def _messages(messages: list[Any], notes: list[str]) -> list[dict[str, Any]]:
+def _add(translated: list[dict[str, Any]], messages: list[Any], notes: list[str]) -> None:
+    """Add the messages to those translated so far."""
     last_user = max((i for i, message in enumerate(messages) if _asks(message)), default=-1)
-    translated: list[dict[str, Any]] = []
     for i, message in enumerate(messages):
         where = f"messages.{i}"
         role = message.get("role") if isinstance(message, dict) else None
         if role not in ("user", "assistant", "system"):
             refuse(where, "must be an object with the role user, assistant or system")
         content = message.get("content")
-        if isinstance(content, str):
+        if role == "system":
+            _remind(translated, _joined(content, f"{where}.content"), notes)
+        elif isinstance(content, str):
             translated.append({"role": role, "content": content})
-        elif role == "system":
-            translated.append({"role": role, "content": _joined(content, f"{where}.content")})
         elif role == "user":
             translated += _user(content, f"{where}.content")
         else:
             translated.append(_assistant(content, f"{where}.content", i > last_user, notes))
-    if translated[-1]["role"] == "assistant":
-        note(notes, "a last message by the assistant may be answered instead of continued")
-    return translated
+
+
+def _remind(translated: list[dict[str, Any]], text: str, notes: list[str]) -> None:
+    """Add a system message. Many templates take one at the beginning only, so a later one is put at
+    the end of the message before it, in the form of Claude Code's own reminders. Where it stands
+    stays the same from turn to turn."""
+    last = translated[-1] if translated else None
+    if last is None:
+        translated.append({"role": "system", "content": text})
+    elif last["role"] == "system":
+        _extend(last, [_text_part(text)])
+    else:
+        note(notes, "later system messages sent as reminders")
+        reminder = f"{_REMINDER}\n{text}\n{_REMINDED}"
+        if last["role"] == "assistant":
+            translated.append({"role": "user", "content": reminder})
+        else:
+            _extend(last, [_text_part(reminder)])
+
+
+def _extend(message: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+    """Add parts to a message's content; to a string, if they are text."""
+    content = message["content"]
+    if isinstance(content, str):
+        texts = [content, *(part["text"] for part in parts)]
+        message["content"] = "\n\n".join(filter(None, texts))
+    else:
+        message["content"] = [*content, *parts]
 
 
 def _asks(message: Any) -> bool:
-    """Whether it is a user's message with more than results of tools."""
+    """Whether it is a user's message with more than results of tools and reminders."""
     if not isinstance(message, dict) or message.get("role") != "user":
         return False
     content = message.get("content")
-    return not isinstance(content, list) or any(
-        not isinstance(block, dict) or block.get("type") != "tool_result" for block in content
+    return not isinstance(content, list) or not all(
+        isinstance(block, dict) and (block.get("type") == "tool_result" or _reminds(block))
+        for block in content
     )
+
+
+def _reminds(block: dict[str, Any]) -> bool:
+    """Whether a block, or a part of a message, is a reminder that Claude Code has put in."""
+    text = block.get("text")
+    if block.get("type") != "text" or not isinstance(text, str):
+        return False
+    return text.lstrip().startswith(_REMINDER) and text.rstrip().endswith(_REMINDED)
 
 
 def _user(content: Any, where: str) -> list[dict[str, Any]]:
     """Results of tools are messages of their own, before the rest: they belong to the calls in the
-    message before."""
+    message before. Reminders alone stay with the last result: nobody has said anything."""
     results, parts = [], []
     for j, block in enumerate(_blocks(content, where)):
         if block["type"] == "tool_result":
             results.append(_result(block, f"{where}.{j}"))
         else:
             parts += _parts(block, f"{where}.{j}")
-    if parts or not results:
+    if results and all(map(_reminds, parts)):
+        _extend(results[-1], parts)
+    elif parts or not results:
         results.append({"role": "user", "content": _plain(parts)})
     return results
 

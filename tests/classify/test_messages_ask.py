@@ -20,7 +20,7 @@ def test_the_ask_is_what_the_person_wrote() -> None:
     found = features(claude_code.turn())
     assert (found.ask, found.n_user, found.agent) == (claude_code.ASK, 1, True)
     assert any(tool.startswith("bash: ") for tool in found.tools)
-    assert found.last_role == "system"
+    assert (found.last_role, found.last_text) == ("user", claude_code.ASK)
 
 
 def test_a_tools_result_goes_on_with_the_same_ask() -> None:
@@ -31,7 +31,8 @@ def test_a_tools_result_goes_on_with_the_same_ask() -> None:
 def test_a_reminder_beside_a_result_is_not_an_ask() -> None:
     payload = claude_code.tool_result(claude_code.turn())
     payload["messages"][-1]["content"].append(claude_code.text(claude_code.REMINDER))
-    assert features(payload).ask == claude_code.ASK
+    found = features(payload)
+    assert (found.ask, found.last_role) == (claude_code.ASK, "tool")
 
 
 def test_the_next_ask_has_the_turns_before() -> None:

@@ -62,11 +62,48 @@ def test_the_system_text_is_one_message(system: Any) -> None:
     assert messages_of(user(text("Hi")), system=[]) == [{"role": "user", "content": "Hi"}]
 
 
-def test_a_system_message_stays_where_it_is() -> None:
-    """For a prefix cache it is what it was in the turn before."""
-    later = {"role": "system", "content": [text("A"), text("B")]}
-    sent = messages_of(user(text("Hi")), later)
-    assert sent[1] == {"role": "system", "content": "A\n\nB"}
+def reminder(said: str) -> str:
+    return f"<system-reminder>\n{said}\n</system-reminder>"
+
+
+@pytest.mark.parametrize("content", ["A\n\nB", [text("A"), text("B")]])
+def test_a_later_system_message_is_a_reminder_in_the_message_before(content: Any) -> None:
+    """Many templates take a system message at the beginning only."""
+    later, joined = {"role": "system", "content": content}, "A\n\nB"
+    sent, notes = translated(user(text("Hi")), later)
+    assert sent == [{"role": "user", "content": f"Hi\n\n{reminder(joined)}"}]
+    assert notes == ["later system messages sent as reminders"]
+    sent, _ = translated(user(text("a"), PNG), later)
+    assert [part["type"] for part in sent[0]["content"]] == ["text", "image_url", "text"]
+    sent, _ = translated(user(text("a")), assistant(use("x")), user(result("x", "r")), later)
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert sent[2]["content"].startswith("r\n\n<system-reminder>\nA")
+    sent, _ = translated(user(text("a")), assistant(text("b")), later)
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+
+
+def test_a_first_system_message_joins_the_system_text() -> None:
+    first = {"role": "system", "content": "B"}
+    assert messages_of(first, user(text("Hi")), system="A")[0] == {
+        "role": "system", "content": "A\n\nB"
+    }  # fmt: skip
+    assert messages_of(first, user(text("Hi")))[0] == first
+
+
+def test_reminders_beside_results_do_not_end_a_tool_conversation() -> None:
+    """They stay with the last result, and thinking of the turn is still given back."""
+    thought = {"type": "thinking", "thinking": "Hm", "signature": "s"}
+    sent = messages_of(
+        user(text("a")),
+        assistant(thought, use("x"), use("y")),
+        user(result("x", "r"), result("y", [PNG]), text(reminder("B"))),
+    )
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "tool"]
+    assert sent[3]["content"] == [PARTS[0], text(reminder("B"))]
+    assert sent[1]["reasoning_content"] == "Hm"
+    both = user(result("x", "r"), text(reminder("B")), text("Stop!"))
+    sent = messages_of(user(text("a")), assistant(use("x")), both)
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "user"]
 
 
 def test_what_a_user_sends() -> None:

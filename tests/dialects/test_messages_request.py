@@ -190,12 +190,13 @@ def test_what_claude_code_sends(form: str) -> None:
     before, notes = repr(payload), list[str]()
     sent = parse_request("chat", chat(payload, notes))
     assert repr(payload) == before
-    assert notes == ([] if form == "title" else ["context_management left out"])
+    late = ["later system messages sent as reminders", "context_management left out"]
+    assert notes == ([] if form == "title" else late)
     assert "cache_control" not in repr(sent.payload)
     assert [message["role"] for message in sent.messages] == {
         "title": ["system", "user"],
-        "turn": ["system", "user", "system"],
-        "tool_result": ["system", "user", "system", "assistant", "tool"],
+        "turn": ["system", "user"],
+        "tool_result": ["system", "user", "assistant", "tool"],
     }[form]
     assert (sent.stream, sent.wants_usage, sent.max_tokens) == (True, True, 32000)
     assert sent.has_tools is (form != "title")
