@@ -199,3 +199,26 @@ def test_models_in_anthropics_form(router: RouterProcess) -> None:
     lost = requests.get(f"{router.url}/v1/models/gpt-17", headers=headers, timeout=20)
     assert (lost.status_code, lost.json()["error"]["type"]) == (404, "not_found_error")
     assert router.get("/v1/models").json()["object"] == "list"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_backend_that_speaks_messages(
+    make_router: Any, router: RouterProcess, sim: Simulator, stream: bool
+) -> None:
+    """Of the kind `anthropic`: another router, which has the same API. Its errors are its own."""
+    there = {"kind": "anthropic", "url": router.url, "model": "ai-router/xai", "local": True}
+    chained = make_router(config={"backends": {"xai": there}}, backends=("router", "primary"))
+    tools = [claude_code.tool("weather")]
+    text = "Use the tool: how is the weather?"
+    answer = send(chained, body(text, model="ai-router/xai", stream=stream, tools=tools))
+    assert answer.headers["X-Router-Backend"] == "xai", answer.text
+    message = message_of(answer.content) if stream else answer.json()
+    assert (message["stop_reason"], message["content"][-1]["name"]) == ("tool_use", "weather")
+    assert message["usage"]["input_tokens"] > 0
+    chat = {"model": "ai-router/xai", "messages": [{"role": "user", "content": "Hello"}]}
+    answer = chained.post("/v1/chat/completions", chat)
+    assert is_whole(answer.json()["choices"][0]["message"]["content"])
+    bad = send(chained, body(model="ai-router/xai", max_tokens=5, temperature="x"))
+    assert (bad.status_code, bad.json()["error"]["type"]) == (400, "invalid_request_error")
+    sim.fault("xai", "error_status", status=429)
+    assert send(chained, body(model="ai-router/xai", stream=stream)).status_code == 429
