@@ -33,8 +33,8 @@ def test_an_answer_is_the_same_there_and_back(
     ]
     message: Json = {
         "id": "msg_1f", "type": "message", "role": "assistant", "model": "claude",
-        "content": [{"type": "thinking", "thinking": thought, "signature": ""}, {"type": "text", "text": text},
-                    *uses],
+        "content": [{"type": "thinking", "thinking": thought, "signature": ""},
+                    {"type": "text", "text": text}, *uses],
         "stop_reason": "tool_use" if uses else reason,
         "stop_sequence": "END" if reason == "stop_sequence" and not uses else None,
         "usage": {"input_tokens": 5, "cache_creation_input_tokens": 1,
