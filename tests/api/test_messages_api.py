@@ -152,13 +152,6 @@ def test_errors(
     assert set(error["error"]) == {"type", "message"}
 
 
-def test_no_backend_is_overloaded(make_router: Any) -> None:
-    """529, for which clients wait."""
-    router = make_router(backends=("router", "primary"), warm=False)
-    answer = send(router, body(model="ai-router/xai"))
-    assert (answer.status_code, answer.json()["error"]["type"]) == (529, "overloaded_error")
-
-
 def test_a_cut_answer_ends_with_an_error_event(router: RouterProcess, sim: Simulator) -> None:
     text = steer("Hello", xai={"fault": "cut"})
     events = events_of(send(router, body(text, model="ai-router/xai", stream=True)).content)
@@ -174,7 +167,8 @@ def test_paths(router: RouterProcess, path: str) -> None:
     assert answer.json()["type"] == "message"
 
 
-def test_a_key_in_either_header(make_router: Any) -> None:
+def test_a_key_in_either_header_and_no_backend(make_router: Any) -> None:
+    """A route that nobody serves is 529, for which clients wait."""
     router = make_router(env={"API_KEY": "right"}, backends=("primary",))
     for headers, status in (
         ({"x_api_key": "right"}, 200),
@@ -187,6 +181,8 @@ def test_a_key_in_either_header(make_router: Any) -> None:
         assert answer.status_code == status, headers
         if status == 401:
             assert answer.json()["error"]["type"] == "authentication_error"
+    answer = send(router, body(model="ai-router/xai"), x_api_key="right")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (529, "overloaded_error")
 
 
 def test_models_in_anthropics_form(router: RouterProcess) -> None:

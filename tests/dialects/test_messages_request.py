@@ -232,7 +232,7 @@ FIELDS = st.dictionaries(st.sampled_from(sorted(_READ - {"messages"})), ANYTHING
 
 
 @given(MESSAGES, FIELDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_anything_is_translated_or_refused(messages: list[Any], fields: Json) -> None:
     with suppress(BadRequest):
         body = chat(request(messages=messages, **fields), [])

@@ -86,7 +86,7 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=14), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_grammar_always_holds(events: list[bytes], at_once: bool) -> None:
     """And it is the same as when each chunk is parsed."""
     data = streamed(*events, DONE, at_once=at_once)

@@ -240,7 +240,12 @@ def test_errors_are_the_librarys_own(
     kinds = []
     with pytest.raises(anthropic.APIStatusError, match="backend"):
         kinds += [event.type for event in cut]
-    guarded = make_router(env={"API_KEY": "right"}, urls={"primary": REFUSED}, warm=False)
+    guarded = make_router(
+        config={"queue": {"hold_wait": 0.1}},
+        env={"API_KEY": "right"},
+        urls={"primary": REFUSED},
+        warm=False,
+    )
     with pytest.raises(anthropic.AuthenticationError) as wrong:
         client_of(guarded, api_key="wrong").models.list()
     assert wrong.value.body["error"]["type"] == "authentication_error"
