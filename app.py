@@ -9,6 +9,7 @@ from airouter.api import (
     dashboard_streams,
     declared_endpoints,
     inference,
+    mapper,
     messages,
     models,
     ollama,
@@ -23,21 +24,34 @@ from airouter.api.middleware import Middleware
 from airouter.api.visitors import Visitors
 from airouter.classify.assemble import build_tiers, prompt_names
 from airouter.classify.cascade import Cascade
+from airouter.classify.tiers.encoder import EncoderTier
 from airouter.dashboard.dashboard import Dashboard
 from airouter.domain import redaction
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
-from airouter.domain.types import Decision, Features
-from airouter.evaluation.decider import decider as decider_of
+from airouter.evaluation.decider import Deciders, deciders
 from airouter.index.index import Index
+from airouter.mapper.idempotency import Replays
+from airouter.mapper.meter import Meter
+from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.resilience.per_process import PerProcess
+from airouter.resilience.rate_limits import RateLimits
 from airouter.runtime import gauges
+from airouter.runtime.access import Access
 from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.limiters import (
+    Identity,
+    by_identity,
+    identity,
+    new_limiters,
+    sharing_with_classifier,
+    slots_of,
+)
 from airouter.runtime.objectives import Objectives
 from airouter.runtime.process import Runtime
 from airouter.runtime.reload_policy import queue_share, reloaded, slow_thresholds
@@ -93,7 +107,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     )
     evaluated = settings.slo.enabled and settings.index.enabled
     profiles = load_objectives(settings) if evaluated else ()
-    objectives, index, engine = build_slo(
+    objectives, index, engine, numbers = build_slo(
         settings, profiles, clock, log, metrics, lambda: current.state
     )
     slow_ms = slow_thresholds(settings)
@@ -110,7 +124,9 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     commands = Commands(current, control, rebuild, clock, log)
     housekeeper = Housekeeper(current, commands, control, clock, log)
     folder = control.path.parent
-    dashboard = Dashboard(current, housekeeper, folder, profiles, clock, log)
+    meter = Meter(numbers.mapper, objectives.mapped, objectives.mapper_limits, clock)
+    metrics.read_from(numbers.mapper.flush)
+    dashboard = Dashboard(current, housekeeper, folder, profiles, meter, clock, log)
     runtime = Runtime(
         current,
         commands,
@@ -136,6 +152,7 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     visitors = Visitors(folder)
     app.register_blueprint(dashboard_pages.blueprint(runtime, dashboard, visitors))
     routes = [route for concern in FLOWS for route in concern.routes(runtime)]
+    routes += mapper.routes(runtime, meter, Replays(folder / "mapper.sqlite", clock))
     routes += dashboard_streams.routes(runtime, dashboard, visitors)
     declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect
@@ -151,9 +168,9 @@ def build_slo(
     log: AppLog,
     metrics: Metrics,
     state: Callable[[], State],
-) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...]]:
-    """What counts for the objectives, the index that keeps it, and what evaluates it: none of the
-    latter two where they are switched off."""
+) -> tuple[Objectives, tuple[Index, ...], tuple[Engine, ...], SloMetrics]:
+    """What counts for the objectives, the index that keeps it, and what evaluates it (none of
+    these two where they are switched off), and the metrics."""
     chosen, kept = settings.slo, settings.index
     numbers = SloMetrics(
         metrics.registry, [o.name for profile in profiles for o in profile.objectives]
@@ -167,7 +184,7 @@ def build_slo(
         chosen.business_hours,
     )
     if not kept.enabled:
-        return objectives, (), ()
+        return objectives, (), (), numbers
     index = objectives.index = Index(
         settings.logging.dir,
         max_age_days=kept.max_age_days,
@@ -178,7 +195,7 @@ def build_slo(
         on_event=numbers.index_event,
     )
     if not profiles:
-        return objectives, (index,), ()
+        return objectives, (index,), (), numbers
     engine = Engine(
         profiles,
         chosen,
@@ -187,9 +204,10 @@ def build_slo(
         log=log,
         publish=numbers.publish,
         source=f"http://{settings.server.host}:{settings.server.port}",
+        rules_only=lambda: state().mapper.rules_only,
     )
     objectives.leads = lambda: engine.leads
-    return objectives, (index,), (engine,)
+    return objectives, (index,), (engine,), numbers
 
 
 def load_objectives(settings: Settings) -> tuple[Profile, ...]:
@@ -225,23 +243,32 @@ def build_state(
     """
     if keep is not None:
         settings = reloaded(settings, keep.settings)
-    redaction.protect(settings.keys())
+    redaction.protect(settings.secrets())
     prompts = load_prompts(settings.prompts_dir, prompt_names(settings))
-    before = keep.backends if keep is not None else {}
+    before = by_identity(keep.backends) if keep is not None else {}
     backends = {
         name: build_backend(name, settings, log, clock, resilience, before)
         for name in settings.backends
         if settings.usable(name)
     }
+    limiters = new_limiters(settings, keep.settings if keep is not None else None, resilience)
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
     cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
     memory = keep.memory if keep is not None else ConversationMemory()
     budget = resilience.retry_budget()
     pipeline = Pipeline(settings, backends, cascade, prompts, memory, budget, log, clock)
+    shared = sharing_with_classifier(settings)
     for backend in backends.values():
         backend.limiter.queue = queue_share(settings)
+        backend.may_speculate = backend.name not in shared
+    for name, limiter in limiters.items():
+        backends[name].limiter = limiter
     health = HealthChecker(backends, clock, settings.timeouts.health)
-    return State(settings, backends, pipeline, memory, health)
+    route = settings.serving(settings.mapper.route)
+    mapping = Mapper(settings.mapper, route, backends, clock)
+    access = Access(settings.server, settings.keys)
+    rates = keep.rates if keep is not None else RateLimits(settings.server.workers, clock)
+    return State(settings, backends, pipeline, memory, health, access, rates, mapping)
 
 
 def build_backend(
@@ -250,21 +277,19 @@ def build_backend(
     log: Log,
     clock: Clock,
     resilience: Resilience,
-    keep: Mapping[str, Backend],
+    keep: Mapping[Identity, Backend],
 ) -> Backend:
     """A backend; the one of the previous configuration, if its settings are the same."""
     spec = settings.backends[name]
-    before = keep.get(name)
-    if before is not None and before.settings == spec:
+    before = keep.get(identity(name, spec))
+    if before is not None and before.name == name and before.settings == spec:
         return before
-    # Each worker process has its own limiter, so the cap is divided among them.
-    slots = max(1, spec.slots // settings.server.workers)
     backend = Backend(
         name,
         spec,
         KINDS[spec.kind],
         clock,
-        limiter=resilience.limiter(name, slots, queue_share(settings)),
+        limiter=resilience.limiter(name, slots_of(spec.slots, settings), queue_share(settings)),
         breaker=resilience.breaker(
             name,
             threshold=spec.breaker_fails,
@@ -289,9 +314,13 @@ def check(settings: Settings) -> None:
         check_installed()
 
 
-def decider(settings: Settings) -> Callable[[Features], Decision]:
-    """The configured cascade as a function; its canaries have been sent."""
+def decider(settings: Settings) -> Deciders:
+    """The configured cascade as functions; its canaries have been sent, and the encoder is
+    loaded."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, SILENT, clock, PerProcess(clock)).pipeline.cascade
     prove(cascade.tiers, clock)
-    return decider_of(cascade, settings.timeouts.total)
+    for tier in cascade.tiers:
+        if isinstance(tier, EncoderTier):
+            tier.load()
+    return deciders(cascade, settings.timeouts.total)

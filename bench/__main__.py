@@ -21,11 +21,13 @@ from bench import (
     endpoint,
     failover,
     history,
+    mapper,
     measured,
     operations,
     options,
     overhead,
     overload,
+    replicas,
     report,
     routing,
     scorecard,
@@ -99,6 +101,10 @@ COMMANDS: dict[str, Command] = {
         "own", failover.run,
         "how long a dead tier costs, when it is back, who is asked when (NFR65 to NFR69)"
     ),
+    "replicas": Command(
+        "own", replicas.run,
+        "three replicas with prefix caches, one of which dies; embeddings over two"
+    ),
     "operations": Command(
         "own", operations.run,
         "reloads under load, half of them of a broken file, and SIGTERM under 100 streams"
@@ -123,6 +129,11 @@ COMMANDS: dict[str, Command] = {
         "own", history.run,
         "100,000 stored sessions, a full decision cache, a conversation of 1 MB: is anything "
         "slower than fresh?",
+    ),
+    "mapper": Command(
+        "own", mapper.run,
+        "POST /map by the rules and by a model, with invalid answers among its own (six minutes)",
+        arguments=mapper.ARGUMENTS,
     ),
     "peers": Command(
         "own", peers.run,

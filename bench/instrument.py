@@ -55,6 +55,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "request: features, date": (
         "airouter.proxy.pipeline:features_of",
+        "airouter.proxy.pipeline:demand_of",
         "airouter.proxy.pipeline:date_line",
     ),
     "flow: plan": ("airouter.planning:Planner.plan",),

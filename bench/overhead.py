@@ -9,6 +9,7 @@ from bench.client import Connection
 from bench.crowd import drive
 from bench.environment import cpu_seconds
 from bench.instrument import PATHS, STAGES, Stopwatch
+from bench.planning import fleet
 from bench.prompts import SHORT_TEXT, body
 from bench.result import (
     NOTHING,
@@ -135,7 +136,7 @@ WAITING = "loop: wait for an event"
 def profile(
     stand: Stand, sampler: Sampler, samples: int | None = None, quick: bool = False
 ) -> list[Result]:
-    """Stages of the explicit route, not streaming."""
+    """Stages of the explicit route, not streaming; deciding and planning with many backends."""
     wanted = samples or (100 if quick else _PROFILED)
     wire = stand.router.chat(body(SHORT_TEXT, stand.explicit_model))
     reset, report = (stand.router.wire(path, None) for path in PATHS)
@@ -149,7 +150,7 @@ def profile(
         )
         told = router.checked(report).json()
     n = max(1, len(found.values))
-    return [_stages(told, n, sum(found.values) / n * 1e6)]
+    return [_stages(told, n, sum(found.values) / n * 1e6), fleet(quick=quick)]
 
 
 def _stages(report: dict[str, Any], n: int, seen_us: float) -> Result:

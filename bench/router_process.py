@@ -109,6 +109,7 @@ class RouterProcess(Startable):
         environ |= {
             "ROUTER_CONFIG": str(config),
             "LOG_DIR": str(self.log_dir),
+            "KEYS_FILE": str(self.folder / "keys.yaml"),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             **self._env,

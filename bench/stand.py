@@ -34,7 +34,7 @@ class Unavailable(Exception):
 @dataclass(slots=True)
 class Stand:
     """A router to measure. `direct` is the primary itself, reached without the router; None where
-    that is not known."""
+    that is not known. `named` asks for the primary by another name than its route's."""
 
     router: Endpoint
     direct: Endpoint | None
@@ -44,6 +44,7 @@ class Stand:
     log_dir: Path | None
     router_pid: int | None = None
     simulator_pid: int | None = None
+    named: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -52,7 +53,7 @@ class Stand:
     @property
     def explicit_model(self) -> str:
         """The name that asks for the primary itself."""
-        return f"{self.virtual_model}/primary"
+        return self.named or f"{self.virtual_model}/primary"
 
     def targets(self) -> dict[str, tuple[Endpoint, str]]:
         """Where the same request goes, with the model's name there: directly first where that says

@@ -91,3 +91,18 @@ def bootstrap(
     low, high = np.quantile(found, (tail, 1 - tail), axis=0)
     columns = zip(middle(values) - middle(less), low, high, strict=True)
     return [Interval(*map(float, column)) for column in columns]
+
+
+def proportion(found: int, of: int, *, z: float = 1.96) -> Interval:
+    """A share from a count, with its Wilson score interval (95 % at the default `z`), which is
+    meaningful for 0 and for all, too.
+
+    Raises:
+        ValueError: nothing was counted.
+    """
+    if of < 1:
+        raise ValueError("no values")
+    share, more = found / of, z * z / of
+    middle = (share + more / 2) / (1 + more)
+    half = z * np.sqrt(share * (1 - share) / of + more / (4 * of)) / (1 + more)
+    return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))

@@ -1,5 +1,6 @@
 """The labelled prompts in `data/prompts/`: one JSON object per line, one file per origin (the brief
-they were written from)."""
+they were written from; README.md there). A line may have `tools`: names, or definitions as in
+OpenAI's API."""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from airouter.domain.types import Features
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ROOT / "data" / "prompts"
-_KEYS = {"messages", "label", "also_ok", "lang", "origin"}
+_KEYS = {"messages", "label", "also_ok", "lang", "origin", "tools"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,12 @@ class Prompt:
     lang: str
     origin: str
     where: str
+    tools: tuple[dict[str, Any], ...] = ()
 
     @property
     def features(self) -> Features:
-        return features_of(parse_request("chat", {"messages": self.messages}))
+        payload = {"messages": self.messages, **({"tools": [*self.tools]} if self.tools else {})}
+        return features_of(parse_request("chat", payload))
 
     @property
     def text(self) -> str:
@@ -68,7 +71,7 @@ def parse_line(line: str, where: str) -> Prompt:
         not isinstance(record, dict)
         or not {"messages", "label", "lang", "origin"} <= set(record) <= _KEYS
     ):
-        raise ValueError("needs messages, label, lang and origin, and knows also_ok besides")
+        raise ValueError("needs messages, label, lang, origin; may have also_ok, tools")
     also = record.get("also_ok", [])
     if (
         record["label"] not in CLASSES
@@ -82,6 +85,9 @@ def parse_line(line: str, where: str) -> Prompt:
         or not isinstance(record["origin"], str)
     ):
         raise ValueError("lang is a code of two or three letters, origin a name")
+    tools = record.get("tools", [])
+    if not isinstance(tools, list) or not all(isinstance(tool, str | dict) for tool in tools):
+        raise ValueError("tools is a list of names or definitions")
     try:
         request = parse_request("chat", {"messages": record["messages"]})
     except RouterError as error:
@@ -100,7 +106,13 @@ def parse_line(line: str, where: str) -> Prompt:
         record["lang"],
         record["origin"],
         where,
+        tuple(_definition(tool) for tool in tools),
     )
+
+
+def _definition(tool: str | dict[str, Any]) -> dict[str, Any]:
+    """The definition of a tool that may be given by its name alone."""
+    return tool if isinstance(tool, dict) else {"type": "function", "function": {"name": tool}}
 
 
 def origins_of(prompts: Iterable[Prompt]) -> list[str]:

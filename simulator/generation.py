@@ -210,6 +210,9 @@ def _answer(ex: Exchange, prompt: Prompt, model: str, index: int) -> tuple[str, 
     text = ex.sim.get("text")
     if isinstance(text, str):
         return split_text(text)
+    mapping = ex.role.mapping.answer(ex.role.profile, prompt.text, prompt.last_user)
+    if mapping is not None:
+        return lm_tokens(mapping)
     free = partial(_free_text, ex, prompt, model, index)
     asked = housekeeping(prompt.last_user) if "tokens" not in ex.sim else None
     if asked is None:

@@ -52,6 +52,8 @@ class RoleProfile:
     embedding_dim: int = 256
     max_inputs: int = 0  # embeddings per request; more are status 413. 0: no limit
     version: str = "0.12.1"
+    mapping_invalid: float = 0.0  # share of the answers to the mapper that are no valid JSON
+    mapping_unsure: float = 0.0  # share of them with a low confidence
 
     def override(self, changes: dict[str, Any]) -> RoleProfile:
         """A copy with these fields changed; raises ValueError for invalid fields."""

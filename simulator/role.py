@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from simulator.faults import Faults, FaultTable
+from simulator.mapping import Mapping
 from simulator.prefix_cache import PrefixCache
 from simulator.profiles import Range, RoleProfile
 from simulator.slots import Slots
@@ -32,6 +33,7 @@ class Role:
         # The same seed for each run, so that the same requests take the same time.
         self.rng = random.Random(zlib.crc32(self.name.encode()))
         self.faults = FaultTable(self.rng)
+        self.mapping = Mapping()
 
     def constrained(self, now: float) -> float:
         """Seconds for which a constrained request waits for the grammar library, loaded by the

@@ -147,11 +147,10 @@ def test_the_page_lists_the_path_of_a_request(
 
 
 # What is handed down is called from below: the flow that a driver resumes, what an exchange
-# releases at its end, a call's progress, whether a backend can serve a request.
+# releases at its end, a call's progress.
 HANDED_DOWN = {
     ("flow/exchange.py", "upstream/client.py"),
     ("flow/exchange.py", "upstream/transport/call.py"),
-    ("planning.py", "proxy/pipeline.py"),
     ("upstream/transport/call.py", "proxy/attempt.py"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,22 @@ import yaml
 from harness import REFUSED, Stream, ask, body, eventually, is_whole, steer
 from resilience_harness import Running, admin, backend
 
+from bench.gpu_mode import GpuMode
 from bench.router_process import ROOT, RouterProcess
+from scripts.gpu_mode import Config
 from simulator.testing import Simulator
 
 PRIMARY = {"model": "ai-router/primary"}
 
 
-class Mode:
+class Mode(GpuMode):
     """`./gpu-mode` with a configuration whose commands write down that they ran."""
 
     def __init__(self, router: RouterProcess | None, folder: Path, **config: Any) -> None:
         self.calls = folder / "calls"
-        self.file = folder / "gpu-mode.yaml"
         commands = {"stop": f"echo stop >> {self.calls}", "start": f"echo start >> {self.calls}"}
-        self.file.write_text(
-            yaml.safe_dump(
-                {"backend": "primary", "drain_wait": 10, "health_wait": 10, **commands, **config}
-            )
-        )
-        self.env = {"PATH": os.environ["PATH"], "GPU_MODE_CONFIG": str(self.file)}
-        self.env["ROUTER_ADMIN_URL"] = router.url if router is not None else REFUSED
-
-    def __call__(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(ROOT / "gpu-mode"), *arguments],
-            env={**self.env, **env},
-            capture_output=True,
-            text=True,
-            timeout=40,
-            check=False,
-        )
+        url = router.url if router is not None else REFUSED
+        super().__init__(url, folder, **{"backend": "primary", **commands, **config})
 
     @property
     def called(self) -> list[str]:
@@ -90,6 +76,22 @@ def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> N
     assert "mode: ml" in shown
     for name in ("router", "primary", "xai", "closed"):
         assert name in shown
+
+
+@pytest.mark.tools
+def test_ml_starts_a_server_that_is_down_though_it_is_in_service(
+    router: RouterProcess, sim: Simulator, tmp_path: Path
+) -> None:
+    """As after a restart of the router during gaming mode, which it does not remember."""
+    fault = f"{sim.urls['control']}/_sim/faults?role=primary"
+    start = f"echo start >> {tmp_path / 'calls'}; curl -sf -o /dev/null -X DELETE '{fault}'"
+    sim.refuse("primary")
+    mode = Mode(router, tmp_path, start=start)
+    back = mode("ml")
+    assert (back.returncode, back.stderr) == (0, "")
+    assert mode.called == ["start"]
+    assert backend(router)["out"] is False
+    assert ask(router, "Hello", **PRIMARY).status_code == 200
 
 
 @pytest.mark.tools
@@ -220,3 +222,27 @@ def test_the_admin_key_is_sent(make_router, sim: Simulator, tmp_path: Path) -> N
     shown = mode("status", ADMIN_KEY="secret", PATH=f"{tools}:{os.environ['PATH']}")
     assert shown.returncode == 0
     assert "gpu 0: 1000 MiB of 24000 MiB used (Some GPU)" in shown.stdout
+
+
+def test_the_page_names_what_is_there() -> None:
+    """docs/gpu-mode.md: its configuration is valid, of a backend of the chain that it starts; each
+    of its commands is one; its messages are those of the script."""
+    page = (ROOT / "docs" / "gpu-mode.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    chain = yaml.safe_load((ROOT / "config" / "examples" / "three-tiers.yaml").read_text("utf-8"))
+    assert Config.model_validate(yaml.safe_load(block)).backend in chain["backends"]
+    assert set(re.findall(r"gpu-mode[ @](\w+)", page)) <= {"gaming", "ml", "status", "service"}
+    script = (ROOT / "scripts" / "gpu_mode.py").read_text("utf-8")
+    script = "".join(re.split(r'"\s*\n\s*f?"', script))  # strings in pieces
+    for said in (
+        "No router answers at",
+        "The router has no backend",
+        "it was put back into service",
+        "but its server was not stopped and keeps the GPU's memory",
+        "is not healthy and stays out of service",
+    ):
+        assert said in page
+        assert said in script
+    limits = {name: field.default for name, field in Config.model_fields.items()}
+    assert f"`drain_wait` ({limits['drain_wait']} s)" in page
+    assert f"`health_wait` ({limits['health_wait']} s)" in page

@@ -1,15 +1,16 @@
-"""/admin/*: drain, reload, events, status. Requires the admin key; without one, local requests
-only."""
+"""/admin/*: drain, reload, events, status. Requires the admin key or one with the scope `admin`;
+without an admin key, local requests need none."""
 
 import os
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from airouter.api.auth import holds_key, on_this_machine
+from airouter.api.auth import demand, holds_admin_key, key_of, on_this_machine
 from airouter.api.body import read_body, small
 from airouter.dialects.openai_request import parse_json
 from airouter.domain.errors import BadRequest, RouterError, Unauthorized
+from airouter.domain.keys import DEFAULT
 from airouter.runtime.process import Runtime
 from airouter.upstream.backend import Backend
 
@@ -19,9 +20,15 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.before_request
     def check() -> None:
-        key = runtime.state.settings.server.admin_key
-        if key is None:
-            if not on_this_machine(request.environ, runtime.state.settings.server):
+        access = runtime.state.access
+        if holds_admin_key(request.environ, access):
+            return
+        key = key_of(request.environ, access)
+        if key is not None and key.id != DEFAULT:  # API_KEY is as good as none here
+            demand(key, "admin")
+            return
+        if access.server.admin_key is None:
+            if not on_this_machine(request.environ, access.server):
                 raise Unauthorized(
                     "/admin accepts requests from this machine only, at the router's own address "
                     "and port; set ADMIN_KEY to allow access from elsewhere.",
@@ -29,10 +36,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
                     code="forbidden",
                 )
             return
-        if not holds_key(request.environ, key):
-            raise Unauthorized(
-                "Missing or wrong admin key: send 'Authorization: Bearer <the router's ADMIN_KEY>'."
-            )
+        raise Unauthorized(
+            "Missing or wrong admin key: send 'Authorization: Bearer <the router's ADMIN_KEY>'."
+        )
 
     @bp.post("/drain")
     def drain() -> Response:

@@ -1,6 +1,5 @@
-"""Who may use the API: the holder of a key; without a key, local programs, but not web pages."""
+"""Who may use the API: the holders of keys; without any key, local programs, but not web pages."""
 
-import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -8,57 +7,101 @@ from functools import lru_cache
 from typing import Any
 
 from airouter.domain.errors import Unauthorized
+from airouter.domain.keys import Key, Scope
+from airouter.runtime.access import Access
 from airouter.settings.schema import Server
 
 PUBLIC = frozenset({"/", "/health/liveness", "/health/readiness"})
+# Their handlers charge the key, by tenant.
+CHARGED_BY_TENANT = frozenset({"/map", "/map/batch"})
 
 
-def check(environ: Mapping[str, Any], server: Server) -> None:
+def check(environ: Mapping[str, Any], access: Access) -> Key | None:
     """Check a request by its path; /admin/* checks its own key, /dashboard/* its sessions.
 
+    Returns:
+        The key that it carries; None where none is needed.
+
     Raises:
-        Unauthorized: the request is refused.
+        Unauthorized: the request is refused, with a key that is missing or unknown.
     """
     path = environ["PATH_INFO"]
     # /health needs no key, but probes every backend; the dashboard has sessions of its own.
     if path in ("/health", "/dashboard") or path.startswith("/dashboard/"):
-        if server.api_key is None:
-            refuse_pages(environ, server)
+        if not access.locked:
+            refuse_pages(environ, access.server)
     elif path not in PUBLIC and not path.startswith("/admin/"):
-        authorise(environ, server)
+        return authorise(environ, access)
+    return None
 
 
-def authorise(environ: Mapping[str, Any], server: Server) -> None:
-    """Check the key if one is configured; otherwise refuse web pages of other origins.
+def authorise(environ: Mapping[str, Any], access: Access) -> Key | None:
+    """The key of a request if keys are configured; otherwise refuse web pages of other origins.
 
     Raises:
         Unauthorized: the request is refused.
     """
-    key = server.api_key
+    if not access.locked:
+        refuse_pages(environ, access.server)
+        return None
+    key = key_of(environ, access)
     if key is None:
-        refuse_pages(environ, server)
-        return
-    if not holds_key(environ, key):
         raise Unauthorized(
-            "Missing or wrong API key: send 'Authorization: Bearer <the router's API_KEY>'.",
+            "Missing or wrong API key: send 'Authorization: Bearer <a key of this router>'.",
             headers={"WWW-Authenticate": "Bearer"},
+        )
+    return key
+
+
+def scope_of(path: str) -> Scope:
+    """The scope that a key needs for a path, other than those that check their own."""
+    return "map" if is_maps(path) else "chat"
+
+
+def is_maps(path: str) -> bool:
+    """Whether a path is /map or one below it."""
+    return path == "/map" or path.startswith("/map/")
+
+
+def demand(key: Key | None, scope: Scope) -> None:
+    """Check that a key has a scope; None, where no key is needed, has all.
+
+    Raises:
+        Unauthorized: 403; it has not.
+    """
+    if key is not None and scope not in key.scopes:
+        raise Unauthorized(
+            f"This key lacks the scope {scope!r}; it has {', '.join(sorted(key.scopes))}.",
+            status=403,
+            code="insufficient_scope",
         )
 
 
-def holds_key(environ: Mapping[str, Any], key: str | None) -> bool:
-    """Whether the request carries this key, if there is one."""
-    scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer" and is_key(sent, key):
-        return True
-    return is_key(environ.get("HTTP_X_API_KEY", ""), key)  # as Anthropic's clients send it
+def demand_tenant(key: Key | None, tenant: str) -> None:
+    """Check that a key's holder may act for a tenant.
+
+    Raises:
+        Unauthorized: 403; the key is for other tenants.
+    """
+    if key is not None and key.tenants and tenant not in key.tenants:
+        raise Unauthorized(
+            "This key may not be used for this tenant.", status=403, code="insufficient_scope"
+        )
 
 
-def is_key(sent: str, key: str | None) -> bool:
-    """Whether it is this key, if there is one. Compared as bytes, in constant time: compare_digest
-    rejects text that is not ASCII."""
-    return key is not None and hmac.compare_digest(
-        sent.strip().encode("latin-1", "replace"), key.encode()
-    )
+def key_of(environ: Mapping[str, Any], access: Access) -> Key | None:
+    """The client's key that a request carries; Anthropic's clients send it as `x-api-key`."""
+    return access.find(_sent(environ)) or access.find(environ.get("HTTP_X_API_KEY", ""))
+
+
+def holds_admin_key(environ: Mapping[str, Any], access: Access) -> bool:
+    """Whether the request carries `ADMIN_KEY`, if there is one."""
+    return access.is_admin_key(_sent(environ))
+
+
+def _sent(environ: Mapping[str, Any]) -> str:
+    scheme, _, sent = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    return sent if scheme.lower() == "bearer" else ""
 
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:@/\[\]]+?)\.?(?::(?P<port>\d{1,5}))?", re.I)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airouter.api.paths import canonical
-from airouter.settings.schema import Server
+from airouter.runtime.access import Access
 
 _MAX_AGE = "86400"  # seconds for which a browser may cache the preflight response
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
@@ -19,7 +19,7 @@ Headers = list[tuple[str, str]]
 StartResponse = Callable[..., Any]
 
 
-def admit(environ: Environ, start_response: StartResponse, server: Server) -> StartResponse | None:
+def admit(environ: Environ, start_response: StartResponse, access: Access) -> StartResponse | None:
     """Handle the CORS part of a request that has an Origin header.
 
     Returns:
@@ -28,7 +28,7 @@ def admit(environ: Environ, start_response: StartResponse, server: Server) -> St
     """
     if not _open_to_pages(environ["PATH_INFO"]):
         return start_response
-    origin = allowed_origin(environ["HTTP_ORIGIN"], server)
+    origin = allowed_origin(environ["HTTP_ORIGIN"], access)
     if origin is None:
         return start_response
     if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
@@ -41,11 +41,11 @@ def admit(environ: Environ, start_response: StartResponse, server: Server) -> St
     return with_origin
 
 
-def allowed_origin(origin: str, server: Server) -> str | None:
+def allowed_origin(origin: str, access: Access) -> str | None:
     """The value of `Access-Control-Allow-Origin` for this origin; None if it is not allowed."""
-    allowed = server.cors_origins
+    allowed = access.server.cors_origins
     if allowed is None:
-        allowed = ("*",) if server.api_key else ()
+        allowed = ("*",) if access.locked else ()
     if "*" in allowed:
         return "*"
     return origin if origin.lower() in allowed else None

@@ -16,6 +16,7 @@ from airouter.dashboard.dashboard import Dashboard
 from airouter.dashboard.requests import Content
 from airouter.domain.errors import Unauthorized
 from airouter.domain.labels import ROUTES
+from airouter.runtime.access import Access
 from airouter.runtime.process import Runtime
 from airouter.settings.schema import Settings
 
@@ -45,8 +46,11 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
     def settings() -> Settings:
         return runtime.state.settings
 
+    def access() -> Access:
+        return runtime.state.access
+
     def visitor() -> Visitor:
-        return visitors.of(request.environ, settings().server)
+        return visitors.of(request.environ, access())
 
     def viewer() -> Visitor:
         """Raises:
@@ -66,14 +70,14 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
 
     @bp.get("")
     def page() -> Any:
-        who, server = visitor(), settings().server
+        who = visitor()
         if who.role is None:
             return redirect(_SIGN_IN, HTTPStatus.SEE_OTHER)
         content = _content(settings(), who)
-        admin_helps = server.admin_key is not None and who.role != "admin"
+        admin_helps = access().server.admin_key is not None and who.role != "admin"
         return _page(
             visitors,
-            settings(),
+            access(),
             who,
             "dashboard.html",
             version=__version__,
@@ -88,33 +92,33 @@ def blueprint(runtime: Runtime, dashboard: Dashboard, visitors: Visitors) -> Blu
 
     @bp.get("/sign-in")
     def sign_in_page() -> Response:
-        return _sign_in_page(visitors, settings(), visitor())
+        return _sign_in_page(visitors, access(), visitor())
 
     @bp.post("/sign-in")
     def sign_in() -> Any:
-        who, server = visitor(), settings().server
-        raw = read_body(request.environ, small(server), runtime.clock)
+        who, known = visitor(), access()
+        raw = read_body(request.environ, small(known.server), runtime.clock)
         form = parse_qs(raw[:10_000].decode("utf-8", "replace"))
         token, key = (form.get(name, [""])[0] for name in ("csrf", "key"))
         try:
-            visitors.check(request.environ, server, who, token)
+            visitors.check(request.environ, known, who, token)
         except Unauthorized as error:
-            return _sign_in_page(visitors, settings(), who, error.message, error.status)
-        role = proved(key, server)
+            return _sign_in_page(visitors, known, who, error.message, error.status)
+        role = proved(key, known)
         if role is None:
-            address = client_ip(request.environ, server.trusted_proxies)
+            address = client_ip(request.environ, known.server.trusted_proxies)
             runtime.log.warning("Sign-in to the dashboard refused: client=%s", address)
-            problem = "This is not the router's API_KEY or ADMIN_KEY."
-            return _sign_in_page(visitors, settings(), who, problem, 401)
-        return _with_session(redirect("/dashboard", HTTPStatus.SEE_OTHER), visitors, server, role)
+            problem = "This is not the router's API_KEY or ADMIN_KEY, nor a key for the dashboard."
+            return _sign_in_page(visitors, known, who, problem, 401)
+        return _with_session(redirect("/dashboard", HTTPStatus.SEE_OTHER), visitors, known, role)
 
     @bp.post("/sign-out")
     def sign_out() -> Any:
-        who, server = visitor(), settings().server
-        raw = read_body(request.environ, small(server), runtime.clock)
+        who, known = visitor(), access()
+        raw = read_body(request.environ, small(known.server), runtime.clock)
         token = parse_qs(raw[:10_000].decode("utf-8", "replace")).get("csrf", [""])[0]
-        visitors.check(request.environ, server, who, token)
-        return _with_session(redirect("/dashboard", HTTPStatus.SEE_OTHER), visitors, server, None)
+        visitors.check(request.environ, known, who, token)
+        return _with_session(redirect("/dashboard", HTTPStatus.SEE_OTHER), visitors, known, None)
 
     @bp.get("/requests")
     def listed() -> Response:
@@ -142,38 +146,37 @@ def _needed(settings: Settings) -> str:
 
 
 def _page(
-    visitors: Visitors, settings: Settings, who: Visitor, template: str, **values: Any
+    visitors: Visitors, access: Access, who: Visitor, template: str, **values: Any
 ) -> Response:
     """A page with the token of its session, which begins here if there is none."""
-    server = settings.server
     if who.nonce:
-        token = visitors.token(who, server)
+        token = visitors.token(who, access)
         return Response(render_template(template, csrf=token, **values))
-    cookie, token = visitors.cookie(request.environ, server, None)
+    cookie, token = visitors.cookie(request.environ, access, None)
     response = Response(render_template(template, csrf=token, **values))
     response.headers.add("Set-Cookie", cookie)
     return response
 
 
 def _sign_in_page(
-    visitors: Visitors, settings: Settings, who: Visitor, problem: str = "", status: int = 200
+    visitors: Visitors, access: Access, who: Visitor, problem: str = "", status: int = 200
 ) -> Response:
     response = _page(
         visitors,
-        settings,
+        access,
         who,
         "sign_in.html",
         problem=problem,
-        admin_only=settings.server.api_key is None,
+        admin_only=not access.locked,
         version=__version__,
     )
     response.status_code = status
     return response
 
 
-def _with_session(response: Any, visitors: Visitors, server: Any, role: str | None) -> Any:
+def _with_session(response: Any, visitors: Visitors, access: Access, role: str | None) -> Any:
     """A response that begins a new session: one that was known before cannot be given a role."""
-    response.headers.add("Set-Cookie", visitors.cookie(request.environ, server, role)[0])
+    response.headers.add("Set-Cookie", visitors.cookie(request.environ, access, role)[0])
     return response
 
 

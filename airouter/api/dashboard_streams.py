@@ -56,8 +56,8 @@ class Streams:
 
     def events(self, environ: Environ) -> Waiting[Answer]:
         """Events as long as the page is open."""
-        server = self._runtime.current.state.settings.server
-        if self._visitors.of(environ, server).role is None:
+        access = self._runtime.current.state.access
+        if self._visitors.of(environ, access).role is None:
             raise Unauthorized("Sign in at /dashboard/sign-in, or send the router's API_KEY.")
         asked = Request(dict(environ)).args.get("window", "900")
         if asked not in map(str, WINDOWS):
@@ -101,13 +101,13 @@ class Streams:
 
     def attempt(self, environ: Environ) -> Waiting[Answer]:
         """A chat completion, with an event for each step of its decision."""
-        settings = self._runtime.current.state.settings
-        visitor = self._visitors.of(environ, settings.server)
+        state = self._runtime.current.state
+        visitor = self._visitors.of(environ, state.access)
         if visitor.role is None:
             raise Unauthorized("Sign in at /dashboard/sign-in, or send the router's API_KEY.")
         token = environ.get("HTTP_X_CSRF_TOKEN", "")
-        self._visitors.check(environ, settings.server, visitor, token)
-        answer = self._inference.chat(environ, _Tried(settings.virtual_model))
+        self._visitors.check(environ, state.access, visitor, token)
+        answer = self._inference.chat(environ, _Tried(state.settings.virtual_model))
         yield from ()
         return Answer(200, _STREAM, _told(environ[EXCHANGE], environ, answer))
 

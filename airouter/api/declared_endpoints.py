@@ -1,7 +1,7 @@
 """POST /v1/rerank, /v1/audio/*, /v1/images/* and the like: passed through to the first backend that
 declares them (`backends.<name>.endpoints`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,7 @@ from airouter.flow.waits import Waiting
 from airouter.runtime.process import Runtime
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import Lease
+from airouter.upstream.replicas import least_loaded
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "rerank": ("/v1/rerank", "/v1/score"),
@@ -87,6 +88,14 @@ def _model_in(body: bytes, content_type: str, most: int) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _choose(candidates: Iterable[Backend]) -> Backend:
-    """The first that is up; else the first that an operator has not taken out of service."""
-    return min(candidates, key=lambda b: (b.out, not b.can_answer, b.pause.reason is not None))
+def _choose(candidates: Sequence[Backend]) -> Backend:
+    """The first that is up, else the first that an operator has not taken out of service; of its
+    replicas the least loaded."""
+    best = min(candidates, key=_state)
+    group = best.group
+    same = [b for b in candidates if b.group == group and _state(b) == _state(best)]
+    return best if group is None else least_loaded(same)[0]
+
+
+def _state(backend: Backend) -> tuple[bool, bool, bool]:
+    return backend.out, not backend.can_answer, backend.pause.reason is not None

@@ -14,7 +14,7 @@ from flask import Flask
 
 from airouter.api import auth
 from airouter.api.body import receive, small
-from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.api.middleware import DIALECT, EXCHANGE, KEY
 from airouter.api.paths import canonical
 from airouter.api.render_errors import answer_to
 from airouter.api.responses import Answer
@@ -76,7 +76,7 @@ class FastPath:
         if route is not None:
             environ[DIALECT] = route.dialect
         try:
-            auth.check(environ, self._runtime.current.state.settings.server)
+            self._admit(environ, path)
         except Exception as error:
             # A request that is refused is counted, as one that is malformed.
             environ[EXCHANGE].record.wanted = route is not None and route.counts
@@ -87,6 +87,17 @@ class FastPath:
         if INCOMING not in environ:
             return self._app(environ, start_response)
         return Reply(exchange, self._in_flask(exchange, environ, start_response), _place(path))
+
+    def _admit(self, environ: Environ, path: str) -> None:
+        """Check the key, its scope and its limit."""
+        state = self._runtime.current.state
+        key = auth.check(environ, state.access)
+        if key is None:
+            return
+        environ[KEY], environ[EXCHANGE].record.key_id = key, key.id
+        auth.demand(key, auth.scope_of(path))
+        if path not in auth.CHARGED_BY_TENANT:
+            state.rates.charge(key)
 
     def _route(self, environ: Environ) -> FlowRoute | None:
         """The flow that serves the path, which is made canonical."""

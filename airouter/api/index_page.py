@@ -60,8 +60,8 @@ def render(runtime: Runtime, host_url: str, endpoints: Mapping[str, str]) -> Res
         endpoints: method and path -> description.
     """
     settings = runtime.state.settings
-    base, locked = host_url.rstrip("/"), settings.server.api_key is not None
-    key = "your API_KEY" if locked else "not required; any value works"
+    base, locked = host_url.rstrip("/"), runtime.state.access.locked
+    key = "your key" if locked else "not required; any value works"
     connect = "".join(
         f"<dt class=dim>{name}</dt><dd>{value}</dd>"
         for name, value in (

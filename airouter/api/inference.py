@@ -10,17 +10,19 @@ from airouter.api.fast_path import FlowRoute
 from airouter.api.marked_tests import test_name
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
+from airouter.api.timeout_header import seconds_of
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
 from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
-from airouter.domain.types import Decision, Endpoint, Features, Plan
+from airouter.domain.tasks import TASKS
+from airouter.domain.types import Decision, Endpoint, Plan
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.planning import forced_route
+from airouter.planning import forced_route, stated_task
 from airouter.proxy.pipeline import Pipeline, find_backend
-from airouter.proxy.request_state import Flow, RoutingOverrides
+from airouter.proxy.request_state import Flow, Received, RoutingOverrides
 from airouter.runtime.process import Runtime
 
 _PROBE_LOOK = 0.02  # seconds between looks at whether the first probe has ended
@@ -88,7 +90,8 @@ class Inference:
         def flow() -> Flow:
             if endpoint == "embeddings":
                 name = yield from self._embedder(pipeline, exchange, incoming.model)
-                overrides = RoutingOverrides(backend=name, priority=_priority(environ))
+                task = self._task(environ, incoming)
+                overrides = RoutingOverrides(backend=name, task=task, priority=_priority(environ))
             else:
                 overrides = yield from self._overrides(environ, exchange, incoming)
             run = pipeline.chat if endpoint == "chat" else pipeline.plain
@@ -118,7 +121,8 @@ class Inference:
         def overridden() -> Waiting[RoutingOverrides]:
             if forced == "auto":
                 return (yield from self._overrides(environ, exchange, incoming))
-            return RoutingOverrides(route=forced, priority=_priority(environ))
+            task = self._task(environ, incoming)
+            return RoutingOverrides(route=forced, task=task, priority=_priority(environ))
 
         def answer() -> Flow:
             overrides = yield from overridden()
@@ -135,16 +139,16 @@ class Inference:
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
-        record, settings = exchange.record, self._runtime.current.state.settings
+        record, state = exchange.record, self._runtime.current.state
         record.wanted, record.endpoint = True, endpoint
         record.requested_model = self._configured(incoming.model)
         record.max_tokens, record.inputs = incoming.max_tokens, incoming.inputs
-        record.test = test_name(environ, settings.server)
+        record.test = test_name(environ, state.access)
         if incoming.stream:
-            exchange.keep_alive(settings.timeouts.keepalive_after)
+            exchange.keep_alive(state.settings.timeouts.keepalive_after)
         timeout = environ.get("HTTP_X_ROUTER_TIMEOUT")
         if timeout:
-            exchange.limit(_seconds(timeout))
+            exchange.limit(seconds_of(timeout))
 
     def _configured(self, model: str | None) -> str:
         """The requested model if the configuration knows it: a metric's label is no client's to
@@ -153,7 +157,8 @@ class Inference:
             return "none"
         state = self._runtime.current.state
         virtual, _, route = model.partition("/")
-        if virtual == state.settings.virtual_model and (not route or route.lower() in ROUTES):
+        known = not route or route.lower() in (*ROUTES, *TASKS)
+        if virtual == state.settings.virtual_model and known:
             return f"{virtual}/{route.lower()}" if route else virtual
         if model in state.settings.aliases:
             return model
@@ -174,13 +179,17 @@ class Inference:
         """Routing overrides from the model name and the X-Router-* headers."""
         virtual = self._runtime.current.state.settings.virtual_model
         route = forced_route(incoming.model, environ.get("HTTP_X_ROUTER_ROUTE"), virtual)
-        priority = _priority(environ)
+        task, priority = self._task(environ, incoming), _priority(environ)
         if route is not None or incoming.model is None or _is_virtual(incoming.model, virtual):
-            return RoutingOverrides(route=route, priority=priority)
+            return RoutingOverrides(route=route, task=task, priority=priority)
         if incoming.model in self._runtime.current.state.settings.aliases:
-            return RoutingOverrides(alias=incoming.model, priority=priority)
+            return RoutingOverrides(alias=incoming.model, task=task, priority=priority)
         backend = yield from self.backend_of(exchange, incoming.model)
-        return RoutingOverrides(backend=backend, priority=priority)
+        return RoutingOverrides(backend=backend, task=task, priority=priority)
+
+    def _task(self, environ: Environ, incoming: ChatRequest) -> str | None:
+        virtual = self._runtime.current.state.settings.virtual_model
+        return stated_task(incoming.model, environ.get("HTTP_X_ROUTER_TASK"), virtual)
 
     def _embedder(self, pipeline: Pipeline, exchange: Exchange, model: str | None) -> Waiting[str]:
         """The backend for embeddings: the one that serves the requested model, or the configured
@@ -188,9 +197,9 @@ class Inference:
         comparable."""
         settings = pipeline.settings
         if model is not None and not _is_virtual(model, settings.virtual_model):
-            return (yield from self.backend_of(exchange, model, settings.embeddings))
-        name = settings.embeddings
-        if name is None or name not in pipeline.backends:
+            return (yield from self.backend_of(exchange, model, settings.embedder))
+        name = settings.embedder
+        if name is None or not settings.usable(name):
             raise NotFound(
                 "No embeddings backend is configured; set `embeddings` in the router's "
                 "configuration to the name of a backend.",
@@ -219,25 +228,14 @@ class Inference:
                 if not awaited or runtime.clock.monotonic() >= until:
                     raise
             yield from exchange.sleep(_PROBE_LOOK)
-        other = runtime.current.state.backends.get(preferred or "")
-        return other.name if other is not None and other.model == model else found
+        state = runtime.current.state
+        others = state.settings.members((preferred,)) if preferred is not None else ()
+        serves = any(state.backends[name].model == model for name in others)
+        return preferred if preferred is not None and serves else found
 
 
 def _is_virtual(model: str, virtual: str) -> bool:
     return model == virtual or model.startswith(f"{virtual}/")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise BadRequest(
-            "X-Router-Timeout must be a number of seconds, such as 30.",
-            code="invalid_timeout",
-        )
-    return seconds
 
 
 def _priority(environ: Environ) -> str:
@@ -254,7 +252,8 @@ def _priority(environ: Environ) -> str:
     return wanted
 
 
-def _explanation(decision: Decision, plan: Plan, features: Features) -> dict[str, Any]:
+def _explanation(decision: Decision, plan: Plan, received: Received) -> dict[str, Any]:
+    features, demand = received.features, received.demand
     return {
         "route": plan.route,
         "label": decision.label,
@@ -264,7 +263,13 @@ def _explanation(decision: Decision, plan: Plan, features: Features) -> dict[str
         "decision_ms": round(decision.ms, 3),
         "backends": list(plan.backends),
         "enrich": plan.enrich,
-        "reasons": list(plan.reasons),
+        "task": demand.task,
+        "task_source": demand.source,
+        "needs": sorted(demand.needs),
+        "tokens": demand.tokens.value,
+        "tokens_counted": demand.tokens.counted is not None,
+        "row": plan.row,
+        "reasons": [*filter(None, [demand.note]), *plan.reasons],
         "verdicts": [
             {
                 "tier": v.tier,

@@ -18,6 +18,7 @@ from airouter.flow.waits import Wait
 from airouter.runtime.process import Runtime
 
 EXCHANGE = "airouter.exchange"
+KEY = "airouter.key"  # of the client; absent: the path needs none
 DIALECT = "airouter.dialect"  # of the API that was called; absent: OpenAI's
 _SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 Environ = dict[str, Any]
@@ -35,9 +36,10 @@ class Middleware:
         runtime = self._runtime
         if not runtime.started:  # under a server that does not use gunicorn.conf.py
             runtime.start()
-        settings = runtime.current.state.settings
+        state = runtime.current.state
+        settings = state.settings
         if "HTTP_ORIGIN" in environ:
-            answering = cors.admit(environ, start_response, settings.server)
+            answering = cors.admit(environ, start_response, state.access)
             if answering is None:
                 return ()
             start_response = answering

@@ -3,9 +3,10 @@
 import hashlib
 from typing import Any
 
-from airouter.api.models import listed
+from airouter.api.models import chosen_from, listed
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
+from airouter.domain.tasks import TASKS
 from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 
@@ -96,6 +97,10 @@ def _behind(model: str, state: State) -> list[Backend]:
     """The backends that may answer for a model."""
     settings = state.settings
     virtual, _, route = model.partition("/")
+    if model in settings.aliases:
+        return [state.backends[name] for name in settings.chain(model)]
+    if virtual == settings.virtual_model and route in TASKS:
+        return [state.backends[name] for name in chosen_from(route, state)]
     if virtual == settings.virtual_model:
         routes = [route] if route else list(ROUTES)
         names = dict.fromkeys(name for one in routes for name in settings.serving(one))
@@ -112,8 +117,12 @@ def _window(backends: list[Backend]) -> int | None:
 def _capabilities(backends: list[Backend], state: State) -> list[str]:
     settings = state.settings
     answering = {name for route in ROUTES for name in settings.serving(route)}
-    embeds = settings.embeddings
-    if all(backend.name == embeds and embeds not in answering for backend in backends):
+    embeds = {*settings.members((settings.embedder or "",))} - answering
+    if all(backend.name in embeds for backend in backends):
         return ["embedding"]
     found = ["completion", "tools"]
-    return [*found, "vision"] if any(b.settings.vision for b in backends) else found
+    return [*found, "vision"] if any(_sees(b) for b in backends) else found
+
+
+def _sees(backend: Backend) -> bool:
+    return bool(backend.settings.vision or "vision" in (backend.settings.capabilities or ()))

@@ -23,6 +23,7 @@ from airouter.flow.reply import Sending
 from airouter.flow.waits import Waiting
 from airouter.runtime.process import Runtime
 from airouter.upstream.client import Lease, open_call
+from airouter.upstream.replicas import least_loaded
 from airouter.upstream.transport.call import Call
 
 GETS = frozenset({"health", "version", "metrics", "load", "v1/models"})
@@ -48,9 +49,11 @@ def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
             f"{', '.join(sorted(allowed))}.",
             code="unknown_url",
         )
-    backend = runtime.state.backends.get(name)
-    if backend is None:
+    state = runtime.state
+    members = [state.backends[each] for each in state.settings.members((name,))]
+    if not members:
         raise NotFound(f"No backend {name!r} is configured.", code="no_backend")
+    backend = least_loaded(members)[0]
     exchange: Exchange = environ[EXCHANGE]
     lease, body = Lease(exchange, backend), b""
     if posted:
@@ -58,7 +61,7 @@ def _forward(runtime: Runtime, environ: dict[str, Any]) -> Waiting[Answer]:
         exchange.record.endpoint, exchange.record.route, exchange.record.backend = (
             f"{name}/{path}",
             "passthrough",
-            name,
+            backend.name,
         )
         body = yield from receive(exchange, environ, runtime.state.settings.server)
         yield from lease.queue("interactive", runtime.state.settings.queue.wait)

@@ -10,6 +10,8 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from airouter.api import mapper_errors
+from airouter.api.auth import is_maps
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import is_messages, is_ollamas
@@ -53,13 +55,12 @@ def answer_to(error: Exception, environ: Mapping[str, Any]) -> Response:
             "unhandled error on %s", environ.get("PATH_INFO"), exc_info=error
         )
         error = RouterError("Internal error in the router; see its log for details.")
-    return render(error, exchange, _dialect(environ))
+    return render(error, environ)
 
 
-def render(
-    error: RouterError, exchange: Exchange | None, dialect: ClientDialect = OPENAI
-) -> Response:
-    """The HTTP response for an error, in the dialect of the API that was called."""
+def render(error: RouterError, environ: Mapping[str, Any]) -> Response:
+    """The HTTP response for an error, in the format of the API that was called."""
+    exchange: Exchange | None = environ.get(EXCHANGE)
     status, body, headers = error.status, error.body(), dict(error.headers)
     if isinstance(error, UpstreamStatus):
         status, body, passed = _upstream(error)
@@ -79,8 +80,11 @@ def render(
             error.message,
             error.reason,
         )
-    raw = orjson.dumps(dialect.error(body))
-    return Response(raw, status, headers, content_type="application/json")
+    if is_maps(environ.get("PATH_INFO", "")):
+        status, body = mapper_errors.shaped(error, exchange.id8 if exchange is not None else "")
+    else:
+        body = _dialect(environ).error(body)
+    return Response(orjson.dumps(body), status, headers, content_type="application/json")
 
 
 def _upstream(error: UpstreamStatus) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -121,8 +125,7 @@ def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
 
 
 def _rendered(error: RouterError) -> Response:
-    environ = request.environ
-    return render(error, environ.get(EXCHANGE), _dialect(environ))
+    return render(error, request.environ)
 
 
 def _http_exception(error: HTTPException) -> Response:

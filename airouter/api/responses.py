@@ -58,6 +58,7 @@ def answer_headers(decided: Decided) -> list[tuple[str, str]]:
         ("X-Router-Session", decided.exchange.id8),
         ("X-Router-Route", decided.plan.route),
         ("X-Router-Label", decision.label),
+        ("X-Router-Task", decided.demand.task),
         ("X-Router-Tier", decision.tier),
         ("X-Router-Decision-Ms", f"{record.classification_ms:.3f}"),
         ("X-Router-Backend", record.backend or ""),

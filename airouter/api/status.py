@@ -37,6 +37,12 @@ ENDPOINTS = {
     "GET /api/ps": "the models that can answer now, as Ollama lists loaded ones",
     "GET /api/version": "the version of Ollama whose API this is",
     "POST /api/route": "explain a routing decision without answering the request",
+    "POST /map": "map a detector's output to the labels of one taxonomy",
+    "POST /map/batch": "map 1 to 100 outputs",
+    "GET /map/taxonomy": "the labels of the mapper",
+    "GET /map/detectors": "the detectors that the mapper knows",
+    "GET /map/openapi.json": "the mapper's OpenAPI document",
+    "GET /map/docs": "the same as a page",
     "GET /health": "probe all backends now",
     "GET /health/liveness": "whether the process is alive",
     "GET /health/readiness": "whether the process accepts requests",
@@ -131,8 +137,10 @@ def _health_body(
 ) -> dict[str, Any]:
     body: dict[str, Any] = {"status": status, "duration_ms": ms(duration)}
     for name in ("router", "primary", "xai"):
-        if name in results:
-            body[f"{name}_model"] = "healthy" if results[name].healthy else "unhealthy"
+        found = [results[each] for each in state.settings.expanded((name,)) if each in results]
+        if found:
+            healthy = any(result.healthy for result in found)
+            body[f"{name}_model"] = "healthy" if healthy else "unhealthy"
     body["backends"] = {
         name: {
             "healthy": result.healthy,

@@ -15,10 +15,11 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from airouter.api.auth import holds_key, is_key, on_this_machine, same_origin
+from airouter.api.auth import holds_admin_key, key_of, on_this_machine, same_origin
 from airouter.domain.errors import Unauthorized
+from airouter.domain.keys import DEFAULT, Key
 from airouter.domain.types import immutable
-from airouter.settings.schema import Server
+from airouter.runtime.access import Access
 
 _LASTS = 12 * 3600  # seconds of a session
 _SECRET = "dashboard.secret"
@@ -46,39 +47,40 @@ class Visitors:
         self._folder = folder
         self._secret = b""
 
-    def of(self, environ: Environ, server: Server) -> Visitor:
+    def of(self, environ: Environ, access: Access) -> Visitor:
         """Who sent a request."""
-        nonce, given = self._session(environ, server)
+        nonce, given = self._session(environ, access)
         role = given
-        if holds_key(environ, server.admin_key):
+        if holds_admin_key(environ, access):
             role = "admin"
-        elif role is None and (server.api_key is None or holds_key(environ, server.api_key)):
-            role = "viewer"
+        elif role is None:
+            role = _role(key_of(environ, access)) if access.locked else "viewer"
         # Without an admin key, local requests have the admin role, as for /admin/*.
-        if role == "viewer" and server.admin_key is None and on_this_machine(environ, server):
+        local = access.server.admin_key is None and on_this_machine(environ, access.server)
+        if role == "viewer" and local:
             role = "admin"
         return Visitor(role, nonce, given is not None)
 
-    def cookie(self, environ: Environ, server: Server, role: str | None) -> tuple[str, str]:
+    def cookie(self, environ: Environ, access: Access, role: str | None) -> tuple[str, str]:
         """(value of `Set-Cookie`, token) of a new session.
 
         Args:
             role: that a key has proved; None: none.
         """
         nonce = secrets.token_hex(16)
-        value = self._serializer(server).dumps([nonce, role])
+        value = self._serializer(access).dumps([nonce, role])
         secure = "https" in (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
         header = (
-            f"{_name(server)}={value}; Path=/dashboard; HttpOnly; SameSite=Strict; "
+            f"{_name(access)}={value}; Path=/dashboard; HttpOnly; SameSite=Strict; "
             f"Max-Age={_LASTS}{'; Secure' if secure else ''}"
         )
-        return header, self._token(server, nonce)
+        return header, self._token(access, nonce)
 
-    def token(self, visitor: Visitor, server: Server) -> str:
+    def token(self, visitor: Visitor, access: Access) -> str:
         """What a session's pages send with whatever changes something."""
-        return self._token(server, visitor.nonce)
+        return self._token(access, visitor.nonce)
 
-    def check(self, environ: Environ, server: Server, visitor: Visitor, token: str) -> None:
+    def check(self, environ: Environ, access: Access, visitor: Visitor, token: str) -> None:
         """Check a request that changes something.
 
         Raises:
@@ -86,7 +88,7 @@ class Visitors:
         """
         origin = environ.get("HTTP_ORIGIN")
         foreign = origin is not None and not same_origin(origin, environ.get("HTTP_HOST", ""))
-        expected = self._token(server, visitor.nonce)
+        expected = self._token(access, visitor.nonce)
         sent = token.encode("latin-1", "replace")
         if foreign or not visitor.nonce or not hmac.compare_digest(sent, expected.encode()):
             raise Unauthorized(
@@ -96,43 +98,51 @@ class Visitors:
                 code="invalid_csrf_token",
             )
 
-    def _session(self, environ: Environ, server: Server) -> tuple[str, str | None]:
+    def _session(self, environ: Environ, access: Access) -> tuple[str, str | None]:
         """(nonce, role that a key has proved) of the cookie; ("", None) without a valid one."""
         for part in environ.get("HTTP_COOKIE", "").split(";"):
             name, _, value = part.strip().partition("=")
-            if name == _name(server):
+            if name == _name(access):
                 with suppress(BadData, ValueError, TypeError):
-                    nonce, role = self._serializer(server).loads(value, max_age=_LASTS)
+                    nonce, role = self._serializer(access).loads(value, max_age=_LASTS)
                     return str(nonce), role
         return "", None
 
-    def _token(self, server: Server, nonce: str) -> str:
-        return hmac.digest(self._key(server), f"token {nonce}".encode(), "sha256").hex()
+    def _token(self, access: Access, nonce: str) -> str:
+        return hmac.digest(self._key(access), f"token {nonce}".encode(), "sha256").hex()
 
-    def _serializer(self, server: Server) -> URLSafeTimedSerializer:
+    def _serializer(self, access: Access) -> URLSafeTimedSerializer:
         return URLSafeTimedSerializer(
-            self._key(server), salt="session", signer_kwargs={"digest_method": hashlib.sha256}
+            self._key(access), salt="session", signer_kwargs={"digest_method": hashlib.sha256}
         )
 
-    def _key(self, server: Server) -> bytes:
+    def _key(self, access: Access) -> bytes:
         """The secret of the run, and the keys: a session ends when one of them changes. Without the
         secret, a cookie would allow guessing a weak key."""
         if not self._secret:
             self._secret = _shared(self._folder / _SECRET)
-        keys = f"{server.api_key or ''}\0{server.admin_key or ''}"
-        return hmac.digest(self._secret, keys.encode(), "sha256")
+        server = access.server
+        keys = f"{server.api_key or ''}\0{server.admin_key or ''}".encode()
+        return hmac.digest(self._secret, keys + access.dashboard_keys, "sha256")
 
 
-def proved(key: str, server: Server) -> str | None:
-    """The role that a key proves; None: it is no key of this router."""
-    if is_key(key, server.admin_key):
-        return "admin"
-    return "viewer" if is_key(key, server.api_key) else None
+def proved(sent: str, access: Access) -> str | None:
+    """The role that a key proves; None: it is no key of this router, or not one for the
+    dashboard."""
+    return "admin" if access.is_admin_key(sent) else _role(access.find(sent))
 
 
-def _name(server: Server) -> str:
+def _role(key: Key | None) -> str | None:
+    if key is None:
+        return None
+    if "admin" in key.scopes:
+        return "admin" if "content" in key.scopes else "viewer"
+    return "viewer" if key.id == DEFAULT else None  # API_KEY has always opened the dashboard
+
+
+def _name(access: Access) -> str:
     """Cookies do not tell ports apart."""
-    return f"airouter_{server.port}"
+    return f"airouter_{access.server.port}"
 
 
 def _shared(path: Path) -> bytes:

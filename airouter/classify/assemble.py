@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airouter.classify.cascade import CallingTier, InstantTier
+from airouter.classify.encoder.engine import PACKAGE, is_installed
+from airouter.classify.encoder.head import load_head
 from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.cache import CacheTier
+from airouter.classify.tiers.encoder import EncoderTier
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.classify.tiers.rules import RulesTier
+from airouter.classify.tiers.spread import SpreadTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.domain.labels import CACHE_SECONDS
@@ -31,6 +35,10 @@ class Parts:
     log: Log
     clock: Clock
 
+    def named(self, name: str) -> list[Backend]:
+        """The backend of a name: its replicas where it has several; none if it is not used."""
+        return [backend for own, backend in self.backends.items() if name in (own, backend.group)]
+
 
 def _rules(_parts: Parts) -> Tier | None:
     return RulesTier()
@@ -46,33 +54,52 @@ def _learned(parts: Parts) -> Tier | None:
     return LearnedTier(load_model(parts.settings.learned.model), parts.clock)
 
 
+def _encoder(parts: Parts) -> Tier | None:
+    spec = parts.settings.encoder
+    if not is_installed():
+        parts.log.info(
+            "The encoder tier is skipped: %s is not installed (requirements-encoder.txt)", PACKAGE
+        )
+        return None
+    return EncoderTier(load_head(spec.model), spec, parts.clock, parts.log)
+
+
 def _one_token(parts: Parts) -> Tier | None:
     spec = parts.settings.one_token
-    backend = parts.backends.get(spec.backend)
-    return (
-        OneTokenTier(backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log)
-        if backend
-        else None
+    return _for_each(
+        parts.named(spec.backend),
+        lambda backend: OneTokenTier(
+            backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log
+        ),
     )
+
+
+def _for_each(
+    replicas: list[Backend], build: Callable[[Backend], OneTokenTier | ReasoningTier]
+) -> Tier | None:
+    tiers = [(backend, build(backend)) for backend in replicas]
+    return SpreadTier(tiers) if len(tiers) > 1 else tiers[0][1] if tiers else None
 
 
 def _reasoning(parts: Parts) -> Tier | None:
     spec = parts.settings.reasoning
-    backend = parts.backends.get(spec.backend)
-    if backend is None:
+    replicas = parts.named(spec.backend)
+    if not replicas:
         parts.log.warning(
             "No classifier: backend %s is not configured (ROUTER_URL); requests that no other tier "
             "decides go to the primary",
             spec.backend,
         )
         return None
-    return ReasoningTier(backend, spec, parts.prompts[spec.prompt], parts.clock)
+    prompt = parts.prompts[spec.prompt]
+    return _for_each(replicas, lambda b: ReasoningTier(b, spec, prompt, parts.clock))
 
 
 BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
     "rules": _rules,
     "cache": _cache,
     "learned": _learned,
+    "encoder": _encoder,
     "one_token": _one_token,
     "reasoning": _reasoning,
 }
@@ -85,10 +112,11 @@ def build_tiers(
     log: Log,
     clock: Clock,
 ) -> list[Tier]:
-    """The tiers in the configured order, without those whose backend does not exist.
+    """The tiers in the configured order, without those whose backend or package does not exist.
 
     Raises:
-        ConfigError: the configuration names an unknown tier, or the learned model is unusable.
+        ConfigError: the configuration names an unknown tier, or the learned model or the encoder's
+            head is unusable.
     """
     parts = Parts(settings, backends, prompts, log, clock)
     tiers = []

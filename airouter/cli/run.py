@@ -173,7 +173,7 @@ class _Router:
                 "messages": [{"role": "user", "content": "Hello!"}],
             }
         )
-        key = "-H 'Authorization: Bearer YOUR_API_KEY' " if self._settings.server.api_key else ""
+        key = "-H 'Authorization: Bearer YOUR_API_KEY' " if self._settings.keyed else ""
         return (
             f"curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' "
             f"-d {shlex.quote(body)}"

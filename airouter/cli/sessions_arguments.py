@@ -26,6 +26,7 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
     add_since(parser)
     for name in ("route", "outcome", "reason", "backend"):
         parser.add_argument(f"--{name}", metavar="NAME", help=f"only with this {name}")
+    parser.add_argument("--key", metavar="ID", help="only with the key of this id")
 
 
 def add_limit(parser: argparse.ArgumentParser, default: int = 20) -> None:
@@ -35,7 +36,7 @@ def add_limit(parser: argparse.ArgumentParser, default: int = 20) -> None:
 
 
 def wanted(args: argparse.Namespace) -> Filter:
-    return Filter(args.since, args.route, args.outcome, args.reason, args.backend)
+    return Filter(args.since, args.route, args.outcome, args.reason, args.backend, args.key)
 
 
 def since(text: str) -> float:

@@ -16,6 +16,7 @@ import orjson
 from airouter.dashboard.backends import described, together
 from airouter.dashboard.in_flight import in_flight
 from airouter.domain.clock import Clock
+from airouter.mapper.meter import described as mapper_described
 from airouter.runtime.state import Current
 from airouter.upstream.health import Health
 
@@ -32,6 +33,7 @@ class Board:
     Args:
         folder: of the run; the same for all workers.
         probed: the results of the last probes by backend.
+        mapped: what this worker has mapped lately (`Meter.recent`).
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class Board:
         folder: Path,
         clock: Clock,
         probed: Callable[[], dict[str, Health]],
+        mapped: Callable[[], list[int]],
     ) -> None:
         self._current, self._folder, self._clock = current, folder, clock
-        self._probed = probed
+        self._probed, self._mapped = probed, mapped
         self._said_at = float("-inf")
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,6 +87,7 @@ class Board:
             "workers": len(views),
             "in_flight": requests[:_MOST],
             "in_flight_total": sum(view["total"] for view in views),
+            "mapper": mapper_described([view["mapper"] for view in views]),
             # As in this worker's configuration: after a reload the others follow.
             "backends": [together(by_name[one["name"]]) for one in own["backends"]],
         }
@@ -99,6 +103,7 @@ class Board:
             "draining": self._current.draining,
             "total": len(wanted),
             "in_flight": [in_flight(one, now, pid) for one in wanted[:_MOST]],
+            "mapper": self._mapped(),
             "backends": [
                 described(backend, probed.get(name))
                 for name, backend in self._current.state.backends.items()

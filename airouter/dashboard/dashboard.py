@@ -12,6 +12,7 @@ from airouter.dashboard.feed import Feed
 from airouter.dashboard.history import WINDOWS, History
 from airouter.dashboard.requests import PastRequests
 from airouter.domain.clock import Clock
+from airouter.mapper.meter import Meter
 from airouter.runtime.housekeeper import Housekeeper
 from airouter.runtime.state import Current
 from airouter.settings.schema import Settings
@@ -27,6 +28,7 @@ class Dashboard:
     Args:
         folder: of the run; the same for all workers.
         profiles: of the objectives that are evaluated.
+        meter: of this worker's mappings.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class Dashboard:
         housekeeper: Housekeeper,
         folder: Path,
         profiles: Sequence[Profile],
+        meter: Meter,
         clock: Clock,
         log: Log,
     ) -> None:
         self._current, self._clock, self._log = current, clock, log
         self._documents = Documents(lambda: self._settings().logging.dir, clock)
         self.folder = folder
-        self.board = Board(current, folder, clock, lambda: dict(housekeeper.found))
+        self.board = Board(current, folder, clock, lambda: dict(housekeeper.found), meter.recent)
         self.requests = PastRequests(self._documents, clock)
         budgets = Budgets(profiles, self._settings, clock)
         self._live = Feed("live", self.board.all_workers, EVERY, clock, log)

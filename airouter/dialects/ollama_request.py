@@ -143,7 +143,7 @@ def _thinking(think: Any) -> dict[str, Any]:
     """Whether and how much to reason. Models that can, do so unasked."""
     if think is None or think is True or think == "":
         return {}
-    if think is False:  # understood by vLLM, SGLang and llama.cpp
+    if think is False:  # for vLLM, SGLang and llama.cpp; not sent to others, see openai_compose
         return {"chat_template_kwargs": {"enable_thinking": False}}
     if not isinstance(think, str):
         _refuse("think", "must be true, false, low, medium or high")

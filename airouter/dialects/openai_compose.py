@@ -83,6 +83,9 @@ def compose(
             changing = (date if backend.date_context else None, context)
             messages = _with_system(messages, static, [text for text in changing if text])
         body["messages"] = messages
+    if "chat_template_kwargs" in body and not _has_template(backend):
+        del body["chat_template_kwargs"]
+        adjusted.append("chat_template_kwargs left out: not understood by this backend")
     if request.endpoint != "embeddings":
         _fit_max_tokens(body, backend, window, adjusted)
         if request.stream and usage and not request.wants_usage:
@@ -91,6 +94,13 @@ def compose(
                 "include_usage": True,
             }
     return Outgoing(body, tuple(adjusted), request.wants_usage)
+
+
+def _has_template(backend: BackendSettings) -> bool:
+    """Whether arguments for the chat template, such as `enable_thinking`, are understood: by vLLM,
+    and by SGLang and llama.cpp, which are configured as local servers of kind openai. Ollama
+    ignores them; clouds refuse the whole request."""
+    return backend.kind == "vllm" or (backend.kind == "openai" and backend.local)
 
 
 def _fit_max_tokens(

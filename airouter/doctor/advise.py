@@ -133,7 +133,7 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
     tiers = settings.cascade.tiers
     kind = settings.backends[name].kind
     unable = report.has("choice") == "no" or kind != "vllm"
-    if "one_token" in tiers and one_token.backend == name and unable:
+    if "one_token" in tiers and _is(settings, one_token.backend, name) and unable:
         why = report.evidence("choice") if kind == "vllm" else f"kind {kind}, not vllm"
         others = [tier for tier in tiers if tier != "one_token"]
         is_vllm = report.has("choice") == "yes" and report.found["kind"].value == "vllm"
@@ -144,7 +144,7 @@ def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
             f"its probability ({why}).",
             lines(f"backends.{name}.kind", "vllm") if is_vllm else lines("cascade.tiers", others),
         )
-    if settings.embeddings == name and not _embeds(report):
+    if _is(settings, settings.embeddings, name) and not _embeds(report):
         if report.has("embeddings") == "no":
             sentence = f"It has no embeddings ({report.evidence('embeddings')})."
             yield Finding("error", name, sentence, lines("embeddings", None))
@@ -227,7 +227,8 @@ def _times(
         )
     for tier in ("one_token", "reasoning"):
         section = getattr(settings.cascade, tier)
-        if tier in settings.cascade.tiers and section.backend == name and seconds > section.timeout:
+        used = tier in settings.cascade.tiers and _is(settings, section.backend, name)
+        if used and seconds > section.timeout:
             yield Finding(
                 "warning",
                 name,
@@ -237,7 +238,7 @@ def _times(
 
 
 def _answering(settings: Settings) -> set[str]:
-    return {name for route in settings.routes.values() for name in route.backends}
+    return {name for r in settings.routes.values() for name in settings.expanded(r.backends)}
 
 
 def _only_embeds(settings: Settings, name: str) -> bool:
@@ -245,11 +246,20 @@ def _only_embeds(settings: Settings, name: str) -> bool:
     cascade = settings.cascade
     others = {
         *_answering(settings),
-        settings.enrichment.backend,
-        cascade.one_token.backend,
-        cascade.reasoning.backend,
+        *settings.expanded(
+            (
+                settings.enrichment.backend,
+                cascade.one_token.backend,
+                cascade.reasoning.backend,
+            )
+        ),
     }
-    return settings.embeddings == name and name not in others
+    return _is(settings, settings.embeddings, name) and name not in others
+
+
+def _is(settings: Settings, configured: str | None, name: str) -> bool:
+    """Whether a configured name means a backend: its own, or that of its group."""
+    return configured is not None and name in settings.expanded((configured,))
 
 
 def _embeds(report: Report) -> bool:

@@ -147,6 +147,16 @@ class Busy(RouterError):
     reason: Reason = "backend_busy"
 
 
+class RateLimited(RouterError):
+    """The client's key has used up its requests of this minute."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    blame: Blame = "client"
+    reason: Reason = "policy_rate_limited"
+
+
 class DeadlineExceeded(RouterError):
     """The exchange as a whole timed out; not counted against a backend's health."""
 

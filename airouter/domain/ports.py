@@ -85,6 +85,7 @@ class Breaker(Protocol):
 
     opened: int  # how often it has opened
     cooled: int  # how often it has begun to cool
+    recovered_at: float | None  # when it last closed, in seconds of the clock; None: never
 
     @property
     def state(self) -> BreakerState:
@@ -104,6 +105,11 @@ class Breaker(Protocol):
     @property
     def fails(self) -> int:
         """Consecutive failures."""
+        ...
+
+    @property
+    def recent_failures(self) -> float:
+        """Failures of late, consecutive or not; each counts for less as time goes by."""
         ...
 
     @property
@@ -224,6 +230,16 @@ class Resilience(Protocol):
     """Builds the parts that replicas may share; see `resilience/per_process.py`."""
 
     def limiter(self, backend: str, slots: int, queue: int) -> Limiter: ...
+
+    def shared(
+        self, members: Mapping[str, int], slots: int, queue: int, *, exclusive: bool
+    ) -> Mapping[str, Limiter]:
+        """The limiters of backends that share `slots`, by their names; see `resilience/shares.py`.
+
+        Args:
+            members: each backend's own slots.
+        """
+        ...
 
     def breaker(
         self, backend: str, *, threshold: int, reset: float, allowed_fails: int, cooldown: float

@@ -122,12 +122,14 @@ class Decision:
 
 @immutable
 class Plan:
-    """How to execute a decision: the backends to try, in order, and the reasons."""
+    """How to execute a decision: the backends to try, in order, and the reasons. `row`: the row of
+    the decision matrix that chose them; None: the route did."""
 
     route: str
     backends: tuple[str, ...]
     enrich: bool = False
     reasons: tuple[str, ...] = ()
+    row: str | None = None
 
 
 @immutable
@@ -174,12 +176,13 @@ class RecordFields:
     router_error or client_gone; None while the exchange is in progress. `speculation` is None,
     "won", "cancelled" or "failed". `save`: whether a session file is written. `reason` says why it
     ended (`errors.Reason`). `requested_model` is a configured name, "none" or "other". `inputs`:
-    how many texts are to be embedded. `test`: the name of the test that it belongs to. Of the
-    backend that answered: `connect_ms` until its headers, `backend_ttft_ms` from the request sent
-    to its first content, `gap_ms` and `longest_gap_ms` between two contents (mean, maximum),
-    `in_flight` other requests when it was sent, `idle_s` since the one before if there were none.
-    `starts_ms`: when each stage began, since the arrival. `trace_id`, `span_id`, `parent_span_id`:
-    its place in a trace, in hexadecimal digits; `traced`: whether its spans are sent.
+    how many texts are to be embedded. `test`: the name of the test that it belongs to. `key_id`: of
+    the client's key; the key itself is nowhere. Of the backend that answered: `connect_ms` until
+    its headers, `backend_ttft_ms` from the request sent to its first content, `gap_ms` and
+    `longest_gap_ms` between two contents (mean, maximum), `in_flight` other requests when it was
+    sent, `idle_s` since the one before if there were none. `starts_ms`: when each stage began,
+    since the arrival. `trace_id`, `span_id`, `parent_span_id`: its place in a trace, in hexadecimal
+    digits; `traced`: whether its spans are sent. `task`: of the decision matrix.
     """
 
     id: str
@@ -220,6 +223,7 @@ class RecordFields:
     max_tokens: int | None = None
     inputs: int | None = None
     test: str | None = None
+    key_id: str | None = None
     queue_ms: float = 0.0
     connect_ms: float | None = None
     backend_ttft_ms: float | None = None
@@ -232,6 +236,7 @@ class RecordFields:
     span_id: str | None = None
     parent_span_id: str | None = None
     traced: bool = False
+    task: str | None = None
     save: bool = False
 
 

@@ -48,7 +48,15 @@ class Counted:
     good: bool
 
 
-Item = ExchangeRecord | BackendEvent | Counted
+@immutable
+class Tally:
+    """What one thing that is no recorded request means for several objectives."""
+
+    at: float  # seconds since 1970
+    events: tuple[tuple[str, bool], ...]
+
+
+Item = ExchangeRecord | BackendEvent | Counted | Tally
 
 
 class Index:
@@ -97,7 +105,7 @@ class Index:
     def emit(self, record: ExchangeRecord) -> None:
         self._background.put(record)
 
-    def note(self, item: BackendEvent | Counted) -> None:
+    def note(self, item: BackendEvent | Counted | Tally) -> None:
         """Add what belongs to no request. Never blocks."""
         self._background.put(item)
 
@@ -148,6 +156,10 @@ class Index:
                     self._lost(1, f"{type(error).__name__} about session {item.id[:8]}")
             elif isinstance(item, BackendEvent):
                 events.append((item.at, item.backend, item.event, item.value, item.ms))
+            elif isinstance(item, Tally):
+                minute = int(item.at // _MINUTE)
+                for slo, good in item.events:
+                    counts[slo, minute, good] += 1
             else:
                 counts[item.slo, int(item.at // _MINUTE), item.good] += 1
         with connection:

@@ -45,6 +45,7 @@ COLUMNS = (
     "test",
     "trace_id",
     "saved",
+    "key_id",
 )
 INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
@@ -92,4 +93,5 @@ def row_of(record: ExchangeRecord) -> tuple[Any, ...]:
         record.test,
         record.trace_id,
         record.save,
+        record.key_id,
     )

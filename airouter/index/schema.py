@@ -83,6 +83,7 @@ MIGRATIONS = (
         PRIMARY KEY (name, severity)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE requests ADD COLUMN key_id TEXT",  # of the client's key, never the key
 )
 
 

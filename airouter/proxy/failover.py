@@ -111,7 +111,8 @@ class Failover:
         """
         self._budget.deposit()
         chain = [self._backends[name] for name in decided.plan.backends]
-        candidates = in_order(chain)
+        # With a slot already, the first one is not full for this request.
+        candidates = in_order(chain) if slot is None else [chain[0], *in_order(chain[1:])]
         if adopted is not None:
             candidates = [adopted.backend, *(b for b in candidates if b is not adopted.backend)]
         history = decided.exchange.record.attempts

@@ -6,34 +6,35 @@ something, one `Head` when the answer is committed, and then the answer's bytes.
 head are raised; after it they are the stream's last event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
 from airouter.dialects.openai_embeddings import exceeds
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock, date_line
-from airouter.domain.errors import NotFound
+from airouter.domain.errors import BadRequest, NoBackend, NotFound
 from airouter.domain.labels import DEFAULT_LABEL, LABEL_OF_ROUTE
 from airouter.domain.ports import RetryBudget
-from airouter.domain.types import Decision, Features, Plan, Verdict
+from airouter.domain.types import Decision, Plan, Verdict
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.planning import Planner
+from airouter.planning.demand import demand_of
 from airouter.proxy.attempt import Attempt
 from airouter.proxy.batches import in_batches
 from airouter.proxy.enrichment import enrich
 from airouter.proxy.failover import Failover
 from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
 from airouter.proxy.speculation import Speculation, speculate
+from airouter.proxy.token_count import count_tokens
 from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
-
-# Of English prose with today's tokenizers, on the safe side; for choosing a context window.
-_CHARS_PER_TOKEN = 3.5
+from airouter.upstream.replicas import Replicas
 
 
 class Pipeline:
@@ -54,7 +55,8 @@ class Pipeline:
         self.settings = settings
         self.backends = backends
         self.cascade = cascade
-        self.planner = Planner(settings)
+        self.planner = Planner(settings, backends)
+        self._replicas = Replicas(backends)
         self._prompts = prompts
         self._memory = memory
         self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
@@ -67,17 +69,17 @@ class Pipeline:
         """`/v1/chat/completions`."""
         received = self._receive(exchange, request, overrides)
         speculation: Speculation | None = None
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is None:
             began = self._clock.monotonic()
             deliberation = self.cascade.deliberate(received.features)
             if deliberation.decision is None:
-                speculation = self._speculate(received, deliberation.p_primary)
+                speculation = yield from self._speculate(received, deliberation.p_primary)
             exchange.record.enter("classification_ms", began)
             answered = speculation.answered if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, answered))
             self._log_decision(decision)
-            known = decision, self._plan(decision, received.features)
+            known = decision, (yield from self._plan(decision, received))
         decided_at = self._clock.monotonic()
         decided = self._decide(received, *known)
         adopted = self._adopt(speculation, decided.plan, decided_at)
@@ -88,30 +90,29 @@ class Pipeline:
     def plain(self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Flow:
         """`/v1/completions` and `/v1/embeddings`: never classified, nothing to search for."""
         received = self._receive(exchange, request, overrides)
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is None:
             decision = _forced(DEFAULT_LABEL)
-            known = decision, self.planner.plan(decision)
+            known = decision, (yield from self._plan(decision, received))
         decision, plan = known
         decided = self._decide(received, decision, replace(plan, enrich=False))
-        backend = self.backends[plan.backends[0]]
-        if exceeds(request, backend.settings.max_inputs):
-            yield from in_batches(self._failover, decided, backend, self._log, self._clock)
+        backends = [self.backends[name] for name in decided.plan.backends]
+        if exceeds(request, backends[0].settings.max_inputs):
+            yield from in_batches(self._failover, decided, backends, self._log, self._clock)
         else:
             yield from self._failover.answer(decided, None)
 
     def explain(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
-    ) -> Waiting[tuple[Decision, Plan, Features]]:
+    ) -> Waiting[tuple[Decision, Plan, Received]]:
         """Decide and plan, and do nothing."""
         received = _received(exchange, request, overrides)
-        features = received.features
-        known = self._without_deciding(received)
+        known = yield from self._without_deciding(received)
         if known is not None:
-            return (*known, features)
-        deliberation = self.cascade.deliberate(features)
+            return (*known, received)
+        deliberation = self.cascade.deliberate(received.features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
-        return decision, self._plan(decision, features), features
+        return decision, (yield from self._plan(decision, received)), received
 
     # Receiving ------------------------------------------------------------------------------------
 
@@ -123,6 +124,9 @@ class Pipeline:
         record.asked(request.endpoint, request.stream, features, request.messages)
         chosen = overrides.backend or overrides.alias or overrides.route
         record.requested_route = chosen or "auto"
+        record.task = received.demand.task
+        if received.demand.note:
+            record.notes.append(received.demand.note)
         self._log.info(
             "Incoming request: messages=%d total_chars=%d stream=%s",
             features.n_messages,
@@ -133,53 +137,55 @@ class Pipeline:
 
     # Deciding -------------------------------------------------------------------------------------
 
-    def _without_deciding(self, received: Received) -> tuple[Decision, Plan] | None:
+    def _without_deciding(self, received: Received) -> Waiting[tuple[Decision, Plan] | None]:
         """Of a request that names a backend's own model or a chain, forces a route, or continues a
         tool conversation; None for any other."""
-        overrides, request = received.overrides, received.request
+        overrides, demand = received.overrides, received.demand
         if overrides.backend is not None:
             plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))
             return _forced(LABEL_OF_ROUTE[plan.route]), plan
         if overrides.alias is not None:
-            plan = self._alias_plan(overrides.alias, received.features)
-            return _forced(LABEL_OF_ROUTE[plan.route]), plan
+            chain = self.settings.chain(overrides.alias)
+            route = self._route_of(chain[0]) if chain else "primary"
+            plan = self.planner.for_alias(overrides.alias, route, demand)
+            return _forced(LABEL_OF_ROUTE[route]), plan
         if overrides.route is not None:
             decision = _forced(LABEL_OF_ROUTE[overrides.route])
-            return decision, self._plan(decision, received.features)
+            return decision, (yield from self._plan(decision, received))
         if received.features.last_role in ("tool", "function"):
-            plan = self._tool_plan(request)
+            recalled = self._memory.recall(received.request.messages)
+            if recalled is not None and recalled[1] not in self.backends:
+                recalled = None
+            plan = yield from self._counted(
+                received, lambda: self.planner.for_tool_result(recalled, demand)
+            )
+            plan = self._arranged(plan, received, 1 if recalled is not None else 0)
             label = LABEL_OF_ROUTE[plan.route]
             verdict = Verdict("conversation", label, reason=plan.reasons[0])
             return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
         return None
 
-    def _alias_plan(self, alias: str, features: Features) -> Plan:
-        def needs(name: str) -> bool:
-            return self._can_serve(name, features)
-
-        chain = self.settings.chain(alias)
-        return self.planner.for_alias(
-            alias, self._route_of(chain[0]) if chain else "primary", needs
+    def _plan(self, decision: Decision, received: Received) -> Waiting[Plan]:
+        return self._counted(
+            received, lambda: self.planner.plan(decision, received.demand, received.features)
         )
 
-    def _tool_plan(self, request: ChatRequest) -> Plan:
-        """For the result of a tool: the backend that called it, else the primary."""
-        recalled = self._memory.recall(request.messages)
-        if recalled is not None and recalled[1] in self.backends:
-            route, backend = recalled
-            others = tuple(name for name in self.settings.serving(route) if name != backend)
-            reason = "a tool conversation stays where it began"
-            return Plan(route, (backend, *others), False, (reason,))
-        reason = "a tool result is not classified"
-        return Plan("primary", self.settings.serving("primary"), False, (reason,))
-
-    def _plan(self, decision: Decision, features: Features) -> Plan:
-        return self.planner.plan(
-            decision, needs=lambda name: self._can_serve(name, features), features=features
-        )
+    def _counted(self, received: Received, plan: Callable[[], Plan]) -> Waiting[Plan]:
+        """A plan; made again with the prompt's tokens counted if their estimate is too close to a
+        limit."""
+        tokens, made = received.demand.tokens, plan()
+        if tokens.doubtful and not tokens.asked:
+            tokens.asked = True
+            asked = [self.backends[name] for name in made.backends]
+            tokens.counted = yield from count_tokens(received.exchange, received.request, asked)
+            if tokens.counted is not None:
+                made = plan()
+        return made
 
     def _decide(self, received: Received, decision: Decision, plan: Plan) -> Decided:
         record = received.exchange.record
+        if decision.tier != "conversation":  # of which the order is decided already
+            plan = self._arranged(plan, received)
         record.decided(decision)
         record.planned(plan)
         return Decided(
@@ -188,9 +194,20 @@ class Pipeline:
             received.features,
             received.overrides,
             received.date,
+            received.demand,
             decision,
             plan,
         )
+
+    def _arranged(self, plan: Plan, received: Received, keep: int = 0) -> Plan:
+        """The plan with its replicas in the order in which to ask them.
+
+        Args:
+            keep: how many of its first backends stay where they are.
+        """
+        messages = _prefix_of(received.request)
+        rest = self._replicas.arranged(plan.backends[keep:], messages)
+        return replace(plan, backends=plan.backends[:keep] + rest)
 
     def _log_decision(self, decision: Decision) -> None:
         """META is decided by rules and not classified."""
@@ -208,25 +225,26 @@ class Pipeline:
         )
 
     def _route_of(self, backend: str) -> str:
+        members = {*self.settings.members((backend,))}
         return next(
-            (route for route in ("primary", "xai") if backend in self.settings.serving(route)),
+            (route for route in ("primary", "xai") if members & {*self.settings.serving(route)}),
             "primary",
         )
 
-    def _can_serve(self, name: str, features: Features) -> bool:
-        backend = self.backends[name]
-        window = backend.context_window
-        too_long = window is not None and features.total_chars / _CHARS_PER_TOKEN > window
-        return not too_long and not (features.has_images and backend.settings.vision is False)
-
     # Speculating and searching --------------------------------------------------------------------
 
-    def _speculate(self, received: Received, p_primary: float | None) -> Speculation | None:
-        backend = self.backends[self.settings.serving("primary")[0]]
+    def _speculate(
+        self, received: Received, p_primary: float | None
+    ) -> Waiting[Speculation | None]:
+        """Start the answer of the backend that answers if the route is the primary."""
         settings = self.settings.speculation
-        likely = p_primary is None or p_primary >= settings.min_p_primary
-        if not likely or not self._can_serve(backend.name, received.features):
+        if not settings.enabled or (p_primary is not None and p_primary < settings.min_p_primary):
             return None
+        try:
+            plan = yield from self._plan(_forced(DEFAULT_LABEL), received)
+        except (BadRequest, NoBackend):  # the route may be another one
+            return None
+        backend = self.backends[self._arranged(plan, received).backends[0]]
         return speculate(
             received,
             backend,
@@ -240,15 +258,25 @@ class Pipeline:
         """The speculation as the first attempt if the plan wants it; else it is cancelled."""
         if speculation is None:
             return None
-        if not plan.enrich and plan.backends[0] == speculation.backend.name:
+        if not plan.enrich and self._is_first(speculation.backend, plan):
             return speculation.adopt()
         speculation.cancel(decided_at)
         self._log.info("Cancelled speculative primary (route=%s)", plan.route)
         return None
 
+    def _is_first(self, backend: Backend, plan: Plan) -> bool:
+        """Whether a plan begins with a backend, or with another replica of it: what the backend has
+        to do may have changed since it was chosen."""
+        first = self.backends[plan.backends[0]]
+        group = backend.group
+        return backend is first or (
+            group is not None and group == first.group and backend.name in plan.backends
+        )
+
     def _enrich(self, decided: Decided) -> Waiting[Decided]:
         settings, record = self.settings.enrichment, decided.exchange.record
-        backend = self.backends[settings.backend]
+        members = self.settings.members((settings.backend,))
+        backend = self.backends[self._replicas.arranged(members)[0]]
         context = yield from enrich(decided, backend, settings, self._prompts)
         if context is not None:
             self._log.info(
@@ -260,8 +288,9 @@ class Pipeline:
 
 
 def _received(exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Received:
-    date = date_line(exchange.record.timestamp)
-    return Received(exchange, request, features_of(request), overrides, date)
+    date, features = date_line(exchange.record.timestamp), features_of(request)
+    demand = demand_of(request, features, overrides.task)
+    return Received(exchange, request, features, overrides, date, demand)
 
 
 def _forced(label: str) -> Decision:
@@ -269,15 +298,20 @@ def _forced(label: str) -> Decision:
     return Decision(label, "explicit", None, None, 0.0, (), forced=True)
 
 
+def _prefix_of(request: ChatRequest) -> list[Any]:
+    """The messages by which a conversation comes back to its replica; none where it has none."""
+    return request.messages if request.endpoint == "chat" else []
+
+
 def find_backend(backends: Mapping[str, Backend], model: str) -> str:
-    """The backend that serves a model name.
+    """The backend that serves a model name; of replicas, the name of their group.
 
     Raises:
         NotFound: none does.
     """
     for name, backend in backends.items():
         if backend.model == model:
-            return name
+            return backend.group or name
     raise NotFound(
         f"The model {model[:80]!r} does not exist; GET /v1/models lists the available models.",
         param="model",

@@ -7,28 +7,32 @@ from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.types import Decision, Features, Plan, immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Keepalive, Wait
+from airouter.planning.demand import Demand
 
 
 @immutable
 class RoutingOverrides:
     """What the client decided itself: a route, a backend (by its model's name), a chain (by its
-    alias), a priority."""
+    alias), a task, a priority."""
 
     route: str | None = None
     backend: str | None = None
     alias: str | None = None
+    task: str | None = None
     priority: str = "interactive"
 
 
 @immutable
 class Received:
-    """A request that is not decided yet. `date` is its date line, computed once."""
+    """A request that is not decided yet. `date` is its date line, computed once; `demand` is what
+    it needs of a backend."""
 
     exchange: Exchange
     request: ChatRequest
     features: Features
     overrides: RoutingOverrides
     date: str
+    demand: Demand
 
     @property
     def names_backend(self) -> bool:

@@ -59,14 +59,15 @@ def speculate(
     compose: Callable[[Lease], Outgoing],
 ) -> Speculation | None:
     """Start the answer if that can pay: switched on, a local backend (a cloud's discarded answer is
-    paid for), its model known, healthy, a slot free and no request waiting for it. So it never
+    paid for), its model known, no slots shared with a classifier (each would wait for the
+    other), healthy, a slot free and no request waiting for it. So it never
     queues, and is never the request that tests a half-open breaker.
 
     Args:
         compose: makes the body.
     """
     possible = settings.enabled and backend.settings.local and backend.model is not None
-    if not possible or not backend.in_good_health:
+    if not (possible and backend.may_speculate and backend.in_good_health):
         return None
     lease = Lease(received.exchange, backend)
     try:

@@ -12,6 +12,8 @@ import threading
 from airouter.domain.clock import Clock
 from airouter.domain.ports import BreakerState, Failure
 
+_FADES = 20.0  # seconds in which a failure comes to count a third of what it did at first
+
 
 class Permit:
     """Permission for one call. Its first `answered`, `failed` or `forgotten` counts; later ones do
@@ -90,6 +92,8 @@ class Breaker:
         self._unreached_at: float | None = None  # when a connection first failed
         self.opened = 0  # how often, for the metrics
         self.cooled = 0  # … from closed
+        self.recovered_at: float | None = None  # when it last closed, in seconds of the clock
+        self._recent, self._recent_at = 0.0, 0.0  # failures, and as of when
 
     @property
     def state(self) -> BreakerState:
@@ -119,6 +123,14 @@ class Breaker:
     def fails(self) -> int:
         """Consecutive failures."""
         return self._fails
+
+    @property
+    def recent_failures(self) -> float:
+        """Failures of late, consecutive or not: each counts 1 at first and less from then on."""
+        recent = self._recent
+        if not recent:
+            return 0.0
+        return recent * math.exp((self._recent_at - self._clock.monotonic()) / _FADES)
 
     def retry_after(self) -> int:
         """Whole seconds until it is half-open, rounded up; at least 1."""
@@ -193,6 +205,8 @@ class Breaker:
         with self._lock:
             if kind == "connect":
                 self._unreached()
+            self._recent = self.recent_failures + 1
+            self._recent_at = self._clock.monotonic()
             probe = permit is not None and permit is self._probe
             if probe:
                 self._probe = None
@@ -223,6 +237,8 @@ class Breaker:
             self._unreached_at = self._clock.monotonic()
 
     def _close(self) -> None:
+        if self._state != "closed":
+            self.recovered_at = self._clock.monotonic()
         self._state, self._cause, self._fails, self._probe = "closed", None, 0, None
         self._unreached_at = None
 

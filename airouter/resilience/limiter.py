@@ -6,6 +6,7 @@ import math
 import socket
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 from airouter.domain.clock import Clock
 from airouter.domain.errors import Busy
@@ -36,8 +37,14 @@ class Ticket:
     def __init__(self, limiter: "Limiter", priority: str) -> None:
         self.slot: Slot | None = None
         self.priority = priority
+        self.since = limiter.clock.monotonic()
         self._limiter = limiter
         self.wake, self._bell = socket.socketpair()
+
+    def grant(self) -> None:
+        """Give it a slot; called under the limiter's lock, so that a ticket that leaves at the same
+        time releases the slot."""
+        self.slot = Slot(self._limiter, self._limiter.clock.monotonic())
 
     def ring(self) -> None:
         """Wake the waiting request, whose slot has been set."""
@@ -89,12 +96,12 @@ class Limiter:
     @property
     def full(self) -> bool:
         """Whether a new request would have to wait."""
-        return self._in_use >= self.slots or self.waiting > 0
+        return not self._free()
 
     def try_acquire(self) -> Slot | None:
         """A slot if one is free and no request is waiting for it; otherwise None."""
         with self._lock:
-            if self._in_use >= self.slots or any(self._waiting.values()):
+            if not self._free():
                 return None
             self._in_use += 1
         return Slot(self, self.clock.monotonic())
@@ -111,9 +118,9 @@ class Limiter:
         ticket = Ticket(self, priority)
         with self._lock:
             full = self.waiting >= self.queue
-            if self._in_use < self.slots and not any(self._waiting.values()):
+            if self._free():
                 self._in_use += 1
-                ticket.slot = Slot(self, self.clock.monotonic())
+                ticket.grant()
                 full = False
             elif not full:
                 self._waiting[priority].append(ticket)
@@ -143,13 +150,24 @@ class Limiter:
         held = self.clock.monotonic() - slot.taken_at
         with self._lock:
             self._service = held if self._service is None else 0.8 * self._service + 0.2 * held
-            ticket = self._next()
-            if ticket is None:
-                self._in_use -= 1
-            else:  # under the lock, so that a ticket that leaves at the same time releases the slot
-                ticket.slot = Slot(self, self.clock.monotonic())
-        if ticket is not None:
+            self._in_use -= 1
+            granted = self._admit()
+        for ticket in granted:
             ticket.ring()
+
+    # Under the lock; `shares.py` has its own.
+
+    def _free(self) -> bool:
+        """Whether a slot is free and no request is waiting for it."""
+        return self._in_use < self.slots and not any(self._waiting.values())
+
+    def _admit(self) -> Sequence[Ticket]:
+        """Grant what is free now to waiting requests; their tickets."""
+        if self._in_use >= self.slots or (ticket := self._next()) is None:
+            return ()
+        self._in_use += 1
+        ticket.grant()
+        return (ticket,)
 
     def _next(self) -> Ticket | None:
         for priority in PRIORITIES:

@@ -1,8 +1,10 @@
 """Limiters, breakers and retry budgets of a single process."""
 
+from collections.abc import Mapping
+
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Breaker, Limiter, RetryBudget
-from airouter.resilience import breaker, limiter
+from airouter.resilience import breaker, limiter, shares
 
 
 class PerProcess:
@@ -13,6 +15,15 @@ class PerProcess:
 
     def limiter(self, backend: str, slots: int, queue: int) -> Limiter:
         return limiter.Limiter(slots, queue, self._clock)
+
+    def shared(
+        self, members: Mapping[str, int], slots: int, queue: int, *, exclusive: bool
+    ) -> Mapping[str, Limiter]:
+        share = shares.Share(slots, exclusive=exclusive)
+        return {
+            name: shares.SharedLimiter(share, own, queue, self._clock)
+            for name, own in members.items()
+        }
 
     def breaker(
         self,

@@ -46,6 +46,12 @@ class Traffic:
         self._table = table
         self._first = zlib.crc32(backend.encode()) % _BACKENDS * _WORKERS
 
+    @property
+    def under_way(self) -> int:
+        """Requests under way now, of all workers."""
+        table = self._table
+        return sum(table.counts[self._first : self._first + table.workers])
+
     def begin(self) -> tuple[int, float | None]:
         """A request begins.
 

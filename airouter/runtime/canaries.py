@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airouter.classify.tiers.one_token import CANARY_LIMIT, OneTokenTier
+from airouter.classify.tiers.spread import SpreadTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ClientGone
 from airouter.flow.driver import complete
@@ -105,4 +106,6 @@ def send(tier: OneTokenTier, clock: Clock, client: socket.socket | None = None) 
 
 
 def _with_canaries(tiers: Iterable[object]) -> Iterable[OneTokenTier]:
-    return (tier for tier in tiers if isinstance(tier, OneTokenTier))
+    for tier in tiers:
+        each = tier.tiers if isinstance(tier, SpreadTier) else (tier,)
+        yield from (one for one in each if isinstance(one, OneTokenTier))

@@ -70,9 +70,10 @@ class Commands:
                 f"'event' must be one of {', '.join(EVENTS)}.", param="event", code="unknown_event"
             )
         if not self._affected(event):
+            state = self._current.state
             raise BadRequest(
                 "'backend' (or 'model') must name one of "
-                f"{', '.join(self._current.state.backends)}.",
+                f"{', '.join((*state.settings.groups, *state.backends))}.",
                 param="backend",
                 code="unknown_backend",
             )
@@ -142,7 +143,7 @@ class Commands:
             elif event["event"] == "backend.in":
                 backend.restarted()
                 backend.breaker.probe_passed()  # the operator says that it is up
-                backend.out = False
+                backend.put_back()
             elif event["event"] == "backend.out":
                 backend.out = True
             self._log.info("Event %s for backend %s", event["event"], backend.name)
@@ -152,5 +153,6 @@ class Commands:
         return [
             b
             for b in self._current.state.backends.values()
-            if name == b.name or (name is None and model is not None and model == b.model)
+            if (name is not None and name in (b.name, b.group))
+            or (name is None and model is not None and model == b.model)
         ]

@@ -14,6 +14,7 @@ from airouter.runtime.state import Current
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import Health, ask_all
+from airouter.upstream.loaded_models import read_loaded
 from airouter.upstream.server_load import read_loads
 
 _LOOK = 0.5  # seconds between checks of the control file and of probes that are due
@@ -119,8 +120,9 @@ class Housekeeper:
         servers = {name: backend for name, backend in up.items() if backend.settings.kind == "vllm"}
         limit = min(_LOAD_LIMIT, self._current.state.settings.probes.timeout)
         loads = read_loads(servers, self._clock, limit)
+        loaded = read_loaded(up, self._clock, limit)
         for name, backend in due.items():
-            backend.load = loads.get(name)
+            backend.load, backend.loaded = loads.get(name), loaded.get(name)
 
     def _note(self, backend: Backend, health: Health) -> None:
         before = backend.breaker.state

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import ExchangeRecord
-from airouter.index.index import BackendEvent, Counted, Index
+from airouter.index.index import BackendEvent, Counted, Index, Tally
 from airouter.slo.judge import Judge, Server
 from airouter.slo.objectives import Objective, Profile
 from airouter.slo.probes import ProbeJudge
 
+Events = tuple[tuple[str, bool], ...]  # (objective, whether it is good)
 _PROBE_KEPT_EVERY = 60.0  # seconds between two probes of a backend that found the same
 
 
@@ -34,6 +35,8 @@ class Objectives:
         self._servers, self._count, self._clock = servers, count, clock
         self._judge = Judge(objectives, servers, serving)
         self._probe_judge = ProbeJudge(objectives, business_hours)
+        self._mapper = {o.name: o.measure.limit for o in objectives if o.measure.kind == "mapper"}
+        self._applying: dict[Events, Events] = {}
         self._readiness = [o for o in objectives if o.measure.kind == "readiness_ms"]
         self._kept: dict[str, tuple[bool, float]] = {}
         self.index: Index | None = None  # set once it exists
@@ -67,6 +70,22 @@ class Objectives:
         """A readiness check was answered."""
         at = self._clock.time()
         self._note(Counted(at, o.name, seconds * 1000 <= _limit(o)) for o in self._readiness)
+
+    @property
+    def mapper_limits(self) -> Mapping[str, float]:
+        """The limits of the objectives about the mapper's latency, in milliseconds."""
+        return {name: limit for name, limit in self._mapper.items() if limit is not None}
+
+    def mapped(self, events: Events) -> None:
+        """A mapping ended: what it means for objectives. Those that do not apply are left out."""
+        applying = self._applying.get(events)
+        if applying is None:  # there are few combinations
+            applying = tuple([event for event in events if event[0] in self._mapper])
+            self._applying[events] = applying
+        for slo, good in applying:
+            self._count(slo, good)
+        if self.index is not None and applying:
+            self.index.note(Tally(self._clock.time(), applying))
 
     def _note(self, events: Iterable[Counted]) -> None:
         for event in events:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange, Shutdown
+from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
 from airouter.proxy.tool_memory import ConversationMemory
+from airouter.resilience.rate_limits import RateLimits
+from airouter.runtime.access import Access
 from airouter.settings.schema import Settings
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
@@ -23,6 +26,9 @@ class State:
     pipeline: Pipeline
     memory: ConversationMemory
     health: HealthChecker
+    access: Access
+    rates: RateLimits
+    mapper: Mapper
 
 
 class Current:

@@ -27,7 +27,16 @@ _OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(
         (
             *("endpoint", "requested_model", "requested_route", "label", "tier", "backend"),
-            *("model", "outcome", "reason", "speculation", "test", "user_query", "client_ip"),
+            *(
+                "model",
+                "outcome",
+                "reason",
+                "speculation",
+                "test",
+                "key_id",
+                "user_query",
+                "client_ip",
+            ),
         ),
         str,
     ),

@@ -33,6 +33,7 @@ class Filter:
     outcome: str | None = None
     reason: str | None = None
     backend: str | None = None
+    key_id: str | None = None
 
     @property
     def equal(self) -> dict[str, str]:
@@ -42,6 +43,7 @@ class Filter:
             "outcome": self.outcome,
             "reason": self.reason,
             "backend": self.backend,
+            "key_id": self.key_id,
         }
         return {name: value for name, value in values.items() if value is not None}
 

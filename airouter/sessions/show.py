@@ -181,6 +181,8 @@ def facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "outcome", f"{one['outcome']}{reason}, status {one['status']}"
     if document.get("error"):
         yield "error", str(document["error"])
+    if one["key_id"]:
+        yield "key", str(one["key_id"])
     if document.get("attempts"):
         yield "attempts", "; ".join(map(str, document["attempts"]))
     if one["speculation"]:

@@ -2,11 +2,13 @@
 
 import re
 import ssl
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from airouter.domain.tasks import Capability
 from airouter.domain.types import Limits
 from airouter.settings.section import Count, Seconds, Section, one_line
 
@@ -43,6 +45,12 @@ class BackendSettings(Section):
     url: str | None = Field(
         None, description="Base URL; a trailing /v1 is accepted. None: the backend is disabled."
     )
+    urls: tuple[str, ...] = Field(
+        (),
+        description="Instead of `url`: the base URLs of several replicas, which serve the same "
+        "model. Each becomes a backend of its own, named `<name>-1`, `<name>-2` and so on; "
+        "`<name>` means all of them.",
+    )
     model: str | None = Field(
         None, description="Model to request. None: the first model listed at /v1/models."
     )
@@ -54,7 +62,7 @@ class BackendSettings(Section):
         8,
         ge=1,
         le=10_000,
-        description="Maximum concurrent requests (vLLM: --max-num-seqs). "
+        description="Maximum concurrent requests, of each replica (vLLM: --max-num-seqs). "
         "Speculation starts only if a slot is free.",
     )
     max_inputs: Count = Field(
@@ -91,6 +99,12 @@ class BackendSettings(Section):
         None,
         description="Whether the model accepts images. None: unknown; requests with images are "
         "sent.",
+    )
+    capabilities: tuple[Capability, ...] | None = Field(
+        None,
+        description="What the model supports: chat, completions, embeddings, vision, tools, json, "
+        "reasoning. Requests that need anything else go to other backends. None: unknown; all "
+        "requests are sent, except as `vision` says. Must not contradict `vision` and `reasoning`.",
     )
     system_prompt: str | None = Field(
         None,
@@ -143,7 +157,13 @@ class BackendSettings(Section):
     cooldown: Seconds = Field(
         30, description="Seconds for which other backends are preferred after failures."
     )
+    slow_start: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        30,
+        description="Seconds over which the share of a replica rises after it has recovered. "
+        "0: it gets its full share at once.",
+    )
     price: Price = Field(default_factory=lambda: Price())
+    _group: str | None = PrivateAttr(None)
 
     @field_validator("api_key", "model")
     @classmethod
@@ -161,20 +181,43 @@ class BackendSettings(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is None or not value.strip():
-            return None
-        value = value.strip()
-        if not value.isprintable() or " " in value:
-            raise ValueError("must be a single URL without spaces or line breaks")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(
-                "must not contain a user name, a query or a fragment; put the key in api_key"
-            )
-        _ = parts.port  # raises if the port is not a number
-        return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
+        return (value and base_url(value)) or None
+
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        """A single text, as of one variable, has its URLs separated by commas."""
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("urls")
+    @classmethod
+    def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        urls = tuple(map(base_url, value))
+        used = [url for url in urls if url]
+        if len(set(used)) < len(used):
+            raise ValueError("names the same URL twice; each replica needs its own")
+        return urls
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "BackendSettings":
+        if self.url and any(self.urls):
+            raise ValueError("has both url and urls; keep one of them")
+        return self
+
+    @field_validator("capabilities")
+    @classmethod
+    def _consistent(
+        cls, value: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if value is not None:
+            vision = info.data.get("vision")
+            if vision is not None and vision != ("vision" in value):
+                raise ValueError(f"contradicts vision: {str(vision).lower()}; remove one of them")
+            if info.data.get("reasoning") and "reasoning" not in value:
+                raise ValueError(
+                    "contradicts reasoning: true; add reasoning, or remove one of them"
+                )
+        return value
 
     @field_validator("ca_file")
     @classmethod
@@ -189,6 +232,26 @@ class BackendSettings(Section):
                 ) from None
         return value
 
+    def lacks(self, needs: frozenset[str]) -> frozenset[str]:
+        """Which of these capabilities it is known not to have."""
+        if self.capabilities is not None:
+            return needs.difference(self.capabilities)
+        return needs & {"vision"} if self.vision is False else frozenset()
+
+    @property
+    def group(self) -> str | None:
+        """The name under which its replicas are configured; None for a backend that has none."""
+        return self._group
+
+    def replicas(self, name: str) -> Iterator[tuple[str, "BackendSettings"]]:
+        """The replicas of the backend called `name`: each with its own name and URL. An empty URL
+        leaves its number out, so that the others keep their names."""
+        for number, url in enumerate(self.urls, 1):
+            if url:
+                one = self.model_copy(update={"url": url, "urls": ()})
+                one._group = name
+                yield f"{name}-{number}", one
+
     @property
     def limits(self) -> Limits:
         """The timeouts of a call that has no alternative."""
@@ -202,6 +265,48 @@ class BackendSettings(Section):
         if self.max_tokens != "auto":
             return self.max_tokens
         return "strip" if self.reasoning else "floor" if self.min_max_tokens else "pass"
+
+
+def base_url(value: str) -> str:
+    """A URL without the path of a known endpoint; "" if nothing was set.
+
+    Raises:
+        ValueError: it is no URL of an HTTP server, or contains more than that.
+    """
+    value = value.strip()
+    if not value:
+        return ""
+    if not value.isprintable() or " " in value:
+        raise ValueError("must be a single URL without spaces or line breaks")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL such as http://127.0.0.1:8000")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            "must not contain a user name, a query or a fragment; put the key in api_key"
+        )
+    _ = parts.port  # raises if the port is not a number
+    return f"{parts.scheme}://{parts.netloc}{_ENDPOINT.sub('', parts.path)}"
+
+
+def with_replicas(backends: dict[str, BackendSettings]) -> dict[str, BackendSettings]:
+    """The backends, with each that has `urls` replaced by its replicas. One whose URLs are all
+    empty stays as it is, without a URL.
+
+    Raises:
+        ValueError: a replica would have the name of another backend.
+    """
+    found: dict[str, BackendSettings] = {}
+    for name, spec in backends.items():
+        replicas = dict(spec.replicas(name))
+        for replica in replicas:
+            if replica in backends:
+                raise ValueError(
+                    f"{name!r} has a replica that is called {replica!r}, like another backend; "
+                    "rename one of them"
+                )
+        found.update(replicas or {name: spec})
+    return found
 
 
 class RouteSettings(Section):

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from airouter.domain import clock
 from airouter.domain.errors import ConfigError
+from airouter.settings.keys import read_keys
 from airouter.settings.placeholders import RETIRED, Placeholders
 from airouter.settings.schema import Settings
 from airouter.settings.yaml_file import read_yaml
@@ -72,6 +73,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "TRACING_ENDPOINT": ("tracing.endpoint", _text),
     "API_KEY": ("server.api_key", _text),
     "ADMIN_KEY": ("server.admin_key", _text),
+    "KEYS_FILE": ("keys_file", _text),
     "ALLOWED_HOSTS": ("server.allowed_hosts", _list),
     "CORS_ORIGINS": ("server.cors_origins", _list),
     "ALLOW_OPEN": ("server.allow_open", _switch),
@@ -85,6 +87,7 @@ ENVIRONMENT: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "THREADS": ("server.threads", _text),
     "CASCADE_TIERS": ("cascade.tiers", _list),
     "SPECULATION": ("speculation.enabled", _switch),
+    "MAPPER_SERVING_MODE": ("mapper.serving_mode", str.lower),
 }
 # Defaults of backends that are configured by environment variables alone.
 _ENVIRONMENT_BACKENDS: Mapping[str, Mapping[str, Any]] = {
@@ -126,11 +129,31 @@ def load_settings(
         if value and _is_usable(name, value):
             _put(data, target, read(value))
             used[target] = name
+    _add_keys(data, mistakes)
     incomplete = any(map(_affects_others, placeholders.refused))
     settings = _validate(data, path, used, mistakes, incomplete=incomplete)
     if settings is None or mistakes:
         raise ConfigError(as_message(mistakes))
     return _with_absolute_paths(settings)
+
+
+def _add_keys(data: dict[str, Any], mistakes: list[str]) -> None:
+    """Add the keys of `keys_file` to `keys`."""
+    path = data.get("keys_file", Settings.model_fields["keys_file"].default)
+    own = data.get("keys") or {}
+    if not isinstance(path, str | Path) or not isinstance(own, dict):
+        return  # reported by the validation
+    try:
+        more = read_keys(ROOT / path)
+    except ConfigError as error:
+        mistakes += error.message.splitlines()
+        return
+    mistakes += [
+        f"keys.{name} is in {Path(path).name}, too; remove one of them."
+        for name in sorted(own.keys() & more.keys())
+    ]
+    if more:
+        data["keys"] = {**more, **own}
 
 
 _PLATFORM = re.compile(r"-conda-|-linux-(gnu|musl)|-apple-darwin")
@@ -255,7 +278,7 @@ def _affects_others(loc: tuple[int | str, ...]) -> bool:
     section, name = loc[:1], loc[-1:]
     if section == ("backends",):
         return len(loc) < 3 or name in (("api_key",), ("local",))
-    return section == ("routes",) or (
+    return section in (("routes",), ("keys",)) or (
         section == ("server",) and (len(loc) < 2 or name in (("api_key",), ("allow_open",)))
     )
 
@@ -267,7 +290,7 @@ def _remove(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
         if depth + 1 < len(loc) and isinstance(below, dict) and loc[depth + 1] in below:
             data = below
             continue
-        if name == "url" and below is not None:
+        if name in ("url", "urls") and below is not None:
             data[name] = "http://127.0.0.1:9"  # placeholder: the backend counts as configured
             return True
         return data.pop(name, data) is not data
@@ -280,14 +303,20 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     learned = settings.cascade.learned.model_copy(
         update={"model": ROOT / settings.cascade.learned.model}
     )
-    cascade = settings.cascade.model_copy(update={"learned": learned})
+    encoder = settings.cascade.encoder.model_copy(
+        update={"model": ROOT / settings.cascade.encoder.model}
+    )
+    cascade = settings.cascade.model_copy(update={"learned": learned, "encoder": encoder})
     slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
+    mapper = settings.mapper.model_copy(update={"folder": ROOT / settings.mapper.folder})
     return settings.model_copy(
         update={
             "logging": logging,
             "cascade": cascade,
             "slo": slo,
+            "mapper": mapper,
             "prompts_dir": ROOT / settings.prompts_dir,
+            "keys_file": ROOT / settings.keys_file,
         }
     )
 
@@ -359,14 +388,13 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     for part in loc[:-1]:
         fields = getattr(model, "model_fields", None)
         if fields and part in fields:
-            annotation = fields[part].annotation
-            args = getattr(annotation, "__args__", ())
-            # a dict of sections: skip the key, descend into the value's model
-            model = (
-                annotation
-                if not args
-                else next(
-                    (a for a in args if isinstance(a, type) and issubclass(a, BaseModel)), model
-                )
-            )
+            model = _section_in(fields[part].annotation) or model
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section that a setting is, or that its values are: a dict or list of sections."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = map(_section_in, getattr(annotation, "__args__", ()))
+    return next(filter(None, inside), None)

@@ -1,18 +1,18 @@
 """Placeholders in the configuration file: `${NAME}` and `${NAME:-default}` stand for environment
-variables, in `url`, `model` and `api_key` of backends."""
+variables, in `url`, `urls`, `model` and `api_key` of backends."""
 
 import re
 from collections.abc import Mapping
 
 import yaml
 
-FIELDS = ("url", "model", "api_key")
+FIELDS = ("url", "urls", "model", "api_key")
 # Not read: the Ollama host that it used to name is decommissioned.
 RETIRED = "OLLAMA_BASE_URL"
 
 _PLACEHOLDER = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}|\{)")
 # In place of a malformed one, so that no error about a missing value follows.
-_UNREADABLE = {"url": "http://127.0.0.1:9"}
+_UNREADABLE = dict.fromkeys(("url", "urls"), "http://127.0.0.1:9")
 Setting = tuple[str | int, ...]
 
 
@@ -63,7 +63,8 @@ class Placeholders:
         text = self._original.setdefault(node, node.value)
         if "${" not in text:
             return
-        if len(setting) == 3 and setting[0] == "backends" and setting[2] in FIELDS:
+        listed = len(setting) == 4 and setting[2] == "urls"
+        if setting[0] == "backends" and (listed or (len(setting) == 3 and setting[2] in FIELDS)):
             node.value = self._filled(text, node, setting)
         else:
             self._refuse(node, setting)
@@ -102,7 +103,8 @@ class Placeholders:
         self._mistake(
             node,
             setting,
-            "placeholders such as ${NAME} are read only in url, model and api_key of backends; "
+            "placeholders such as ${NAME} are read only in url, urls, model and api_key of "
+            "backends; "
             "write the value itself.",
         )
 

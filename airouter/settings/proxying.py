@@ -1,4 +1,5 @@
-"""Settings of how requests are carried out: search, speculation, queues, probes and timeouts."""
+"""Settings of how requests are carried out: search, speculation, queues and shares, probes,
+timeouts."""
 
 from typing import Annotated, Literal
 
@@ -64,6 +65,23 @@ class QueueSettings(Section):
     hold_wait: Seconds = Field(
         60,
         description="Maximum wait, in seconds, for a backend that is swapping or loading a model.",
+    )
+
+
+class ShareSettings(Section):
+    """One limit over several backends, for example of models on the same machine."""
+
+    backends: tuple[str, ...] = Field(
+        description="Backends that share the limit; each is in one share at most."
+    )
+    slots: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="Maximum concurrent requests to all of them together. Each backend's own "
+        "`slots` still apply.",
+    )
+    exclusive: bool = Field(
+        False,
+        description="True where only one model is loaded at a time: while one of the backends has "
+        "requests in flight, requests to the others wait.",
     )
 
 

@@ -17,8 +17,8 @@ class Server(Section):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. A non-loopback address requires `api_key` or "
-        "`allow_open`.",
+        description="Address to listen on. A non-loopback address requires `api_key`, a key in "
+        "`keys`, or `allow_open`.",
     )
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(
@@ -56,13 +56,14 @@ class Server(Section):
     api_key: str | None = Field(
         None,
         repr=False,
-        description="API key that clients send as `Authorization: Bearer`. None: no "
-        "authentication.",
+        description="API key that clients send as `Authorization: Bearer`; its id is `default`. "
+        "None: no authentication, unless there are `keys`.",
     )
     admin_key: str | None = Field(
         None,
         repr=False,
-        description="API key for /admin/*. None: /admin/* accepts requests from this machine only.",
+        description="API key for /admin/*. None: /admin/* accepts requests from this machine, and "
+        "with a key of the scope `admin`.",
     )
     allow_open: bool = Field(
         False,
@@ -84,7 +85,7 @@ class Server(Section):
             "Origins whose web pages may call the router, e.g. `https://chat.example.com`; `*`: "
             "all. "
             "Without a key, other origins are refused. "
-            "None: all origins if `api_key` is set, otherwise none."
+            "None: all origins if clients need a key, otherwise none."
         ),
     )
     trusted_proxies: tuple[str, ...] = Field(

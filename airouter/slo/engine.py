@@ -20,7 +20,6 @@ from airouter.slo.objectives import PRIORITY, Profile
 from airouter.slo.webhook import payload, send
 from airouter.telemetry.logs import Log
 
-# While the mapper serves by its rules alone, on purpose, that it does is no alert.
 _KILL_SWITCH = ("MAPPER_SERVING_MODE", "rules_only")
 _STOP = 5.0  # seconds
 _SWITCHED = "mapper-by-model"
@@ -35,6 +34,8 @@ class Engine:
         index: the database's path.
         publish: given (alerts, budgets left by objective) after each evaluation, for the metrics.
         source: the router's address, for notifications.
+        rules_only: whether the mapper serves by its rules alone, on purpose: that it does is then
+            no alert.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Engine:
         log: Log,
         publish: Callable[[list[dict[str, Any]], dict[str, float]], None],
         source: str = "",
+        rules_only: Callable[[], bool] | None = None,
     ) -> None:
         self._profiles, self._settings, self._index = profiles, settings, index
         self._clock, self._log, self._publish, self._source = clock, log, publish, source
+        self._rules_only = rules_only or _by_environment
         self._leader = Leader(index.with_name("index.lock"))
         self._counts = Counts()
         self._failed = False
@@ -124,7 +127,7 @@ class Engine:
             )
         }
         objectives = {o.name: o for profile in self._profiles for o in profile.objectives}
-        switched = os.environ.get(_KILL_SWITCH[0]) == _KILL_SWITCH[1]
+        switched = self._rules_only()
         alerts = []
         for condition in conditions(self._profiles, self._counts, now):
             known, told = before.get((condition.name, condition.severity), (None, None))
@@ -209,6 +212,10 @@ class Engine:
             )
             connection.execute("DELETE FROM slo_summary")
             connection.executemany("INSERT INTO slo_summary VALUES (?, ?, ?)", summaries)
+
+
+def _by_environment() -> bool:
+    return os.environ.get(_KILL_SWITCH[0]) == _KILL_SWITCH[1]
 
 
 def _told(alert: dict[str, Any]) -> str:

@@ -118,7 +118,7 @@ class Judge:
         chain = [servers[name] for name in self._serving(record.route) if name in servers]
         if server is None or server.local or not chain or not chain[0].local:
             return None
-        if record.requested_route == server.name or any("supports" in n for n in record.notes):
+        if record.requested_route == server.name or any("support" in n for n in record.notes):
             return None  # asked for, or the only one that is able to
         tried = len(record.attempts) > 1
         return tried or not any(other.local and other.in_good_health for other in chain)

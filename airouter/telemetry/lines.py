@@ -75,7 +75,8 @@ def _extras(record: ExchangeRecord) -> str:
     backend = f" backend={record.backend}" if record.backend else ""
     tier = f" tier={record.tier}" if record.tier else ""
     trace = f" trace={record.trace_id}" if record.trace_id else ""
-    return outcome + backend + tier + trace
+    key = f" key={record.key_id}" if record.key_id else ""
+    return outcome + backend + tier + trace + key
 
 
 def _word(value: str) -> str:

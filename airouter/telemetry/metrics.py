@@ -154,6 +154,10 @@ class Metrics:
 
         self._readers.append(read)
 
+    def read_from(self, flush: Callable[[], None]) -> None:
+        """Call `flush` before the metrics are read: it adds to them what it has counted."""
+        self._readers.append(flush)
+
     def render(self, accept: str | None = None) -> tuple[bytes, str]:
         """The exposition and its content type, for a request's `Accept` header."""
         self._read()

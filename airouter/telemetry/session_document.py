@@ -27,7 +27,7 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_TEXT = re.compile(
     r"(?i)(?<=bearer )\S+|(?<=://)[^/\s@]+(?=@)|(?<=key=)[^&\s]+|(?<=token=)[^&\s]+|"
-    r"\b(?:sk|xai|gsk)-[\w-]{8,}"
+    r"\b(?:sk|xai|gsk)-[\w-]{8,}|\bair_[\w-]{16,}"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Message parts that contain data, and the fields that contain it, as a `data:` URL or plain base64.

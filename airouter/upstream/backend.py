@@ -36,7 +36,7 @@ class ServerLoad:
 class Backend:
     """One configured server. Mutable state: whether it is out of service (set by the operator), and
     the model it was found to serve, with its context window and whether they are to be read again;
-    under a lock.
+    under a lock. What the housekeeper reads of the server are plain attributes.
 
     Args:
         limiter, breaker: of this backend; their implementation is chosen in `app.py`.
@@ -60,6 +60,7 @@ class Backend:
         assert settings.url is not None
         self.name = name
         self.settings = settings
+        self.group = settings.group  # under whose name it is configured; None: it has no replicas
         self.provider = provider
         self.clock = clock
         self.log = log
@@ -73,9 +74,15 @@ class Backend:
         self.headers = provider.headers(settings.api_key)
         self.on_state: Callable[[str, str], None] = _ignore  # told (name, breaker's new state)
         self.out = False  # taken out of service by the operator
+        self.returned_at: float | None = None  # back in service, in seconds of the clock
+        # False where it shares slots with a classifier: each would wait for the other.
+        self.may_speculate = True
         self.restarts = 0  # how often the server has come up anew, as far as can be told
         self.seen_up = False  # a probe found it up
         self.load: ServerLoad | None = None  # as of the last probe; None: it states none
+        self.loaded: bool | None = None  # its model, as of the last probe; None: it does not say
+        # Whether it is asked: of replicas, until it turns out that it cannot say.
+        self.states_loaded = self._may_state_loaded
         self._lock = threading.Lock()
         self._model = settings.model
         self._known = settings.model is not None
@@ -122,6 +129,10 @@ class Backend:
         """Whether `model` need not be read (again) before it is asked for."""
         return self._known
 
+    @property
+    def _may_state_loaded(self) -> bool:
+        return self.group is not None and self.settings.kind in ("ollama", "openai")
+
     def relearn(self) -> None:
         """It may serve another model by now: read its name again, unless it is configured."""
         with self._lock:
@@ -131,13 +142,19 @@ class Backend:
     def restarted(self) -> None:
         """The server has come up anew: what was learnt of it may hold no longer."""
         self.relearn()
+        self.states_loaded = self._may_state_loaded
         with self._lock:
             self.restarts += 1
+
+    def put_back(self) -> None:
+        """In service again, by the operator."""
+        if self.out:
+            self.out, self.returned_at = False, self.clock.monotonic()
 
     def inherit(self, before: "Backend") -> None:
         """Take over from the backend of this name in the configuration before what is not
         configuration."""
-        self.out = before.out
+        self.out, self.returned_at = before.out, before.returned_at
         if before.settings.url == self.settings.url:
             if before.pause.reason is not None:
                 self.pause.begin(before.pause.reason, before.pause.seconds_left())

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from airouter.domain.clock import Clock
-from airouter.domain.types import HttpRequest, Limits
-from airouter.flow.driver import Poller
 from airouter.upstream.backend import Backend, ServerLoad
-from airouter.upstream.client import open_call
-from airouter.upstream.transport.call import Call
+from airouter.upstream.read_all import read_all
 
-_MAX_BODY = 2_000_000  # bytes
 _MAX_LINES = 1_000  # one for each engine and model
 # The few lines that are wanted; parsing all, thousands of histogram buckets, takes 50 ms.
 _WANTED = re.compile(
@@ -32,30 +28,8 @@ def read_loads(
     Args:
         limit: seconds for all of them.
     """
-    poller = Poller(clock)
-    until = clock.monotonic() + limit
-    calls: dict[str, Call] = {}
-    loads: dict[str, ServerLoad | None] = dict.fromkeys(backends)
-    try:
-        for name, backend in backends.items():
-            try:
-                request = HttpRequest("GET", "/metrics", backend.headers)
-                call = open_call(backend, request, Limits(limit, limit, limit, limit))
-                calls[name] = call.start()
-            except Exception:  # a check refused it, or its settings cannot be used
-                continue
-        while clock.monotonic() < until and not all(call.finished for call in calls.values()):
-            poller.wait(list(calls.values()), until)
-            for call in calls.values():
-                if call.buffered > _MAX_BODY:
-                    call.close()
-        for name, call in calls.items():
-            if call.complete and call.status == 200 and call.buffered <= _MAX_BODY:
-                loads[name] = parse_load(call.take())
-        return loads
-    finally:
-        for call in calls.values():
-            call.close()
+    bodies = read_all(backends, lambda _backend: "/metrics", clock, limit)
+    return {name: parse_load(body) if body else None for name, body in bodies.items()}
 
 
 def parse_load(body: bytes) -> ServerLoad | None:

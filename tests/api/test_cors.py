@@ -9,6 +9,7 @@ import requests
 from harness import body, content
 
 from airouter.api.cors import allowed_origin
+from airouter.runtime.access import Access
 from airouter.settings.schema import Server
 from bench.router_process import RouterProcess
 from simulator.testing import Simulator
@@ -41,7 +42,7 @@ ASK = {
 )
 def test_who_may_call(server: dict[str, Any], origin: str, allowed: str | None) -> None:
     """With a key the key protects; without one only pages that are named."""
-    assert allowed_origin(origin, Server(**server)) == allowed
+    assert allowed_origin(origin, Access(Server(**server))) == allowed
 
 
 @pytest.mark.parametrize("origin", ["localhost", "http://a/b", "http://", "*.example.com", ""])

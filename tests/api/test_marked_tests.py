@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airouter.api.marked_tests import test_name as name_of
+from airouter.runtime.access import Access
 from airouter.settings.schema import Server
 
 LOCAL = {
@@ -36,8 +37,8 @@ FAR = {"REMOTE_ADDR": "10.0.0.7", "HTTP_X_ROUTER_TEST": "storm-1"}
     ],
 )
 def test_this_machine_or_the_admin_key(environ: dict[str, Any], expected: str | None) -> None:
-    assert name_of(environ, Server(admin_key="admin-key")) == expected
+    assert name_of(environ, Access(Server(admin_key="admin-key"))) == expected
 
 
 def test_without_an_admin_key_none_is_right() -> None:
-    assert name_of({**FAR, "HTTP_X_ROUTER_ADMIN_KEY": ""}, Server()) is None
+    assert name_of({**FAR, "HTTP_X_ROUTER_ADMIN_KEY": ""}, Access(Server())) is None

@@ -9,16 +9,17 @@ import pytest
 
 from airouter.api.visitors import Visitors, proved
 from airouter.domain.errors import Unauthorized
+from airouter.runtime.access import Access
 from airouter.settings.schema import Server
 
-OPEN = Server()
-LOCKED = Server(api_key="api-key", admin_key="admin-key")
+OPEN = Access(Server())
+LOCKED = Access(Server(api_key="api-key", admin_key="admin-key"))
 ELSEWHERE = {"REMOTE_ADDR": "10.0.0.9", "HTTP_HOST": "router.lan:8002"}
 HERE = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "127.0.0.1:8002"}
 
 
-def signed(visitors: Visitors, server: Server, role: str | None) -> tuple[dict[str, Any], str]:
-    header, token = visitors.cookie(ELSEWHERE, server, role)
+def signed(visitors: Visitors, access: Access, role: str | None) -> tuple[dict[str, Any], str]:
+    header, token = visitors.cookie(ELSEWHERE, access, role)
     return ELSEWHERE | {"HTTP_COOKIE": f"other=1; {header.partition(';')[0]}"}, token
 
 
@@ -37,9 +38,9 @@ def test_with_keys_a_key_is_needed(tmp_path):
         environ = ELSEWHERE | {"HTTP_AUTHORIZATION": f"Bearer {key}"}
         assert visitors.of(environ, LOCKED).role == role
         assert proved(key, LOCKED) == role
-    assert proved("", Server()) is None
+    assert proved("", OPEN) is None
     # Without an admin key, whoever uses this machine may read messages, once signed in.
-    only_api = Server(api_key="api-key")
+    only_api = Access(Server(api_key="api-key"))
     assert visitors.of(HERE, only_api).role is None
     assert visitors.of(HERE | {"HTTP_AUTHORIZATION": "Bearer api-key"}, only_api).role == "admin"
 
@@ -49,8 +50,9 @@ def test_a_session_is_valid_in_all_workers_and_not_after_a_key_has_changed(tmp_p
     environ, _ = signed(one, LOCKED, "admin")
     visitor = other.of(environ, LOCKED)
     assert (visitor.role, visitor.signed_in) == ("admin", True)
-    assert other.of(environ, Server(api_key="new", admin_key="admin-key")).role is None
-    assert other.of(environ, Server(api_key="api-key", admin_key="admin-key", port=9)).role is None
+    for change in ({"api_key": "new"}, {"admin_key": "new"}, {"port": 9}):
+        changed = Access(LOCKED.server.model_copy(update=change))
+        assert other.of(environ, changed).role is None
     restarted = tmp_path / "next"
     restarted.mkdir()
     assert Visitors(restarted).of(environ, LOCKED).role is None

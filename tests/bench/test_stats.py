@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bench.stats import bootstrap, percentile, summarise
+from bench.stats import bootstrap, percentile, proportion, summarise
 
 
 def test_a_percentile_lies_on_the_line_between_the_two_nearest_values() -> None:
@@ -54,3 +54,15 @@ def test_an_interval_contains_the_estimate_and_narrows_with_more_values() -> Non
 def test_equal_values_have_no_width() -> None:
     (interval,) = bootstrap([4.0] * 10, (0.5,), rounds=20)
     assert (interval.low, interval.value, interval.high) == (4.0, 4.0, 4.0)
+
+
+def test_a_share_has_an_interval_even_if_it_is_none_or_all() -> None:
+    """Wilson's, as in its usual tables: 0 and 20 of 20, and 5 of 10."""
+    none, every, half = proportion(0, 20), proportion(20, 20), proportion(5, 10)
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(0.161, abs=5e-4)
+    assert (every.value, every.high) == pytest.approx((1.0, 1.0))
+    assert every.low == pytest.approx(0.839, abs=5e-4)
+    assert (half.low, half.high) == pytest.approx((0.237, 0.763), abs=5e-4)
+    with pytest.raises(ValueError, match="no values"):
+        proportion(0, 0)

@@ -12,6 +12,7 @@ def bare(monkeypatch, tmp_path):
     for name in (*ENVIRONMENT, "ROUTER_CONFIG", "API_KEY_FILE", "XAI_API_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOG_DIR", str(tmp_path / "logs"))
+    monkeypatch.setenv("KEYS_FILE", str(tmp_path / "keys.yaml"))
     monkeypatch.chdir(ROOT)
     return monkeypatch
 

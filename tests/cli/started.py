@@ -40,6 +40,7 @@ class Started:
         }
         kept |= {
             "LOG_DIR": str(folder / "logs"),
+            "KEYS_FILE": str(folder / "keys.yaml"),
             "PORT": str(self.port),
             "AIROUTER_TEST": self.mark.partition("=")[2],
             **measured.ENVIRON,

@@ -14,7 +14,7 @@ def folder(bare, tmp_path):
     """The configured directory of logs, with a session file and no index."""
     with session_loggers(tmp_path / "logs" / "sessions") as build:
         logger = build()
-        logger.emit(record(user_query="a heron\x1b[2J", reason="ok"))
+        logger.emit(record(user_query="a heron\x1b[2J", reason="ok", key_id="reports"))
         assert logger.flush(20)
     return tmp_path / "logs"
 
@@ -24,6 +24,8 @@ def folder(bare, tmp_path):
     [
         (["list"], "01234567"),
         (["list", "--json"], '"route": "primary"'),
+        (["list", "--key", "reports"], "01234567"),
+        (["show", "01234567"], "reports"),
         (["slow"], "answer"),
         (["show", "01234567"], "first content"),
         (["stats"], "1 requests"),

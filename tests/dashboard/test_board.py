@@ -16,6 +16,7 @@ from airouter.dashboard import board as board_module
 from airouter.dashboard.board import Board
 from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange
+from airouter.mapper.meter import SIZE
 
 
 def current(workers: int = 2) -> Any:
@@ -25,7 +26,7 @@ def current(workers: int = 2) -> Any:
 
 
 def made(folder: Path, shared: Any, clock: Clock) -> Board:
-    return Board(shared, folder, clock, dict)
+    return Board(shared, folder, clock, dict, lambda: [0] * SIZE)
 
 
 def test_requests_in_flight_are_listed_and_others_are_not(tmp_path):

@@ -88,6 +88,26 @@ def test_max_tokens_follows_the_backends_policy(
     assert outgoing.adjusted == adjusted
 
 
+@pytest.mark.parametrize(
+    ("backend", "sent"),
+    [
+        ({"kind": "vllm"}, True),
+        ({"kind": "openai"}, True),  # SGLang, llama.cpp
+        ({"kind": "ollama"}, False),
+        ({"kind": "openai", "local": False}, False),
+        ({"kind": "xai", "local": False}, False),
+    ],
+)
+def test_arguments_of_a_template_go_to_servers_that_have_one(
+    backend: dict[str, Any], sent: bool
+) -> None:
+    """`think: false` of Ollama's API arrives as such; a cloud would refuse the whole request."""
+    payload = {"messages": [USER], "chat_template_kwargs": {"enable_thinking": False}}
+    outgoing = composed(payload, backend=backend)
+    assert ("chat_template_kwargs" in outgoing.body) is sent
+    assert any("chat_template_kwargs" in said for said in outgoing.adjusted) is not sent
+
+
 def test_the_date_comes_last_in_the_system_text() -> None:
     """Static text first, the client's own next, what changes last: so a prefix cache survives."""
     backend = {"system_prompt": "house", "date_context": True}

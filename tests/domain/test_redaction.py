@@ -22,7 +22,7 @@ OTHER = ("router-Key-0123456789", "admin-Key-0123456789")
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", redaction._Known())
-    protect(settings(KEY).keys())
+    protect(settings(KEY).secrets())
 
 
 def settings(*keys: str, **server: str) -> Settings:
@@ -37,7 +37,7 @@ def settings(*keys: str, **server: str) -> Settings:
 
 def test_every_configured_key_is_masked() -> None:
     """The keys of backends, clients and the operator, and keys that a reload has replaced."""
-    protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]).keys())
+    protect(settings("a-New-Key-98765", api_key=OTHER[0], admin_key=OTHER[1]).secrets())
     for key in (KEY, "a-New-Key-98765", *OTHER):
         text = f"Incorrect API key provided: Bearer {key}."
         assert masked_text(text) == text.replace(key, "*" * len(key))
@@ -48,7 +48,7 @@ def test_every_configured_key_is_masked() -> None:
 @pytest.mark.parametrize("before", ["", "a", "ab", "Bearer ", "user:"])
 def test_it_is_found_as_it_may_be_written(key: str, before: str) -> None:
     """In JSON, URLs, HTML or base64; what remains of it is useless."""
-    protect(settings(key).keys())
+    protect(settings(key).secrets())
     plain = before + key
     for written in (
         plain,
@@ -76,7 +76,7 @@ def test_ordinary_text_is_untouched() -> None:
     protect(
         settings(
             "simulated", "none", "EMPTY", "not-needed", "password", "sk-no-key-required"
-        ).keys()
+        ).secrets()
     )
     for text in (
         b"",
@@ -96,7 +96,7 @@ def pieces(data: bytes, draw: random.Random) -> Iterator[bytes]:
 
 def test_a_key_in_several_pieces_is_found() -> None:
     """Wherever a body is split; nothing is lost, and only possible starts of keys are held back."""
-    protect(settings(KEY, api_key=OTHER[0]).keys())
+    protect(settings(KEY, api_key=OTHER[0]).secrets())
     draw = random.Random(7)
     text = f"xai-xai-{KEY}{KEY} xai-SEC router-{OTHER[0]}r xai-SECRET-123456789".encode() * 5
     for _ in range(200):

@@ -48,6 +48,19 @@ def test_each_migration_is_applied_once_and_whole(
         assert columns.count("more") == 1
 
 
+def test_requests_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    """They have no key."""
+    with closing(database(tmp_path / "x")) as connection:
+        for statement in schema._COMMENT.sub("", MIGRATIONS[0]).split(";"):
+            connection.execute(statement)
+        columns = [name for name in COLUMNS if name != "key_id"]
+        values = ", ".join("1" for _ in columns)
+        connection.execute(f"INSERT INTO requests ({', '.join(columns)}) VALUES ({values})")
+        connection.execute("PRAGMA user_version = 1")
+        migrate(connection)
+        assert connection.execute("SELECT id, key_id FROM requests").fetchall() == [("1", None)]
+
+
 def test_a_later_version_is_refused(tmp_path: Path) -> None:
     with closing(database(tmp_path / "x")) as connection:
         connection.execute("PRAGMA user_version = 99")

@@ -29,6 +29,7 @@ def logs(tmp_path):
             id="bbbbbbbb" + "0" * 24,
             timestamp=now - timedelta(minutes=2),
             speculation="won",
+            key_id="reports",
             classification_ms=200.0,
             backend_ttft_ms=150.0,
             ttft_ms=210.0,

@@ -24,6 +24,7 @@ def test_order_filter_and_limit(either):
     assert ids(either, Filter(since=Clock().time() - 3600)) == "bc"
     assert ids(either, Filter(route="xai", reason="backend_timeout")) == "c"
     assert ids(either, Filter(outcome="ok", backend="gpu0")) == "ab"
+    assert ids(either, Filter(key_id="reports")) == "b"
 
 
 def test_the_longest_stage(either):

@@ -31,6 +31,7 @@ CASES = {
     "TRACING_ENDPOINT": ("http://c:4318", "http://c:4318"),
     "API_KEY": ("k", "k"),
     "ADMIN_KEY": ("k", "k"),
+    "KEYS_FILE": ("/tmp/elsewhere.yaml", Path("/tmp/elsewhere.yaml")),
     "ALLOW_OPEN": ("yes", True),
     "HOST": ("127.0.0.2", "127.0.0.2"),
     "PORT": ("8123", 8123),
@@ -46,6 +47,7 @@ CASES = {
     "PIN": ("0", False),
     "CASCADE_TIERS": ("rules", ("rules",)),
     "SPECULATION": ("off", False),
+    "MAPPER_SERVING_MODE": ("rules_only", "rules_only"),
 }
 
 

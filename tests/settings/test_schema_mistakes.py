@@ -52,6 +52,25 @@ def test_mistake_in_the_environment(environ, parts):
             ("routes.primary.backends", "'b'", "backends are a"),
         ),
         (
+            "backends: {primary: {url: http://h}}\ntasks: {coding: [{backends: [primary]}]}",
+            ("tasks.coding: unknown task", "code, reasoning, embedding"),
+        ),
+        (
+            "backends: {primary: {url: http://h}}\ntasks: {code: [{backends: [coder]}]}",
+            ("tasks.code: there is no backend 'coder'", "backends are primary"),
+        ),
+        ("tasks: {code: [{backends: []}]}", ("tasks.code.0.backends", "at least 1")),
+        ("tasks: {code: [{ovr: 1, backends: [a]}]}", ("tasks.code.0.ovr", "did you mean 'over'")),
+        ("tasks: {code: [{needs: [audio], backends: [a]}]}", ("tasks.code.0.needs.0", "vision")),
+        (
+            "backends: {primary: {url: http://h, vision: true, capabilities: [chat]}}",
+            ("backends.primary.capabilities", "contradicts vision: true"),
+        ),
+        (
+            "backends: {primary: {url: http://h, reasoning: true, capabilities: [chat]}}",
+            ("backends.primary.capabilities", "contradicts reasoning: true"),
+        ),
+        (
             "backends: {primary: {url: http://h, price: {input: -1}}}",
             ("backends.primary.price.input", "greater than or equal to 0"),
         ),

@@ -8,6 +8,7 @@ import { tryIt } from "./try.js";
 import * as backends from "./backends.js";
 import * as economics from "./economics.js";
 import * as inflight from "./inflight.js";
+import * as mapper from "./mapper.js";
 import * as objectives from "./objectives.js";
 import * as overview from "./overview.js";
 import * as recent from "./recent.js";
@@ -35,7 +36,7 @@ function onState(now) {
 
 const connection = connect({
   live: (live) => {
-    for (const section of [overview, inflight, backends, requests]) section.onLive(live);
+    for (const section of [overview, inflight, backends, mapper, requests]) section.onLive(live);
   },
   history: (history) => {
     const sections = [overview, recent, traffic, economics, requests];

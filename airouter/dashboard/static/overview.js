@@ -64,7 +64,7 @@ function headline() {
   announced = kind;
 }
 
-function tile(name, value, below, level) {
+export function tile(name, value, below, level) {
   const node = byId(`tile-${name}`);
   put(node.querySelector("[data-value]"), value);
   put(node.querySelector("[data-below]"), below);

@@ -1,0 +1,1 @@
+"""The mapper: translates what detectors say to the labels of one taxonomy."""
