@@ -10,6 +10,7 @@ from airouter.api import (
     declared_endpoints,
     inference,
     mapper,
+    messages,
     models,
     ollama,
     passthrough,
@@ -74,7 +75,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, ollama, declared_endpoints, passthrough)
+FLOWS = (inference, messages, ollama, declared_endpoints, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:
