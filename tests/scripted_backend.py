@@ -18,6 +18,8 @@ class Asked:
     def __init__(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         self._handler = handler
         self.body = body
+        self.path = handler.path
+        self.headers = handler.headers
 
     @property
     def prefill(self) -> str | None:
@@ -27,6 +29,10 @@ class Asked:
 
     def refuse(self, status: int, message: str) -> None:
         raw = json.dumps({"error": {"message": message, "type": "x", "code": None}}).encode()
+        self.whole(raw, status)
+
+    def whole(self, raw: bytes, status: int = 200) -> None:
+        """An answer in one piece."""
         self._handler.send_response(status)
         self._handler.send_header("Content-Type", "application/json")
         self._handler.send_header("Content-Length", str(len(raw)))

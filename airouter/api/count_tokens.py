@@ -1,5 +1,6 @@
 """Counts the tokens of a prompt: as its backend does, else by an estimate."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -22,13 +23,15 @@ def count(
     """The tokens of a chat request, and who counted them.
 
     Args:
-        backend: the one to ask. Only vLLM has an endpoint that applies the chat template; what it
-            says of images leaves out what their pixels become.
+        backend: the one to ask: at its own count_tokens if it speaks Messages. Else only vLLM has
+            an endpoint that applies the chat template; what it says of images leaves out what
+            their pixels become.
     """
-    if backend is not None and backend.settings.kind == "vllm" and not _images(request):
-        counted = yield from _asked(exchange, request, backend)
-        if counted is not None:
-            return counted, f"counted by {backend.name}"
+    if backend is not None:
+        for path, body, headers, field in _ways(request, backend):
+            counted = yield from _asked(exchange, backend, path, body, headers, field)
+            if counted is not None:
+                return counted, f"counted by {backend.name}"
     return estimated(request), "estimated"
 
 
@@ -38,20 +41,38 @@ def estimated(request: ChatRequest) -> int:
     return max(1, PromptTokens(request, features_of(request)).value)
 
 
-def _asked(exchange: Exchange, request: ChatRequest, backend: Backend) -> Waiting[int | None]:
-    body: dict[str, Any] = {"messages": request.messages, "add_generation_prompt": True}
-    if request.has_tools:
-        body["tools"] = request.payload["tools"]
+def _ways(
+    request: ChatRequest, backend: Backend
+) -> Iterator[tuple[str, dict[str, Any], Mapping[str, str], str]]:
+    """How a backend can be asked: path, body without the model, headers, field of the answer."""
+    original, settings = request.original, backend.settings
+    if original is not None and settings.speaks_messages:
+        headers = {**backend.headers, **original.headers}
+        yield "/v1/messages/count_tokens", original.payload, headers, "input_tokens"
+    if settings.kind == "vllm" and not _images(request):
+        body: dict[str, Any] = {"messages": request.messages, "add_generation_prompt": True}
+        if request.has_tools:
+            body["tools"] = request.payload["tools"]
+        yield "/tokenize", body, backend.headers, "count"
+
+
+def _asked(
+    exchange: Exchange,
+    backend: Backend,
+    path: str,
+    body: dict[str, Any],
+    headers: Mapping[str, str],
+    field: str,
+) -> Waiting[int | None]:
     try:
         with side_lease(exchange, backend, hurried=True) as lease:
             yield from lease.read_model()
-            body["model"] = lease.model
-            asked = backend.provider.post("/tokenize", body, backend.headers)
+            asked = backend.provider.post(path, {**body, "model": lease.model}, headers)
             status, answer = yield from lease.fetch(asked, _TIMEOUT)
     except RouterError:
         return None
     try:
-        counted = orjson.loads(answer).get("count") if status == 200 else None
+        counted = orjson.loads(answer).get(field) if status == 200 else None
     except (orjson.JSONDecodeError, AttributeError):
         return None
     return counted if isinstance(counted, int) else None

@@ -13,7 +13,7 @@ from airouter.api.responses import Answer, respond
 from airouter.api.timeout_header import seconds_of
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
-from airouter.domain.dialect import ClientDialect
+from airouter.domain.dialect import ClientDialect, Original
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
 from airouter.domain.tasks import TASKS
@@ -78,12 +78,22 @@ class Inference:
         return payload, adjusted
 
     def answer(
-        self, environ: Environ, endpoint: Endpoint, read: Read, dialect: ClientDialect = OPENAI
+        self,
+        environ: Environ,
+        endpoint: Endpoint,
+        read: Read,
+        dialect: ClientDialect = OPENAI,
+        original: Original | None = None,
     ) -> Waiting[Answer]:
-        """Answer a request that has been read, in any dialect."""
+        """Answer a request that has been read, in any dialect.
+
+        Args:
+            original: the request for backends that speak the dialect themselves.
+        """
         exchange: Exchange = environ[EXCHANGE]
         payload, adjusted = read
         incoming = parse_request(endpoint, dialect.parse(payload), adjusted)
+        incoming.original = original
         self._begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
 

@@ -15,6 +15,7 @@ from airouter.api.responses import Answer
 from airouter.dialects import messages_request
 from airouter.dialects.messages import MESSAGES, Messages, request_id
 from airouter.dialects.openai_request import parse_json, parse_request
+from airouter.domain.dialect import Original
 from airouter.domain.errors import NoBackend, NotFound
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
@@ -23,6 +24,7 @@ from airouter.runtime.process import Runtime
 from airouter.runtime.state import State
 
 _OVERLOADED = 529  # for which clients wait longer than for a 503
+_VERSION = "2023-06-01"
 Environ = dict[str, Any]
 
 
@@ -52,6 +54,7 @@ class _Api:
             if meant != named:
                 adjusted.append(f"model={named[:80]} read as {meant}")
             payload = {**payload, "model": meant}
+        original = Original(payload, _headers(environ), tuple(adjusted))
         if environ.get("HTTP_ANTHROPIC_BETA"):
             adjusted.append("anthropic-beta left out")
         dialect = environ[DIALECT] = Messages(
@@ -63,7 +66,7 @@ class _Api:
         )
         try:
             answer = yield from self._inference.answer(
-                environ, "chat", (payload, adjusted), dialect
+                environ, "chat", (payload, adjusted), dialect, original
             )
         except NoBackend as error:
             error.status = _OVERLOADED
@@ -86,6 +89,7 @@ class _Api:
         request = parse_request("chat", body)
         names = _answering(state, request.model)
         backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
+        request.original = Original(payload, _headers(environ))
         tokens, how = yield from count(exchange, request, backends[0] if backends else None)
         headers = [("Content-Type", "application/json"), ("X-Router-Note", how)]
         return Answer(200, headers, orjson.dumps({"input_tokens": tokens}))
@@ -107,6 +111,13 @@ class _Api:
         except NotFound:
             return virtual
         return model
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    """Those of the API, for a backend that speaks it."""
+    version = environ.get("HTTP_ANTHROPIC_VERSION") or _VERSION
+    beta = environ.get("HTTP_ANTHROPIC_BETA")
+    return {"anthropic-version": version, **({"anthropic-beta": beta} if beta else {})}
 
 
 def _answering(state: State, model: str | None) -> tuple[str, ...]:

@@ -1,12 +1,18 @@
-"""Answers of Anthropic's Messages API in OpenAI's format: whole, and as a stream."""
+"""Answers of Anthropic's Messages API in OpenAI's format: whole, and as a stream.
+
+Where the client speaks the API, too (`native`), they carry what they were translated from, and its
+writer passes that on (see `carried.py`).
+"""
 
 from typing import Any
 
 import orjson
 
-from airouter.dialects import sse
+from airouter.dialects import carried, sse
 from airouter.dialects.wire_json import EVENT_ELEMENTS, lenient
 
+_OWN = ("message_stop", "error")  # events of which the router writes its own
+_TRANSLATED = frozenset({"text", "thinking", "tool_use"})  # kinds of blocks
 _REASONS = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -18,8 +24,9 @@ _REASONS = {
 class WholeIn:
     """A message as a chat completion; an error, and what is no message, passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, native: bool = False) -> None:
         self._parts: list[bytes] = []
+        self._native = native
 
     def feed(self, data: bytes) -> bytes:
         self._parts.append(data)
@@ -35,6 +42,8 @@ class WholeIn:
         if not isinstance(blocks, list) or payload.get("type") != "message":
             return raw
         said: dict[str, Any] = {"role": "assistant", "content": _texts(blocks, "text")}
+        if self._native and (others := _kinds(blocks) - _TRANSLATED):
+            said[carried.FIELD] = ", ".join(sorted(others))
         if thought := _texts(blocks, "thinking"):
             said["reasoning_content"] = thought
         calls = [
@@ -47,13 +56,16 @@ class WholeIn:
         choice = {"index": 0, "message": said, **_ending(payload)}
         head = {"id": payload.get("id"), "object": "chat.completion", "created": 0}
         rest = {"model": payload.get("model"), "choices": [choice]}
+        if self._native:
+            rest |= carried.in_whole(raw)
         return orjson.dumps({**head, **rest, "usage": _usage(payload.get("usage"))})
 
 
 class EventsIn:
     """A message's events as chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, native: bool = False) -> None:
+        self._native = native
         self._events = sse.Splitter()
         self._head: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
@@ -74,6 +86,13 @@ class EventsIn:
         except ValueError:
             return event  # whoever reads it judges what cannot be read
         kind = said.get("type") if isinstance(said, dict) else None
+        chunks = self._chunks(kind, said)
+        if self._native and isinstance(kind, str) and kind not in _OWN:
+            return carried.before(kind, payload, chunks)
+        return chunks
+
+    def _chunks(self, kind: Any, said: Any) -> bytes:
+        """What an event says, as chunks."""
         if kind == "content_block_delta":
             return self._delta(said.get("delta"))
         if kind == "content_block_start":
@@ -99,6 +118,8 @@ class EventsIn:
             self._calls += 1
             call = _call(block.get("id"), block.get("name"), "")
             return self._chunk({"tool_calls": [{"index": self._calls - 1, **call}]})
+        if self._native and block.get("type") not in _TRANSLATED:
+            return self._chunk({carried.FIELD: str(block.get("type"))})
         return self._chunk({"content": block["text"]}) if block.get("text") else b""
 
     def _delta(self, delta: Any) -> bytes:
@@ -132,6 +153,10 @@ class EventsIn:
 
 def _data(payload: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(payload) + b"\n\n"
+
+
+def _kinds(blocks: list[Any]) -> set[str]:
+    return {str(block.get("type")) for block in blocks if isinstance(block, dict)}
 
 
 def _texts(blocks: list[Any], kind: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects import carried
 from airouter.dialects.openai_request import text_of
 from airouter.dialects.wire_json import lenient
 
@@ -40,6 +41,8 @@ class Whole:
 
     def flush(self) -> bytes:
         payload = lenient(b"".join(self._parts))
+        if (original := carried.of_whole(payload)) is not None:
+            return original
         choice = payload["choices"][0]
         said = choice.get("message") or {}
         content: list[dict[str, Any]] = []

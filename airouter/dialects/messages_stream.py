@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import orjson
 
-from airouter.dialects import sse
+from airouter.dialects import carried, sse
 from airouter.dialects.alike import Alike, alike, alike_call
 from airouter.dialects.messages_answer import (
     REASONING,
@@ -29,6 +29,7 @@ _DELTAS: dict[Kind, bytes] = {
     "thinking": b'"delta":{"type":"thinking_delta","thinking":',
     "tool": b'"delta":{"type":"input_json_delta","partial_json":',
 }
+_KINDS: dict[str, Kind] = {"thinking": "thinking", "tool_use": "tool"}
 _END = b"}}\n\n"  # of an event with a piece
 
 
@@ -87,6 +88,7 @@ class Events:
         self._arguments: list[bytes] | None = None  # of that call
         self._tries = _TRIES
         self._begun = False
+        self._ended = False  # a native stream has said why
         self._over = False
         self._blocks: deque[_Block] = deque()  # the first is open, the others wait
         self._index = 0  # of the first
@@ -128,6 +130,8 @@ class Events:
         return self._progress()
 
     def _event(self, event: bytes) -> bytes:
+        if (native := carried.of_event(event)) is not None:
+            return b"" if self._over else self._pass(*native)
         payload = sse.payload_of(event)
         if not payload or self._over:
             return b""
@@ -287,7 +291,28 @@ class Events:
         message["usage"] = usage_of(None)  # the end has the counts
         return _event("message_start", {"message": message}) + _PING
 
+    def _pass(self, kind: str, payload: bytes) -> bytes:
+        """An event of a backend that speaks Messages as well. Noted is what a backend that
+        continues the stream would have to go on with: it may speak OpenAI's format."""
+        self._begun = True
+        if kind == "content_block_start":
+            said = lenient(payload, EVENT_ELEMENTS)
+            opened = said.get("content_block")
+            name = named(opened.get("type")) if isinstance(opened, dict) else ""
+            block = _Block(_KINDS.get(name, "text"))
+            block.opened = True
+            self._blocks.append(block)
+            self._index = index_of(said)
+        elif kind == "content_block_stop" and self._blocks:
+            self._blocks.popleft()
+            self._index += 1
+        elif kind == "message_delta":
+            self._ended = True
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), payload)
+
     def _end(self) -> bytes:
+        if self._ended:
+            return _event("message_stop", {})
         sent = self._begin() + self._progress(over=True)
         called = bool(self._called)
         reason, stop = stop_of(self._choice, self._stops, called=called, refused=self._refused)

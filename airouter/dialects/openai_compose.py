@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
-from airouter.dialects import prefix_guard
+from airouter.dialects import messages_native, prefix_guard
 from airouter.dialects.openai_request import AS_MANY_AS_FIT, ChatRequest, text_of
+from airouter.domain.dialect import Native
 from airouter.domain.types import immutable
 from airouter.settings.schema import BackendSettings
 
@@ -23,11 +24,13 @@ _MESSAGE_BYTES = 24  # what a chat template puts around each message
 @immutable
 class Outgoing:
     """What is sent to a backend, and what was changed on the way (`adjusted`, for the
-    X-Router-Adjusted header)."""
+    X-Router-Adjusted header). `native`: what is sent instead of `body` to a backend that speaks
+    the client's dialect."""
 
     body: dict[str, Any]
     adjusted: tuple[str, ...]
     keep_usage: bool
+    native: Native | None = None
 
     @property
     def messages(self) -> list[Any]:
@@ -73,15 +76,14 @@ def compose(
         ]  # a frontend's note to a router; OpenAI's servers refuse what is not theirs
     if request.endpoint == "chat":
         messages = request.messages
-        if backend.local and (same := prefix_guard.steady(messages)) is not messages:
-            messages = same
-            adjusted.append(prefix_guard.NOTE)
+        static = prompts.get(backend.system_prompt or "") if meta_max_chars is None else None
+        changing = [text for text in (date if backend.date_context else None, context) if text]
+        if backend.guards_prefix:
+            messages = prefix_guard.guarded(messages, adjusted)
         if meta_max_chars is not None:
             messages = _newest(messages, meta_max_chars, adjusted)
         else:
-            static = prompts.get(backend.system_prompt or "")
-            changing = (date if backend.date_context else None, context)
-            messages = _with_system(messages, static, [text for text in changing if text])
+            messages = _with_system(messages, static, changing)
         body["messages"] = messages
     if "chat_template_kwargs" in body and not _has_template(backend):
         del body["chat_template_kwargs"]
@@ -93,7 +95,13 @@ def compose(
                 **(request.payload.get("stream_options") or {}),
                 "include_usage": True,
             }
-    return Outgoing(body, tuple(adjusted), request.wants_usage)
+    original = request.original
+    if original is None or not backend.speaks_messages or meta_max_chars is not None:
+        return Outgoing(body, tuple(adjusted), request.wants_usage)
+    adjusted = list(original.adjusted)
+    guard = adjusted if backend.guards_prefix else None
+    native = messages_native.request(original, body, static, changing, guard)
+    return Outgoing(body, tuple(adjusted), request.wants_usage, native)
 
 
 def _has_template(backend: BackendSettings) -> bool:

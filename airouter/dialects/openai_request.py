@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import orjson
 
 from airouter.dialects.wire_json import from_client, too_many
+from airouter.domain.dialect import Original
 from airouter.domain.errors import BadRequest, TooLarge
 from airouter.domain.types import Endpoint
 
@@ -22,9 +23,13 @@ _MAX_DEPTH = 200  # orjson serialises at most 254 levels
 
 class ChatRequest:
     """A typed view of a payload. `messages` is empty for text completions and embeddings;
-    `adjusted` describes values that were normalised."""
+    `adjusted` describes values that were normalised. `original`: what the payload was translated
+    from, where a backend may speak that dialect."""
 
-    __slots__ = ("adjusted", "endpoint", "messages", "model", "payload", "stream", "wants_usage")
+    __slots__ = (
+        *("adjusted", "endpoint", "messages", "model", "original", "payload", "stream"),
+        "wants_usage",
+    )
 
     def __init__(
         self, endpoint: Endpoint, payload: dict[str, Any], adjusted: tuple[str, ...] = ()
@@ -32,6 +37,7 @@ class ChatRequest:
         self.endpoint = endpoint
         self.payload = payload
         self.adjusted = adjusted
+        self.original: Original | None = None
         self.model: str | None = payload.get("model") or None
         self.stream: bool = bool(payload.get("stream")) and endpoint != "embeddings"
         self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []

@@ -5,9 +5,10 @@ writes records in it. Other formats are translated at the edges, a client's in `
 in `upstream/`. If both sides use OpenAI's format, bytes are passed on unchanged.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from airouter.domain.types import Endpoint
+from airouter.domain.types import Endpoint, immutable
 
 
 class Translator(Protocol):
@@ -20,6 +21,33 @@ class Translator(Protocol):
     def flush(self) -> bytes:
         """The rest, at the end of the answer."""
         ...
+
+
+@immutable
+class Original:
+    """A request as its client sent it, for backends that speak the client's dialect.
+
+    `headers`: those that belong to the API. `adjusted`: what was changed whatever the backend
+    speaks.
+    """
+
+    payload: dict[str, Any]
+    headers: Mapping[str, str]
+    adjusted: tuple[str, ...] = ()
+
+
+@immutable
+class Native:
+    """A request to a backend that speaks the client's dialect: sent as it is.
+
+    `reader`: makes a translator of answers, by whether the answer is a stream. It says in OpenAI's
+    format what the answer means, and carries the answer itself to the client's writer.
+    """
+
+    path: str
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+    reader: Callable[[bool], Translator]
 
 
 class BackendDialect(Protocol):

@@ -58,7 +58,7 @@ class Attempt:
         self._buffer = buffer
         self._error_body = bytearray()
         self._recorded = False
-        self.call = lease.ask(request.endpoint, outgoing.body)
+        self.call = lease.ask(request.endpoint, outgoing.body, native=outgoing.native)
         self._span_id = lease.span_id
         if not self.stream:
             self.call.extend_first_byte()

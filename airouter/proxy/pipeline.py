@@ -12,6 +12,7 @@ from typing import Any
 
 from airouter.classify.cascade import Cascade
 from airouter.classify.features import features_of
+from airouter.dialects import prefix_guard
 from airouter.dialects.openai_embeddings import exceeds
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.clock import Clock, date_line
@@ -299,8 +300,9 @@ def _forced(label: str) -> Decision:
 
 
 def _prefix_of(request: ChatRequest) -> list[Any]:
-    """The messages by which a conversation comes back to its replica; none where it has none."""
-    return request.messages if request.endpoint == "chat" else []
+    """The messages by which a conversation comes back to its replica, without what changes with
+    each request; none where it has none."""
+    return prefix_guard.steady(request.messages) if request.endpoint == "chat" else []
 
 
 def find_backend(backends: Mapping[str, Backend], model: str) -> str:

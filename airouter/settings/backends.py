@@ -121,6 +121,18 @@ class BackendSettings(Section):
         "(vllm: `continue_final_message`; other kinds: not at all). `prefill`: from a trailing "
         "assistant message.",
     )
+    messages: Literal["auto", "native", "translate"] = Field(
+        "auto",
+        description="What this backend gets of a request to /v1/messages. `native`: the request "
+        "itself, at its own /v1/messages (vLLM, Ollama, llama.cpp and LM Studio have one in their "
+        "current versions). `translate`: a chat completion. `auto`: native for kind anthropic.",
+    )
+    prefix_guard: bool = Field(
+        True,
+        description="Keep prompts the same from turn to turn, for the prefix cache of a local "
+        "backend: without Claude Code's billing line and `cache_control` marks, and with a clock "
+        "at the head of the system text moved to the end of the last message.",
+    )
     ca_file: str | None = Field(
         None,
         description="CA bundle for an https backend whose certificate is signed by a private CA.",
@@ -251,6 +263,17 @@ class BackendSettings(Section):
                 one = self.model_copy(update={"url": url, "urls": ()})
                 one._group = name
                 yield f"{name}-{number}", one
+
+    @property
+    def speaks_messages(self) -> bool:
+        """Whether requests to /v1/messages are sent to it as they are."""
+        return self.messages == "native" or (self.messages == "auto" and self.kind == "anthropic")
+
+    @property
+    def guards_prefix(self) -> bool:
+        """Whether prompts are changed for its prefix cache: never for a vendor's, which is told by
+        marks what to keep."""
+        return self.local and self.prefix_guard
 
     @property
     def limits(self) -> Limits:

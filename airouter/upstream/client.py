@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from airouter.dialects.openai_errors import model_is_gone
-from airouter.domain.dialect import Translator
+from airouter.domain.dialect import Native, Translator
 from airouter.domain.errors import (
     NoBackend,
     RouterError,
@@ -191,24 +191,35 @@ class Lease:
 
     # Calling --------------------------------------------------------------------------------------
 
-    def ask(self, endpoint: Endpoint, body: dict[str, Any], limits: Limits | None = None) -> Call:
+    def ask(
+        self,
+        endpoint: Endpoint,
+        body: dict[str, Any],
+        limits: Limits | None = None,
+        native: Native | None = None,
+    ) -> Call:
         """Start a completion. Its answer is in OpenAI's format, whatever the backend speaks.
 
         Args:
             body: in OpenAI's format.
             limits: in seconds; None: the backend's own.
+            native: is sent instead of the translation of `body`.
 
         Raises:
             RouterError: a check does not let it pass.
         """
         provider = self.backend.provider
-        stream = bool(body.get("stream"))
+        stream, headers = bool(body.get("stream")), self.backend.headers
 
         def reader(status: int) -> Translator | None:
-            return provider.dialect.reader(stream=stream and status < 400)
+            events = stream and status < 400
+            return native.reader(events) if native else provider.dialect.reader(stream=events)
 
-        path, body = provider.dialect.request(endpoint, body)
-        request = self._traced(provider.post(path, body, self.backend.headers))
+        if native is not None:
+            path, body, headers = native.path, native.body, {**headers, **native.headers}
+        else:
+            path, body = provider.dialect.request(endpoint, body)
+        request = self._traced(provider.post(path, body, headers))
         self._capped = limits is not None
         call = open_call(self.backend, request, limits, reader)
         self._exchange.begin(call)

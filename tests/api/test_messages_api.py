@@ -214,7 +214,8 @@ def test_a_backend_that_speaks_messages(
     chat = {"model": "ai-router/xai", "messages": [{"role": "user", "content": "Hello"}]}
     answer = chained.post("/v1/chat/completions", chat)
     assert is_whole(answer.json()["choices"][0]["message"]["content"])
-    bad = send(chained, body(model="ai-router/xai", max_tokens=5, temperature="x"))
+    sim.fault("xai", "error_status", status=400)
+    bad = send(chained, body(model="ai-router/xai", stream=stream))
     assert (bad.status_code, bad.json()["error"]["type"]) == (400, "invalid_request_error")
     sim.fault("xai", "error_status", status=429)
     assert send(chained, body(model="ai-router/xai", stream=stream)).status_code == 429
