@@ -26,6 +26,7 @@ NOTE = "billing line left out: it would defeat the prefix cache"
 _MOVED = "clock of the system text moved to the last message for the prefix cache"
 _MARK = "cache_control"
 _SYSTEM = ("system", "developer")
+_LAST = ("user", "tool")  # messages that may end with a clock: an answer is to be continued
 
 Message = dict[str, Any]
 
@@ -42,7 +43,8 @@ def guarded(messages: list[Message], notes: list[str]) -> list[Message]:
     Args:
         notes: receives what was changed.
     """
-    kept, billing, clocks = _split(messages, movable=_may_end_with_clock(messages))
+    movable = bool(messages) and messages[-1].get("role") in _LAST
+    kept, billing, clocks = _split(messages, movable=movable)
     if clocks:
         kept = [*kept[:-1], _with_clocks(kept[-1], clocks)]
     _tell(notes, billing, clocks)
@@ -55,8 +57,9 @@ def guarded_native(payload: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     Args:
         notes: receives what was changed.
     """
-    messages = payload.get("messages") or []
-    system, billing, clocks = _without(payload.get("system"), movable=_may_end_with_clock(messages))
+    messages = payload["messages"]
+    movable = messages[-1].get("role") in (*_LAST, "system")  # Claude Code's reminders
+    system, billing, clocks = _without(payload.get("system"), movable=movable)
     if clocks:
         messages = [*messages[:-1], _with_clocks(messages[-1], clocks)]
     _tell(notes, billing, clocks)
@@ -70,11 +73,6 @@ def guarded_native(payload: dict[str, Any], notes: list[str]) -> dict[str, Any]:
 def _tell(notes: list[str], billing: bool, clocks: list[str]) -> None:
     notes += [NOTE] if billing else []
     notes += [_MOVED] if clocks else []
-
-
-def _may_end_with_clock(messages: list[Any]) -> bool:
-    """An answer that is to be continued must stay the last thing."""
-    return bool(messages) and messages[-1].get("role") in ("user", "tool")
 
 
 def _with_clocks(message: Message, clocks: list[str]) -> Message:

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
+from airouter.sessions.cache_saved import Prefill, cache_saved_ms
 from airouter.sessions.find import Row
 from airouter.sessions.terminal import NONE, clean, local_time, milliseconds, table
 
@@ -16,26 +17,30 @@ GROUPS = ("route", "tier", "backend")
 COLUMNS = (
     *("at", *GROUPS, "outcome", "speculation", "total_ms", "ttft_ms", "classification_ms"),
     *("backend_ttft_ms", "tokens_in", "tokens_out", "tokens_cached", "tokens_wasted", "test"),
+    "stream",
 )
 _PERCENTILES = (50, 95, 99)
 _ANSWERED = ("ok", "truncated")  # the outcomes whose times count, as for the objectives
 NOTE = (
     "Times in ms, of answered requests: p50 / p95 / p99. Saved: by how much earlier the first "
     "content came than it would have come after the decision, at least; of speculations that won. "
-    "Wasted: tokens of speculations that were cancelled."
+    "Wasted: tokens of speculations that were cancelled. Cache saved: cached tokens ÷ the prefill "
+    "speed of their backend, which is prompt tokens not cached ÷ time to the first content, of "
+    "streams with 256 such tokens or more."
 )
 
 
 @dataclass(slots=True)
 class Group:
-    """The requests with one value of a column. `saved_ms`: by speculation; see `saved_ms()`."""
+    """The requests with one value of a column. `saved_ms`: by speculation; see `saved_ms()`.
+    `cached`: tokens from prefix caches, by backend."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     speculations: Counter[str] = field(default_factory=Counter)
     saved_ms: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
-    tokens_cached: int = 0
+    cached: Counter[str] = field(default_factory=Counter)
     tokens_wasted: int = 0
     total: "array[float]" = field(default_factory=lambda: array("d"))
     ttft: "array[float]" = field(default_factory=lambda: array("d"))
@@ -51,8 +56,13 @@ class Group:
             self.saved_ms += saved_ms(one)
         self.tokens_in += one["tokens_in"] or 0
         self.tokens_out += one["tokens_out"] or 0
-        self.tokens_cached += one["tokens_cached"] or 0
+        if one["tokens_cached"]:
+            self.cached[one["backend"] or NONE] += one["tokens_cached"]
         self.tokens_wasted += one["tokens_wasted"] or 0
+
+    @property
+    def tokens_cached(self) -> int:
+        return self.cached.total()
 
     @property
     def requests(self) -> int:
@@ -61,13 +71,15 @@ class Group:
 
 @dataclass(slots=True)
 class Stats:
-    """`groups`: by column, then by value. `tests`: requests marked as tests, which count, too."""
+    """`groups`: by column, then by value. `tests`: requests marked as tests, which count, too.
+    `prefills`: by backend."""
 
     everything: Group
     groups: dict[str, dict[str, Group]]
     first: float | None
     last: float | None
     tests: int
+    prefills: dict[str, Prefill] = field(default_factory=dict)
 
 
 def saved_ms(one: Row) -> float:
@@ -90,19 +102,22 @@ def collect(rows: Iterable[Row]) -> Stats:
     first: float | None = None
     last: float | None = None
     tests = 0
+    prefills: dict[str, Prefill] = {}
     for one in rows:
         at = one["at"]
         first = at if first is None else min(first, at)
         last = at if last is None else max(last, at)
         tests += one["test"] is not None
         everything.add(one)
+        if one["backend"] is not None and one["outcome"] in _ANSWERED:
+            prefills.setdefault(one["backend"], Prefill()).add(one)
         for name, of_column in groups.items():
             value = one[name] or NONE
             group = of_column.get(value)
             if group is None:
                 group = of_column[value] = Group()
             group.add(one)
-    return Stats(everything, groups, first, last, tests)
+    return Stats(everything, groups, first, last, tests, prefills)
 
 
 def percentiles(times: "array[float]") -> tuple[float, ...] | None:
@@ -119,15 +134,18 @@ def as_json(stats: Stats) -> dict[str, object]:
         "tests": stats.tests,
         "first": stats.first,
         "last": stats.last,
-        "all": _json(stats.everything),
+        "prefill_tokens_per_s": {
+            name: prefill.tokens_per_s for name, prefill in stats.prefills.items()
+        },
+        "all": _json(stats.everything, stats),
         **{
-            name: {value: _json(group) for value, group in of_column.items()}
+            name: {value: _json(group, stats) for value, group in of_column.items()}
             for name, of_column in stats.groups.items()
         },
     }
 
 
-def _json(group: Group) -> dict[str, object]:
+def _json(group: Group, stats: Stats) -> dict[str, object]:
     return {
         "requests": group.requests,
         "outcomes": dict(group.outcomes),
@@ -139,6 +157,7 @@ def _json(group: Group) -> dict[str, object]:
         "tokens_out": group.tokens_out,
         "tokens_cached": group.tokens_cached,
         "tokens_wasted": group.tokens_wasted,
+        "cache_saved_ms": cache_saved_ms(group.cached, stats.prefills),
     }
 
 
@@ -175,19 +194,22 @@ def printed(stats: Stats, source: str) -> Iterator[RenderableType]:
     yield table(
         (
             *(("by", False), ("", False), ("speculation", False), ("saved s", True)),
-            *(("tokens in", True), ("cached", True), ("out", True), ("wasted", True)),
+            *(("tokens in", True), ("cached", True), ("cache saved s", True), ("out", True)),
+            ("wasted", True),
         ),
-        [(name, clean(value), *_economics(group)) for name, value, group in groups],
+        [(name, clean(value), *_economics(group, stats)) for name, value, group in groups],
     )
     yield Text(f"\n{NOTE}", style="dim")
 
 
-def _economics(group: Group) -> tuple[str, ...]:
-    tokens = group.tokens_in, group.tokens_cached, group.tokens_out, group.tokens_wasted
+def _economics(group: Group, stats: Stats) -> tuple[str, ...]:
+    spared = cache_saved_ms(group.cached, stats.prefills)
     return (
         _counts(group.speculations) or NONE,
         f"{group.saved_ms / 1000:,.1f}" if group.speculations else NONE,
-        *(f"{number:,}" for number in tokens),
+        *(f"{number:,}" for number in (group.tokens_in, group.tokens_cached)),
+        NONE if spared is None else f"{spared / 1000:,.1f}",
+        *(f"{number:,}" for number in (group.tokens_out, group.tokens_wasted)),
     )
 
 
