@@ -1,7 +1,7 @@
 # Every target runs a script in scripts/, which also works without make.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run serve reload test coverage test-quick test-threads test-tools check train test-real test-real-vllm test-browser profile benchmark load load-ui test-slo soak clean
+.PHONY: help run serve reload test coverage test-quick test-threads test-tools check train test-real test-real-vllm test-browser test-agents profile benchmark load load-ui test-slo soak clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-real-vllm: ## test against vLLM on the CPU (installed on first use: minutes
 
 test-browser: ## test the dashboard in Chromium
 	@sh scripts/test-browser.sh $(ARGS)
+
+test-agents: ## test Claude Code, Codex and Anthropic's JavaScript library (installed on first use)
+	@sh scripts/test-agents.sh $(ARGS)
 
 profile: ## show where the time of a request goes
 	@sh scripts/bench.sh profile $(ARGS)
