@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from bench import (
     ab,
+    apis,
     connections,
     dashboard,
     endpoint,
@@ -91,11 +92,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "faults": Command(
         "own", scorecard.faults,
-        "every fault of the simulator, streaming and not: what the client gets, who was asked"
+        "every fault of the simulator, streaming and not: what the client gets, who was asked",
+        arguments={"--api": apis.OPTION},
     ),
     "scorecard": Command(
         "own", scorecard.run,
-        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)"
+        "sixteen faults of one of two OpenAI backends, the limits as shipped (six minutes)",
+        arguments={"--api": apis.OPTION},
     ),
     "failover": Command(
         "own", failover.run,

@@ -131,7 +131,7 @@ def ask(where: Chain, case: Case, stream: bool, limit: float) -> Found:
         payload = answer.json()
         error = payload.get("error") if isinstance(payload, dict) else None
         code = error.get("code") if isinstance(error, dict) else None
-        if (answer.status, code) != (400, case.code):
+        if (answer.status, code) != (400, case.code if where.api.codes else None):
             found.wrong.append(f"refused with status {answer.status} and code {code}")
     return found
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from bench import apis
 from bench.card import TEXT, Card, Found, ask
 from bench.client import Answer, Failure
 from bench.fault_cases import (
@@ -147,7 +148,7 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     scenarios = [case for case in SCENARIOS if case.quick or not args.quick]
     cases = [(case, stream) for case in scenarios for stream in (True, False)]
     found: dict[tuple[str, bool], Found | str] = {}
-    stands = _Stands()
+    stands = _Stands(apis.of(args))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         slowest_first = sorted(cases, key=lambda one: -one[0].waits)
         jobs = {pool.submit(stands.run, *one): one for one in slowest_first}
@@ -179,7 +180,8 @@ def run(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
 class _Stands:
     """Runs cases, each on a chain of its own; can end them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, api: apis.Api) -> None:
+        self._api = api
         self._starting = threading.Semaphore(_STARTING)
         self._running: set[ExitStack] = set()
         self._stopped = threading.Event()
@@ -189,7 +191,7 @@ class _Stands:
             with self._starting:
                 if self._stopped.is_set():
                     raise Failure("interrupted")
-                where = stack.enter_context(chain(tiers(case), {}))
+                where = stack.enter_context(chain(tiers(case), {}, self._api))
             self._running.add(stack)
             stack.callback(self._running.discard, stack)
             where.reset()
@@ -292,7 +294,7 @@ def faults(sampler: Sampler, args: argparse.Namespace) -> list[Result]:
     )
     with sampler.interruptible(), table.promises.answered():
         for then_ollama in dict.fromkeys(case.then_ollama for case in cases):
-            with chain(_chain_of(then_ollama), _CONFIG) as where:
+            with chain(_chain_of(then_ollama), _CONFIG, apis.of(args)) as where:
                 for case in (case for case in cases if case.then_ollama == then_ollama):
                     for stream in (True, False):
                         sampler.row(f"{case.name}, {'streaming' if stream else 'whole'}")

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from bench.apis import APIS, Api
 from bench.client import Answer, Connection, Endpoint, Failure
-from bench.prompts import body
 from bench.router_process import RouterProcess, merged
 from simulator.processes import family, free_port
 from simulator.testing import Simulator
@@ -226,8 +226,14 @@ class Chain:
     """The tiers in their order, all under the route `primary`, and the router."""
 
     def __init__(
-        self, stack: ExitStack, folder: Path, tiers: Sequence[Tier], config: Mapping[str, Any]
+        self,
+        stack: ExitStack,
+        folder: Path,
+        tiers: Sequence[Tier],
+        config: Mapping[str, Any],
+        api: Api = APIS["chat"],
     ) -> None:
+        self.api = api
         self.tiers = {tier.name: tier for tier in tiers}
         self.simulators: dict[str, Simulator] = {}
         self._ports = {name: free_port() for name in self.tiers}
@@ -312,7 +318,10 @@ class Chain:
     ) -> Answer:
         """One request to the router, on a connection of its own."""
         with Connection(self.endpoint, timeout=limit) as connection:
-            return connection.ask(self.endpoint.chat(body(text, model, **fields), close=True))
+            sent = self.api.body(text, model, **fields)
+            return self.api.read(
+                connection.ask(self.endpoint.wire(self.api.path, sent, close=True))
+            )
 
     def seen(self, name: str) -> int:
         """Generation requests that a tier has received; 0 when it is dead."""
@@ -325,11 +334,13 @@ class Chain:
 
 
 @contextmanager
-def chain(tiers: Sequence[Tier], config: Mapping[str, Any]) -> Iterator[Chain]:
+def chain(
+    tiers: Sequence[Tier], config: Mapping[str, Any], api: Api = APIS["chat"]
+) -> Iterator[Chain]:
     """The chain, up and warm; whatever was started for it is stopped at the end.
 
     Args:
         config: laid over what the tiers say and `config/router.yaml`.
     """
     with ExitStack() as stack:
-        yield Chain(stack, scratch_folder(stack, "chain"), tiers, config)
+        yield Chain(stack, scratch_folder(stack, "chain"), tiers, config, api)

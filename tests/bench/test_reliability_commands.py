@@ -22,7 +22,10 @@ from simulator.testing import Simulator
 pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("faults", "failover", "overload", "scorecard")
+RUNS = {name: (name,) for name in ("failover", "overload", "scorecard")} | {
+    "faults": ("faults",),
+    "messages": ("faults", "--api", "messages"),
+}
 INTERRUPTED = "interrupted"
 Ran = dict[str, tuple[int, str, dict[str, Any]]]
 
@@ -32,7 +35,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
     """All of them side by side, and one more that is interrupted."""
     folder = tmp_path_factory.mktemp("reliability")
     commands = {
-        name: [name, "--quick", "--json", str(folder / f"{name}.json")] for name in NAMES
+        name: [*words, "--quick", "--json", str(folder / f"{name}.json")]
+        for name, words in RUNS.items()
     } | {INTERRUPTED: ["faults"]}
     own = {name: tmp_path_factory.mktemp(name) for name in commands}  # their routers log there
     processes = {
@@ -59,7 +63,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
 def ran(started: dict[str, subprocess.Popen[str]]) -> Ran:
     """Exit status, output, and rows by name, of each."""
     found: Ran = {}
-    for name in NAMES:
+    for name in RUNS:
         out, _ = started[name].communicate(timeout=180)
         document = json.loads(Path(str(started[name].args[-1])).read_text())  # type: ignore[index]
         rows = {
@@ -76,8 +80,9 @@ def kept(rows: dict[str, Any]) -> list[bool]:
     return [bool(row["kept"]) for row in rows.values() if row.get("kept") is not None]
 
 
-def test_no_fault_hangs_truncates_or_doubles_an_answer(ran: Ran) -> None:
-    status, out, rows = ran["faults"]
+@pytest.mark.parametrize("name", ["faults", "messages"])
+def test_no_fault_hangs_truncates_or_doubles_an_answer(ran: Ran, name: str) -> None:
+    status, out, rows = ran[name]
     assert status == 0, out
     assert rows["refuse, stream"]["outcome"] == "whole"
     assert rows["refuse, stream"]["first_saw"] == 0
