@@ -61,6 +61,17 @@ def alike_call(event: bytes, chunk: dict[str, Any]) -> Alike | None:
     return _around(event, call["function"]["arguments"], probe, thinking=False)
 
 
+def alike_delta(line: bytes, said: dict[str, Any], field: str) -> Alike | None:
+    """As `alike()`, for pieces of a block of Anthropic's.
+
+    Args:
+        line: the event's line of data, with the empty one behind it.
+        said: the event, parsed.
+    """
+    probe = {**said, "delta": {**said["delta"], field: _PROBE}}
+    return _around(line, said["delta"][field], probe, thinking=False)
+
+
 def _around(event: bytes, text: str, probe: dict[str, Any], *, thinking: bool) -> Alike | None:
     """Args:
     probe: the event, parsed, with `_PROBE` instead of the text.

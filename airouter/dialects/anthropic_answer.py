@@ -9,10 +9,18 @@ from typing import Any
 import orjson
 
 from airouter.dialects import carried, sse
+from airouter.dialects.alike import Alike, alike_delta
 from airouter.dialects.wire_json import EVENT_ELEMENTS, lenient
 
 _OWN = ("message_stop", "error")  # events of which the router writes its own
 _TRANSLATED = frozenset({"text", "thinking", "tool_use"})  # kinds of blocks
+_NAMED = b"event: content_block_delta\n"
+_PIECES = {  # by kind of block: the type of its deltas, and their field
+    "text": ("text_delta", "text"),
+    "thinking": ("thinking_delta", "thinking"),
+    "tool_use": ("input_json_delta", "partial_json"),
+}
+_DELTAS = frozenset(kind for kind, _ in _PIECES.values())
 _REASONS = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -70,6 +78,9 @@ class EventsIn:
         self._head: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._calls = 0
+        self._block = ""  # what kind of block is open
+        self._alike: Alike | None = None  # most events: pieces of that block
+        self._as: tuple[bytes, bytes] = b"", b""  # what stands around their text as a chunk
 
     def feed(self, data: bytes) -> bytes:
         return b"".join(map(self._event, self._events.feed(data)))
@@ -78,6 +89,11 @@ class EventsIn:
         return b""
 
     def _event(self, event: bytes) -> bytes:
+        line = event[len(_NAMED) :] if event.startswith(_NAMED) else event
+        usual = self._alike
+        if usual is not None and usual.text_of(line) is not None:
+            before, behind = self._as
+            return before + line[len(usual.before) : -len(usual.behind)] + behind
         payload = sse.payload_of(event)
         if not payload:
             return b""
@@ -86,15 +102,35 @@ class EventsIn:
         except ValueError:
             return event  # whoever reads it judges what cannot be read
         kind = said.get("type") if isinstance(said, dict) else None
-        chunks = self._chunks(kind, said)
-        if self._native and isinstance(kind, str) and kind not in _OWN:
+        field = self._field(said) if kind == "content_block_delta" else ""
+        chunks = self._piece(line, said, field) if field else self._chunks(kind, said)
+        if self._native and not field and isinstance(kind, str) and kind not in _OWN:
             return carried.before(kind, payload, chunks)
         return chunks
+
+    def _field(self, said: dict[str, Any]) -> str:
+        """The field with the text of an event that brings nothing but a piece of a block, which
+        its client's writer can write anew; "" for any other."""
+        delta = said.get("delta")
+        kind, field = _PIECES.get(self._block, ("", ""))
+        if not isinstance(delta, dict) or len(delta) != 2 or delta.get("type") != kind:
+            return ""
+        return field if isinstance(delta.get(field), str) and delta[field] else ""
+
+    def _piece(self, line: bytes, said: dict[str, Any], field: str) -> bytes:
+        chunk, text = self._delta(said["delta"]), orjson.dumps(said["delta"][field])
+        self._alike = alike_delta(line, said, field) if chunk.count(text) == 1 else None
+        if self._alike is not None:
+            before, _, behind = chunk.partition(text)
+            self._as = before, behind
+        return chunk
 
     def _chunks(self, kind: Any, said: Any) -> bytes:
         """What an event says, as chunks."""
         if kind == "content_block_delta":
             return self._delta(said.get("delta"))
+        if kind in ("content_block_start", "content_block_stop"):
+            self._block, self._alike = "", None
         if kind == "content_block_start":
             return self._start(said.get("content_block"))
         if kind == "message_start":
@@ -114,6 +150,7 @@ class EventsIn:
 
     def _start(self, block: Any) -> bytes:
         block = block if isinstance(block, dict) else {}
+        self._block = str(block.get("type"))
         if block.get("type") == "tool_use":
             self._calls += 1
             call = _call(block.get("id"), block.get("name"), "")
@@ -125,14 +162,16 @@ class EventsIn:
     def _delta(self, delta: Any) -> bytes:
         delta = delta if isinstance(delta, dict) else {}
         kind = delta.get("type")
+        if kind == "signature_delta":
+            return b""
+        if self._block not in _TRANSLATED or kind not in _DELTAS:  # citations; of other blocks
+            return self._chunk({carried.FIELD: str(kind)}) if self._native else b""
         if kind == "text_delta":
             return self._chunk({"content": delta.get("text")})
         if kind == "thinking_delta":
             return self._chunk({"reasoning_content": delta.get("thinking")})
-        if kind == "input_json_delta" and delta.get("partial_json"):
-            function = {"arguments": delta["partial_json"]}
-            return self._chunk({"tool_calls": [{"index": self._calls - 1, "function": function}]})
-        return b""  # signatures, citations
+        function = {"arguments": delta.get("partial_json") or ""}
+        return self._chunk({"tool_calls": [{"index": self._calls - 1, "function": function}]})
 
     def _end(self, said: dict[str, Any]) -> bytes:
         self._count(said.get("usage"))

@@ -2,7 +2,8 @@
 they are judged and recorded, with the original beside it.
 
 An event is carried by a comment before the chunks with its meaning, which the router passes on as
-it passes all comments on; a whole answer by a field of its own.
+it passes all comments on; a whole answer by a field of its own. Pieces of text, of reasoning and of
+arguments are not carried: nothing of them is lost, and nearly all events are such pieces.
 """
 
 from typing import Any

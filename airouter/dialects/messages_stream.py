@@ -294,7 +294,8 @@ class Events:
     def _pass(self, kind: str, payload: bytes) -> bytes:
         """An event of a backend that speaks Messages as well. Noted is what a backend that
         continues the stream would have to go on with: it may speak OpenAI's format."""
-        self._begun = True
+        self._begun = self._thinks = True
+        self._flowing = None
         if kind == "content_block_start":
             said = lenient(payload, EVENT_ELEMENTS)
             opened = said.get("content_block")
@@ -302,6 +303,8 @@ class Events:
             block = _Block(_KINDS.get(name, "text"))
             block.opened = True
             self._blocks.append(block)
+            if block.kind == "tool":
+                self._called[len(self._called)] = block  # as the chunks number them
             self._index = index_of(said)
         elif kind == "content_block_stop" and self._blocks:
             self._blocks.popleft()
