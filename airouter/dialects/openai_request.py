@@ -22,9 +22,12 @@ _MAX_DEPTH = 200  # orjson serialises at most 254 levels
 
 class ChatRequest:
     """A typed view of a payload. `messages` is empty for text completions and embeddings;
-    `adjusted` describes values that were normalised."""
+    `adjusted` describes values that were normalised; `thinking` is the level that was named with
+    the model, as in `ai-router:low`."""
 
-    __slots__ = ("adjusted", "endpoint", "messages", "model", "payload", "stream", "wants_usage")
+    __slots__ = (
+        "adjusted", "endpoint", "messages", "model", "payload", "stream", "thinking", "wants_usage",
+    )  # fmt: skip
 
     def __init__(
         self, endpoint: Endpoint, payload: dict[str, Any], adjusted: tuple[str, ...] = ()
@@ -33,6 +36,7 @@ class ChatRequest:
         self.payload = payload
         self.adjusted = adjusted
         self.model: str | None = payload.get("model") or None
+        self.thinking: str | None = None
         self.stream: bool = bool(payload.get("stream")) and endpoint != "embeddings"
         self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []
         options = payload.get("stream_options")
