@@ -90,6 +90,8 @@ class _Reader:
         found = self.text[self.at : self.at + 1]
         if found in ("", "<", "`"):
             self.closed = False
+            if not found and self.text[: self.at].rstrip()[-1:] in tuple("{[,:"):
+                self.cut = True  # a value was to follow
             return ""
         return found
 

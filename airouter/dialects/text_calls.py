@@ -39,6 +39,7 @@ _ENDS = (
 )
 _NOISE = (*(one for one in _OPENING if one not in _HEADS), *_CLOSING, *_ENDS)
 _TOKENS = (*_NOISE, *_HEADS)
+_FENCES = ("```", "```json")
 _LONGEST = 40  # characters; each of the marks is shorter
 _LONGEST_NAME = 200
 _SEPARATED = "function<｜tool▁sep｜>"
@@ -57,6 +58,7 @@ def _partly(mark: str) -> str:
 MARK = re.compile("|".join(map(_partly, _OPENING)))
 CLOSING = re.compile("|".join(map(re.escape, _CLOSING)))
 _BETWEEN = re.compile(rf"(?:[\s;,]|```\w*|{'|'.join(map(re.escape, _NOISE))})*")
+_BETWEEN_BARE = re.compile(rf"(?:[\s;,]|```(?:json)?(?!\w)|{'|'.join(map(re.escape, _ENDS))})*")
 _FUNCTION = re.compile(r'<function=\s*([^<>\s]+?)\s*>|<invoke name="([^"]*)"\s*>')
 _FUNCTION_END = re.compile(r"\s*(?:</function>|</invoke>)")
 _PARAMETER = re.compile(r'\s*(?:<parameter=\s*([^<>\s]+?)\s*>|<parameter name="([^"]*)"[^>]*>)')
@@ -135,15 +137,15 @@ def scan(text: str, tools: Tools, *, bare: bool) -> Scan:
     """
     found, at = Scan(), 0
     while True:
-        between = _BETWEEN.match(text, at)
+        between = (_BETWEEN_BARE if bare else _BETWEEN).match(text, at)
         assert between is not None  # it may be empty
         at = between.end()
         if at == len(text):
             return found
         rest = text[at : at + _LONGEST]
-        begun = [token for token in (*_TOKENS, "```") if token.startswith(rest)]
+        begun = [token for token in (*_TOKENS, *_FENCES) if token.startswith(rest)]
         if begun and rest not in _TOKENS:
-            closes = any(token in _CLOSING or token in _ENDS or token == "```" for token in begun)
+            closes = any(token in (*_CLOSING, *_ENDS, "```") for token in begun)
             found.open(cut=not (closes and found.calls))
             return found
         end = _one(text, at, tools, found, bare=bare)
@@ -224,7 +226,7 @@ def _open(entries: list[Any], tools: Tools, found: Scan, bare: bool, *, cut: boo
         return found.other()
     found.named = found.named or not unfinished
     calls = [_call_of(one, tools, bare) for one in entries]
-    if cut or None in calls:
+    if cut or None in calls or not entry.keys() & {*_ARGUMENTS, "function"}:
         return found.open()
     found.calls += [call for call in calls if call is not None]  # only brackets are missing
     return found.open(cut=False)
@@ -264,10 +266,12 @@ def _call_of(entry: Any, tools: Tools, bare: bool) -> Call | None:
 
 def _object(value: Any) -> dict[str, Any] | None:
     """Arguments, which may be written as a text."""
+    if value is None or value == "":
+        return {}
     if isinstance(value, str):
-        inner = loose_json.read(value.strip()) if value.strip() else loose_json.Loose({}, 0)
+        inner = loose_json.read(value.strip())
         value = inner.value if inner is not None and inner.closed else None
-    return value if isinstance(value, dict) else {} if value is None else None
+    return value if isinstance(value, dict) else None
 
 
 def _arguments(text: str, at: int, name: str, found: Scan) -> int | None:
@@ -327,7 +331,7 @@ def _from_tags(text: str, function: re.Match[str], tools: Tools, found: Scan) ->
         found.calls.append(call)
         return closed.end()
     rest = text[at:].lstrip()
-    if rest.startswith("<parameter") or (rest and "<parameter".startswith(rest) and rest != "<"):
+    if rest.startswith("<parameter") or (rest and "<parameter".startswith(rest)):
         return found.open()
     if not rest and not arguments:
         return found.open()
