@@ -85,7 +85,7 @@ class StreamRepair:
             return self.stop() + event  # it needs no repair, or cannot be
         if text:
             self._watch.feed(text)
-        if not self._held and not self._watch.text:
+        if not self._held and not self._watch.holds:
             return event
         self._held.append((event, chunk, len(text or "")))
         if choice.get("finish_reason"):
@@ -114,7 +114,7 @@ class StreamRepair:
     def _settled(self) -> bytes:
         """The events before the one with the mark, or all of them when there is none any more."""
         watch = self._watch
-        if not watch.text:
+        if not watch.holds:
             return self._released(len(self._held))
         count = 0
         for _, _, length in self._held:

@@ -8,9 +8,8 @@ import re
 
 from airouter.dialects.text_calls import CLOSING, MARK, Call, Scan, Tools, scan
 
-_SHORT = 4096  # characters of a call that are read again whenever a bracket in it closes
-_WINDOW = 32  # characters; each closing mark is shorter
-_CLOSES = re.compile(r"[}\]>`]")
+_SHORT = 1024  # characters of a call that are read again whenever a bracket in it closes
+_WINDOW = 32  # characters; each closing mark has fewer
 _FENCE = re.compile(r"\s{0,3}(?:(?:[-*+]|\d+\.)\s+)?(`{3,}|~{3,})")
 _QUOTES = "\"'“‘«(="  # directly before a mark
 _MARK_OR_JSON = re.compile(rf"{MARK.pattern}|[{{\[`]")
@@ -53,6 +52,11 @@ class Prose:
         return _THOUGHT.sub("", whole).strip() if "<think>" in whole else line.strip(), thinking
 
     @property
+    def fenced(self) -> bool:
+        """Whether the text is within a block of code, and this line does not close it."""
+        return bool(self._fence) and _FENCE.match(self._line) is None
+
+    @property
     def blank(self) -> bool:
         """Whether nothing was said yet, except thoughts."""
         return self._blank and "<think>".startswith(self._said(self._line)[0])
@@ -80,42 +84,63 @@ class Prose:
 class Watch:
     """The text from a mark on that may be calls. Mutable: fed in order.
 
-    `text` is held: from the beginning of the piece in which the mark at `mark` is; "" while nothing
-    is.
+    While text is held, it is all that came from the beginning of the piece with the mark on, and
+    `mark` is where the mark is in it.
 
     Args:
         bare: whether an answer that consists of JSON alone may be a call.
     """
 
     def __init__(self, tools: Tools, *, bare: bool) -> None:
-        self.text = ""
         self.mark = 0
         self._tools, self._bare = tools, bare
         self._prose = Prose()
         self._ahead: list[str] = []  # passed, not yet given to `_prose`
         self._begins = bare  # what is said first tells whether it may be bare JSON
+        self._fenced = False  # certainly within a block of code
+        self._held: list[str] = []
+        self._length = 0  # of what is held
         self._scan: Scan | None = None  # of what is held, when it was last looked at
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
+    @property
+    def text(self) -> str:
+        """What is held."""
+        if len(self._held) > 1:
+            self._held = ["".join(self._held)]
+        return self._held[0] if self._held else ""
 
     def passes(self, text: str) -> bool:
         """Whether a piece of text certainly goes on without being held; cheap."""
-        if self.text or self._begins or "<" in text or "[" in text:
+        if self._held or self._begins:
+            return False
+        if self._fenced and ("`" in text or "~" in text):
+            self._fenced = False  # until that is looked at
+        if not self._fenced and ("<" in text or "[" in text) and MARK.search(text):
             return False
         self._ahead.append(text)
         return True
 
     def feed(self, text: str) -> None:
-        """The next piece: held from then on if `text` is not empty afterwards."""
-        if not self.text:
-            self._catch_up()
+        """The next piece; see `holds` for whether it is held."""
+        if self._held:
+            self._held.append(text)
+            self._length += len(text)
+            if not self._worth_a_look(text):
+                return
+        else:
+            if self._ahead:
+                self._prose.feed("".join(self._ahead))
+                self._ahead.clear()
             at = self._find(text, 0)
             if at is None:
                 return
-            self.text, self.mark, self._scan = text, at, None
-        else:
-            self.text += text
-            if not self._worth_a_look(text):
-                return
-        self._settle()
+            self._held, self._length, self.mark = [text], len(text), at
+        while self._held and self._look().ended == "other":
+            self._next()
 
     def end(self, *, whole: bool) -> list[Call]:
         """The calls that the held text consists of from `mark` on, now that nothing follows; []
@@ -124,7 +149,7 @@ class Watch:
         Args:
             whole: do not put up with calls of which something is missing.
         """
-        while self.text:
+        while self._held:
             found = self._look()
             good = found.ended == "" or (found.ended == "open" and not found.cut)
             if found.calls and good and (found.whole or not whole):
@@ -134,14 +159,10 @@ class Watch:
 
     def drop(self, count: int) -> None:
         """Forget so many characters, all of them before the mark."""
-        self.text, self.mark = self.text[count:], self.mark - count
+        self._held, self._length = [self.text[count:]], self._length - count
+        self.mark -= count
 
     # Inside ---------------------------------------------------------------------------------------
-
-    def _catch_up(self) -> None:
-        if self._ahead:
-            self._prose.feed("".join(self._ahead))
-            self._ahead.clear()
 
     def _find(self, text: str, at: int) -> int | None:
         """Where in the text calls may begin, from a position on."""
@@ -150,10 +171,11 @@ class Watch:
             prose.feed(text[at : found.start()])
             at = found.start()
             marked = MARK.match(text, at) is not None and not prose.quotes
-            if marked or (self._bare and prose.begins and _may_be_json(text[at:])):
+            if marked or (self._begins and prose.begins and _may_be_json(text[at:])):
                 return at
         prose.feed(text[at:])
-        self._begins = self._bare and prose.blank
+        self._begins = self._begins and prose.blank
+        self._fenced = prose.fenced
         return None
 
     def _worth_a_look(self, text: str) -> bool:
@@ -161,25 +183,24 @@ class Watch:
         seen = self._scan
         if seen is None or seen.ended == "":
             return True
-        if len(self.text) < _SHORT and (not seen.named or _CLOSES.search(text)):
+        if self._length < _SHORT and (not seen.named or "}" in text or "]" in text):
             return True
-        return CLOSING.search(self.text, max(0, len(self.text) - len(text) - _WINDOW)) is not None
+        tail = "".join(self._held[-_WINDOW:])  # no piece is empty
+        return CLOSING.search(tail, max(0, len(tail) - len(text) - _WINDOW)) is not None
 
     def _look(self) -> Scan:
-        bare = MARK.match(self.text, self.mark) is None
-        self._scan = scan(self.text[self.mark :], self._tools, bare=bare)
+        text = self.text
+        bare = MARK.match(text, self.mark) is None
+        self._scan = scan(text[self.mark :], self._tools, bare=bare)
         return self._scan
-
-    def _settle(self) -> None:
-        while self.text and self._look().ended == "other":
-            self._next()
 
     def _next(self) -> None:
         """On to the next mark: this one is none."""
-        self._prose.feed(self.text[self.mark : self.mark + 1])
-        at = self._find(self.text, self.mark + 1)
+        text = self.text
+        self._prose.feed(text[self.mark : self.mark + 1])
+        at = self._find(text, self.mark + 1)
         if at is None:
-            self.text, self.mark = "", 0
+            self._held, self._length, self.mark = [], 0, 0
         else:
             self.mark = at
 

@@ -55,7 +55,7 @@ def _partly(mark: str) -> str:
 
 
 # Where a call may begin.
-MARK = re.compile("|".join(map(_partly, _OPENING)))
+MARK = re.compile(rf"(?=[<\[])(?:{'|'.join(map(_partly, _OPENING))})")
 CLOSING = re.compile("|".join(map(re.escape, _CLOSING)))
 _BETWEEN = re.compile(rf"(?:[\s;,]|```\w*|{'|'.join(map(re.escape, _NOISE))})*")
 _BETWEEN_BARE = re.compile(rf"(?:[\s;,]|```(?:json)?(?!\w)|{'|'.join(map(re.escape, _ENDS))})*")
@@ -143,7 +143,8 @@ def scan(text: str, tools: Tools, *, bare: bool) -> Scan:
         if at == len(text):
             return found
         rest = text[at : at + _LONGEST]
-        begun = [token for token in (*_TOKENS, *_FENCES) if token.startswith(rest)]
+        tokens = (*_TOKENS, *_FENCES) if rest[0] in "<[`" else ()
+        begun = [token for token in tokens if token.startswith(rest)]
         if begun and rest not in _TOKENS:
             closes = any(token in (*_CLOSING, *_ENDS, "```") for token in begun)
             found.open(cut=not (closes and found.calls))

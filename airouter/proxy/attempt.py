@@ -152,7 +152,7 @@ class Attempt:
     def adjusted(self) -> tuple[str, ...]:
         """What was changed in the request, and so far in the answer."""
         calls = self.answer.repaired
-        noted = (f"{calls} tool calls repaired from text",) if calls else ()
+        noted = (f"tool calls repaired from text: {calls}",) if calls else ()
         return (*self.outgoing.adjusted, *noted)
 
     @property
