@@ -97,6 +97,7 @@ class Watch:
         self._prose = Prose()
         self._ahead: list[str] = []  # passed, not yet given to `_prose`
         self._begins = bare  # what is said first tells whether it may be bare JSON
+        self._json = False  # whether JSON may begin at the mark
         self._fenced = False  # certainly within a block of code
         self._held: list[str] = []
         self._length = 0  # of what is held
@@ -170,8 +171,8 @@ class Watch:
         for found in (_MARK_OR_JSON if self._begins else MARK).finditer(text, at):
             prose.feed(text[at : found.start()])
             at = found.start()
-            marked = MARK.match(text, at) is not None and not prose.quotes
-            if marked or (self._begins and prose.begins and _may_be_json(text[at:])):
+            self._json = self._begins and prose.begins and _may_be_json(text[at:])
+            if self._json or (MARK.match(text, at) and not prose.quotes):
                 return at
         prose.feed(text[at:])
         self._begins = self._begins and prose.blank
@@ -190,8 +191,12 @@ class Watch:
 
     def _look(self) -> Scan:
         text = self.text
-        bare = MARK.match(text, self.mark) is None
-        self._scan = scan(text[self.mark :], self._tools, bare=bare)
+        if MARK.match(text, self.mark):
+            self._scan = scan(text[self.mark :], self._tools, bare=False)
+        elif self._json:
+            self._scan = scan(text[self.mark :], self._tools, bare=True)
+        else:  # only its beginning looked like a mark
+            self._scan = Scan(ended="other")
         return self._scan
 
     def _next(self) -> None:

@@ -85,6 +85,46 @@ def test_ordinary_streams_pass_byte_for_byte(number: int) -> None:
         assert count == 0
 
 
+def test_streams_are_repaired_where_whole_answers_are() -> None:
+    """Whatever marks, brackets and texts they are made of, and however they are cut."""
+    chance = random.Random(7)
+    marks = [
+        "```",
+        "```json\n",
+        "`",
+        "\n",
+        " ",
+        "text ",
+        *"{}[]\"',:<>",
+        "<think>",
+        "</think>",
+        CALL,
+    ]
+    marks += [
+        "<tool_call>",
+        "</tool_call>",
+        "[TOOL_CALLS]",
+        "<function=",
+        "<|eom_id|>",
+        "get_weather",
+    ]
+    repairs = 0
+    for _ in range(1500):
+        parts = [*marks, *chance.sample([*SHAPES.values()], 9)]
+        text = "".join(chance.choice(parts) for _ in range(chance.randint(1, 7)))
+        cuts = sorted(chance.sample(range(len(text)), min(len(text), chance.randint(0, 12))))
+        found, (sent, count) = whole(text), streamed(text, cuts)
+        if found is None:
+            assert sent == b"".join(event for event, _ in events_of(text, cuts)), (text, cuts)
+            continue
+        message = found[0]["choices"][0]["message"]
+        said, calls, reasons = read(sent)
+        assert (calls, reasons, count) == (called(message), ["tool_calls"], found[1]), (text, cuts)
+        assert said.rstrip() == (message["content"] or ""), (text, cuts)
+        repairs += 1
+    assert repairs > 100
+
+
 def test_little_of_an_ordinary_stream_is_held_back() -> None:
     """In single characters: nearly all pass at once, and few for long."""
     held = total = 0
