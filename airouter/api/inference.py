@@ -20,7 +20,7 @@ from airouter.domain.tasks import TASKS
 from airouter.domain.types import Decision, Endpoint, Plan
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.planning import forced_route, stated_task
+from airouter.planning import forced_route, named_thinking, stated_task
 from airouter.proxy.pipeline import Pipeline, find_backend
 from airouter.proxy.request_state import Flow, Received, RoutingOverrides
 from airouter.runtime.process import Runtime
@@ -92,7 +92,7 @@ class Inference:
         """
         exchange: Exchange = environ[EXCHANGE]
         payload, adjusted = read
-        incoming = parse_request(endpoint, dialect.parse(payload), adjusted)
+        incoming = self._parsed(endpoint, dialect.parse(payload), adjusted)
         incoming.original = original
         self._begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
@@ -126,7 +126,7 @@ class Inference:
                 "'execute' must be true or false.", param="execute", code="invalid_type"
             )
         pipeline, exchange = self._runtime.current.state.pipeline, environ[EXCHANGE]
-        incoming = parse_request("chat", payload, adjusted)
+        incoming = self._parsed("chat", payload, adjusted)
 
         def overridden() -> Waiting[RoutingOverrides]:
             if forced == "auto":
@@ -145,6 +145,16 @@ class Inference:
         explained = yield from pipeline.explain(exchange, incoming, overrides)
         body = orjson.dumps(_explanation(*explained), option=orjson.OPT_APPEND_NEWLINE)
         return Answer(200, [("Content-Type", "application/json")], body)
+
+    def _parsed(
+        self, endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str]
+    ) -> ChatRequest:
+        """The request, with how much to reason apart from the model's name."""
+        incoming, state = parse_request(endpoint, payload, adjusted), self._runtime.current.state
+        model, thinking = named_thinking(incoming.model, state.settings.virtual_model)
+        if thinking and not any(b.model == incoming.model for b in state.backends.values()):
+            incoming.model, incoming.thinking = model, thinking
+        return incoming
 
     def _begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest

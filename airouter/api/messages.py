@@ -19,7 +19,7 @@ from airouter.domain.dialect import Original
 from airouter.domain.errors import NoBackend, NotFound
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.planning import forced_route
+from airouter.planning import forced_route, named_thinking
 from airouter.runtime.process import Runtime
 from airouter.runtime.state import State
 
@@ -99,7 +99,8 @@ class _Api:
         models, whatever serves them."""
         state = self._runtime.state
         settings, virtual = state.settings, state.settings.virtual_model
-        if model == virtual or model.startswith(f"{virtual}/") or model in settings.aliases:
+        named, _ = named_thinking(model, virtual)
+        if named == virtual or model.startswith(f"{virtual}/") or model in settings.aliases:
             return model
         if any(backend.model == model for backend in state.backends.values()):
             return model
@@ -131,5 +132,6 @@ def _answering(state: State, model: str | None) -> tuple[str, ...]:
     if model in settings.aliases:
         return settings.chain(model)
     own = tuple(name for name, b in state.backends.items() if model and b.model == model)
-    route = forced_route(model, None, settings.virtual_model)
+    named, _ = named_thinking(model, settings.virtual_model)
+    route = forced_route(named, None, settings.virtual_model)
     return own or settings.serving(route or "primary")

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from airouter.domain.errors import NotFound
 from airouter.domain.labels import ROUTES
 from airouter.domain.tasks import TASKS
+from airouter.planning import named_thinking
 from airouter.runtime.process import Runtime
 from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
@@ -25,8 +26,12 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/v1/models/<path:name>")
     def one(name: str) -> Response:
+        meant = unquote(name)  # some clients encode the name twice
+        listed_as, _ = named_thinking(meant, runtime.state.settings.virtual_model)
         for model in listed(runtime.state):
-            if model["id"] in (name, unquote(name)):  # some clients encode the name twice
+            if model["id"] in (name, meant, listed_as):
+                if listed_as != meant:
+                    model |= {"id": meant}
                 return jsonify(_info(model) if _anthropics() else model)
         raise NotFound(
             f"The model {name[:80]!r} does not exist; GET /v1/models lists the available models.",

@@ -7,6 +7,7 @@ from airouter.api.models import chosen_from, listed
 from airouter.domain.errors import BadRequest, NotFound
 from airouter.domain.labels import ROUTES
 from airouter.domain.tasks import TASKS
+from airouter.planning import named_thinking
 from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 
@@ -32,11 +33,17 @@ def resolved(model: str, state: State) -> str:
     return model.removesuffix(_TAG)
 
 
+def _without_level(model: str, state: State) -> str:
+    """`ai-router` for `ai-router:low`."""
+    return named_thinking(model, state.settings.virtual_model)[0] or model
+
+
 def check(model: str | None, state: State) -> None:
     """Raises:
     NotFound: there is no such model.
     """
-    if model is not None and model not in {entry["id"] for entry in listed(state)}:
+    names = {entry["id"] for entry in listed(state)}
+    if model is not None and not names & {model, _without_level(model, state)}:
         raise NotFound(
             f"The model {model[:80]!r} is not found; GET /api/tags lists the available models.",
             param="model",
@@ -72,7 +79,7 @@ def details(name: Any, state: State) -> dict[str, Any]:
         raise BadRequest("'model' must be a name.", param="model", code="invalid_type")
     model = resolved(name, state)
     check(model, state)
-    backends = _behind(model, state)
+    backends = _behind(_without_level(model, state), state)
     info: dict[str, Any] = {"general.architecture": _ARCHITECTURE, "general.basename": model}
     if window := _window(backends):
         info[f"{_ARCHITECTURE}.context_length"] = window

@@ -78,14 +78,36 @@ def _effort(body: dict[str, Any], request: dict[str, Any]) -> None:
     off = isinstance(template, dict) and template.get("enable_thinking") is False
     if off or effort == "none":
         request["thinking"] = {"type": "disabled"}
-    elif effort in _EFFORTS:
-        output["effort"] = _EFFORTS[effort]
+    else:
+        _think(body.get("thinking"), request)
+        if effort in _EFFORTS:
+            output["effort"] = _EFFORTS[effort]
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
         schema = (wanted.get("json_schema") or {}).get("schema") or {"type": "object"}
         output["format"] = {"type": "json_schema", "schema": schema}
     if output:
         request["output_config"] = output
+
+
+def _think(thinking: Any, request: dict[str, Any]) -> None:
+    """As the client or the router asks for it, where their servers accept that."""
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind == "disabled":
+        request["thinking"] = {"type": "disabled"}
+    if kind not in ("enabled", "adaptive"):
+        return
+    if (request.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        return  # a forced call is made without a thought
+    last = request["messages"][-1]["content"] if request["messages"] else ()
+    if kind == "enabled" and any(block["type"] == "tool_result" for block in last):
+        return  # it goes on with a turn whose signed thoughts are not known
+    request["thinking"] = thinking
+    budget = thinking.get("budget_tokens")
+    if isinstance(budget, int) and request["max_tokens"] <= budget:
+        request["max_tokens"] += budget  # which counts as a part of it
+    for name in ("temperature", "top_p", "top_k"):  # not to be combined with it
+        request.pop(name, None)
 
 
 def _conversation(given: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:

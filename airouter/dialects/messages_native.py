@@ -20,6 +20,7 @@ def request(
     static: str | None,
     changing: list[str],
     guard: list[str] | None,
+    level: str | None = None,
 ) -> Native:
     """The request for such a backend.
 
@@ -28,12 +29,17 @@ def request(
         static: the router's text before the client's system text.
         changing: the router's texts behind it.
         guard: receives what was changed for the prefix cache; None: nothing is to be.
+        level: of reasoning, as the name of the model says it; None: it does not.
     """
     payload = {**original.payload, "model": body["model"]}
     if body.get("max_tokens"):  # else stripped: but this API demands one
         payload["max_tokens"] = body["max_tokens"]
     if guard is not None:
         payload = prefix_guard.guarded_native(payload, guard)
+    if level == "off":
+        payload["thinking"] = {"type": "disabled"}
+    elif level is not None and level != "on":
+        payload["output_config"] = {**(payload.get("output_config") or {}), "effort": level}
     if static or changing:
         given = payload.get("system") or []
         blocks = [_text(given)] if isinstance(given, str) else given

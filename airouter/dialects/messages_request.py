@@ -153,14 +153,13 @@ def _effort(payload: dict[str, Any], body: dict[str, Any], notes: list[str]) -> 
         refuse("thinking.type", "must be enabled, adaptive or disabled")
     if effort is not None and effort not in _EFFORTS:
         refuse("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")
-    if kind == "disabled":  # understood by vLLM, SGLang and llama.cpp
-        body.setdefault("chat_template_kwargs", {"enable_thinking": False})
-    elif effort and _EFFORTS[effort]:  # "high" is what a request without it means
-        body.setdefault("reasoning_effort", _EFFORTS[effort])
+    if kind in ("disabled", "enabled"):  # "adaptive" is for the model to decide
+        budget = thinking.get("budget_tokens")
+        body["thinking"] = {"type": kind} | ({"budget_tokens": budget} if budget else {})
+    if effort and _EFFORTS[effort]:  # "high" is what a request without it means
+        body["reasoning"] = {"effort": _EFFORTS[effort]}
         if effort != _EFFORTS[effort]:
             note(notes, f"effort={effort} read as {_EFFORTS[effort]}")
-    if thinking.get("budget_tokens") is not None:
-        note(notes, "thinking.budget_tokens left out")
     wanted = output.get("format") or payload.get("output_format")
     if wanted is not None:
         schema = wanted.get("schema") if isinstance(wanted, dict) else None

@@ -140,14 +140,12 @@ def _for_chats(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _thinking(think: Any) -> dict[str, Any]:
-    """Whether and how much to reason. Models that can, do so unasked."""
-    if think is None or think is True or think == "":
+    """Whether and how much to reason; each backend's way to say so is `thinking.py`'s."""
+    if think is None or think == "":
         return {}
-    if think is False:  # for vLLM, SGLang and llama.cpp; not sent to others, see openai_compose
-        return {"chat_template_kwargs": {"enable_thinking": False}}
-    if not isinstance(think, str):
+    if not isinstance(think, bool | str):
         _refuse("think", "must be true, false, low, medium or high")
-    return {"reasoning_effort": think}
+    return {"think": think}
 
 
 def _format(wanted: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.call_repair import Repair, StreamRepair, repaired
 from airouter.dialects.openai_errors import error_in
 from airouter.dialects.openai_forms import Assembler, as_events
 from airouter.dialects.openai_stream import Rewrite, SseReader, StreamState, is_reason
@@ -34,6 +35,7 @@ class Answer:
         keep_usage: whether the client asked for a stream's usage chunk.
         choices: how many choices the request implies.
         rewrite: makes the events of a continuation fit those already sent.
+        repair: what the request may call, where calls may arrive as text.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Answer:
         keep_usage: bool = False,
         choices: int = 1,
         rewrite: Rewrite | None = None,
+        repair: Repair | None = None,
     ) -> None:
         self.payload: dict[str, Any] | None = None  # of a whole answer
         self.broken = ""  # why nothing can come of it any more
@@ -59,12 +62,16 @@ class Answer:
         self._pending: list[bytes] = []
         self._problem: RouterError | None = None
         self._ended = False
+        self._repair = repair
+        self._stream_repair = StreamRepair(repair) if stream and repair is not None else None
+        self._repaired = 0  # of a whole answer
         self._reader = SseReader(
             keep_usage=keep_usage,
             keep_text=_TEXT_KEPT,
             choices=choices,
             rewrite=rewrite,
             stop_at_gap=True,
+            repair=self._stream_repair,
         )
 
     @property
@@ -165,6 +172,10 @@ class Answer:
         if self._ended:
             self._keep(self._reader.flush())
 
+    def release(self) -> None:
+        """Pass on what is held of a stream because it may be a tool call: it was cut."""
+        self._keep(self._reader.release())
+
     @property
     def held_at_gap(self) -> bool:
         """Whether what follows an unreadable event is held back."""
@@ -189,6 +200,11 @@ class Answer:
             return self.state.finish_reasons.get(0)
         reason = self._first_choice.get("finish_reason")
         return reason if isinstance(reason, str) else None
+
+    @property
+    def repaired(self) -> int:
+        """How many tool calls arrived as text, so far."""
+        return self._repaired + (self._stream_repair.count if self._stream_repair else 0)
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -274,6 +290,9 @@ class Answer:
             self._problem = UpstreamBroken(
                 f"The backend {self._name} sent an answer that is not complete."
             )
+        elif self._repair is not None and (found := repaired(payload, self._repair)):
+            self.payload, self._repaired = found
+            self._raw = bytearray(orjson.dumps(self.payload))
 
     def _assemble(self) -> None:
         """A stream came for a whole answer: make one of it."""

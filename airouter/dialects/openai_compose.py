@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from airouter.dialects import messages_native, prefix_guard
+from airouter.dialects import messages_native, prefix_guard, thinking
 from airouter.dialects.openai_request import AS_MANY_AS_FIT, ChatRequest, text_of
 from airouter.domain.dialect import Native
 from airouter.domain.types import immutable
@@ -85,7 +85,10 @@ def compose(
         else:
             messages = _with_system(messages, static, changing)
         body["messages"] = messages
-    if "chat_template_kwargs" in body and not _has_template(backend):
+        thinking.spell(body, backend, model, request.thinking, adjusted)
+    elif request.thinking:
+        adjusted.append(f"thinking={request.thinking} left out: for chats only")
+    if "chat_template_kwargs" in body and not thinking.has_template(backend):
         del body["chat_template_kwargs"]
         adjusted.append("chat_template_kwargs left out: not understood by this backend")
     if request.endpoint != "embeddings":
@@ -100,15 +103,11 @@ def compose(
         return Outgoing(body, tuple(adjusted), request.wants_usage)
     adjusted = list(original.adjusted)
     guard = adjusted if backend.guards_prefix else None
-    native = messages_native.request(original, body, static, changing, guard)
+    level = request.thinking
+    if level is not None:
+        adjusted.append(f"thinking={level} from the model name")
+    native = messages_native.request(original, body, static, changing, guard, level)
     return Outgoing(body, tuple(adjusted), request.wants_usage, native)
-
-
-def _has_template(backend: BackendSettings) -> bool:
-    """Whether arguments for the chat template, such as `enable_thinking`, are understood: by vLLM,
-    and by SGLang and llama.cpp, which are configured as local servers of kind openai. Ollama
-    ignores them; clouds refuse the whole request."""
-    return backend.kind == "vllm" or (backend.kind == "openai" and backend.local)
 
 
 def _fit_max_tokens(

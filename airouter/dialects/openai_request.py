@@ -24,10 +24,11 @@ _MAX_DEPTH = 200  # orjson serialises at most 254 levels
 class ChatRequest:
     """A typed view of a payload. `messages` is empty for text completions and embeddings;
     `adjusted` describes values that were normalised. `original`: what the payload was translated
-    from, where a backend may speak that dialect."""
+    from, where a backend may speak that dialect. `thinking`: the level that was named with the
+    model, as in `ai-router:low`."""
 
     __slots__ = (
-        *("adjusted", "endpoint", "messages", "model", "original", "payload", "stream"),
+        *("adjusted", "endpoint", "messages", "model", "original", "payload", "stream", "thinking"),
         "wants_usage",
     )
 
@@ -39,6 +40,7 @@ class ChatRequest:
         self.adjusted = adjusted
         self.original: Original | None = None
         self.model: str | None = payload.get("model") or None
+        self.thinking: str | None = None
         self.stream: bool = bool(payload.get("stream")) and endpoint != "embeddings"
         self.messages: list[dict[str, Any]] = payload["messages"] if endpoint == "chat" else []
         options = payload.get("stream_options")

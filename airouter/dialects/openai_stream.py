@@ -13,6 +13,7 @@ import orjson
 
 from airouter.dialects import sse
 from airouter.dialects.alike import Alike, alike
+from airouter.dialects.call_repair import StreamRepair
 from airouter.dialects.openai_errors import error_in
 from airouter.dialects.wire_json import EVENT_ELEMENTS, lenient
 from airouter.domain.redaction import masked_json
@@ -84,6 +85,7 @@ class SseReader:
         rewrite: for a continuation: makes its events fit those already sent.
         stop_at_gap: hold back what follows an unreadable event that may have carried content,
             until `pass_gap()`.
+        repair: of tool calls that arrive as text.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class SseReader:
         choices: int = 0,
         rewrite: Rewrite | None = None,
         stop_at_gap: bool = False,
+        repair: StreamRepair | None = None,
     ) -> None:
         self.state = StreamState(choices=choices)
         self._rewrite = rewrite
         self._keep_usage = keep_usage
         self._keep_text = keep_text
         self._stop_at_gap = stop_at_gap
+        self._repair = repair
         self._tail = bytearray()  # the event that is not whole yet, or all that is held back
         self._alike: Alike | None = None  # most events
         self._tries = 0 if rewrite is not None else _TRIES
@@ -112,7 +116,12 @@ class SseReader:
             ValueError: an event longer than 16 MB.
         """
         tail, usual = self._tail, self._alike
-        if usual is not None and not tail and (text := usual.text_of(data)):
+        if (
+            usual is not None
+            and not tail
+            and (text := usual.text_of(data))
+            and (self._repair is None or usual.thinking or self._repair.passes(text))
+        ):
             self._note_text(text, thinking=usual.thinking)
             self.more_text = True
             return data
@@ -179,7 +188,7 @@ class SseReader:
         state = self.state
         if payload == b"[DONE]":
             state.done = True
-            return b""
+            return self._settled()
         try:
             chunk = lenient(payload, EVENT_ELEMENTS) if payload else None
         except ValueError:
@@ -192,12 +201,12 @@ class SseReader:
         if not isinstance(chunk, dict):
             if payload.strip(b"\"'").upper() == b"[DONE]":  # written by another hand
                 state.done = True
-                return b""
+                return self._settled()
             state.garbage += 1
             # What does not even begin like a chunk was none, so nothing is missing.
             state.gap = state.gap or (bool(_CHUNK.match(payload)) and not state.complete)
             self._alike = None  # what follows may have to be held back
-            return b""
+            return self.release() if state.gap else b""
         state.events += 1
         usage = chunk.get("usage")
         if isinstance(usage, dict):
@@ -218,7 +227,26 @@ class SseReader:
                     self._note(choice)
             if self._tries and not isinstance(usage, dict) and len(choices) == 1:
                 self._learn(event, chunk, choices[0])
+        if self._repair is not None:
+            event = self._repair.event(event, chunk)
+            self._note_calls()
         return event
+
+    def _settled(self) -> bytes:
+        """What is held of the text because it may be a tool call, as the answer is complete."""
+        if self._repair is None or self.state.error is not None:
+            return b""
+        passed = self._repair.end()
+        self._note_calls()
+        return passed
+
+    def _note_calls(self) -> None:
+        if self._repair is not None and self._repair.count:
+            self.state.finish_reasons[0], self.state.plain = "tool_calls", False
+
+    def release(self) -> bytes:
+        """What is held of the text, unchanged: the answer is not complete."""
+        return b"" if self._repair is None else self._repair.stop()
 
     def _learn(self, event: bytes, chunk: dict[str, Any], choice: Any) -> None:
         """See what the events to come have in common with this one, if it brought text alone."""

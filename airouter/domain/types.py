@@ -182,7 +182,8 @@ class RecordFields:
     `longest_gap_ms` between two contents (mean, maximum), `in_flight` other requests when it was
     sent, `idle_s` since the one before if there were none. `starts_ms`: when each stage began,
     since the arrival. `trace_id`, `span_id`, `parent_span_id`: its place in a trace, in hexadecimal
-    digits; `traced`: whether its spans are sent. `task`: of the decision matrix.
+    digits; `traced`: whether its spans are sent. `task`: of the decision matrix. `repaired_calls`:
+    tool calls that arrived as text.
     """
 
     id: str
@@ -237,6 +238,7 @@ class RecordFields:
     parent_span_id: str | None = None
     traced: bool = False
     task: str | None = None
+    repaired_calls: int = 0
     save: bool = False
 
 

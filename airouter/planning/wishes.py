@@ -4,6 +4,8 @@ from airouter.domain.errors import BadRequest
 from airouter.domain.labels import ROUTES
 from airouter.domain.tasks import TASKS
 
+THINKING = ("off", "low", "medium", "high")
+
 
 def forced_route(model: str | None, header: str | None, virtual_model: str) -> str | None:
     """The route forced by the header X-Router-Route or the model name `ai-router/<route>`; None if
@@ -29,6 +31,16 @@ def forced_route(model: str | None, header: str | None, virtual_model: str) -> s
             code="unknown_route",
         )
     return wanted
+
+
+def named_thinking(model: str | None, virtual_model: str) -> tuple[str | None, str | None]:
+    """(the model, how much to reason) of a name that says both, such as `ai-router:low` and
+    `ai-router/primary:off`; (the name, None) of any other."""
+    if model is not None and model.startswith(virtual_model):
+        name, _, level = model.rpartition(":")
+        if level.lower() in THINKING and (name == virtual_model or _suffix(name, virtual_model)):
+            return name, level.lower()
+    return model, None
 
 
 def stated_task(model: str | None, header: str | None, virtual_model: str) -> str | None:

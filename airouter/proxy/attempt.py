@@ -1,5 +1,6 @@
 """One attempt at one backend: its call and its answer, until that is relayed or discarded."""
 
+from airouter.dialects.call_repair import repair_for
 from airouter.dialects.openai_answer import Answer
 from airouter.dialects.openai_compose import Outgoing
 from airouter.dialects.openai_request import ChatRequest
@@ -54,6 +55,7 @@ class Attempt:
             keep_usage=outgoing.keep_usage,
             choices=request.choices,
             rewrite=rewrite,
+            repair=repair_for(request.payload) if backend.settings.repair_tool_calls else None,
         )
         self._buffer = buffer
         self._error_body = bytearray()
@@ -145,6 +147,13 @@ class Attempt:
         if not _is_success(self.call.status) or answer.problem(self.call.headers) is not None:
             return False
         return answer.state.complete if self.stream else answer.payload is not None
+
+    @property
+    def adjusted(self) -> tuple[str, ...]:
+        """What was changed in the request, and so far in the answer."""
+        calls = self.answer.repaired
+        noted = (f"tool calls repaired from text: {calls}",) if calls else ()
+        return (*self.outgoing.adjusted, *noted)
 
     @property
     def model(self) -> str:

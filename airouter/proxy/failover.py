@@ -320,7 +320,7 @@ class Failover:
         """Record which backend answers, and how it has begun to."""
         exchange, record = decided.exchange, decided.exchange.record
         record.backend, record.model = attempt.backend.name, attempt.model
-        record.adjusted = attempt.outgoing.adjusted
+        record.adjusted = attempt.adjusted
         record.ttft_ms = (self._clock.monotonic() - exchange.started_at) * 1000
         record.connect_ms = float(attempt.connect_ms)
         record.backend_ttft_ms = attempt.backend_ttft_ms
@@ -351,6 +351,7 @@ class Failover:
             return
         record.leave()
         record.inference_ms, record.usage = attempt.inference_ms, attempt.answer.usage
+        record.repaired_calls = attempt.answer.repaired
         attempt.record_step()
         self._log.info(
             "Provider response: %s status=%d duration_ms=%d finish_reason=%s stream=false%s",

@@ -40,6 +40,7 @@ def relay(
         record.inference_ms += attempt.inference_ms
         record.gap_ms, record.longest_gap_ms = attempt.gaps_ms(record.longest_gap_ms)
         record.usage = None if continued else attempt.answer.usage  # of a part: not the answer's
+        record.adjusted, record.repaired_calls = attempt.adjusted, attempt.answer.repaired
         if state.garbage:
             record.notes.append(
                 f"{state.garbage} unreadable events of {attempt.backend.name} dropped"
@@ -55,6 +56,9 @@ def relay(
         successor = None if out_of_time else (yield from recovery().successor(attempt, error))
         if successor is None:
             exchange.finish("truncated", 200, f"{error.code}: {error.message}", error.reason)
+            attempt.answer.release()
+            if held := attempt.answer.drain():
+                yield held
             yield error_event(error.body())
             return
         attempt, continued = successor, True

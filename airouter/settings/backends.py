@@ -133,6 +133,21 @@ class BackendSettings(Section):
         "backend: without Claude Code's billing line and `cache_control` marks, and with a clock "
         "at the head of the system text moved to the end of the last message.",
     )
+    thinking: Literal[
+        "auto", "enable_thinking", "thinking", "reasoning_effort", "anthropic", "none"
+    ] = Field(
+        "auto",
+        description="How this backend is told whether and how much to reason, whatever spelling "
+        "the client uses. enable_thinking, thinking: an argument of the chat template "
+        "(Qwen3 and GLM; DeepSeek V3 and Granite). reasoning_effort: that field (gpt-oss, Ollama, "
+        "OpenAI, xAI; Anthropic's `effort`). anthropic: `thinking` with a budget of tokens. none: "
+        "not at all; it is left out. auto: by the kind of the backend and the name of the model.",
+    )
+    repair_tool_calls: bool = Field(
+        True,
+        description="Turn tool calls that arrive as text, because the server's parser did not "
+        "recognise them, into tool calls. Applies to requests with tools only.",
+    )
     ca_file: str | None = Field(
         None,
         description="CA bundle for an https backend whose certificate is signed by a private CA.",

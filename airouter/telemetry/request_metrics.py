@@ -107,6 +107,11 @@ class RequestMetrics:
             "to_backend",
         )
         self._retries = sums("retries_total", "Attempts that were repeated.", "backend")
+        self._repaired = sums(
+            "tool_calls_repaired_total",
+            "Tool calls that arrived as text and were repaired.",
+            "backend",
+        )
         self._stages = times(
             "stage_duration_seconds", "Duration by stage.", STAGE_BUCKETS, "stage", "route"
         )
@@ -221,6 +226,8 @@ class RequestMetrics:
         if record.gap_ms is not None:
             self._gap.observe(record.gap_ms, backend)
         self._gpu[backend,][0] += record.inference_ms / 1000
+        if record.repaired_calls:
+            self._repaired[backend,][0] += record.repaired_calls
         if record.usage is None:
             return
         for kind, tokens in zip(_PRICED, tokens_of(record.usage), strict=True):

@@ -53,6 +53,7 @@ def test_all_models_are_listed_with_a_tag(state: State) -> None:
     [
         ("ai-router:latest", "ai-router"),
         ("ai-router/xai:latest", "ai-router/xai"),
+        ("ai-router:low", "ai-router:low"),
         ("small:latest", "small"),
         ("llama:latest", "llama:latest"),
         ("org/big:70b", "org/big:70b"),
@@ -80,6 +81,13 @@ def test_details_are_what_is_known(state: State) -> None:
         details("gpt-17", state)
     with pytest.raises(BadRequest):
         details(None, state)
+
+
+def test_a_name_may_say_how_much_to_reason(state: State) -> None:
+    known = details("ai-router:low", state)["capabilities"]
+    assert known == details("ai-router", state)["capabilities"]
+    with pytest.raises(NotFound):
+        check("ai-router:loud", state)
 
 
 def test_what_is_out_of_service_is_not_running(state: State) -> None:

@@ -46,6 +46,12 @@ def test_a_request() -> None:
         ({"reasoning_effort": "low"}, {"output_config": {"effort": "low"}}),
         ({"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}),
         ({"chat_template_kwargs": {"enable_thinking": False}}, {"thinking": {"type": "disabled"}}),
+        ({"thinking": {"type": "disabled"}, "reasoning_effort": "low"},
+         {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 9000}, "temperature": 0.5, "top_k": 3},
+         {"thinking": {"type": "enabled", "budget_tokens": 9000}, "max_tokens": 8192 + 9000}),
+        ({"thinking": {"type": "adaptive"}, "max_tokens": 7},
+         {"thinking": {"type": "adaptive"}, "max_tokens": 7}),
         ({"response_format": {"type": "json_object"}}, {}),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"a": 1}}}},
          {"output_config": {"format": {"type": "json_schema", "schema": {"a": 1}}}}),
@@ -141,3 +147,21 @@ def test_what_claude_code_sends_arrives() -> None:
     assert [message["role"] for message in request["messages"]] == ["user", "assistant", "user"]
     assert request["messages"][1] == given["messages"][2]
     assert request["messages"][2]["content"][0]["tool_use_id"] == "toolu_1"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"},
+        {"messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            ]},
+            {"role": "tool", "tool_call_id": "c", "content": "1"},
+        ]},
+    ],
+)  # fmt: skip
+def test_a_budget_is_left_out_where_their_servers_refuse_it(more: Json) -> None:
+    """With a forced call, and behind a call whose signed thought is not known."""
+    assert "thinking" not in sent(thinking={"type": "enabled", "budget_tokens": 2000}, **more)

@@ -46,8 +46,10 @@ def translated(**fields: Any) -> tuple[Json, list[str]]:
         ({"metadata": {"user_id": None}}, {}),
         ({"cache_control": {"type": "ephemeral"}}, {}),
         ({"thinking": {"type": "adaptive"}}, {}),
-        ({"thinking": {"type": "disabled"}}, {"chat_template_kwargs": {"enable_thinking": False}}),
-        ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        ({"thinking": {"type": "disabled"}}, {"thinking": {"type": "disabled"}}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2048, "display": "omitted"}},
+         {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+        ({"output_config": {"effort": "low"}}, {"reasoning": {"effort": "low"}}),
         ({"output_config": {"effort": "high"}}, {}),
         ({"min_p": 0.1, "seed": 1}, {"min_p": 0.1, "seed": 1}),
         ({"context_management": {}, "container": None}, {}),
@@ -63,8 +65,6 @@ def test_parameters(given: Json, expected: Json) -> None:
         ({"context_management": {"edits": [1]}}, "context_management left out"),
         ({"service_tier": "auto"}, "service_tier left out"),
         ({"mcp_servers": [{"url": "x"}]}, "mcp_servers left out"),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2048}},
-         "thinking.budget_tokens left out"),
         ({"tools": [SERVERS]}, "tool web_search_20250305 left out"),
     ],
 )  # fmt: skip
@@ -74,7 +74,7 @@ def test_what_is_left_out_is_noted(given: Json, note: str) -> None:
 
 def test_effort_that_no_backend_knows() -> None:
     body, notes = translated(output_config={"effort": "max"})
-    assert (body, notes) == ({"reasoning_effort": "high"}, ["effort=max read as high"])
+    assert (body, notes) == ({"reasoning": {"effort": "high"}}, ["effort=max read as high"])
 
 
 def test_a_long_user_id_is_shortened_to_the_same_each_time() -> None:

@@ -48,9 +48,9 @@ def test_options_become_parameters() -> None:
         ("format", {"type": "object"}, {"response_format": {
             "type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}
         }}),
-        ("think", False, {"chat_template_kwargs": {"enable_thinking": False}}),
-        ("think", "low", {"reasoning_effort": "low"}),
-        ("think", True, {}),
+        ("think", False, {"think": False}),
+        ("think", "low", {"think": "low"}),
+        ("think", True, {"think": True}),
         ("format", "", {}),
         ("tools", [{"function": {"name": "f"}}],
          {"tools": [{"type": "function", "function": {"name": "f"}}]}),

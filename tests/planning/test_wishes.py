@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airouter.domain.errors import BadRequest
-from airouter.planning.wishes import forced_route, stated_task
+from airouter.planning.wishes import forced_route, named_thinking, stated_task
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,23 @@ def test_a_task_that_does_not_exist_is_refused() -> None:
     assert refused.value.code == "unknown_task"
     with pytest.raises(BadRequest, match="enrich, meta, or a task: code, reasoning"):
         forced_route("ai-router/coding", None, "ai-router")
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("ai-router:low", ("ai-router", "low")),
+        ("ai-router:OFF", ("ai-router", "off")),
+        ("ai-router/primary:high", ("ai-router/primary", "high")),
+        ("ai-router/code:medium", ("ai-router/code", "medium")),
+        ("ai-router", ("ai-router", None)),
+        ("ai-router:latest", ("ai-router:latest", None)),
+        ("ai-router-2:low", ("ai-router-2:low", None)),
+        ("qwen3:low", ("qwen3:low", None)),
+        (None, (None, None)),
+    ],
+)
+def test_how_much_to_reason_is_named(
+    model: str | None, meant: tuple[str | None, str | None]
+) -> None:
+    assert named_thinking(model, "ai-router") == meant
