@@ -20,13 +20,24 @@ class Asked:
         self.body = body
 
     @property
+    def path(self) -> str:
+        return self._handler.path
+
+    def header(self, name: str) -> str | None:
+        return self._handler.headers[name]
+
+    @property
     def prefill(self) -> str | None:
         """The text that is to be gone on with, if the last message is the assistant's."""
         last = self.body["messages"][-1]
         return last["content"] if last["role"] == "assistant" else None
 
     def refuse(self, status: int, message: str) -> None:
-        raw = json.dumps({"error": {"message": message, "type": "x", "code": None}}).encode()
+        self.answer({"error": {"message": message, "type": "x", "code": None}}, status)
+
+    def answer(self, payload: Any, status: int = 200) -> None:
+        """This as JSON; bytes as they are."""
+        raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self._handler.send_response(status)
         self._handler.send_header("Content-Type", "application/json")
         self._handler.send_header("Content-Length", str(len(raw)))

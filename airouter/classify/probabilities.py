@@ -1,9 +1,9 @@
 """A decision as the probabilities of options: of a decision model's question whose options are
 labels or routes of the router.
 
-They come from the tier that decided, if it estimates probabilities; otherwise the label decided on
-has the ones below, and the other labels share the rest evenly. If no tier decided, all options are
-equally probable.
+They come from the tier that decided, if it estimates that of each class; otherwise the label
+decided on has the tier's own probability or the one below, at most 0.99, and the other labels share
+the rest evenly. If no tier decided, all options are equally probable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,8 @@ from airouter.domain.types import Decision, Verdict
 # No decision is labelled PRIMARY, the name of the class of SIMPLE and MODERATE.
 OPTION_LABELS = tuple(label.name for label in LABELS if label.name != "PRIMARY")
 _UNDECIDED = ("fallback", "patience")
-# A tier that states no probability: the rules match known texts; a generated label may be wrong.
-_BY_RULES = 0.99
-_BY_A_LABEL = 0.9
-_RULES = ("rules", "conversation", "explicit")
+_MOST = 0.99  # even the rules, which are certain, may be wrong
+_BY_A_LABEL = 0.9  # of a tier that states no probability: the reasoning one
 _DEFAULT_ROUTE = ROUTE_OF_LABEL[DEFAULT_LABEL]
 
 
@@ -81,9 +79,7 @@ def _label_probabilities(decision: Decision) -> dict[str, float] | None:
     verdict = _deciding(decision)
     if verdict is not None and verdict.shares:
         return _of_classes(verdict.shares, decision.label)
-    p = decision.p
-    if p is None:
-        p = _BY_RULES if decision.tier in _RULES else _BY_A_LABEL
+    p = min(_MOST, _BY_A_LABEL if decision.p is None else decision.p)
     rest = (1 - p) / (len(OPTION_LABELS) - 1)
     return {label: p if label == decision.label else rest for label in OPTION_LABELS}
 

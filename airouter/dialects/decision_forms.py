@@ -282,12 +282,26 @@ def conversation(form: Form, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(item: Any) -> Any:
     """An item of an input as a message of a chat: calls of tools and their results become those."""
-    kind = item.get("type") if isinstance(item, dict) else None
+    if not isinstance(item, dict):
+        return item
+    kind = item.get("type")
     if kind in ("function_call", "custom_tool_call"):
         return {"role": "assistant", "content": None}
     if kind in ("function_call_output", "custom_tool_call_output"):
-        return {"role": "tool", "content": item.get("output")}
-    return item
+        return {"role": "tool", "content": _content(item.get("output"))}
+    return {**item, "content": _content(item.get("content"))}
+
+
+def _content(content: Any) -> Any:
+    """A content with its parts' types as in a chat."""
+    if not isinstance(content, list):
+        return content
+    return [
+        {**part, "type": "text"}
+        if isinstance(part, dict) and part.get("type") in ("input_text", "output_text")
+        else part
+        for part in content
+    ]
 
 
 def _value(choice: Any, place: str) -> str:

@@ -27,7 +27,7 @@ def decided(
 
 
 def test_only_labels_or_only_routes_are_options() -> None:
-    assert OPTION_LABELS == (*LABELS4, "META")
+    assert (*LABELS4, "META") == OPTION_LABELS
     assert are_options(OPTION_LABELS)
     assert are_options(ROUTES)
     assert are_options(("ENRICH", "SIMPLE"))
@@ -56,8 +56,8 @@ def test_what_a_tier_takes_for_a_frontends_prompt_is_the_primarys() -> None:
 
 
 def test_a_tier_without_probabilities_is_nearly_certain() -> None:
-    """The other labels share the rest; the reasoning tier is less certain than the rules."""
-    meta = option_probabilities(OPTION_LABELS, decided("META", "rules"))
+    """The other labels share the rest; a generated label is less certain than a rule's."""
+    meta = option_probabilities(OPTION_LABELS, decided("META", "rules", 1.0))
     assert meta == pytest.approx(dict.fromkeys(OPTION_LABELS, 0.0025) | {"META": 0.99})
     reasoned = option_probabilities(OPTION_LABELS, decided("ENRICH", "reasoning"))
     assert reasoned["ENRICH"] == pytest.approx(0.9)
@@ -67,7 +67,7 @@ def test_a_tier_without_probabilities_is_nearly_certain() -> None:
 
 def test_meta_counts_for_the_primary_where_it_is_no_option() -> None:
     """Never for the cloud or a search."""
-    found = decided("META", "rules")
+    found = decided("META", "rules", 1.0)
     shares = option_probabilities(("SIMPLE", "COMPLEX", "ENRICH"), found)
     assert shares["SIMPLE"] > 0.99
     assert option_probabilities(("primary", "xai"), found)["primary"] > 0.99

@@ -13,7 +13,6 @@ import orjson
 
 from airouter.classify.tiers.query import middle_out
 from airouter.dialects.decision_forms import FORMS, HOPS, read_probabilities
-from airouter.dialects.openai_errors import model_is_gone
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamStatus
 from airouter.domain.labels import CLASS_OF_LABEL, CLASSES, CLASSIFIER_LABELS
@@ -38,8 +37,8 @@ MAX_HOPS = 2
 class DecisionModelTier:
     """Calls one backend; abstains if it is unsure or the call fails.
 
-    Mutable state: until when the server is not asked, and since which of its starts; replaced as a
-    whole.
+    Mutable state: until when the server is not asked, and since which of its starts, replaced as a
+    whole; how many requests in a row have found no endpoint.
     """
 
     name = NAME
@@ -60,6 +59,7 @@ class DecisionModelTier:
         self._clock = clock
         self._log = log
         self._off = (0.0, 0)
+        self._missed = 0
 
     def ask(self, exchange: Exchange, features: Features) -> Waiting[Verdict]:
         """The verdict of the decision model.
@@ -77,9 +77,11 @@ class DecisionModelTier:
         except DeadlineExceeded:
             raise
         except RouterError as error:
-            self._switch_off_without_endpoint(error)
+            if isinstance(error, UpstreamStatus) and error.upstream_status in _MISSING:
+                self._miss(error)
             why = f"{error.code}: {error.message}"
             return Verdict(NAME, None, ms=self._since(began), reason=why)
+        self._missed = 0
         try:
             found = read_probabilities(self._form, raw, CLASSIFIER_LABELS)
         except ValueError as error:
@@ -143,10 +145,11 @@ class DecisionModelTier:
             return f"the server does not answer {self._form.path}"
         return ""
 
-    def _switch_off_without_endpoint(self, error: RouterError) -> None:
-        if not isinstance(error, UpstreamStatus) or error.upstream_status not in _MISSING:
-            return
-        if model_is_gone(error):  # its name is read again
+    def _miss(self, error: UpstreamStatus) -> None:
+        """Switch off where the endpoint is missing. A 404 may also mean another model, whose name
+        is then read again: only the second one counts."""
+        self._missed += 1
+        if error.upstream_status == 404 and self._missed < 2:
             return
         if self._off[0] == 0.0:
             self._log.warning(
