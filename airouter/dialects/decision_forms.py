@@ -16,7 +16,7 @@ from airouter.dialects import wire_json
 from airouter.domain.errors import BadRequest
 from airouter.domain.types import immutable
 
-HOPS = "X-Router-Hops"  # how many routers have asked on behalf of a client
+HOPS = "x-router-hops"  # a header of requests: how many routers have asked on behalf of a client
 MAX_QUESTIONS = 400  # as OpenAI's
 _QUESTION = "route"  # the name of the question that the tier asks
 # Servers round probabilities, to 0.01 at worst: four options may be off by 0.02 together.
@@ -322,7 +322,7 @@ def _check_question(question: Any, place: str) -> None:
         _refuse(
             f"{place}.type",
             f"must be 'choice', the only type of question that the router answers; got {shown!r}",
-            "unsupported_question",
+            code="unsupported_question",
         )
 
 

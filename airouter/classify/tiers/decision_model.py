@@ -139,7 +139,7 @@ class DecisionModelTier:
     def _why_not(self, exchange: Exchange) -> str:
         """Why the server is not asked now; empty if it is."""
         if exchange.hops >= MAX_HOPS:
-            return f"another router asked on behalf of another one ({HOPS})"
+            return "another router asked on behalf of another one (X-Router-Hops)"
         until, restarts = self._off
         if self._clock.monotonic() < until and restarts == self._backend.restarts:
             return f"the server does not answer {self._form.path}"
