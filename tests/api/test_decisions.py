@@ -265,7 +265,7 @@ def asking(url: str, endpoint: str, **settings: Any) -> Json:
     return {
         "backends": {"decider": {"url": url, "kind": "openai"}},
         "cascade": {
-            "tiers": ["rules", "decision_model"],
+            "tiers": ["rules", "cache", "decision_model"],
             "decision_model": {"backend": "decider", "endpoint": endpoint, **settings},
         },
     }
@@ -273,7 +273,8 @@ def asking(url: str, endpoint: str, **settings: Any) -> Json:
 
 @pytest.mark.parametrize("endpoint", ["systemone", "decisions"])
 def test_a_router_asks_another_one(make_router: MakeRouter, sim: Simulator, endpoint: str) -> None:
-    """Which decides with its instant tiers; the first takes its label and probability."""
+    """Which decides with its instant tiers; the first takes its label and probability, and
+    remembers them."""
     second = make_router({"cascade": {"tiers": ["rules", "learned"]}})
     first = make_router(asking(second.url, endpoint, min_p={"complex": 0.9}))
     path = f"/v1/{endpoint}"
@@ -285,7 +286,7 @@ def test_a_router_asks_another_one(make_router: MakeRouter, sim: Simulator, endp
         assert verdict["tier"] == "decision_model"
         assert verdict["label"] == label, explained.text
         assert verdict["p"] == pytest.approx(share)
-        assert ask(first, text).headers["X-Router-Tier"] == "decision_model"
+        assert ask(first, text).headers["X-Router-Tier"] == "cache"
     explained = first.post("/api/route", {"messages": [{"role": "user", "content": UNSURE}]})
     verdict = explained.json()["verdicts"][-1]
     assert (verdict["label"], verdict["threshold"]) == (None, 0.97)
