@@ -126,9 +126,17 @@ def earlier(rng: random.Random) -> list[Json]:
     for number in range(rng.choice((0, 0, 1, 2))):
         use = {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {"command": "ls"}}
         result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "a b"}
+        thought = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+        image = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
+        source = {"type": "text", "media_type": "text/plain", "data": "a b"}
+        parts = [image, {"type": "document", "source": source}]
         turns += rng.choice(
             (
                 [user("Hi"), {"role": "assistant", "content": "Hello"}],
+                [
+                    user(parts),
+                    {"role": "assistant", "content": [thought, claude_code.text("Hello")]},
+                ],
                 [user("Hi"), {"role": "assistant", "content": [use]}, user([result])],
             )
         )
