@@ -7,6 +7,7 @@ from flask import Flask
 from airouter.api import (
     admin,
     dashboard_streams,
+    decisions,
     declared_endpoints,
     inference,
     mapper,
@@ -75,7 +76,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, messages, ollama, declared_endpoints, passthrough)
+FLOWS = (inference, messages, decisions, ollama, declared_endpoints, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:

@@ -21,6 +21,9 @@ class Asked:
         self.path = handler.path
         self.headers = handler.headers
 
+    def header(self, name: str) -> str | None:
+        return self._handler.headers[name]
+
     @property
     def prefill(self) -> str | None:
         """The text that is to be gone on with, if the last message is the assistant's."""
@@ -28,11 +31,11 @@ class Asked:
         return last["content"] if last["role"] == "assistant" else None
 
     def refuse(self, status: int, message: str) -> None:
-        raw = json.dumps({"error": {"message": message, "type": "x", "code": None}}).encode()
-        self.whole(raw, status)
+        self.answer({"error": {"message": message, "type": "x", "code": None}}, status)
 
-    def whole(self, raw: bytes, status: int = 200) -> None:
-        """An answer in one piece."""
+    def answer(self, payload: Any, status: int = 200) -> None:
+        """This as JSON; bytes as they are."""
+        raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self._handler.send_response(status)
         self._handler.send_header("Content-Type", "application/json")
         self._handler.send_header("Content-Length", str(len(raw)))

@@ -12,6 +12,8 @@ _ENDPOINTS = {
     "messages": "POST /v1/messages",
     "messages/count_tokens": "POST /v1/messages/count_tokens",
     "models": "GET /v1/models",
+    "systemone": "POST /v1/systemone",
+    "decisions": "POST /v1/decisions",
     "rerank": "POST /v1/rerank",
     "score": "POST /v1/score",
     "audio/transcriptions": "POST /v1/audio/transcriptions",

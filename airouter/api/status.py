@@ -19,6 +19,8 @@ ENDPOINTS = {
     "POST /v1/embeddings": "embeddings, if a backend is configured for them",
     "POST /v1/messages": "Anthropic's Messages; the router chooses the backend",
     "POST /v1/messages/count_tokens": "the tokens of such a request",
+    "POST /v1/systemone": "a choice among the labels or routes, with probabilities (System One)",
+    "POST /v1/decisions": "the same, in the form of OpenAI's Decisions",
     "POST /v1/rerank": "rank documents, by a backend that declares `endpoints: [rerank]`",
     "POST /v1/score": "score pairs of texts, by the same",
     "POST /v1/audio/transcriptions": "speech to text, by a backend that declares [audio]",

@@ -9,12 +9,13 @@ from airouter.classify.encoder.engine import PACKAGE, is_installed
 from airouter.classify.encoder.head import load_head
 from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.cache import CacheTier
+from airouter.classify.tiers.decision_model import DecisionModelTier
 from airouter.classify.tiers.encoder import EncoderTier
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.classify.tiers.rules import RulesTier
-from airouter.classify.tiers.spread import SpreadTier
+from airouter.classify.tiers.spread import OneServersTier, SpreadTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.domain.labels import CACHE_SECONDS
@@ -64,6 +65,16 @@ def _encoder(parts: Parts) -> Tier | None:
     return EncoderTier(load_head(spec.model), spec, parts.clock, parts.log)
 
 
+def _decision_model(parts: Parts) -> Tier | None:
+    spec = parts.settings.decision_model
+    return _for_each(
+        parts.named(spec.backend),
+        lambda backend: DecisionModelTier(
+            backend, spec, parts.prompts[spec.prompt], parts.clock, parts.log
+        ),
+    )
+
+
 def _one_token(parts: Parts) -> Tier | None:
     spec = parts.settings.one_token
     return _for_each(
@@ -74,9 +85,7 @@ def _one_token(parts: Parts) -> Tier | None:
     )
 
 
-def _for_each(
-    replicas: list[Backend], build: Callable[[Backend], OneTokenTier | ReasoningTier]
-) -> Tier | None:
+def _for_each(replicas: list[Backend], build: Callable[[Backend], OneServersTier]) -> Tier | None:
     tiers = [(backend, build(backend)) for backend in replicas]
     return SpreadTier(tiers) if len(tiers) > 1 else tiers[0][1] if tiers else None
 
@@ -100,6 +109,7 @@ BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
     "cache": _cache,
     "learned": _learned,
     "encoder": _encoder,
+    "decision_model": _decision_model,
     "one_token": _one_token,
     "reasoning": _reasoning,
 }
@@ -138,7 +148,11 @@ def prompt_names(settings: Settings) -> set[str]:
     names = {"enrich/context", "enrich/query"}
     names |= {
         spec.prompt
-        for name, spec in (("reasoning", cascade.reasoning), ("one_token", cascade.one_token))
+        for name, spec in (
+            ("reasoning", cascade.reasoning),
+            ("one_token", cascade.one_token),
+            ("decision_model", cascade.decision_model),
+        )
         if name in cascade.tiers
     }
     return names | {spec.system_prompt for spec in settings.backends.values() if spec.system_prompt}

@@ -165,7 +165,9 @@ class Deliberation:
 
     def _join_flight(self, exchange: Exchange) -> Waiting[Seat | None]:
         """A leader's seat, or a follower's once its leader has decided (`decision` is then set)."""
-        key = key_of(self._features) if self._cascade.cache is not None else None
+        # What another router asks on behalf of a request that waits here must not wait for it.
+        joins = self._cascade.cache is not None and not exchange.hops
+        key = key_of(self._features) if joins else None
         while key is not None:
             seat = self._cascade.flights.join(key)
             exchange.hold(seat.leave)

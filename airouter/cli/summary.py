@@ -103,6 +103,9 @@ def _tiers(settings: Settings) -> str:
         "encoder": f"a sentence encoder, timeout {cascade.encoder.timeout:g} s"
         if is_installed()
         else "skipped: requirements-encoder.txt is not installed",
+        "decision_model": _asking(
+            settings, cascade.decision_model.backend, cascade.decision_model.timeout
+        ),
         "one_token": _asking(settings, cascade.one_token.backend, cascade.one_token.timeout),
         "reasoning": _asking(settings, cascade.reasoning.backend, cascade.reasoning.timeout),
     }

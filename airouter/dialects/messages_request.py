@@ -112,7 +112,7 @@ def _tools(payload: dict[str, Any], body: dict[str, Any], notes: list[str]) -> N
         if all(tool["function"]["name"] != name for tool in tools):
             refuse("tool_choice.name", "names none of the tools that a backend can be given")
         body["tool_choice"] = {"type": "function", "function": {"name": name}}
-    elif kind in _CHOICES:
+    elif isinstance(kind, str) and kind in _CHOICES:
         body["tool_choice"] = _CHOICES[kind]
     else:
         refuse("tool_choice.type", "must be auto, any, tool or none")
@@ -151,7 +151,7 @@ def _effort(payload: dict[str, Any], body: dict[str, Any], notes: list[str]) -> 
     kind, effort = thinking.get("type"), output.get("effort")
     if kind not in (None, "enabled", "adaptive", "disabled"):
         refuse("thinking.type", "must be enabled, adaptive or disabled")
-    if effort is not None and effort not in _EFFORTS:
+    if effort is not None and not (isinstance(effort, str) and effort in _EFFORTS):
         refuse("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")
     if kind in ("disabled", "enabled"):  # "adaptive" is for the model to decide
         budget = thinking.get("budget_tokens")

@@ -225,7 +225,7 @@ def _times(
             "another backend takes over.",
             lines(f"backends.{name}.first_byte_failover", round(seconds * 4)),
         )
-    for tier in ("one_token", "reasoning"):
+    for tier in ("decision_model", "one_token", "reasoning"):
         section = getattr(settings.cascade, tier)
         used = tier in settings.cascade.tiers and _is(settings, section.backend, name)
         if used and seconds > section.timeout:
@@ -249,6 +249,7 @@ def _only_embeds(settings: Settings, name: str) -> bool:
         *settings.expanded(
             (
                 settings.enrichment.backend,
+                cascade.decision_model.backend,
                 cascade.one_token.backend,
                 cascade.reasoning.backend,
             )

@@ -87,7 +87,8 @@ class Verdict:
 
     `p`: the calibrated probability of the label, 0..1; `threshold`: the minimum for a decision.
     `guess`: if the tier abstained, its most probable label, with probability `p`. `p_primary`: the
-    probability of the primary route, also of a tier that abstained.
+    probability of the primary route, also of a tier that abstained. `shares`: the probability of
+    each of `labels.CLASSES`, in their order, of a tier that estimates them.
     """
 
     tier: str
@@ -100,6 +101,7 @@ class Verdict:
     finish_reason: str = ""
     guess: str | None = None
     p_primary: float | None = None
+    shares: tuple[float, ...] = ()
 
 
 @immutable

@@ -98,6 +98,7 @@ class Exchange:
         self._shutdown = shutdown or Shutdown()
         self.record = RecordBuilder(os.urandom(16).hex(), clock.now(), client_ip)
         self.record.began = self.started_at
+        self.hops = 0  # how many routers have asked on behalf of the client
         self.trace: Trace | None = None  # that it belongs to, where requests are traced
         self.patience: Patience | None = None  # set while a decision is waited for
         self.progress: Callable[[], Progress] | None = None  # of the latest call for an answer

@@ -53,7 +53,11 @@ def _sharing(settings: Settings) -> dict[str, _Sharing]:
 def sharing_with_classifier(settings: Settings) -> set[str]:
     """The backends that share slots with one that classifies requests."""
     cascade = settings.cascade
-    tiers = {"one_token": cascade.one_token, "reasoning": cascade.reasoning}
+    tiers = {
+        "decision_model": cascade.decision_model,
+        "one_token": cascade.one_token,
+        "reasoning": cascade.reasoning,
+    }
     asked = (tier.backend for name, tier in tiers.items() if name in cascade.tiers)
     classifiers = {*settings.members(tuple(asked))}
     shares = ({*settings.members(share.backends)} for share in settings.shares.values())

@@ -1,7 +1,7 @@
 """Settings of the routing decision: the tiers, in order, and each tier's own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -67,6 +67,53 @@ class OneTokenTierSettings(ClassifierTier):
     )
 
 
+Threshold = Annotated[float, Field(ge=0.5, le=1)]
+
+
+class DecisionThresholds(Section):
+    """Minimum probabilities of a decision model's labels; below them its tier abstains.
+
+    By default 1 minus the budget for wrong decisions in docs/routes.md: 2 % + 2 % for PRIMARY, 3 %
+    for COMPLEX. ENRICH, which has none of its own and also leaves the machine, is as COMPLEX. A
+    calibrated model then keeps the budget with each decision.
+    """
+
+    primary: Threshold = Field(
+        0.96, description="Minimum probability of SIMPLE and MODERATE together."
+    )
+    complex: Threshold = Field(0.97, description="Minimum probability of COMPLEX.")
+    enrich: Threshold = Field(0.97, description="Minimum probability of ENRICH.")
+
+    def of_class(self, name: str) -> float:
+        """The threshold of a class that a classifier may answer with."""
+        return {"COMPLEX": self.complex, "ENRICH": self.enrich}.get(name, self.primary)
+
+
+class DecisionModelTierSettings(ClassifierTier):
+    """The tier that asks a decision model. Off unless `cascade.tiers` has `decision_model`."""
+
+    backend: str = Field(
+        "router",
+        description="Backend that serves the decision model; used if `cascade.tiers` has "
+        "`decision_model`. If it is a cloud, every request that the tiers before it leave open is "
+        "sent there.",
+    )
+    endpoint: Literal["systemone", "decisions"] = Field(
+        "systemone",
+        description="The API that it serves, `/v1/systemone` or `/v1/decisions`.",
+    )
+    timeout: Seconds = Field(
+        2, description="Decision model's timeout in seconds; after it the next tier decides."
+    )
+    prompt: str = Field(
+        "classifier/one_token",
+        description="Classification prompt: its lines `LABEL: …` become the options' descriptions, "
+        "the rest the instructions.",
+    )
+    context_turns: ContextTurns = 2
+    min_p: DecisionThresholds = Field(default_factory=lambda: DecisionThresholds())
+
+
 class LearnedTierSettings(Section):
     """The tier that runs a small text classifier."""
 
@@ -110,10 +157,14 @@ class CascadeSettings(Section):
     tiers: tuple[str, ...] = Field(
         ("rules", "cache", "learned", "encoder", "one_token", "reasoning"),
         description="Tiers, in order; the first that does not abstain decides. `encoder` needs "
-        "`pip install -r requirements-encoder.txt` and is left out without it.",
+        "`pip install -r requirements-encoder.txt` and is left out without it. "
+        "`decision_model`, which is not in the default, asks a decision model.",
     )
     reasoning: ReasoningTierSettings = Field(default_factory=lambda: ReasoningTierSettings())
     one_token: OneTokenTierSettings = Field(default_factory=lambda: OneTokenTierSettings())
+    decision_model: DecisionModelTierSettings = Field(
+        default_factory=lambda: DecisionModelTierSettings()
+    )
     learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
     encoder: EncoderTierSettings = Field(default_factory=lambda: EncoderTierSettings())
     cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())

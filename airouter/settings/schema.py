@@ -162,6 +162,7 @@ class Settings(Section):
             ("enrichment.backend", _chosen_backend(self.enrichment)),
             ("cascade.reasoning.backend", _chosen_backend(self.cascade.reasoning)),
             ("cascade.one_token.backend", _chosen_backend(self.cascade.one_token)),
+            ("cascade.decision_model.backend", _chosen_backend(self.cascade.decision_model)),
         )
         for place, other in named:
             if other is not None and not self._exists(other):

@@ -11,7 +11,7 @@ COLD_AFTER = 60.0  # seconds without a request after which the next one counts a
 _WARM_KNOWN = 5  # warm requests before a cold one is compared with them
 _WARM_WEIGHT = 0.1  # of the latest in the mean of the warm ones
 _FEWEST_TOKENS = 20  # in an answer whose speed is measured
-_MODEL_TIERS = ("one_token", "reasoning")
+_MODEL_TIERS = ("decision_model", "one_token", "reasoning")
 
 
 Judged = Callable[[Measure, ExchangeRecord], bool | None]

@@ -69,4 +69,4 @@ def _whole(asked: Asked, message: Json, reason: str) -> None:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason}
     usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
     answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-    asked.whole(json.dumps({**answer, "choices": [choice], "usage": usage}).encode())
+    asked.answer({**answer, "choices": [choice], "usage": usage})

@@ -77,7 +77,7 @@ def answers(asked: Asked) -> None:
         asked.stream(finish=False)
         asked.raw(stream_of(BLOCKS))
     else:
-        asked.whole(WHOLE)
+        asked.answer(WHOLE)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -160,7 +160,7 @@ def test_one_that_is_to_get_translations(start: Start) -> None:
     def script(asked: Asked) -> None:
         if asked.path == "/v1/messages":
             assert "thinking" not in asked.body
-            asked.whole(WHOLE)
+            asked.answer(WHOLE)
         else:
             asked.refuse(503, "no")
 
@@ -174,7 +174,7 @@ def test_one_that_is_to_get_translations(start: Start) -> None:
 def test_it_counts_tokens_itself(start: Start) -> None:
     def counts(asked: Asked) -> None:
         assert asked.path == "/v1/messages/count_tokens"
-        asked.whole(b'{"input_tokens": 1234}')
+        asked.answer(b'{"input_tokens": 1234}')
 
     router, backends = start((counts, {"kind": "openai", "messages": "native"}))
     payload = {"model": "claude-x", "messages": [{"role": "user", "content": "Hi"}]}

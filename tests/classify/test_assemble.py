@@ -1,14 +1,18 @@
 """From the configured names to tiers."""
 
+from typing import Any
+
 import pytest
 from doubles import LogLines
+from making import make_backend
 
 from airouter.classify.assemble import BUILDERS, build_tiers, prompt_names
+from airouter.classify.tiers.spread import SpreadTier
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.settings.schema import CascadeSettings, Settings
 
-LOCAL = {
+LOCAL: dict[str, Any] = {
     "backends": {"primary": {"kind": "vllm", "url": "http://127.0.0.1:9"}},
     "routes": {"primary": {"backends": ["primary"]}},
 }
@@ -19,7 +23,25 @@ def settings(*tiers: str) -> CascadeSettings:
 
 
 def test_every_shipped_tier_can_be_built() -> None:
-    assert set(CascadeSettings().tiers) == set(BUILDERS)
+    """There is one more, for a decision model, which not everyone has."""
+    assert {*CascadeSettings().tiers, "decision_model"} == set(BUILDERS)
+
+
+def test_a_decision_model_is_asked_at_each_replica() -> None:
+    spec = {"kind": "openai", "urls": ["http://127.0.0.1:9", "http://127.0.0.1:10"], "model": "m"}
+    chosen = {"tiers": ["decision_model"], "decision_model": {"backend": "decider"}}
+    settings = Settings.model_validate(
+        {**LOCAL, "backends": {**LOCAL["backends"], "decider": spec}, "cascade": chosen}
+    )
+    clock = Clock()
+    backends = {
+        name: make_backend(name, settings.backends[name], clock)
+        for name in settings.members(("decider",))
+    }
+    prompts = {"classifier/one_token": "SIMPLE: greetings"}
+    (tier,) = build_tiers(settings.cascade, backends, prompts, LogLines(), clock)
+    assert isinstance(tier, SpreadTier)
+    assert [one.name for one in tier.tiers] == ["decision_model"] * 2
 
 
 def test_tiers_are_built_in_the_configured_order() -> None:
@@ -50,4 +72,5 @@ def test_only_the_prompts_that_are_used_are_needed() -> None:
     enrichment = {"enrich/context", "enrich/query"}
     assert needed("rules") == enrichment
     assert needed("rules", "one_token") - enrichment == {"classifier/one_token"}
+    assert needed("rules", "decision_model") - enrichment == {"classifier/one_token"}
     assert needed("reasoning") - enrichment == {"classifier/system"}

@@ -138,11 +138,13 @@ def test_a_schema(name: str) -> None:
         ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
         ({"tools": [TOOL], "tool_choice": "auto"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "some"}}, "tool_choice.type"),
+        ({"tools": [TOOL], "tool_choice": {"type": []}}, "tool_choice.type"),
         ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "b"}}, "tool_choice.name"),
         ({"tools": [SERVERS], "tool_choice": {"type": "any"}}, "tool_choice"),
         ({"thinking": True}, "thinking"),
         ({"thinking": {"type": "some"}}, "thinking.type"),
         ({"output_config": {"effort": "some"}}, "output_config.effort"),
+        ({"output_config": {"effort": {}}}, "output_config.effort"),
         ({"output_config": {"format": {"type": "text"}}}, "output_config.format"),
     ],
 )

@@ -19,7 +19,7 @@ from airouter.domain.types import Decision, Features, Verdict
 
 NAME = "cache"
 # Only decisions that take time are cached: an instant tier is as fast as the cache.
-CACHED_TIERS = frozenset({"encoder", "one_token", "reasoning"})
+CACHED_TIERS = frozenset({"encoder", "decision_model", "one_token", "reasoning"})
 # Finish reasons of a complete verdict; others (timeout, length, error codes) are not cached.
 _COMPLETE = frozenset({"", "stop", "label", "none"})
 

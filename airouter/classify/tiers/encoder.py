@@ -118,8 +118,9 @@ class EncoderTier:
             label = _label(name, features)
             reason = f"encoder's head {self._head.version}"
         return Verdict(
-            NAME, label, max(p), needed, ms, reason=reason, guess=guess, p_primary=p[_PRIMARY]
-        )
+            NAME, label, max(p), needed, ms, reason=reason, guess=guess, p_primary=p[_PRIMARY],
+            shares=p,
+        )  # fmt: skip
 
     def _doubt(self, features: Features) -> str:
         """Why the tier must abstain at any probability; empty if there is no reason."""

@@ -95,7 +95,10 @@ class LearnedTier:
             reason = f"model {model.version}"
             if name == "META":
                 reason += ": like a frontend's internal prompt, but no rule matched; stays local"
-        return Verdict(NAME, label, p, needed, ms, reason=reason, guess=guess, p_primary=p_primary)
+        return Verdict(
+            NAME, label, p, needed, ms, reason=reason, guess=guess, p_primary=p_primary,
+            shares=prediction.p,
+        )  # fmt: skip
 
     def _doubt(self, features: Features, unseen_ratio: float) -> str:
         """Why the tier must abstain at any probability; empty if there is no reason."""

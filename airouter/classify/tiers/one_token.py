@@ -18,7 +18,13 @@ from airouter.classify.tiers.query import classifier_query
 from airouter.dialects import wire_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
-from airouter.domain.labels import CLASSIFIER_LABELS, DEFAULT_LABEL, ROUTE_OF_LABEL
+from airouter.domain.labels import (
+    CLASS_OF_LABEL,
+    CLASSES,
+    CLASSIFIER_LABELS,
+    DEFAULT_LABEL,
+    ROUTE_OF_LABEL,
+)
 from airouter.domain.types import Features, HttpRequest, Verdict, immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
@@ -110,13 +116,16 @@ class OneTokenTier:
             routes[ROUTE_OF_LABEL[name]] += share
         route = max(routes, key=routes.__getitem__)
         label = max((n for n in shares if ROUTE_OF_LABEL[n] == route), key=shares.__getitem__)
+        classes = dict.fromkeys(CLASSES, 0.0)
+        for name, share in shares.items():
+            classes[CLASS_OF_LABEL[name]] += share
         p, threshold = routes[route], self._settings.min_p
         raw = orjson.dumps({name: round(share, 4) for name, share in shares.items()}).decode()
         sure = p >= threshold
         return Verdict(
             NAME, label if sure else None, p=p, threshold=threshold, ms=ms, raw=raw,
             reason="" if sure else f"unsure: {label} at {p:.2f}", finish_reason="stop", guess=label,
-            p_primary=routes[ROUTE_OF_LABEL[DEFAULT_LABEL]],
+            p_primary=routes[ROUTE_OF_LABEL[DEFAULT_LABEL]], shares=tuple(classes.values()),
         )  # fmt: skip
 
     def _since(self, started: float) -> float:

@@ -3,6 +3,7 @@ loaded is asked."""
 
 from collections.abc import Sequence
 
+from airouter.classify.tiers.decision_model import DecisionModelTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.domain.types import Features, Verdict
@@ -10,6 +11,8 @@ from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.upstream.backend import Backend
 from airouter.upstream.replicas import least_loaded
+
+OneServersTier = DecisionModelTier | OneTokenTier | ReasoningTier
 
 
 class SpreadTier:
@@ -21,13 +24,13 @@ class SpreadTier:
 
     instant = False
 
-    def __init__(self, replicas: Sequence[tuple[Backend, OneTokenTier | ReasoningTier]]) -> None:
+    def __init__(self, replicas: Sequence[tuple[Backend, OneServersTier]]) -> None:
         self._backends = [backend for backend, _ in replicas]
         self._tiers = {backend.name: tier for backend, tier in replicas}
         self.name = replicas[0][1].name
 
     @property
-    def tiers(self) -> list[OneTokenTier | ReasoningTier]:
+    def tiers(self) -> list[OneServersTier]:
         """One for each replica."""
         return [*self._tiers.values()]
 
