@@ -13,10 +13,12 @@ from airouter.api import (
     messages,
     models,
     ollama,
+    openai_responses,
     passthrough,
     render_errors,
     slo,
     status,
+    stored_responses,
 )
 from airouter.api import dashboard as dashboard_pages
 from airouter.api.fast_path import FastPath, declare
@@ -55,6 +57,7 @@ from airouter.runtime.limiters import (
 from airouter.runtime.objectives import Objectives
 from airouter.runtime.process import Runtime
 from airouter.runtime.reload_policy import queue_share, reloaded, slow_thresholds
+from airouter.runtime.response_store import ResponseStore
 from airouter.runtime.state import Current, State
 from airouter.settings.load import load_settings
 from airouter.settings.prompts import load_prompts
@@ -153,6 +156,9 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     app.register_blueprint(dashboard_pages.blueprint(runtime, dashboard, visitors))
     routes = [route for concern in FLOWS for route in concern.routes(runtime)]
     routes += mapper.routes(runtime, meter, Replays(folder / "mapper.sqlite", clock))
+    responses = ResponseStore(folder / "responses.sqlite")
+    app.register_blueprint(stored_responses.blueprint(runtime, responses))
+    routes += openai_responses.routes(runtime, responses)
     routes += dashboard_streams.routes(runtime, dashboard, visitors)
     declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect

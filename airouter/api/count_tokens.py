@@ -8,6 +8,8 @@ from airouter.dialects.openai_request import ChatRequest, text_of
 from airouter.domain.errors import RouterError
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
+from airouter.planning import forced_route
+from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import side_lease
 
@@ -39,6 +41,21 @@ _WEIGHTS = (
     (b"a", 0.115), (b"A", 0.135), (b" a", 0.38), (b" A", 0.38), (b"aA", 1.0), (b"0", 0.9),
     (b".", 0.8), (b"\n", 0.9), (b"2", 0.5), (b"3", 1.2), (b"k", 0.9), (b"h", 1.1), (b"4", 2.5),
 )  # fmt: skip
+
+
+def answering(state: State, model: str | None) -> tuple[str, ...]:
+    """The backends that may answer for a model; for the virtual one, the primary's: the request is
+    not decided.
+
+    Raises:
+        BadRequest: the route does not exist.
+    """
+    settings = state.settings
+    if model in settings.aliases:
+        return settings.chain(model)
+    own = tuple(name for name, b in state.backends.items() if model and b.model == model)
+    route = forced_route(model, None, settings.virtual_model)
+    return own or settings.serving(route or "primary")
 
 
 def count(

@@ -207,6 +207,16 @@ class Inference:
             )
         return name
 
+    def known(self, exchange: Exchange, model: str | None) -> Waiting[None]:
+        """Raises:
+        NotFound: no backend or alias has this name, and it is not the virtual model's.
+        """
+        settings = self._runtime.current.state.settings
+        if not (
+            model is None or _is_virtual(model, settings.virtual_model) or model in settings.aliases
+        ):
+            yield from self.backend_of(exchange, model)
+
     def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None
     ) -> Waiting[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from airouter.api.body import receive
-from airouter.api.count_tokens import count
+from airouter.api.count_tokens import answering, count
 from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
@@ -18,9 +18,7 @@ from airouter.dialects.openai_request import parse_json, parse_request
 from airouter.domain.errors import NoBackend, NotFound
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.planning import forced_route
 from airouter.runtime.process import Runtime
-from airouter.runtime.state import State
 
 _OVERLOADED = 529  # for which clients wait longer than for a 503
 Environ = dict[str, Any]
@@ -84,7 +82,7 @@ class _Api:
             meant = yield from self._meant(exchange, named)
         body = messages_request.chat({**payload, "model": meant}, [], counting=True)
         request = parse_request("chat", body)
-        names = _answering(state, request.model)
+        names = answering(state, request.model)
         backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
         tokens, how = yield from count(exchange, request, backends[0] if backends else None)
         headers = [("Content-Type", "application/json"), ("X-Router-Note", how)]
@@ -107,18 +105,3 @@ class _Api:
         except NotFound:
             return virtual
         return model
-
-
-def _answering(state: State, model: str | None) -> tuple[str, ...]:
-    """The backends that may answer for a model; for the virtual one, the primary's: the request is
-    not decided.
-
-    Raises:
-        BadRequest: the route does not exist.
-    """
-    settings = state.settings
-    if model in settings.aliases:
-        return settings.chain(model)
-    own = tuple(name for name, b in state.backends.items() if model and b.model == model)
-    route = forced_route(model, None, settings.virtual_model)
-    return own or settings.serving(route or "primary")

@@ -12,6 +12,8 @@ _ENDPOINTS = {
     "messages": "POST /v1/messages",
     "messages/count_tokens": "POST /v1/messages/count_tokens",
     "models": "GET /v1/models",
+    "responses": "POST /v1/responses",
+    "responses/input_tokens": "POST /v1/responses/input_tokens",
     "rerank": "POST /v1/rerank",
     "score": "POST /v1/score",
     "audio/transcriptions": "POST /v1/audio/transcriptions",
@@ -27,7 +29,7 @@ _OLLAMA = re.compile(
     re.DOTALL,
 )
 # Chat endpoints of other APIs.
-_FOREIGN = ("responses", "chat", "generate", "complete")
+_FOREIGN = ("chat", "generate", "complete")
 
 
 def canonical(path: str) -> str:

@@ -1,5 +1,5 @@
-"""What is streamed in OpenAI's format as blocks, one after the other: text, reasoning, tool calls. The
-events of a client's API are made of them."""
+"""A stream in OpenAI's format as blocks, one after the other: text, reasoning, tool calls. A client
+API's events are made of them."""
 
 from collections import deque
 from typing import Any, Literal
