@@ -46,6 +46,7 @@ from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.kept_responses import ResponseStore
 from airouter.runtime.limiters import (
     Identity,
     by_identity,
@@ -57,7 +58,6 @@ from airouter.runtime.limiters import (
 from airouter.runtime.objectives import Objectives
 from airouter.runtime.process import Runtime
 from airouter.runtime.reload_policy import queue_share, reloaded, slow_thresholds
-from airouter.runtime.response_store import ResponseStore
 from airouter.runtime.state import Current, State
 from airouter.settings.load import load_settings
 from airouter.settings.prompts import load_prompts

@@ -14,14 +14,14 @@ from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.responses import Answer
 from airouter.api.stored_responses import continued, holder_of
-from airouter.dialects import responses_request
+from airouter.dialects import openai_responses_request
 from airouter.dialects.openai_request import parse_json, parse_request
-from airouter.dialects.responses import Responses, opening
-from airouter.dialects.responses_tools import Names
+from airouter.dialects.openai_responses import Responses, opening
+from airouter.dialects.openai_responses_tools import Names
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
+from airouter.runtime.kept_responses import ResponseStore
 from airouter.runtime.process import Runtime
-from airouter.runtime.response_store import ResponseStore
 
 Environ = dict[str, Any]
 
@@ -55,7 +55,7 @@ class _Api:
         response = opening(known, created, payload, named, store=kept)
         done = None
         if kept:
-            items = responses_request.items_of(payload)
+            items = openai_responses_request.items_of(payload)
             done = partial(self._store.keep, holder_of(environ), items, most=most)
         dialect = environ[DIALECT] = Responses(known, response, Names(), adjusted, done)
         return (yield from self._inference.answer(environ, "chat", (payload, adjusted), dialect))
@@ -68,7 +68,7 @@ class _Api:
         content_type = environ.get("CONTENT_TYPE", "")
         payload = parse_json(raw, content_type, most_elements=limits.max_json_elements)
         payload = self._whole(environ, payload)
-        body = responses_request.chat(payload, Names(), [], counting=True)
+        body = openai_responses_request.chat(payload, Names(), [], counting=True)
         request = parse_request("chat", body)
         yield from self._inference.known(exchange, request.model)
         names = answering(state, request.model)

@@ -6,12 +6,12 @@ from typing import Any, NoReturn
 from flask import Blueprint, Response, jsonify, request
 
 from airouter.api.middleware import KEY
-from airouter.dialects.responses import response_id
-from airouter.dialects.responses_items import kind_of
-from airouter.dialects.responses_request import items_of
+from airouter.dialects.openai_responses import response_id
+from airouter.dialects.openai_responses_items import kind_of
+from airouter.dialects.openai_responses_request import items_of
 from airouter.domain.errors import BadRequest, NotFound
+from airouter.runtime.kept_responses import ResponseStore
 from airouter.runtime.process import Runtime
-from airouter.runtime.response_store import ResponseStore
 
 _NOT_KEPT = "Responses are not kept here (responses.max_stored)"
 

@@ -13,7 +13,7 @@ from airouter.dialects.messages_conversation import (
     remind,
     text_part,
 )
-from airouter.dialects.responses_tools import INPUT, Names
+from airouter.dialects.openai_responses_tools import INPUT, Names
 
 _DETAILS = ("low", "high", "auto")  # of an image, as chat completions know them
 _TEXTS = ("input_text", "output_text", "text")
@@ -93,7 +93,7 @@ def _add(
     elif kind == "reasoning":
         _reasoning(messages, item, current, notes)
     elif kind == "additional_tools":
-        pass  # `responses_request.given_tools` has them
+        pass  # `openai_responses_request.given_tools` has them
     elif kind in _HOSTED:
         note(notes, f"{kind} left out")
     elif kind == "item_reference":

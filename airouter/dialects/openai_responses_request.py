@@ -8,8 +8,8 @@ refused.
 from typing import Any
 
 from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
-from airouter.dialects.responses_items import kind_of, messages_of
-from airouter.dialects.responses_tools import Names, choose, functions
+from airouter.dialects.openai_responses_items import kind_of, messages_of
+from airouter.dialects.openai_responses_tools import Names, choose, functions
 
 # Passed on under the same name: OpenAI's, then those of other servers, for `extra_body`.
 _SAME = (

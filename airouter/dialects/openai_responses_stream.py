@@ -7,8 +7,8 @@ import orjson
 
 from airouter.dialects.blocks import Block, Blocks, Kind
 from airouter.dialects.openai_errors import CONTEXT_CODE
-from airouter.dialects.responses_custom import Input
-from airouter.dialects.responses_tools import Names
+from airouter.dialects.openai_responses_custom import Input
+from airouter.dialects.openai_responses_tools import Names
 from airouter.domain.types import immutable
 
 Json = dict[str, Any]

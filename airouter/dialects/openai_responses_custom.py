@@ -3,7 +3,7 @@ come."""
 
 import re
 
-from airouter.dialects.responses_tools import INPUT
+from airouter.dialects.openai_responses_tools import INPUT
 from airouter.dialects.wire_json import lenient
 
 _HEAD = re.compile(rf'\s*\{{\s*"{INPUT}"\s*:\s*"')

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from airouter.dialects import responses_request
-from airouter.dialects.responses_answer import Whole
-from airouter.dialects.responses_stream import Events
-from airouter.dialects.responses_tools import Names
+from airouter.dialects import openai_responses_request
+from airouter.dialects.openai_responses_answer import Whole
+from airouter.dialects.openai_responses_stream import Events
+from airouter.dialects.openai_responses_tools import Names
 from airouter.domain.dialect import Translator
 from airouter.domain.types import immutable
 
@@ -51,7 +51,7 @@ class Responses:
     stream_type = "text/event-stream; charset=utf-8"
 
     def parse(self, payload: dict[str, Any]) -> dict[str, Any]:
-        return responses_request.chat(payload, self.names, self.notes)
+        return openai_responses_request.chat(payload, self.names, self.notes)
 
     def writer(self, *, stream: bool) -> Translator:
         events = Events(self.id, self.response, self.names, self.done)

@@ -4,7 +4,7 @@ one is read as a stream of one event, so that both say the same."""
 import orjson
 
 from airouter.dialects.openai_forms import as_events
-from airouter.dialects.responses_stream import Events
+from airouter.dialects.openai_responses_stream import Events
 from airouter.dialects.wire_json import lenient
 
 
