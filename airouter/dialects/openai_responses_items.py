@@ -93,7 +93,7 @@ def _add(
     elif kind == "reasoning":
         _reasoning(messages, item, current, notes)
     elif kind == "additional_tools":
-        pass  # `openai_responses_request.given_tools` has them
+        pass  # read with the request's own tools
     elif kind in _HOSTED:
         note(notes, f"{kind} left out")
     elif kind == "item_reference":
