@@ -54,8 +54,8 @@ class Responses:
         return openai_responses_request.chat(payload, self.names, self.notes)
 
     def writer(self, *, stream: bool) -> Translator:
-        events = Events(self.id, self.response, self.names, self.done)
-        return events if stream else Whole(events)
+        kind = Events if stream else Whole
+        return kind(self.id, self.response, self.names, self.done)
 
     def error(self, body: dict[str, Any]) -> dict[str, Any]:
         return body

@@ -1,5 +1,7 @@
-"""Answers in OpenAI's chat format as responses: what whole ones and streams have in common. A whole
-one is read as a stream of one event, so that both say the same."""
+"""Whole answers in OpenAI's chat format as responses. They are read as a stream of one chunk, so
+that both forms say the same."""
+
+from typing import Any
 
 import orjson
 
@@ -8,15 +10,11 @@ from airouter.dialects.openai_responses_stream import Events
 from airouter.dialects.wire_json import lenient
 
 
-class Whole:
-    """A chat completion as a response.
+class Whole(Events):
+    """A chat completion as a response. Args: as of `Events`."""
 
-    Args:
-        events: makes the response.
-    """
-
-    def __init__(self, events: Events) -> None:
-        self._events = events
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
@@ -24,5 +22,8 @@ class Whole:
         return b""
 
     def flush(self) -> bytes:
-        self._events.feed(as_events(lenient(b"".join(self._parts))))
-        return orjson.dumps(self._events.response)
+        super().feed(as_events(lenient(b"".join(self._parts))))
+        return orjson.dumps(self.response)
+
+    def say(self, name: str, **fields: Any) -> bytes:
+        return b""  # nobody hears the events

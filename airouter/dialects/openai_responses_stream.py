@@ -84,10 +84,10 @@ class Events(Blocks):
         known = f"{kind.prefix}_{self._id}_{self.index}"
         self._item = {"id": known, "type": kind.type, "status": "in_progress", **more}
         self._place = {"item_id": known, "output_index": self.index}
-        sent = self._say("output_item.added", output_index=self.index, item=self._item)
+        sent = self.say("output_item.added", output_index=self.index, item=self._item)
         if kind.part is not None:
             self._place["content_index"] = 0
-            sent += self._say("content_part.added", **self._place, part=_part(kind, ""))
+            sent += self.say("content_part.added", **self._place, part=_part(kind, ""))
         type_ = f"response.{kind.event}.delta"
         fields = {"type": type_, **self._place, **_logprobs(kind)}
         self._before = b"event: %b\ndata: %b" % (type_.encode(), orjson.dumps(fields)[:-1])
@@ -125,10 +125,10 @@ class Events(Blocks):
         self._output.append(item)
         whole = item[kind.field] if kind.part is None else item["content"][0][kind.field]
         done = {kind.field: whole, **_logprobs(kind)}
-        sent += self._say(f"{kind.event}.done", **self._place, **done)
+        sent += self.say(f"{kind.event}.done", **self._place, **done)
         if kind.part is not None:
-            sent += self._say("content_part.done", **self._place, part=item["content"][0])
-        return sent + self._say("output_item.done", output_index=self.index, item=item)
+            sent += self.say("content_part.done", **self._place, part=item["content"][0])
+        return sent + self.say("output_item.done", output_index=self.index, item=item)
 
     def _ended(self, status: str) -> Json:
         """The item with all of its text so far."""
@@ -163,9 +163,9 @@ class Events(Blocks):
         return _REASONS.get(self.choice.get("finish_reason") or "")
 
     def _told(self, kind: str) -> bytes:
-        return self._say(kind, response=self.response)
+        return self.say(kind, response=self.response)
 
-    def _say(self, name: str, **fields: Any) -> bytes:
+    def say(self, name: str, **fields: Any) -> bytes:
         """An event of the type `response.<name>`, with the next number."""
         kind, number = f"response.{name}", self._number
         self._number = number + 1
