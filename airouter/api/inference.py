@@ -84,7 +84,7 @@ class Inference:
         exchange: Exchange = environ[EXCHANGE]
         payload, adjusted = read
         incoming = parse_request(endpoint, dialect.parse(payload), adjusted)
-        self._begin(environ, exchange, endpoint, incoming)
+        self.begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
 
         def flow() -> Flow:
@@ -129,16 +129,25 @@ class Inference:
             yield from pipeline.chat(exchange, incoming, overrides)
 
         if execute:
-            self._begin(environ, exchange, "chat", incoming)
+            self.begin(environ, exchange, "chat", incoming)
             return (yield from respond(exchange, answer()))
         overrides = yield from overridden()
         explained = yield from pipeline.explain(exchange, incoming, overrides)
         body = orjson.dumps(_explanation(*explained), option=orjson.OPT_APPEND_NEWLINE)
         return Answer(200, [("Content-Type", "application/json")], body)
 
-    def _begin(
+    def explain(
+        self, environ: Environ, incoming: ChatRequest
+    ) -> Waiting[tuple[Decision, Plan, Received]]:
+        """Decide where a request goes, and do nothing."""
+        exchange, pipeline = environ[EXCHANGE], self._runtime.current.state.pipeline
+        overrides = yield from self._overrides(environ, exchange, incoming)
+        return (yield from pipeline.explain(exchange, incoming, overrides))
+
+    def begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
+        """Record what is asked for, and keep to the limits that the client sets."""
         record, state = exchange.record, self._runtime.current.state
         record.wanted, record.endpoint = True, endpoint
         record.requested_model = self._configured(incoming.model)

@@ -12,6 +12,7 @@ from airouter.api.count_tokens import answering, count
 from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
+from airouter.api.passed_responses import passed
 from airouter.api.responses import Answer
 from airouter.api.stored_responses import continued, holder_of
 from airouter.dialects import openai_responses_request
@@ -45,6 +46,9 @@ class _Api:
     def create(self, environ: Environ) -> Waiting[Answer]:
         exchange: Exchange = environ[EXCHANGE]
         payload, adjusted = yield from self._inference.read(environ, "chat")
+        native = yield from passed(self._inference, self._runtime.state, environ, payload)
+        if native is not None:
+            return native
         payload = self._whole(environ, payload)
         settings = self._runtime.state.settings
         most = settings.responses.max_stored
