@@ -16,7 +16,6 @@ _SAME = (
     "temperature",
     "top_p",
     "user",
-    "prompt_cache_key",
     "top_k",
     "min_p",
     "seed",
@@ -26,12 +25,13 @@ _SAME = (
     "chat_template_kwargs",
     "reasoning_effort",
 )
-# Read here or by the endpoint; or they say what the router does anyway.
+# Read here or by the endpoint; or of no effect: backends cache prefixes of their own accord, and
+# some clouds refuse a chat completion with fields that they do not know.
 _READ = frozenset({
     "model", "input", "instructions", "max_output_tokens", "metadata", "stream", "stream_options",
     "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "store", "background",
     "previous_response_id", "include", "client_metadata", "truncation",
-    "service_tier", *_SAME,
+    "service_tier", "prompt_cache_key", *_SAME,
 })  # fmt: skip
 _REFUSED = {
     "background": "is not supported: leave it out, or stream the answer",

@@ -38,7 +38,7 @@ def translated(**fields: Any) -> tuple[Json, list[str]]:
         ({"stream": False, "store": True, "truncation": "disabled", "service_tier": "auto"}, {}),
         ({"metadata": {"a": "b"}}, {}),
         ({"metadata": {"task": "title"}}, {"metadata": {"task": "title"}}),
-        ({"user": "u", "prompt_cache_key": "k"}, {"user": "u", "prompt_cache_key": "k"}),
+        ({"user": "u", "prompt_cache_key": "k"}, {"user": "u"}),
         ({"client_metadata": {"a": 1}, "include": ["reasoning.encrypted_content"]}, {}),
         ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
         ({"reasoning": {"effort": "none"}}, {"chat_template_kwargs": {"enable_thinking": False}}),
