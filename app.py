@@ -14,10 +14,12 @@ from airouter.api import (
     messages,
     models,
     ollama,
+    openai_responses,
     passthrough,
     render_errors,
     slo,
     status,
+    stored_responses,
 )
 from airouter.api import dashboard as dashboard_pages
 from airouter.api.fast_path import FastPath, declare
@@ -45,6 +47,7 @@ from airouter.runtime.canaries import prove
 from airouter.runtime.commands import Commands
 from airouter.runtime.control import Control
 from airouter.runtime.housekeeper import Housekeeper
+from airouter.runtime.kept_responses import ResponseStore
 from airouter.runtime.limiters import (
     Identity,
     by_identity,
@@ -154,6 +157,9 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     app.register_blueprint(dashboard_pages.blueprint(runtime, dashboard, visitors))
     routes = [route for concern in FLOWS for route in concern.routes(runtime)]
     routes += mapper.routes(runtime, meter, Replays(folder / "mapper.sqlite", clock))
+    responses = ResponseStore(folder / "responses.sqlite")
+    app.register_blueprint(stored_responses.blueprint(runtime, responses))
+    routes += openai_responses.routes(runtime, responses)
     routes += dashboard_streams.routes(runtime, dashboard, visitors)
     declare(app, routes)
     app.url_map.merge_slashes = False  # paths.py merges slashes without a redirect

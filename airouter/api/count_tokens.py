@@ -10,11 +10,29 @@ from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.errors import RouterError
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
+from airouter.planning import forced_route, named_thinking
 from airouter.planning.tokens import PromptTokens
+from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import side_lease
 
 _TIMEOUT = 5.0  # seconds: vLLM counts 100,000 tokens in a few tenths of one
+
+
+def answering(state: State, model: str | None) -> tuple[str, ...]:
+    """The backends that may answer for a model; for the virtual one, the primary's: the request is
+    not decided.
+
+    Raises:
+        BadRequest: the route does not exist.
+    """
+    settings = state.settings
+    if model in settings.aliases:
+        return settings.chain(model)
+    own = tuple(name for name, b in state.backends.items() if model and b.model == model)
+    named, _ = named_thinking(model, settings.virtual_model)
+    route = forced_route(named, None, settings.virtual_model)
+    return own or settings.serving(route or "primary")
 
 
 def count(

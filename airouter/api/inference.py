@@ -94,7 +94,7 @@ class Inference:
         payload, adjusted = read
         incoming = self._parsed(endpoint, dialect.parse(payload), adjusted)
         incoming.original = original
-        self._begin(environ, exchange, endpoint, incoming)
+        self.begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
 
         def flow() -> Flow:
@@ -139,7 +139,7 @@ class Inference:
             yield from pipeline.chat(exchange, incoming, overrides)
 
         if execute:
-            self._begin(environ, exchange, "chat", incoming)
+            self.begin(environ, exchange, "chat", incoming)
             return (yield from respond(exchange, answer()))
         overrides = yield from overridden()
         explained = yield from pipeline.explain(exchange, incoming, overrides)
@@ -156,9 +156,18 @@ class Inference:
             incoming.model, incoming.thinking = model, thinking
         return incoming
 
-    def _begin(
+    def explain(
+        self, environ: Environ, incoming: ChatRequest
+    ) -> Waiting[tuple[Decision, Plan, Received]]:
+        """Decide where a request goes, and do nothing."""
+        exchange, pipeline = environ[EXCHANGE], self._runtime.current.state.pipeline
+        overrides = yield from self._overrides(environ, exchange, incoming)
+        return (yield from pipeline.explain(exchange, incoming, overrides))
+
+    def begin(
         self, environ: Environ, exchange: Exchange, endpoint: Endpoint, incoming: ChatRequest
     ) -> None:
+        """Record what is asked for, and keep to the limits that the client sets."""
         record, state = exchange.record, self._runtime.current.state
         record.wanted, record.endpoint = True, endpoint
         record.requested_model = self._configured(incoming.model)
@@ -226,6 +235,16 @@ class Inference:
                 code="no_embeddings_backend",
             )
         return name
+
+    def known(self, exchange: Exchange, model: str | None) -> Waiting[None]:
+        """Raises:
+        NotFound: no backend or alias has this name, and it is not the virtual model's.
+        """
+        settings = self._runtime.current.state.settings
+        if not (
+            model is None or _is_virtual(model, settings.virtual_model) or model in settings.aliases
+        ):
+            yield from self.backend_of(exchange, model)
 
     def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None

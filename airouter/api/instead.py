@@ -2,11 +2,10 @@
 
 from airouter.api.paths import hint
 
-_CHAT = "use POST /v1/chat/completions"
 # The longest matching prefix wins.
 _INSTEAD = {
-    "/v1/responses": f"The Responses API is not supported; {_CHAT} "
-    "(client.chat.completions in OpenAI's SDKs).",
+    "/v1/responses": "Of the Responses API the router has POST /v1/responses and "
+    "/v1/responses/input_tokens, and GET and DELETE /v1/responses/{id}.",
     "/v1/messages": "Of Anthropic's Messages API the router has POST /v1/messages and "
     "/v1/messages/count_tokens.",
     **dict.fromkeys(

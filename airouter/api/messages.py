@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from airouter.api.body import receive
-from airouter.api.count_tokens import count
+from airouter.api.count_tokens import answering, count
 from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
@@ -19,9 +19,8 @@ from airouter.domain.dialect import Original
 from airouter.domain.errors import NoBackend, NotFound
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.planning import forced_route, named_thinking
+from airouter.planning import named_thinking
 from airouter.runtime.process import Runtime
-from airouter.runtime.state import State
 
 _OVERLOADED = 529  # for which clients wait longer than for a 503
 _VERSION = "2023-06-01"
@@ -87,7 +86,7 @@ class _Api:
             meant = yield from self._meant(exchange, named)
         body = messages_request.chat({**payload, "model": meant}, [], counting=True)
         request = parse_request("chat", body)
-        names = _answering(state, request.model)
+        names = answering(state, request.model)
         backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
         request.original = Original(payload, _headers(environ))
         tokens, how = yield from count(exchange, request, backends[0] if backends else None)
@@ -119,19 +118,3 @@ def _headers(environ: Environ) -> dict[str, str]:
     version = environ.get("HTTP_ANTHROPIC_VERSION") or _VERSION
     beta = environ.get("HTTP_ANTHROPIC_BETA")
     return {"anthropic-version": version, **({"anthropic-beta": beta} if beta else {})}
-
-
-def _answering(state: State, model: str | None) -> tuple[str, ...]:
-    """The backends that may answer for a model; for the virtual one, the primary's: the request is
-    not decided.
-
-    Raises:
-        BadRequest: the route does not exist.
-    """
-    settings = state.settings
-    if model in settings.aliases:
-        return settings.chain(model)
-    own = tuple(name for name, b in state.backends.items() if model and b.model == model)
-    named, _ = named_thinking(model, settings.virtual_model)
-    route = forced_route(named, None, settings.virtual_model)
-    return own or settings.serving(route or "primary")

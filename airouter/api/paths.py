@@ -12,6 +12,8 @@ _ENDPOINTS = {
     "messages": "POST /v1/messages",
     "messages/count_tokens": "POST /v1/messages/count_tokens",
     "models": "GET /v1/models",
+    "responses": "POST /v1/responses",
+    "responses/input_tokens": "POST /v1/responses/input_tokens",
     "systemone": "POST /v1/systemone",
     "decisions": "POST /v1/decisions",
     "rerank": "POST /v1/rerank",
@@ -29,7 +31,7 @@ _OLLAMA = re.compile(
     re.DOTALL,
 )
 # Chat endpoints of other APIs.
-_FOREIGN = ("responses", "chat", "generate", "complete")
+_FOREIGN = ("chat", "generate", "complete")
 
 
 def canonical(path: str) -> str:

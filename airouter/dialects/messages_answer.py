@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 
 from airouter.dialects import carried
+from airouter.dialects.blocks import named, thought_of
 from airouter.dialects.openai_request import text_of
 from airouter.dialects.wire_json import lenient
 
-REASONING = ("reasoning_content", "reasoning", "thinking")
 _REASONS = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -99,17 +99,6 @@ def usage_of(usage: Any) -> dict[str, Any]:
 def _count(fields: Any, name: str) -> int:
     value = fields.get(name) if isinstance(fields, dict) else None
     return value if isinstance(value, int) else 0
-
-
-def thought_of(said: dict[str, Any]) -> str:
-    """The reasoning of a message or of a delta."""
-    found = (said[name] for name in REASONING if isinstance(said.get(name), str))
-    return next((text for text in found if text), "")
-
-
-def named(value: Any) -> str:
-    """A name or an id; "" if it is none."""
-    return value if isinstance(value, str) else ""
 
 
 def _tool_use(call: Any, known: str) -> dict[str, Any]:

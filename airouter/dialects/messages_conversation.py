@@ -73,7 +73,7 @@ def _add(translated: list[dict[str, Any]], messages: list[Any], notes: list[str]
             refuse(where, "must be an object with the role user, assistant or system")
         content = message.get("content")
         if role == "system":
-            _remind(translated, _joined(content, f"{where}.content"), notes)
+            remind(translated, _joined(content, f"{where}.content"), notes)
         elif isinstance(content, str):
             translated.append({"role": role, "content": content})
         elif role == "user":
@@ -82,7 +82,7 @@ def _add(translated: list[dict[str, Any]], messages: list[Any], notes: list[str]
             translated.append(_assistant(content, f"{where}.content", i > last_user, notes))
 
 
-def _remind(translated: list[dict[str, Any]], text: str, notes: list[str]) -> None:
+def remind(translated: list[dict[str, Any]], text: str, notes: list[str]) -> None:
     """Add a system message. Many templates take one at the beginning only, so a later one is put at
     the end of the message before it, in the form of Claude Code's own reminders. Where it stands
     stays the same from turn to turn."""
@@ -90,17 +90,17 @@ def _remind(translated: list[dict[str, Any]], text: str, notes: list[str]) -> No
     if last is None:
         translated.append({"role": "system", "content": text})
     elif last["role"] == "system":
-        _extend(last, [_text_part(text)])
+        extend(last, [text_part(text)])
     else:
         note(notes, "later system messages sent as reminders")
         reminder = f"{_REMINDER}\n{text}\n{_REMINDED}"
         if last["role"] == "assistant":
             translated.append({"role": "user", "content": reminder})
         else:
-            _extend(last, [_text_part(reminder)])
+            extend(last, [text_part(reminder)])
 
 
-def _extend(message: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+def extend(message: dict[str, Any], parts: list[dict[str, Any]]) -> None:
     """Add parts to a message's content; to a string, if they are text."""
     content = message["content"]
     if isinstance(content, str):
@@ -139,9 +139,9 @@ def _user(content: Any, where: str) -> list[dict[str, Any]]:
         else:
             parts += _parts(block, f"{where}.{j}")
     if results and all(map(_reminds, parts)):
-        _extend(results[-1], parts)
+        extend(results[-1], parts)
     elif parts or not results:
-        results.append({"role": "user", "content": _plain(parts)})
+        results.append({"role": "user", "content": plain(parts)})
     return results
 
 
@@ -151,7 +151,7 @@ def _result(block: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(known, str) or not known:
         refuse(f"{where}.tool_use_id", "must be a string")
     if content is None or isinstance(content, str):
-        parts = [_text_part(content)] if content else []
+        parts = [text_part(content)] if content else []
     else:
         inner = f"{where}.content"
         blocks = enumerate(_blocks(content, inner))
@@ -159,7 +159,7 @@ def _result(block: dict[str, Any], where: str) -> dict[str, Any]:
     if block.get("is_error"):
         first = parts[0].get("text", "") if parts else ""
         if "error" not in first[:40].lower():
-            parts = [_text_part(f"Error: {first}".rstrip()), *(parts[1:] if first else parts)]
+            parts = [text_part(f"Error: {first}".rstrip()), *(parts[1:] if first else parts)]
     if all(part["type"] == "text" for part in parts):
         text = "\n".join(part["text"] for part in parts)
         return {"role": "tool", "tool_call_id": known, "content": text}
@@ -213,14 +213,14 @@ def _parts(block: dict[str, Any], where: str) -> list[dict[str, Any]]:
     """What a user's message or a tool's result may consist of."""
     kind = block["type"]
     if kind == "text":
-        return [_text_part(_text(block, where))]
+        return [text_part(_text(block, where))]
     if kind == "image":
         return [{"type": "image_url", "image_url": {"url": _image(block, where)}}]
     if kind == "document":
         return _document(block, where)
     if kind == "search_result":
         head = "\n".join(str(block[name]) for name in ("title", "source") if block.get(name))
-        return [_text_part(f"{head}\n{_joined(block.get('content'), f'{where}.content')}")]
+        return [text_part(f"{head}\n{_joined(block.get('content'), f'{where}.content')}")]
     _unknown(block, where)
 
 
@@ -239,13 +239,13 @@ def _document(block: dict[str, Any], where: str) -> list[dict[str, Any]]:
     source = source if isinstance(source, dict) else {}
     kind = source.get("type")
     title = block.get("title")
-    head = [_text_part(title)] if isinstance(title, str) and title else []
+    head = [text_part(title)] if isinstance(title, str) and title else []
     if kind == "text":
-        return [*head, _text_part(_text(source, f"{where}.source", "data"))]
+        return [*head, text_part(_text(source, f"{where}.source", "data"))]
     if kind == "content":
         content = source.get("content")
         if isinstance(content, str):
-            return [*head, _text_part(content)]
+            return [*head, text_part(content)]
         blocks = enumerate(_blocks(content, f"{where}.source.content"))
         parts = (_parts(one, f"{where}.source.content.{j}") for j, one in blocks)
         return [*head, *(part for several in parts for part in several)]
@@ -268,11 +268,11 @@ def _text(block: Any, where: str, name: str = "text") -> str:
     return value
 
 
-def _text_part(text: str) -> dict[str, Any]:
+def text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _plain(parts: list[dict[str, Any]]) -> Any:
+def plain(parts: list[dict[str, Any]]) -> Any:
     """A single text as a string, which every template takes."""
     if len(parts) == 1 and parts[0]["type"] == "text":
         return parts[0]["text"]

@@ -76,6 +76,12 @@ class BackendSettings(Section):
         "to it. rerank: /v1/rerank, /v1/score; audio: /v1/audio/transcriptions, translations, "
         "speech; images: /v1/images/generations, edits.",
     )
+    responses: Literal["translate", "pass"] = Field(
+        "translate",
+        description="How this backend gets requests to `/v1/responses`. translate: as chat "
+        "completions. pass: as they are, with its own model's name, if it speaks the Responses "
+        "API; its answer is passed on as it is, and there is no failover.",
+    )
     reasoning: bool = Field(
         False,
         description="True for a reasoning model: a client's max_tokens is removed, "

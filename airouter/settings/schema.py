@@ -28,6 +28,7 @@ from airouter.settings.proxying import (
     SpeculationSettings,
     Timeouts,
 )
+from airouter.settings.responses import ResponsesSettings
 from airouter.settings.section import Section
 from airouter.settings.server import Logging, Server
 from airouter.settings.slo import IndexSettings, SloSettings
@@ -103,6 +104,7 @@ class Settings(Section):
     index: IndexSettings = Field(default_factory=lambda: IndexSettings())
     slo: SloSettings = Field(default_factory=lambda: SloSettings())
     mapper: MapperSettings = Field(default_factory=lambda: MapperSettings())
+    responses: ResponsesSettings = Field(default_factory=lambda: ResponsesSettings())
     tracing: TracingSettings = Field(default_factory=lambda: TracingSettings())
     keys: dict[str, KeySettings] = Field(default_factory=dict)
     keys_file: Path = Field(

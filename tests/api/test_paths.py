@@ -74,7 +74,8 @@ def test_the_models_are_listed(router: RouterProcess, path: str) -> None:
         ("/openai/v1/embeddings", "POST /v1/embeddings"),
         ("/api/models", "GET /v1/models"),
         ("/anthropic/v1/messages", "POST /v1/messages"),
-        ("/v1/responses", "POST /v1/chat/completions"),
+        ("/openai/v1/responses", "POST /v1/responses"),
+        ("/v1/responses/compact/it", "POST /v1/responses"),
         ("/moon", "GET /"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from anthropic_events import events_of, message_of
 from streams import DONE, delta, event, finish, role, stream, usage
 
-from airouter.dialects import messages_stream
+from airouter.dialects import blocks
 from airouter.dialects.messages import Messages
 
 Json = dict[str, Any]
@@ -68,7 +68,7 @@ def test_text_is_neither_parsed_nor_written_again(monkeypatch: pytest.MonkeyPatc
         parsed.append(raw)
         return orjson.loads(raw)
 
-    monkeypatch.setattr(messages_stream, "lenient", noting)
+    monkeypatch.setattr(blocks, "lenient", noting)
     texts = [delta(f"t{i}") for i in range(20)]
     for at_once in (False, True):
         parsed.clear()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streams import DONE, delta, event, finish, role, usage
 from test_messages_answer import blocks_of, called, chunk, streamed, whole
 
-from airouter.dialects import messages_stream
+from airouter.dialects import blocks
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def test_arguments_are_neither_parsed_nor_written_again(monkeypatch: pytest.Monk
         parsed.append(raw)
         return orjson.loads(raw)
 
-    monkeypatch.setattr(messages_stream, "lenient", noting)
+    monkeypatch.setattr(blocks, "lenient", noting)
     calls = []
     for i, name in enumerate("ab"):
         pieces = [called(i, "", name, name), called(i, '{"a":"')]
@@ -91,7 +91,7 @@ def test_the_grammar_always_holds(events: list[bytes], at_once: bool) -> None:
     """And it is the same as when each chunk is parsed."""
     data = streamed(*events, DONE, at_once=at_once)
     message_of_some(data)
-    with patch.object(messages_stream, "_TRIES", 0):
+    with patch.object(blocks, "_TRIES", 0):
         assert events_of(streamed(*events, DONE)) == events_of(data)
     broken = event(error={"message": "It broke.", "type": "upstream_error"}, choices=[])
     cut = events_of(streamed(*events, broken, DONE))
