@@ -62,7 +62,8 @@ class Features:
     """Input of the routing decision; computed once per request.
 
     Lengths are in characters. `ask` is the text of the newest user turn without text inserted by an
-    agent's harness. `system` is the leading system message. `tools` lists the client's tools.
+    agent's harness and without `pasted`, the files in it. `system` is the leading system message.
+    `tools` lists the client's tools. `schema`: the fields of an answer in JSON.
     """
 
     ask: str
@@ -78,6 +79,8 @@ class Features:
     task: str | None  # metadata.task, as Open WebUI states it
     tools: tuple[str, ...] = ()  # "name" or "name: description" of each, lower case
     agent: bool = False  # contains an agent's harness or system prompt
+    pasted: str = ""
+    schema: tuple[str, ...] = ()
 
 
 @immutable
@@ -182,7 +185,9 @@ class RecordFields:
     `longest_gap_ms` between two contents (mean, maximum), `in_flight` other requests when it was
     sent, `idle_s` since the one before if there were none. `starts_ms`: when each stage began,
     since the arrival. `trace_id`, `span_id`, `parent_span_id`: its place in a trace, in hexadecimal
-    digits; `traced`: whether its spans are sent. `task`: of the decision matrix.
+    digits; `traced`: whether its spans are sent. `task`: of the decision matrix. `conversation`:
+    the hash that all requests of a conversation have; `session_policy`: what the conversation meant
+    for where this one went.
     """
 
     id: str
@@ -237,6 +242,8 @@ class RecordFields:
     parent_span_id: str | None = None
     traced: bool = False
     task: str | None = None
+    conversation: str | None = None
+    session_policy: str | None = None
     save: bool = False
 
 

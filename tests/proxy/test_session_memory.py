@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from airouter.proxy.tool_memory import ConversationMemory
+from airouter.proxy.session_memory import SessionMemory, before_last_turn, prefix_key
 
 USER = {"role": "user", "content": "Use the tool"}
 CALL = {
