@@ -66,12 +66,12 @@ from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import SILENT, AppLog, Log
 from airouter.telemetry.metrics import Metrics
+from airouter.telemetry.prefill_speed import PrefillMeter
 from airouter.telemetry.slo_metrics import SloMetrics
 from airouter.telemetry.stats import Stats
 from airouter.telemetry.tracing import Tracing, check_installed
 from airouter.upstream.backend import Backend
 from airouter.upstream.health import HealthChecker
-from airouter.upstream.prefill import PrefillMeter
 from providers import KINDS
 from session_logger import SessionLogger
 

@@ -154,11 +154,11 @@ class Sessions:
     ) -> bool:
         """Whether a turn stays although its plan begins with another backend; says why."""
         standing = turn.standing
+        if turn.sticky and decision.label == "META":
+            turn.policy = "none; housekeeping"
+            return False
         if not turn.sticky or standing is None:
             turn.policy = "new" if turn.sticky else "free"
-            return False
-        if decision.label == "META":
-            turn.policy = "none; housekeeping"
             return False
         same = self.same(plan.backends[0], standing.backend)
         if decision.tier == "conversation":
@@ -253,11 +253,17 @@ def _keys_of(request: ChatRequest, owner: str | None, named: str | None) -> tupl
     its beginning alone, system text included."""
     system, question = "", ""
     for message in steady(request.messages):
-        if message["role"] == "user":
-            question = (human_text(message)[0] or text_of(message))[:_CHARS]
+        role, text = message["role"], text_of(message)
+        if role == "user":
+            question = question or text
+            if own := human_text(message)[0].strip():
+                question = own
+                break
+        elif role in ("system", "developer"):
+            system += text if named is None else ""
+        else:
             break
-        if message["role"] in ("system", "developer") and named is None:
-            system += text_of(message)
+    question = question[:_CHARS]
     if named is None:
         return (digest(owner, "beginning", system, question),)
     return digest(owner, named, question), digest(owner, named)

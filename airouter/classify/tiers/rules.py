@@ -383,7 +383,7 @@ class RulesTier:
             )
         if self._markers.templated(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a frontend's prompt template")
-        if names_a_session(features):
+        if features.schema and names_a_session(features):
             return Verdict(NAME, "META", p=1.0, reason="an agent's call for a title or topic")
         if self._markers.labels(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a prompt for a title or tags")

@@ -1,18 +1,24 @@
 """How fast backends read prompts, by their own answers: the price of moving a conversation."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from airouter.domain.types import ExchangeRecord
 from airouter.telemetry.derived import tokens_of
-from airouter.upstream.backend import Backend
 
 # Of shorter prompts, the time to the first content says little about reading.
 _LEAST_TOKENS = 500
 _WEIGHT = 0.3  # of the latest answer in the average
 
 
+class Reader(Protocol):
+    """A backend. `prefill`: prompt tokens per second; None: unknown."""
+
+    prefill: float | None
+
+
 class PrefillMeter:
-    """Sink. Sets `Backend.prefill`.
+    """Sink. Sets the speeds of backends.
 
     A backend that does not state cached tokens seems faster than it is: of such a one, only turns
     whose conversation was not there before count.
@@ -21,7 +27,7 @@ class PrefillMeter:
         backends: the current ones, by name.
     """
 
-    def __init__(self, backends: Callable[[], Mapping[str, Backend]]) -> None:
+    def __init__(self, backends: Callable[[], Mapping[str, Reader]]) -> None:
         self._backends = backends
 
     def emit(self, record: ExchangeRecord) -> None:
