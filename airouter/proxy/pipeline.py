@@ -123,8 +123,7 @@ class Pipeline:
         received, record = self._received(exchange, request, overrides), exchange.record
         features = received.features
         record.asked(request.endpoint, request.stream, features, request.messages)
-        chosen = overrides.backend or overrides.alias or overrides.route
-        record.requested_route = chosen or "auto"
+        record.requested_route = overrides.chosen or "auto"
         record.task = received.demand.task
         if received.demand.note:
             record.notes.append(received.demand.note)
@@ -141,7 +140,8 @@ class Pipeline:
     ) -> Received:
         date, features = date_line(exchange.record.timestamp), features_of(request)
         turn = self._sessions.begin(exchange, request, features)
-        demand = demand_of(request, features, overrides.task, images=turn.images)
+        images = turn.images and not overrides.chosen
+        demand = demand_of(request, features, overrides.task, images=images)
         return Received(exchange, request, features, overrides, date, demand, turn)
 
     # Deciding -------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Pipeline:
         """Of a request that names a backend's own model or a chain, forces a route, or continues a
         tool conversation; None for any other."""
         overrides, demand, turn = received.overrides, received.demand, received.turn
-        if overrides.backend or overrides.alias or overrides.route:
+        if overrides.chosen:
             turn.policy = "forced"
         if overrides.backend is not None:
             plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))

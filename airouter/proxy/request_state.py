@@ -22,6 +22,11 @@ class RoutingOverrides:
     task: str | None = None
     priority: str = "interactive"
 
+    @property
+    def chosen(self) -> str | None:
+        """Where the client sends the request itself."""
+        return self.backend or self.alias or self.route
+
 
 @immutable
 class Received:

@@ -120,6 +120,8 @@ class Sessions:
         keys = _keys_of(request, owner, named)
         if named is None:
             record.conversation = keys[0].hex()[:16]
+        if known is not None and known.forced and features.last_role not in TOOLS:
+            known = None  # the client's choice ends with the tools that were called
         # Without an answer before it, it begins anew, even with a question that was asked before.
         goes_on = earlier is not None or is_assent(features.ask)
         if known is None and goes_on:
@@ -205,8 +207,10 @@ class Sessions:
         Args:
             now: seconds of the monotonic clock.
         """
-        meta = plan.route == "meta"
-        if request.endpoint != "chat" or not (request.has_tools or (self._sticky and not meta)):
+        forced = decision.tier == "explicit"
+        # What the client chose for one request, and housekeeping, are not the conversation's.
+        own = not (forced or plan.route == "meta")
+        if request.endpoint != "chat" or not (request.has_tools or (self._sticky and own)):
             return
         before, backend = turn.standing, answered.name
         first = self._backends[plan.backends[0]]
@@ -218,13 +222,12 @@ class Sessions:
             standing = replace(before, backend=backend, at=now, images=images)
         else:
             route = before.route if before is not None and turn.kept else plan.route
-            escalated = turn.escalates or (before is not None and before.escalated)
-            forced = decision.tier == "explicit"
+            moved = before is not None and before.escalated and not forced
+            escalated = turn.escalates or moved
             standing = Standing(decision.label, route, backend, now, escalated, images, forced)
-        own = (prefix_key(request.messages, turn.owner),)
-        # What the client chose for one request, and housekeeping, are not the conversation's.
-        keys = own if meta or standing.forced else own + turn.keys
-        self._memory.remember(keys, standing)
+        own = own and not standing.forced
+        key = prefix_key(request.messages, turn.owner)
+        self._memory.remember((key, *turn.keys) if own else (key,), standing)
 
 
 def inherited(standing: Standing) -> Decision:

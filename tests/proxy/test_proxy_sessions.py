@@ -54,6 +54,7 @@ class Place:
         for backend in self.state.backends.values():
             backend.connect = self.world.connect
         self.fails: set[str] = set()
+        self.label: str | None = None  # of every question; None: by its words
         for name in backends:
             self.world.scripts[name] = self._answering(name)
 
@@ -63,7 +64,8 @@ class Place:
                 return [(0.01, b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")]
             if name != "router":
                 return stream("Well.")
-            return stream("COMPLEX\n" if "QED" in str(body["messages"]) else "MODERATE\n")
+            by_words = "COMPLEX" if "QED" in str(body["messages"]) else "MODERATE"
+            return stream(f"{self.label or by_words}\n")
 
         return script
 
@@ -150,6 +152,38 @@ def test_escalation_can_be_switched_off(tmp_path: Path) -> None:
     assert seen == {("primary", "kept; tool loop")}
 
 
+def test_what_the_client_chooses_is_for_one_request(tmp_path: Path) -> None:
+    """And for the results of the tools that were called by it; then the conversation is where it
+    was before, escalated or not."""
+    place = Place(tmp_path)
+    place.ask(looping(0), tools=TOOLS)
+    for n in range(1, 4):
+        place.ask(looping(n), tools=TOOLS)
+    local = [*looping(3), WELL, user("Look again, please, and say what you see in the folder.")]
+    assert place.ask(local, tools=TOOLS, route="primary") == ("primary", "forced")
+    called = looping(1)[1:]
+    for _ in range(4):
+        local += called
+        assert place.ask(local, tools=TOOLS) == ("primary", "kept; tool loop")
+    assert place.ask([*local, WELL, user("yes")], tools=TOOLS) == ("xai", "kept; inherited")
+    assert place.ask([*local, WELL, user("Which?")], tools=TOOLS) == ("xai", "kept; escalated")
+    other = [user("Another question, which takes a while to read, about this and that.")]
+    place.ask(other, route="xai")
+    assert place.ask([*other, WELL, user("yes, do it")]) == ("primary", "new")
+
+
+def test_an_earlier_image_does_not_overrule_a_forced_route(tmp_path: Path) -> None:
+    """The cloud sees no images here, but this request has none."""
+    place = Place(tmp_path)
+    spec = place.state.backends["xai"].settings
+    place.state.backends["xai"].settings = spec.model_copy(update={"vision": False})
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    seen = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}]
+    assert place.ask(seen, name="s")[0] == "primary"
+    plain = [user("What is it?"), WELL, user("Now say it in other words, as a poem, please.")]
+    assert place.ask(plain, name="s", route="xai") == ("xai", "forced")
+
+
 def test_nothing_is_escalated_where_there_is_no_other_backend(tmp_path: Path) -> None:
     place = Place(tmp_path, routes={"xai": {"backends": ["primary"]}})
     place.ask(looping(0), tools=TOOLS)
@@ -201,13 +235,16 @@ def test_the_measured_speed_is_the_price(tmp_path: Path) -> None:
     """A primary that reads slowly is not worth a move."""
     place = Place(tmp_path)
     easy = user("Then write a friendly letter about all of it to the neighbours, please.")
-    history = [{**HARD[0], "content": "A long question. " * 40}, WELL, easy]
-    place.ask(history[:1], route="xai")
-    assert place.ask(history)[1] == "moved; sure MODERATE, price 0.2 s"
-    place.ask(history[:1], route="xai")
-    place.state.backends["primary"].prefill = 10.0
-    backend, policy = place.ask(history)
-    assert (backend, (policy or "")[:12]) == ("xai", "kept; price ")
+    history = [user("A long question. " * 40), WELL, easy]
+    seen = []
+    for speed in (None, 10.0):
+        place.state.backends["primary"].prefill = speed
+        place.label = "COMPLEX"
+        assert place.ask(history[:1])[0] == "xai"
+        place.label = "MODERATE"
+        seen.append(place.ask(history))
+    assert seen[0] == ("primary", "moved; sure MODERATE, price 0.2 s")
+    assert seen[1] == ("xai", "kept; price 18.3 s")
 
 
 @pytest.mark.parametrize("named", [False, True])
