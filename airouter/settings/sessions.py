@@ -39,7 +39,10 @@ class SessionSettings(Section):
         "the same error of a tool, three times in a row) moves to the route for COMPLEX, once.",
     )
     size: int = Field(
-        10_000, ge=1, description="Maximum number of requests that each worker remembers."
+        10_000,
+        ge=1,
+        description="Maximum number of entries in the memory of each worker: one per request, and "
+        "up to two per conversation.",
     )
     idle: Annotated[float, Field(gt=0, le=30 * 86_400)] = Field(
         86_400, description="Seconds after which a conversation without a request is forgotten."
