@@ -38,7 +38,7 @@ from airouter.mapper.idempotency import Replays
 from airouter.mapper.meter import Meter
 from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
-from airouter.proxy.tool_memory import ConversationMemory
+from airouter.proxy.session_memory import SessionMemory
 from airouter.resilience.per_process import PerProcess
 from airouter.resilience.rate_limits import RateLimits
 from airouter.runtime import gauges
@@ -70,6 +70,7 @@ from airouter.telemetry.console import ConsoleLines
 from airouter.telemetry.lines import RequestLines
 from airouter.telemetry.logs import SILENT, AppLog, Log
 from airouter.telemetry.metrics import Metrics
+from airouter.telemetry.prefill_speed import PrefillMeter
 from airouter.telemetry.slo_metrics import SloMetrics
 from airouter.telemetry.stats import Stats
 from airouter.telemetry.tracing import Tracing, check_installed
@@ -139,7 +140,16 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *tracing, *console),
+        sinks=(
+            RequestLines(log, slow_ms),
+            metrics,
+            stats,
+            sessions,
+            *index,
+            *tracing,
+            *console,
+            PrefillMeter(lambda: current.state.backends),
+        ),
         writers=(sessions, *index, *tracing, *console),
         services=(*engine, dashboard),
     )
@@ -242,8 +252,8 @@ def build_state(
 
     Args:
         keep: the state of the previous configuration. Backends with unchanged settings are kept,
-            with their slots, breaker and connections, and so is the conversation memory. Address,
-            workers, threads and `logging` keep their values from startup.
+            with their slots, breaker and connections, and so is the memory of conversations.
+            Address, workers, threads and `logging` keep their values from startup.
 
     Raises:
         ConfigError: the configuration is invalid; nothing has been changed.
@@ -261,7 +271,8 @@ def build_state(
     limiters = new_limiters(settings, keep.settings if keep is not None else None, resilience)
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
     cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
-    memory = keep.memory if keep is not None else ConversationMemory()
+    memory = keep.memory if keep is not None else SessionMemory()
+    memory.limit(settings.sessions.size, settings.sessions.idle)
     budget = resilience.retry_budget()
     pipeline = Pipeline(settings, backends, cascade, prompts, memory, budget, log, clock)
     shared = sharing_with_classifier(settings)

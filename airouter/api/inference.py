@@ -10,6 +10,7 @@ from airouter.api.fast_path import FlowRoute
 from airouter.api.marked_tests import test_name
 from airouter.api.middleware import EXCHANGE
 from airouter.api.responses import Answer, respond
+from airouter.api.session_names import session_name
 from airouter.api.timeout_header import seconds_of
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_request import ChatRequest, parse_json, parse_request
@@ -23,6 +24,7 @@ from airouter.flow.waits import Waiting
 from airouter.planning import forced_route, named_thinking, stated_task
 from airouter.proxy.pipeline import Pipeline, find_backend
 from airouter.proxy.request_state import Flow, Received, RoutingOverrides
+from airouter.proxy.sessions import name_of
 from airouter.runtime.process import Runtime
 
 _PROBE_LOOK = 0.02  # seconds between looks at whether the first probe has ended
@@ -94,6 +96,7 @@ class Inference:
         payload, adjusted = read
         incoming = self._parsed(endpoint, dialect.parse(payload), adjusted)
         incoming.original = original
+        _name_conversation(environ, payload)
         self.begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
 
@@ -127,6 +130,7 @@ class Inference:
             )
         pipeline, exchange = self._runtime.current.state.pipeline, environ[EXCHANGE]
         incoming = self._parsed("chat", payload, adjusted)
+        _name_conversation(environ, payload)
 
         def overridden() -> Waiting[RoutingOverrides]:
             if forced == "auto":
@@ -273,6 +277,12 @@ class Inference:
         return preferred if preferred is not None and serves else found
 
 
+def _name_conversation(environ: Environ, payload: dict[str, Any]) -> None:
+    record = environ[EXCHANGE].record
+    name = session_name(environ, payload)
+    record.conversation = None if name is None else name_of(record.key_id, name)
+
+
 def _is_virtual(model: str, virtual: str) -> bool:
     return model == virtual or model.startswith(f"{virtual}/")
 
@@ -289,6 +299,21 @@ def _priority(environ: Environ) -> str:
             "X-Router-Priority must be 'interactive' or 'batch'.", code="unknown_priority"
         )
     return wanted
+
+
+def _session(received: Received) -> dict[str, Any]:
+    """What the conversation means for the decision. `route`, `backend`, `label`: of the turn
+    before; null where it is not known. `price_s`: of the move that was weighed."""
+    turn, known = received.turn, received.turn.standing
+    return {
+        "id": received.exchange.record.conversation,
+        "policy": turn.policy,
+        "route": known.route if known else None,
+        "backend": known.backend if known else None,
+        "label": known.label if known else None,
+        "escalated": known.escalated if known else False,
+        "price_s": None if turn.price is None else round(turn.price, 3),
+    }
 
 
 def _explanation(decision: Decision, plan: Plan, received: Received) -> dict[str, Any]:
@@ -308,6 +333,7 @@ def _explanation(decision: Decision, plan: Plan, received: Received) -> dict[str
         "tokens": demand.tokens.value,
         "tokens_counted": demand.tokens.counted is not None,
         "row": plan.row,
+        "session": _session(received),
         "reasons": [*filter(None, [demand.note]), *plan.reasons],
         "verdicts": [
             {

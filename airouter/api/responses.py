@@ -68,6 +68,8 @@ def answer_headers(decided: Decided) -> list[tuple[str, str]]:
         headers.append(("X-Router-P", f"{decision.p:.3f}"))
     if decision.threshold is not None:
         headers.append(("X-Router-Threshold", f"{decision.threshold:.3f}"))
+    if record.session_policy:
+        headers.append(("X-Router-Session-Policy", record.session_policy))
     if record.adjusted:
         headers.append(("X-Router-Adjusted", printable("; ".join(record.adjusted))))
     if record.notes:

@@ -25,7 +25,8 @@ def features_of(request: ChatRequest) -> Features:
     latest ones.
 
     The ask is the latest user message that a person wrote: text inserted by an agent's harness is
-    removed, and messages that consist of nothing else are skipped.
+    removed, and messages that consist of nothing else are skipped. Files pasted into it are not
+    the person's words either.
     """
     messages = request.messages
     total, images = 0, False
@@ -38,6 +39,7 @@ def features_of(request: ChatRequest) -> Features:
         if isinstance(content, list) and not images:
             images = any(part.get("type") in _IMAGE_PARTS for part in content)
     ask, previous, users, harness = _conversation(messages, texts)
+    ask, pasted = without_pasted(ask)
     system = _leading_system(messages, texts)
     metadata = request.payload.get("metadata")
     task = metadata.get("task") if isinstance(metadata, dict) else None
@@ -58,6 +60,8 @@ def features_of(request: ChatRequest) -> Features:
         task=task if isinstance(task, str) and task else None,
         tools=tools_of(request.payload) if request.has_tools else (),
         agent=harness or bool(system and is_agent(system)),
+        pasted=pasted,
+        schema=_schema_of(request.payload.get("response_format")),
     )
 
 
@@ -101,6 +105,13 @@ def _conversation(
     return ask, tuple(reversed(previous)), users, harness
 
 
+def _schema_of(form: Any) -> tuple[str, ...]:
+    """The names of the fields that an answer in JSON has to have, by its schema."""
+    for name in ("json_schema", "schema", "properties"):
+        form = form.get(name) if isinstance(form, dict) else None
+    return tuple(map(str, form)) if isinstance(form, dict) else ()
+
+
 def _leading_system(messages: list[dict[str, Any]], texts: list[str]) -> str:
     """The system messages before the first turn; later ones do not instruct the conversation."""
     leading = []
@@ -141,6 +152,13 @@ _PERSON_BLOCKS = (
     "task", "feedback", "answer", "user_message", "user_query", "userRequest", "USER_REQUEST",
     "command-args", "bash-input",
 )  # fmt: skip
+# Blocks that editors and frontends make of files that a person attaches; of those that a person may
+# have written, only with an attribute that names the file.
+_PASTED = (
+    "attached_files", "attached_file", "attached-files", "file_content", "file_contents",
+    "folder_content", "url_content", "uploaded_files", "pasted_content", "attachments",
+)  # fmt: skip
+_PASTED_NAMED = ("file", "files", "attachment")
 # Beginnings of texts that are the harness's as a whole, except for the blocks above.
 _WHOLE = (
     "This session is being continued from a previous conversation",
@@ -174,6 +192,11 @@ _RETRIEVAL = ("<context>", "<source")  # templates with documents for a question
 
 _NAMES = "|".join(map(re.escape, sorted(_BLOCKS, key=len, reverse=True)))
 _OPENING = re.compile(rf"<({_NAMES})(?:\s[^<>\n]{{0,300}})?>")
+_FILE = re.compile(
+    rf"<({'|'.join(_PASTED)})(?:\s[^<>\n]{{0,300}})?>"
+    rf"|<({'|'.join(_PASTED_NAMED)})\s+(?:path|name|file_?name|file_?path|url|uri|id|type)="
+    r"[^<>\n]{0,300}>"
+)
 _QUOTES = frozenset("`\"'“„«(")
 _RESULT_PARTS = ("tool_result", "tool-result", "function_call_output")
 
@@ -252,12 +275,29 @@ def _human_of(text: str, result: bool) -> tuple[str, bool, bool]:
     return own.strip(), True, False
 
 
-def _without_blocks(text: str) -> str:
-    """The text without harness blocks. Unclosed tags are kept: a person may have mentioned them."""
+def without_pasted(text: str) -> tuple[str, str]:
+    """A person's text without the files pasted into it, and these. Unchanged if there are none, or
+    nothing else."""
+    if "<" not in text or len(text) > _MAX_CHARS:
+        return text, ""
+    cut: list[str] = []
+    own = _without_blocks(text, _FILE, cut).strip()
+    return (own, "\n".join(cut)) if cut and own else (text, "")
+
+
+def _without_blocks(
+    text: str, opening: re.Pattern[str] = _OPENING, cut: list[str] | None = None
+) -> str:
+    """The text without harness blocks. Unclosed tags are kept: a person may have mentioned them.
+
+    Args:
+        opening: matches the opening tags; its group is the name.
+        cut: receives the blocks.
+    """
     kept: list[str] = []
     at, unclosed = 0, set[str]()
-    for found in _OPENING.finditer(text):
-        name = found[1]
+    for found in opening.finditer(text):
+        name = found[found.lastindex or 1]
         if (
             found.start() < at
             or name in unclosed
@@ -269,6 +309,8 @@ def _without_blocks(text: str) -> str:
             unclosed.add(name)
             continue
         kept.append(text[at : found.start()])
+        if cut is not None:
+            cut.append(text[found.start() : end])
         at = end
     return "".join((*kept, text[at:])) if at else text
 

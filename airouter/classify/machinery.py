@@ -34,6 +34,9 @@ _FORM = re.compile(
     r"только|не более|只|仅|不超过|のみ|だけ|만"
 )
 
+# Fields of the JSON by which Claude Code has a session named, or asks for a new topic.
+_NAMING = frozenset({"title", "name", "branch", "branchName", "isNewTopic", "topic"})
+
 
 def may_be_a_programs(features: Features) -> bool:
     """Whether the system message or the latest turn is an instruction about a conversation.
@@ -48,6 +51,18 @@ def asks_for_a_label(system: str) -> bool:
     """Whether a system message asks for a title, tags and the like of a conversation."""
     return _LABEL.search(system[:_CHARS].lower()) is not None and _instructs(
         system[:_CHARS].lower()
+    )
+
+
+def names_a_session(features: Features) -> bool:
+    """Whether an agent asks for nothing but a title and the like: a form of JSON that has no other
+    field, no tools, and no earlier turn."""
+    return bool(
+        features.agent
+        and features.schema
+        and _NAMING.issuperset(features.schema)
+        and not (features.has_tools or features.previous)
+        and features.n_user == 1
     )
 
 

@@ -62,7 +62,8 @@ class Features:
     """Input of the routing decision; computed once per request.
 
     Lengths are in characters. `ask` is the text of the newest user turn without text inserted by an
-    agent's harness. `system` is the leading system message. `tools` lists the client's tools.
+    agent's harness and without `pasted`, the files in it. `system` is the leading system message.
+    `tools` lists the client's tools. `schema`: the fields of an answer in JSON.
     """
 
     ask: str
@@ -78,6 +79,8 @@ class Features:
     task: str | None  # metadata.task, as Open WebUI states it
     tools: tuple[str, ...] = ()  # "name" or "name: description" of each, lower case
     agent: bool = False  # contains an agent's harness or system prompt
+    pasted: str = ""
+    schema: tuple[str, ...] = ()
 
 
 @immutable
@@ -185,7 +188,8 @@ class RecordFields:
     sent, `idle_s` since the one before if there were none. `starts_ms`: when each stage began,
     since the arrival. `trace_id`, `span_id`, `parent_span_id`: its place in a trace, in hexadecimal
     digits; `traced`: whether its spans are sent. `task`: of the decision matrix. `repaired_calls`:
-    tool calls that arrived as text.
+    tool calls that arrived as text. `conversation`: the hash that all requests of a conversation
+    have; `session_policy`: what the conversation meant for where this one went.
     """
 
     id: str
@@ -241,6 +245,8 @@ class RecordFields:
     traced: bool = False
     task: str | None = None
     repaired_calls: int = 0
+    conversation: str | None = None
+    session_policy: str | None = None
     save: bool = False
 
 

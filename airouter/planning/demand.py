@@ -28,16 +28,20 @@ class Demand:
         return self.source == "stated"
 
 
-def demand_of(request: ChatRequest, features: Features, stated: str | None) -> Demand:
+def demand_of(
+    request: ChatRequest, features: Features, stated: str | None, *, images: bool = False
+) -> Demand:
     """The demand of a request.
 
     Args:
         stated: the task in a header or in the model's name. `metadata.task` comes after it.
+        images: its conversation had some, whether the request has them or not.
 
     Raises:
         BadRequest: the stated task is not one of the request's endpoint.
     """
-    tokens, needs = PromptTokens(request, features), _needs(request, features)
+    images = images or features.has_images
+    tokens, needs = PromptTokens(request, features), _needs(request, images)
     if request.endpoint == "embeddings":
         if stated not in (None, "embedding"):
             raise _mismatch(stated, "/v1/embeddings serves the task embedding only")
@@ -53,7 +57,7 @@ def demand_of(request: ChatRequest, features: Features, stated: str | None) -> D
         raise _mismatch(stated, "send it to /v1/embeddings")
     if stated is not None:
         return Demand(stated, "stated", needs, tokens, note)
-    if features.has_images:
+    if images:
         return Demand("vision", "content", needs, tokens, note)
     if _is_about_code(request, features):
         return Demand("code", "content", needs, tokens, note)
@@ -69,10 +73,10 @@ def _mismatch(task: str | None, what: str) -> BadRequest:
 _NEEDS: dict[tuple[Endpoint, bool, bool, bool], frozenset[str]] = {}  # few combinations
 
 
-def _needs(request: ChatRequest, features: Features) -> frozenset[str]:
+def _needs(request: ChatRequest, images: bool) -> frozenset[str]:
     form = request.payload.get("response_format")
     json = isinstance(form, dict) and form.get("type") in ("json_object", "json_schema")
-    key = (request.endpoint, features.has_images, request.has_tools, json)
+    key = (request.endpoint, images, request.has_tools, json)
     needs = _NEEDS.get(key)
     if needs is None:
         names = zip(("vision", "tools", "json"), key[1:], strict=True)
@@ -106,7 +110,7 @@ def _is_about_code(request: ChatRequest, features: Features) -> bool:
     if request.endpoint == "completions":
         prompt = request.payload.get("prompt")
         return isinstance(prompt, str) and looks_like_code(prompt)
-    return looks_like_code(features.ask)
+    return looks_like_code(features.ask) or looks_like_code(features.pasted)
 
 
 def looks_like_code(text: str) -> bool:

@@ -269,13 +269,27 @@ class Planner:
             BadRequest: the prompt is longer than any context window.
         """
         reasons: list[str] = []
-        if recalled is None:
-            reasons.append("a tool result is not classified")
-            route, own = "primary", self._serving["primary"]
-            chain, row = self._with_row(route, own, demand, reasons)
-        else:
-            route, row = recalled[0], None
+        if recalled is not None:
             reasons.append("a tool conversation stays where it began")
-            chain = self._joined((recalled[1],), self._serving[route])
-        backends = self._suitable(route, chain, demand, reasons)
-        return Plan(route, backends, False, tuple(reasons), row.name if row else None)
+            return self.staying(*recalled, demand, reasons)
+        reasons.append("a tool result is not classified")
+        chain, row = self._with_row("primary", self._serving["primary"], demand, reasons)
+        backends = self._suitable("primary", chain, demand, reasons)
+        return Plan("primary", backends, False, tuple(reasons), row.name if row else None)
+
+    def staying(
+        self, route: str, backend: str, demand: Demand, reasons: list[str] | None = None
+    ) -> Plan:
+        """The plan for a turn that stays where its conversation is.
+
+        Args:
+            route: whose backends follow.
+            backend: that answered the turn before.
+            reasons: so far.
+
+        Raises:
+            BadRequest: the prompt is longer than any context window.
+        """
+        reasons = [] if reasons is None else reasons
+        chain = self._joined((backend,), self._serving[route])
+        return Plan(route, self._suitable(route, chain, demand, reasons), False, tuple(reasons))

@@ -34,8 +34,8 @@ from airouter.proxy.retry_policy import (
     retry_after_of,
     says_when,
 )
+from airouter.proxy.sessions import Sessions
 from airouter.proxy.streaming import relay
-from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
@@ -55,7 +55,7 @@ class Failover:
         settings: Settings,
         backends: Mapping[str, Backend],
         prompts: Mapping[str, str],
-        memory: ConversationMemory,
+        sessions: Sessions,
         budget: RetryBudget,
         log: Log,
         clock: Clock,
@@ -63,7 +63,7 @@ class Failover:
         self._settings = settings
         self._backends = backends
         self._prompts = prompts
-        self._memory = memory
+        self._sessions = sessions
         self._budget = budget
         self._log = log
         self._clock = clock
@@ -332,8 +332,15 @@ class Failover:
         attempt.lease.succeeded(whole=not request.stream)
         record.attempts.append(AttemptOutcome(name, "ok"))
         self.note_answer(decided, attempt)
-        if request.has_tools and request.endpoint == "chat":
-            self._memory.remember(request.messages, decided.plan.route, name)
+        self._sessions.remember(
+            decided.turn,
+            request,
+            decided.decision,
+            decided.plan,
+            attempt.backend,
+            images=decided.features.has_images,
+            now=self._clock.monotonic(),
+        )
         suffix = " speculative=true" if attempt.speculative else ""
         status = attempt.call.status
         if request.stream:

@@ -29,9 +29,10 @@ from airouter.proxy.batches import in_batches
 from airouter.proxy.enrichment import enrich
 from airouter.proxy.failover import Failover
 from airouter.proxy.request_state import Decided, Flow, Received, RoutingOverrides
+from airouter.proxy.session_memory import SessionMemory
+from airouter.proxy.sessions import TOOLS, Sessions, escalated, inherited
 from airouter.proxy.speculation import Speculation, speculate
 from airouter.proxy.token_count import count_tokens
-from airouter.proxy.tool_memory import ConversationMemory
 from airouter.settings.schema import Settings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
@@ -40,7 +41,7 @@ from airouter.upstream.replicas import Replicas
 
 class Pipeline:
     """The stages of a request, in order. One per configuration; stateless but for the memory of
-    tool conversations."""
+    conversations."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class Pipeline:
         backends: Mapping[str, Backend],
         cascade: Cascade,
         prompts: Mapping[str, str],
-        memory: ConversationMemory,
+        memory: SessionMemory,
         budget: RetryBudget,
         log: Log,
         clock: Clock,
@@ -59,8 +60,8 @@ class Pipeline:
         self.planner = Planner(settings, backends)
         self._replicas = Replicas(backends)
         self._prompts = prompts
-        self._memory = memory
-        self._failover = Failover(settings, backends, prompts, memory, budget, log, clock)
+        self._sessions = Sessions(settings, backends, memory)
+        self._failover = Failover(settings, backends, prompts, self._sessions, budget, log, clock)
         self._log = log
         self._clock = clock
 
@@ -80,7 +81,7 @@ class Pipeline:
             answered = speculation.answered if speculation is not None else None
             decision = deliberation.decision or (yield from deliberation.run(exchange, answered))
             self._log_decision(decision)
-            known = decision, (yield from self._plan(decision, received))
+            known = decision, (yield from self._plan_turn(decision, received))
         decided_at = self._clock.monotonic()
         decided = self._decide(received, *known)
         adopted = self._adopt(speculation, decided.plan, decided_at)
@@ -107,24 +108,23 @@ class Pipeline:
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
     ) -> Waiting[tuple[Decision, Plan, Received]]:
         """Decide and plan, and do nothing."""
-        received = _received(exchange, request, overrides)
+        received = self._received(exchange, request, overrides)
         known = yield from self._without_deciding(received)
         if known is not None:
             return (*known, received)
         deliberation = self.cascade.deliberate(received.features)
         decision = deliberation.decision or (yield from deliberation.run(exchange))
-        return decision, (yield from self._plan(decision, received)), received
+        return decision, (yield from self._plan_turn(decision, received)), received
 
     # Receiving ------------------------------------------------------------------------------------
 
     def _receive(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
     ) -> Received:
-        received, record = _received(exchange, request, overrides), exchange.record
+        received, record = self._received(exchange, request, overrides), exchange.record
         features = received.features
         record.asked(request.endpoint, request.stream, features, request.messages)
-        chosen = overrides.backend or overrides.alias or overrides.route
-        record.requested_route = chosen or "auto"
+        record.requested_route = overrides.chosen or "auto"
         record.task = received.demand.task
         if received.demand.note:
             record.notes.append(received.demand.note)
@@ -136,12 +136,23 @@ class Pipeline:
         )
         return received
 
+    def _received(
+        self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
+    ) -> Received:
+        date, features = date_line(exchange.record.timestamp), features_of(request)
+        turn = self._sessions.begin(exchange, request, features)
+        images = turn.images and not overrides.chosen
+        demand = demand_of(request, features, overrides.task, images=images)
+        return Received(exchange, request, features, overrides, date, demand, turn)
+
     # Deciding -------------------------------------------------------------------------------------
 
     def _without_deciding(self, received: Received) -> Waiting[tuple[Decision, Plan] | None]:
         """Of a request that names a backend's own model or a chain, forces a route, or continues a
         tool conversation; None for any other."""
-        overrides, demand = received.overrides, received.demand
+        overrides, demand, turn = received.overrides, received.demand, received.turn
+        if overrides.chosen:
+            turn.policy = "forced"
         if overrides.backend is not None:
             plan = self.planner.for_backend(overrides.backend, self._route_of(overrides.backend))
             return _forced(LABEL_OF_ROUTE[plan.route]), plan
@@ -153,18 +164,54 @@ class Pipeline:
         if overrides.route is not None:
             decision = _forced(LABEL_OF_ROUTE[overrides.route])
             return decision, (yield from self._plan(decision, received))
-        if received.features.last_role in ("tool", "function"):
-            recalled = self._memory.recall(received.request.messages)
-            if recalled is not None and recalled[1] not in self.backends:
-                recalled = None
-            plan = yield from self._counted(
-                received, lambda: self.planner.for_tool_result(recalled, demand)
-            )
-            plan = self._arranged(plan, received, 1 if recalled is not None else 0)
-            label = LABEL_OF_ROUTE[plan.route]
-            verdict = Verdict("conversation", label, reason=plan.reasons[0])
-            return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
+        if received.features.last_role in TOOLS:
+            return (yield from self._in_tool_loop(received))
+        if turn.standing is not None and turn.assents(received.features):
+            decision = inherited(turn.standing)
+            plan = yield from self._plan_turn(decision, received)
+            return decision, self._arranged(plan, received)
         return None
+
+    def _in_tool_loop(self, received: Received) -> Waiting[tuple[Decision, Plan]]:
+        """A tool's result is not classified: it goes where the tool was called, until the agent is
+        stuck."""
+        turn, demand = received.turn, received.demand
+        stuck = turn.stuck(received.request, allowed=self.settings.sessions.escalate)
+        if stuck is not None:
+            decision = escalated(stuck)
+            plan = yield from self._plan(decision, received)
+            if self._sessions.escalates(turn, plan, stuck):
+                return decision, self._arranged(plan, received)
+        standing = turn.standing
+        recalled = (standing.route, standing.backend) if standing is not None else None
+        plan = yield from self._counted(
+            received, lambda: self.planner.for_tool_result(recalled, demand)
+        )
+        turn.settle("kept; tool loop", plan)
+        plan = self._arranged(plan, received, 1 if recalled is not None else 0)
+        label = LABEL_OF_ROUTE[plan.route]
+        verdict = Verdict("conversation", label, reason=plan.reasons[0])
+        return Decision(label, "conversation", None, None, 0.0, (verdict,), forced=True), plan
+
+    def _plan_turn(self, decision: Decision, received: Received) -> Waiting[Plan]:
+        """The plan for a decision, weighed against staying where the conversation is."""
+        plan, turn = (yield from self._plan(decision, received)), received.turn
+        stays = self._sessions.stays(turn, decision, plan, received.demand, received.features)
+        if not stays:
+            return plan
+        enrich = plan.enrich  # the search is the turn's own, the backend the conversation's
+        plan = yield from self._staying(received)
+        turn.settle(turn.policy, plan)
+        route = "enrich" if enrich else "primary" if plan.route == "enrich" else plan.route
+        return replace(plan, route=route, enrich=enrich)
+
+    def _staying(self, received: Received) -> Waiting[Plan]:
+        standing = received.turn.standing
+        assert standing is not None
+        return self._counted(
+            received,
+            lambda: self.planner.staying(standing.route, standing.backend, received.demand),
+        )
 
     def _plan(self, decision: Decision, received: Received) -> Waiting[Plan]:
         return self._counted(
@@ -189,6 +236,7 @@ class Pipeline:
             plan = self._arranged(plan, received)
         record.decided(decision)
         record.planned(plan)
+        record.session_policy = received.turn.policy
         return Decided(
             received.exchange,
             received.request,
@@ -196,6 +244,7 @@ class Pipeline:
             received.overrides,
             received.date,
             received.demand,
+            received.turn,
             decision,
             plan,
         )
@@ -242,7 +291,10 @@ class Pipeline:
         if not settings.enabled or (p_primary is not None and p_primary < settings.min_p_primary):
             return None
         try:
-            plan = yield from self._plan(_forced(DEFAULT_LABEL), received)
+            if received.turn.sticky and received.turn.standing is not None:
+                plan = yield from self._staying(received)
+            else:
+                plan = yield from self._plan(_forced(DEFAULT_LABEL), received)
         except (BadRequest, NoBackend):  # the route may be another one
             return None
         backend = self.backends[self._arranged(plan, received).backends[0]]
@@ -286,12 +338,6 @@ class Pipeline:
                 round(record.enrichment_ms or 0),
             )
         return replace(decided, context=context)
-
-
-def _received(exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides) -> Received:
-    date, features = date_line(exchange.record.timestamp), features_of(request)
-    demand = demand_of(request, features, overrides.task)
-    return Received(exchange, request, features, overrides, date, demand)
 
 
 def _forced(label: str) -> Decision:

@@ -8,6 +8,7 @@ from airouter.domain.types import Decision, Features, Plan, immutable
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Keepalive, Wait
 from airouter.planning.demand import Demand
+from airouter.proxy.sessions import Turn
 
 
 @immutable
@@ -21,11 +22,16 @@ class RoutingOverrides:
     task: str | None = None
     priority: str = "interactive"
 
+    @property
+    def chosen(self) -> str | None:
+        """Where the client sends the request itself."""
+        return self.backend or self.alias or self.route
+
 
 @immutable
 class Received:
     """A request that is not decided yet. `date` is its date line, computed once; `demand` is what
-    it needs of a backend."""
+    it needs of a backend; `turn` its place in its conversation."""
 
     exchange: Exchange
     request: ChatRequest
@@ -33,6 +39,7 @@ class Received:
     overrides: RoutingOverrides
     date: str
     demand: Demand
+    turn: Turn
 
     @property
     def names_backend(self) -> bool:

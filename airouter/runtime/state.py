@@ -9,7 +9,7 @@ from airouter.domain.clock import Clock
 from airouter.flow.exchange import Exchange, Shutdown
 from airouter.mapper.service import Mapper
 from airouter.proxy.pipeline import Pipeline
-from airouter.proxy.tool_memory import ConversationMemory
+from airouter.proxy.session_memory import SessionMemory
 from airouter.resilience.rate_limits import RateLimits
 from airouter.runtime.access import Access
 from airouter.settings.schema import Settings
@@ -24,7 +24,7 @@ class State:
     settings: Settings
     backends: Mapping[str, Backend]
     pipeline: Pipeline
-    memory: ConversationMemory
+    memory: SessionMemory
     health: HealthChecker
     access: Access
     rates: RateLimits

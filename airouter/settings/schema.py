@@ -31,6 +31,7 @@ from airouter.settings.proxying import (
 from airouter.settings.responses import ResponsesSettings
 from airouter.settings.section import Section
 from airouter.settings.server import Logging, Server
+from airouter.settings.sessions import SessionSettings
 from airouter.settings.slo import IndexSettings, SloSettings
 from airouter.settings.tracing import TracingSettings
 
@@ -46,6 +47,7 @@ __all__ = [
     "QueueSettings",
     "RouteSettings",
     "Server",
+    "SessionSettings",
     "Settings",
     "ShareSettings",
     "SloSettings",
@@ -97,6 +99,7 @@ class Settings(Section):
     enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
     speculation: SpeculationSettings = Field(default_factory=lambda: SpeculationSettings())
+    sessions: SessionSettings = Field(default_factory=lambda: SessionSettings())
     queue: QueueSettings = Field(default_factory=lambda: QueueSettings())
     probes: ProbeSettings = Field(default_factory=lambda: ProbeSettings())
     timeouts: Timeouts = Field(default_factory=lambda: Timeouts())

@@ -83,6 +83,7 @@ class Backend:
         self.loaded: bool | None = None  # its model, as of the last probe; None: it does not say
         # Whether it is asked: of replicas, until it turns out that it cannot say.
         self.states_loaded = self._may_state_loaded
+        self.prefill: float | None = None  # prompt tokens per second, as its answers show
         self._lock = threading.Lock()
         self._model = settings.model
         self._known = settings.model is not None
@@ -156,6 +157,7 @@ class Backend:
         configuration."""
         self.out, self.returned_at = before.out, before.returned_at
         if before.settings.url == self.settings.url:
+            self.prefill = before.prefill
             if before.pause.reason is not None:
                 self.pause.begin(before.pause.reason, before.pause.seconds_left())
             with self._lock:

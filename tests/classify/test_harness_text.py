@@ -11,6 +11,7 @@ import pytest
 from airouter.classify.features import features_of, human_text
 from airouter.dialects.openai_request import parse_request
 from airouter.domain.types import Features
+from airouter.planning.demand import demand_of
 
 NOTE = "<system-reminder>\nnews\n</system-reminder>"
 
@@ -130,3 +131,40 @@ def test_a_text_larger_than_any_window_is_not_searched() -> None:
     assert human_text({"role": "user", "content": fits}) == ("Why?", True)
     huge = block * 120_000 + "Why?"
     assert human_text({"role": "user", "content": huge}) == (huge, False)
+
+
+FILE = '<file path="src/a.py">\ndef f(x):\n    return x\n\nf(1)\n</file>'
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        (f"Why is it slow?\n\n{FILE}", "Why is it slow?"),
+        (f"{FILE}\n{FILE}\nWhy is it slow?", "Why is it slow?"),
+        ("<attached_files>\n<file type='x' url='y'/>\n</attached_files>\nWhat is it?",
+         "What is it?"),
+        ("Fix it\n<file_content path='b'>\n1 < 2\n</file_content>", "Fix it"),
+        (f"{NOTE}\nFix it\n{FILE}", "Fix it"),
+    ],
+)  # fmt: skip
+def test_pasted_files_are_not_the_ask(text: str, own: str) -> None:
+    found = read(user(text))
+    assert (found.ask, found.n_user) == (own, 1)
+    assert found.pasted.startswith("<")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [FILE, "<file>\nmy own xml\n</file>\nIs it valid?", "What does <file path='x'> mean?",
+     "a < b", "<files>\n<a/>\n</files>\nIs it valid?"],
+)  # fmt: skip
+def test_what_is_no_pasted_file_stays(text: str) -> None:
+    """Nor is a message that has nothing else cut to nothing."""
+    found = read(user(text))
+    assert (found.ask, found.pasted) == (text, "")
+
+
+def test_a_pasted_file_still_tells_the_task() -> None:
+    """Its code is code."""
+    request = parse_request("chat", {"messages": [user(f"Why is it slow?\n\n{FILE}")]})
+    assert demand_of(request, features_of(request), None).task == "code"

@@ -1,11 +1,16 @@
 """Instructions about a conversation, from an unlisted frontend or a person, are recognised by
 structure."""
 
+from typing import Any
+
 import pytest
 
-from airouter.classify.machinery import asks_for_a_label, may_be_a_programs
+from airouter.classify.features import features_of
+from airouter.classify.machinery import asks_for_a_label, may_be_a_programs, names_a_session
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.rules import RulesTier
+from airouter.dialects.openai_request import parse_request
+from airouter.domain.types import Features
 from tests.classify.make import features
 
 TIER = RulesTier()
@@ -91,3 +96,33 @@ def test_the_learned_tier_neither_decides_nor_guesses_a_search_or_the_cloud(
     assert alone in (verdict.label, verdict.guess)
     verdict = learned.vote(features(("system", NAMER), ask))
     assert not {verdict.label, verdict.guess} & {"ENRICH", "COMPLEX"}
+
+
+def asked(*schema: str, **more: Any) -> Features:
+    """A request of Claude Code's for JSON with these fields."""
+    properties = {name: {"type": "string"} for name in schema}
+    form = {"type": "json_schema", "json_schema": {"schema": {"properties": properties}}}
+    messages = [
+        {"role": "system", "content": "You are Claude Code, Anthropic's official CLI."},
+        {"role": "user", "content": "Fix the login page on small screens"},
+    ]
+    payload = {"messages": messages, "response_format": form, **more}
+    return features_of(parse_request("chat", payload))
+
+
+@pytest.mark.parametrize("schema", [("title",), ("title", "branch"), ("isNewTopic", "title")])
+def test_an_agents_call_for_a_title(schema: tuple[str, ...]) -> None:
+    """By the form of the answer, whatever its prompt says."""
+    assert names_a_session(asked(*schema))
+    assert TIER.vote(asked(*schema)).label == "META"
+
+
+def test_other_calls_are_no_titles() -> None:
+    """With tools, with other fields, without a form, or by a person's program."""
+    tool = {"type": "function", "function": {"name": "run", "parameters": {}}}
+    assert not names_a_session(asked("title", tools=[tool]))
+    assert not names_a_session(asked("title", "summary"))
+    assert not names_a_session(asked())
+    assert not names_a_session(asked("title", response_format={"type": "json_object"}))
+    assert not names_a_session(asked("title", response_format={"json_schema": {"schema": 5}}))
+    assert not names_a_session(asked("title", messages=[{"role": "user", "content": "Title it"}]))

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from airouter.classify.machinery import asks_for_a_label
+from airouter.classify.machinery import asks_for_a_label, names_a_session
 from airouter.classify.metadata_tasks import is_housekeeping
 from airouter.domain.errors import ConfigError
 from airouter.domain.types import Features, Verdict
@@ -383,6 +383,8 @@ class RulesTier:
             )
         if self._markers.templated(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a frontend's prompt template")
+        if features.schema and names_a_session(features):
+            return Verdict(NAME, "META", p=1.0, reason="an agent's call for a title or topic")
         if self._markers.labels(features):
             return Verdict(NAME, "META", p=1.0, reason="structure of a prompt for a title or tags")
         if self._markers.shaped(features):
