@@ -52,10 +52,7 @@ class Events(Blocks):
         return _event("message_start", {"message": message}) + _PING
 
     def opened(self, block: Block) -> bytes:
-        self._before = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-            % self.index
-        ) + _DELTAS[block.kind]
+        self._before = _piece_of(self.index, block.kind)
         content: dict[str, Any] = {"type": "text", "text": ""}
         if block.kind == "thinking":
             content = {"type": "thinking", "thinking": "", "signature": ""}
@@ -90,6 +87,7 @@ class Events(Blocks):
             if block.kind == "tool":
                 self._called[len(self._called)] = block  # as the chunks number them
             self.index = index_of(said)
+            self._before = _piece_of(self.index, block.kind)
         elif kind == "content_block_stop" and self._blocks:
             self._blocks.popleft()
             self.index += 1
@@ -107,6 +105,12 @@ class Events(Blocks):
 
     def error(self, error: dict[str, Any]) -> bytes:
         return self._failed(error)
+
+
+def _piece_of(index: int, kind: Kind) -> bytes:
+    """How an event with a piece of a block begins."""
+    start = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,' % index
+    return start + _DELTAS[kind]
 
 
 def _event(kind: str, fields: dict[str, Any]) -> bytes:
