@@ -45,7 +45,7 @@ test-real-vllm: ## test against vLLM on the CPU (installed on first use: minutes
 test-browser: ## test the dashboard in Chromium
 	@sh scripts/test-browser.sh $(ARGS)
 
-test-agents: ## test Claude Code, Codex and Anthropic's JavaScript library (installed on first use)
+test-agents: ## test Claude Code, Codex and other agents as published (installed on first use: minutes)
 	@sh scripts/test-agents.sh $(ARGS)
 
 profile: ## show where the time of a request goes
