@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from airouter.dialects.call_watch import Watch
-from airouter.dialects.text_calls import Call, Tools, tools_of
+from airouter.dialects.text_calls import Tools, WrittenCall, tools_of
 
 _TEXTS = (None, {"type": "text"})
 _CUT = ("length", "content_filter")  # finish_reasons of answers whose last call may not be whole
@@ -166,7 +166,7 @@ def _event(shared: dict[str, Any], choice: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps({**shared, "choices": [choice]}) + b"\n\n"
 
 
-def _made(calls: list[Call]) -> list[dict[str, Any]]:
+def _made(calls: list[WrittenCall]) -> list[dict[str, Any]]:
     """Tool calls in OpenAI's form; [] if one of them cannot be written as JSON."""
     made = []
     for call in calls:

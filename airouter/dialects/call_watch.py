@@ -6,7 +6,7 @@ tool calls shows them in code, or goes on behind them.
 
 import re
 
-from airouter.dialects.text_calls import CLOSING, MARK, Call, Scan, Tools, scan
+from airouter.dialects.text_calls import CLOSING, MARK, Scan, Tools, WrittenCall, scan
 
 _SHORT = 1024  # characters of a call that are read again whenever a bracket in it closes
 _WINDOW = 32  # characters; each closing mark has fewer
@@ -143,7 +143,7 @@ class Watch:
         while self._held and self._look().ended == "other":
             self._next()
 
-    def end(self, *, whole: bool) -> list[Call]:
+    def end(self, *, whole: bool) -> list[WrittenCall]:
         """The calls that the held text consists of from `mark` on, now that nothing follows; []
         where it does not.
 

@@ -82,7 +82,7 @@ _KEYS = frozenset((*_NAMES, *_ARGUMENTS, "type", "id", "index"))
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class WrittenCall:
     name: str
     arguments: dict[str, Any]
 
@@ -96,7 +96,7 @@ class Scan:
     `named`: a known function's name was read, of a call that may still be open.
     """
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[WrittenCall] = field(default_factory=list)
     ended: str = ""
     cut: bool = False
     whole: bool = True
@@ -243,7 +243,7 @@ def _name_of(entry: dict[str, Any]) -> str | None:
     return None
 
 
-def _call_of(entry: Any, tools: Tools, bare: bool) -> Call | None:
+def _call_of(entry: Any, tools: Tools, bare: bool) -> WrittenCall | None:
     """The call that an object describes; None where it is something else."""
     if not isinstance(entry, dict) or not entry.keys() <= _KEYS:
         return None
@@ -262,7 +262,7 @@ def _call_of(entry: Any, tools: Tools, bare: bool) -> Call | None:
         return None  # the function's definition
     if bare and not arguments.keys() <= properties.keys():
         return None
-    return Call(name, arguments)
+    return WrittenCall(name, arguments)
 
 
 def _object(value: Any) -> dict[str, Any] | None:
@@ -284,7 +284,7 @@ def _arguments(text: str, at: int, name: str, found: Scan) -> int | None:
         return found.other()
     if read.cut:
         return found.open()
-    found.calls.append(Call(name, read.value))
+    found.calls.append(WrittenCall(name, read.value))
     if not read.closed and read.end == len(text):
         return found.open(cut=False)
     found.whole = found.whole and read.closed
@@ -299,7 +299,7 @@ def _from_pairs(text: str, at: int, name: str, tools: Tools, found: Scan) -> int
     rest = text[at:].lstrip()
     if rest.startswith("<arg_") or (rest and "<arg_".startswith(rest)) or not arguments:
         return found.open()
-    found.calls.append(Call(name, arguments))
+    found.calls.append(WrittenCall(name, arguments))
     return at
 
 
@@ -327,7 +327,7 @@ def _from_tags(text: str, function: re.Match[str], tools: Tools, found: Scan) ->
             return found.open()
         arguments[key] = _typed(text[parameter.end() : end.start()], tools[name].get(key))
         at = end.end()
-    call = Call(name, arguments)
+    call = WrittenCall(name, arguments)
     if closed := _FUNCTION_END.match(text, at):
         found.calls.append(call)
         return closed.end()

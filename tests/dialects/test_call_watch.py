@@ -7,11 +7,11 @@ import time
 import pytest
 
 from airouter.dialects.call_watch import Prose, Watch
-from airouter.dialects.text_calls import Call, tools_of
+from airouter.dialects.text_calls import WrittenCall, tools_of
 from tests.dialects.written_calls import CALL, TOOLS
 
 KNOWN = tools_of({"tools": TOOLS})
-PARIS = [Call("get_weather", {"city": "Paris"})]
+PARIS = [WrittenCall("get_weather", {"city": "Paris"})]
 
 
 def watch(*pieces: str, bare: bool = True) -> Watch:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from airouter.dialects.text_calls import MARK, Call, scan, tools_of
+from airouter.dialects.text_calls import MARK, WrittenCall, scan, tools_of
 from tests.dialects.written_calls import CALL, SHAPES, TOOLS, expected
 
 KNOWN = tools_of({"tools": TOOLS})
-PARIS = [Call("get_weather", {"city": "Paris"})]
+PARIS = [WrittenCall("get_weather", {"city": "Paris"})]
 
 
 def test_which_functions_may_be_called() -> None:
@@ -46,7 +46,9 @@ def test_every_beginning_of_a_call_may_still_become_one(shape: str) -> None:
 )  # fmt: skip
 def test_parameters_in_tags_have_the_type_of_the_schema(text: str, arguments: Any) -> None:
     tagged = f"<function=get_weather><parameter=days>{text}</parameter></function>"
-    assert scan(tagged, KNOWN, bare=False).calls == [Call("get_weather", {"days": arguments})]
+    assert scan(tagged, KNOWN, bare=False).calls == [
+        WrittenCall("get_weather", {"days": arguments})
+    ]
 
 
 def test_texts_in_tags_are_kept() -> None:
@@ -85,9 +87,13 @@ def test_a_function_without_arguments() -> None:
         '{"name": "now", "arguments": null}',
         '{"name":"now","args":""}',
     ):
-        assert scan(f"<tool_call>{text}</tool_call>", tools, bare=False).calls == [Call("now", {})]
+        assert scan(f"<tool_call>{text}</tool_call>", tools, bare=False).calls == [
+            WrittenCall("now", {})
+        ]
     assert scan('{"name": "now"}', tools, bare=True).ended == "other"
-    assert scan('{"name": "now", "arguments": {}}', tools, bare=True).calls == [Call("now", {})]
+    assert scan('{"name": "now", "arguments": {}}', tools, bare=True).calls == [
+        WrittenCall("now", {})
+    ]
 
 
 @pytest.mark.parametrize(
