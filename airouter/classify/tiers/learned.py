@@ -6,7 +6,8 @@ to instruct the router, and on proofs and large programs that it considers easy.
 
 It never decides META. For a frontend's internal prompt that the rules do not know it decides
 MODERATE, so that the prompt is answered locally, uncut, without a search and at normal priority.
-Requests of agents, or with tools, never count as internal prompts.
+Requests of agents, or with tools, never count as internal prompts. Instructions about a
+conversation (`airouter.classify.machinery`) are never ENRICH or COMPLEX here, decided or guessed.
 """
 
 import re
@@ -14,6 +15,7 @@ import re
 from airouter.classify.features import is_follow_up
 from airouter.classify.learned.kernel import predictor
 from airouter.classify.learned.text_model import Model
+from airouter.classify.machinery import may_be_a_programs
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES, DEFAULT_LABEL, ROUTE_OF_LABEL
 from airouter.domain.types import Features, Verdict
@@ -117,6 +119,8 @@ def _doubt_of(name: str, features: Features) -> str:
     """Why the tier must not decide this class; empty if there is no reason."""
     if name == "META" and (features.has_tools or features.agent):
         return "a request from an agent, or with tools, cannot be META"
+    if name in ("ENRICH", "COMPLEX") and may_be_a_programs(features):
+        return "may be a frontend's internal prompt: no search and no cloud on a guess"
     if name == "PRIMARY" and _may_be_hard(features.ask):
         return "proofs and large programs may be harder than they seem"
     return ""
