@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 _LIMITS = (
     "It abstains on short follow-ups that depend on earlier turns, on requests longer than the "
-    "training prompts, on text with mostly unseen n-grams, and on text that contains a label.",
+    "training prompts, and on text that contains a label.",
     "Short questions about a named person or thing are hard cases: no word in them says whether "
     "the answer changes over time.",
     "It imitates labels; it does not know whether a particular model would answer well.",
@@ -87,8 +87,8 @@ def contents(
             "languages": len({prompt.lang for prompt in prompts}),
             "label_agreement": kept_agreement(out),
         },
-        "protocol": "leave one origin out: weights, calibration and thresholds are fitted without "
-        "the origin on which they are measured",
+        "protocol": "groups of origins are left out: weights, temperature and thresholds are "
+        "fitted without the origins on which they are measured",
         "recipe": asdict(recipe),
         "held_out": {
             "all": figures(p, decided, truth),
