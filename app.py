@@ -27,8 +27,7 @@ from airouter.dashboard.dashboard import Dashboard
 from airouter.domain import redaction
 from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
-from airouter.domain.types import Decision, Features
-from airouter.evaluation.decider import decider as decider_of
+from airouter.evaluation.decider import Deciders, deciders
 from airouter.index.index import Index
 from airouter.mapper.idempotency import Replays
 from airouter.mapper.meter import Meter
@@ -313,9 +312,9 @@ def check(settings: Settings) -> None:
         check_installed()
 
 
-def decider(settings: Settings) -> Callable[[Features], Decision]:
-    """The configured cascade as a function; its canaries have been sent."""
+def decider(settings: Settings) -> Deciders:
+    """The configured cascade as functions; its canaries have been sent."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, SILENT, clock, PerProcess(clock)).pipeline.cascade
     prove(cascade.tiers, clock)
-    return decider_of(cascade, settings.timeouts.total)
+    return deciders(cascade, settings.timeouts.total)

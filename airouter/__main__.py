@@ -1,5 +1,5 @@
 """Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, keys,
-map, reload, evaluate, sessions, slo."""
+map, reload, evaluate, replay, sessions, slo."""
 
 import signal
 
@@ -16,11 +16,13 @@ from airouter import __version__
 from airouter.cli import discover, doctor, keys, sessions, slo
 from airouter.cli import map as mapper_files
 from airouter.cli.check_config import check_config
+from airouter.cli.embedded import load_without_backends
 from airouter.cli.launch import serve
 from airouter.cli.reload import reload
 from airouter.cli.run import run
 from airouter.domain.errors import ConfigError
-from airouter.evaluation import evaluate
+from airouter.evaluation import evaluate, replay
+from airouter.evaluation.decider import local_deciders
 from airouter.settings.load import ROOT, load_settings
 
 
@@ -44,11 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return keys.run(args)
         if command == "doctor":
             return doctor.run(args)
+        if command in ("evaluate", "replay") and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            # so that Ctrl-C ends the progress bar, which gives the cursor back
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # Imported here: app.py is the composition root, which only this function may import.
         from app import check, decider
 
         if command == "evaluate":
             return evaluate.run(args, None if args.offline else decider(load_settings()))
+        if command == "replay":
+            environ = {**os.environ, **({"ROUTER_CONFIG": str(args.config)} if args.config else {})}
+            if args.ask:
+                return replay.run(args, decider(load_settings(environ)).decide)
+            return replay.run(args, local_deciders(load_without_backends(environ).cascade).decide)
         if command == "run":
             return run(check)
         if command == "serve":
@@ -59,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"ai-router: {error.message}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -94,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_arguments(
         commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")
+    )
+    replay.add_arguments(
+        commands.add_parser("replay", help="decide stored sessions again: what would move")
     )
     return parser
 

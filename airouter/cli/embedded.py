@@ -12,8 +12,9 @@ from types import TracebackType
 
 from airouter.cli.parent_death import end_with_parent
 from airouter.domain.errors import ConfigError
-from airouter.settings.load import ROOT, configuration_file
+from airouter.settings.load import ROOT, configuration_file, load_settings
 from airouter.settings.placeholders import Placeholders
+from airouter.settings.schema import Settings
 from airouter.settings.yaml_file import read_yaml
 
 _START_LIMIT = 20.0
@@ -63,6 +64,16 @@ def environment(urls: Mapping[str, str]) -> dict[str, str]:
 def placeholders() -> dict[str, str]:
     """Placeholder values to validate the configuration before the simulator runs."""
     return environment(dict.fromkeys(_MODELS, "http://127.0.0.1:9"))
+
+
+def load_without_backends(environ: Mapping[str, str]) -> Settings:
+    """The configuration for a command that calls no backend, so that none need be configured.
+
+    Raises:
+        ConfigError: it is invalid.
+    """
+    environ = dict(environ)
+    return load_settings(environ | placeholders() if nothing_configured(environ) else environ)
 
 
 class EmbeddedSimulator:

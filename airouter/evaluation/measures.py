@@ -26,6 +26,11 @@ def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
     return high
 
 
+def lower_bound(good: int, n: int, confidence: float = 0.95) -> float:
+    """The one-sided Clopper-Pearson lower bound of a share, 0..1; 0.0 if n is 0."""
+    return 1.0 - upper_bound(n - good, n, confidence)
+
+
 def _at_most(k: int, n: int, p: float) -> float:
     """P(X <= k) for a binomial(n, p) X, computed with logarithms."""
     if p <= 0:

@@ -1,5 +1,5 @@
-"""The chart of an evaluation: coverage/accuracy curve and confusion matrix. matplotlib is imported
-on demand."""
+"""The chart of an evaluation: risk/coverage curve and confusion matrix. matplotlib is imported on
+demand."""
 
 from pathlib import Path
 from typing import Any
@@ -24,29 +24,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    if found["curve"]:
-        left.plot(
-            [100 * x for x, _ in found["curve"]],
-            [100 * y for _, y in found["curve"]],
-            marker=".",
-            label="most confident first",
-        )
-    if found["covered"]:
-        left.plot(
-            [100 * found["coverage"]],
-            [100 * found["accuracy_on_covered"]],
-            "o",
-            markersize=9,
-            label="at the thresholds",
-        )
-    left.axhline(95, linewidth=0.8, linestyle="--", color="grey")
-    left.set(
-        xlabel="covered, %",
-        ylabel="accuracy on covered, %",
-        title=f"Coverage and accuracy, {found['n']} prompts",
-        xlim=(0, 100),
-    )
-    left.legend(loc="lower left")
+    _draw_risk(left, found)
     heads = (*CLASSES, "abstained")
     counts = [[found["confusion"][label][name] for name in heads] for label in CLASSES]
     shares = [[n / max(1, sum(row)) for n in row] for row in counts]
@@ -66,3 +44,41 @@ def draw(found: dict[str, Any], path: Path) -> None:
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
+
+
+def _draw_risk(axes: Any, found: dict[str, Any]) -> None:
+    """Errors over coverage if only the most confident guesses count, and where the thresholds are,
+    with the one-sided bounds at 95 %."""
+    curves = (("all errors", "curve", "C0"), ("harmful errors", "harmless_curve", "C3"))
+    for label, name, color in curves:
+        points = found[name]
+        if points:
+            shares = [(100 * x, 100 * (1 - y)) for x, y in points]
+            axes.plot(*zip(*shares, strict=True), marker=".", color=color, label=label)
+    if found["covered"]:
+        at, accuracy, harmful = (
+            100 * found[name] for name in ("coverage", "accuracy_on_covered", "harmful_on_covered")
+        )
+        bounds = 100 * (1 - found["accuracy_lower_95"]), 100 * found["harmful_upper_95"]
+        for risk, bound, color in zip((100 - accuracy, harmful), bounds, ("C0", "C3"), strict=True):
+            axes.errorbar(
+                [at], [risk], yerr=[[0], [bound - risk]], fmt="o", markersize=8, capsize=5,
+                color=color, markeredgecolor="black",
+            )  # fmt: skip
+        axes.plot(
+            [],
+            [],
+            "o",
+            color="white",
+            markeredgecolor="black",
+            label="at the thresholds, and bound",
+        )
+    axes.set(
+        xlabel="covered, %",
+        ylabel="errors among the covered, %",
+        title=f"Risk and coverage, {found['n']} prompts",
+        xlim=(0, 100),
+    )
+    axes.set_ylim(bottom=0)
+    axes.grid(linewidth=0.4, alpha=0.6)
+    axes.legend(loc="upper left")

@@ -1,54 +1,28 @@
-"""The results of `evaluate`, as figures for JSON and as text."""
+"""The results of `evaluate` as figures, for JSON and for the report."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from airouter.domain.labels import CLASSES
-from airouter.evaluation.measures import calibration_error, curve, percentile, upper_bound
-
-_HARD = frozenset({"COMPLEX", "ENRICH"})
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The decision on one prompt.
-
-    `label`: the correct class; `accepted`: all acceptable ones. `decided`: the class decided; None
-    if no tier decided. `covered`: whether it was decided without a model call. `guess`: the most
-    probable class, even if the tier abstained, and `p` its probability. `ms`: duration by tier.
-    """
-
-    label: str
-    accepted: frozenset[str]
-    decided: str | None
-    covered: bool
-    tier: str | None
-    p: float | None
-    guess: str | None
-    ms: dict[str, float]
-    total_ms: float
-    error: str = ""
-
-    @property
-    def right(self) -> bool:
-        """Whether the decision is acceptable."""
-        return self.decided in self.accepted
-
-    @property
-    def harmful(self) -> bool:
-        """Whether a prompt for the cloud or a web search was answered by the primary."""
-        return self.decided == "PRIMARY" and self.label in _HARD and "PRIMARY" not in self.accepted
+from airouter.evaluation.groups import SHAPE_GROUPS, by, classifier_away, error_kinds
+from airouter.evaluation.measures import (
+    calibration_error,
+    curve,
+    lower_bound,
+    percentile,
+    upper_bound,
+)
+from airouter.evaluation.outcome import Outcome
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """All results. Shares are in 0..1, durations in ms; bounds are one-sided at 95 % confidence."""
     covered = [one for one in outcomes if one.covered]
     k = len(covered)
-    bad = sum(one.harmful for one in covered)
+    right, bad = sum(one.right for one in covered), sum(one.harmful for one in covered)
     cloud = sum(
         one.decided == "COMPLEX" and one.label in ("PRIMARY", "META") and not one.right
         for one in covered
@@ -58,11 +32,13 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     judged = [one for one in outcomes if one.p is not None and one.guess is not None]
     confidence = np.array([one.p for one in judged], np.float64)
     hits = np.array([one.guess in one.accepted for one in judged], np.bool_)
+    harmless = np.array([not (one.hard and one.guess == "PRIMARY") for one in judged], np.bool_)
     return {
         "n": len(outcomes),
         "covered": k,
         "coverage": k / len(outcomes) if outcomes else 0.0,
-        "accuracy_on_covered": sum(one.right for one in covered) / k if k else None,
+        "accuracy_on_covered": right / k if k else None,
+        "accuracy_lower_95": lower_bound(right, k),
         "harmful_on_covered": bad / k if k else 0.0,
         "harmful_upper_95": upper_bound(bad, k),
         "cloud_instead_of_local": cloud / k if k else 0.0,
@@ -79,8 +55,15 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         },
         "tiers": _tiers(outcomes),
         "classes": {name: _class(name, outcomes) for name in CLASSES},
+        "error_kinds": error_kinds(outcomes),
+        "classifier_away": classifier_away(outcomes),
+        "by_shape": by(outcomes, lambda one: one.shapes, SHAPE_GROUPS),
+        "by_language": by(outcomes, lambda one: (one.lang,)),
+        "by_class": by(outcomes, lambda one: (one.label,), CLASSES),
+        "by_origin": by(outcomes, lambda one: (one.origin,) if one.origin else ()),
         "confusion": confusion(outcomes),
         "curve": curve(confidence, hits) if judged else [],
+        "harmless_curve": curve(confidence, harmless) if judged else [],
         "errors": dict(Counter(one.error for one in outcomes if one.error)),
     }
 
@@ -96,11 +79,14 @@ def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
 def _class(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     decided = [one for one in outcomes if one.decided == name]
     true = [one for one in outcomes if one.label == name]
+    right, found = sum(one.right for one in decided), sum(one.decided == name for one in true)
     return {
         "n": len(true),
         "decided": len(decided),
-        "precision": sum(one.right for one in decided) / len(decided) if decided else None,
-        "recall": sum(one.decided == name for one in true) / len(true) if true else None,
+        "precision": right / len(decided) if decided else None,
+        "precision_lower_95": lower_bound(right, len(decided)),
+        "recall": found / len(true) if true else None,
+        "recall_lower_95": lower_bound(found, len(true)),
     }
 
 
@@ -117,60 +103,3 @@ def _tiers(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
             "p99_ms": percentile(times, 0.99),
         }
     return out
-
-
-def text(found: dict[str, Any]) -> str:
-    """The report for a terminal."""
-    lines = [
-        f"{found['n']} prompts; decided without a model call (covered): {found['covered']} "
-        f"({found['coverage']:.1%})",
-        f"accuracy on covered          {share(found['accuracy_on_covered'])}",
-        f"harmful on covered           {share(found['harmful_on_covered'])}   "
-        f"upper 95 % bound {share(found['harmful_upper_95'])}",
-        f"cloud instead of local       {share(found['cloud_instead_of_local'])}",
-        f"META recall / false META     {share(found['meta_recall'])} / "
-        f"{share(found['meta_false_rate'])}",
-        f"calibration error            {share(found['ece'])}   "
-        f"(15 bins of equal size, {found['judged']} prompts)",
-        f"decision time                p50 {found['decision_ms']['p50']:.3f} ms, "
-        f"p99 {found['decision_ms']['p99']:.3f} ms",
-        "",
-        f"{'class':10s}{'prompts':>9s}{'decided':>9s}{'precision':>11s}{'recall':>9s}",
-    ]
-    for name, row in found["classes"].items():
-        lines.append(
-            f"{name:10s}{row['n']:9d}{row['decided']:9d}"
-            f"{share(row['precision']):>11s}{share(row['recall']):>9s}"
-        )
-    lines += ["", f"{'tier':12s}{'asked':>8s}{'decided':>9s}{'p50 ms':>10s}{'p99 ms':>10s}"]
-    for name, row in found["tiers"].items():
-        lines.append(
-            f"{name:12s}{row['asked']:8d}{row['decided']:9d}"
-            f"{row['p50_ms']:10.3f}{row['p99_ms']:10.3f}"
-        )
-    heads = (*CLASSES, "abstained")
-    lines += [
-        "",
-        "correct class, and what was decided:",
-        f"{'':10s}" + "".join(f"{name:>11s}" for name in heads),
-    ]
-    lines += [
-        f"{label:10s}" + "".join(f"{row[name]:11d}" for name in heads)
-        for label, row in found["confusion"].items()
-    ]
-    if found["curve"]:
-        lines += ["", "accuracy if only the most confident predictions count (coverage: accuracy):"]
-        lines.append(
-            "  ".join(
-                f"{covered:.0%}: {accuracy:.1%}" for covered, accuracy in found["curve"][1::2]
-            )
-        )
-    lines += [
-        f"undecided because of an error: {error} ({n})" for error, n in found["errors"].items()
-    ]
-    return "\n".join(lines)
-
-
-def share(value: float | None) -> str:
-    """A share, 0..1, as a percentage; "-" for None."""
-    return "-" if value is None else f"{value:.2%}"

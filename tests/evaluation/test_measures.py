@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from airouter.evaluation.measures import calibration_error, curve, percentile, upper_bound
+from airouter.evaluation.measures import (
+    calibration_error,
+    curve,
+    lower_bound,
+    percentile,
+    upper_bound,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +25,7 @@ from airouter.evaluation.measures import calibration_error, curve, percentile, u
 )
 def test_the_exact_upper_bound(bad: int, n: int, bound: float) -> None:
     assert upper_bound(bad, n) == pytest.approx(bound, abs=2e-4)
+    assert lower_bound(n - bad, n) == pytest.approx(1 - bound, abs=2e-4)
 
 
 def test_calibration_error() -> None:
