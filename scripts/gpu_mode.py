@@ -176,11 +176,17 @@ def drain(router: Router, config: Config) -> None:
 
 
 def ml(router: Router, config: Config) -> None:
-    """Start the backend, wait until it is healthy, warm it up and put it back into service."""
+    """Start the backend, wait until it is healthy, warm it up and put it back into service.
+
+    Also one that is in service but not healthy: a router that was restarted during gaming mode has
+    forgotten it.
+    """
     backend = backend_of(router.tell(), config.backend)
     if not backend["out"]:
-        print(f"{config.backend} is already in service.")
-        return
+        if health_of(backend["url"]) == 200:
+            print(f"{config.backend} is already in service.")
+            return
+        router.tell(event="backend.out", backend=config.backend)
     run(config.start, "start", config.command_wait)
     wait_for_health(backend["url"], config)
     warm_up(backend["url"], backend["model"])
@@ -189,14 +195,16 @@ def ml(router: Router, config: Config) -> None:
 
 
 def wait_for_health(url: str, config: Config) -> None:
-    """GET /health, or /v1/models if that path does not exist."""
-
     def unhealthy() -> str | None:
-        code = code_of(f"{url}/health")
-        code = code_of(f"{url}/v1/models") if code == 404 else code
-        return None if code == 200 else f"{config.backend} to be healthy ({url})"
+        return None if health_of(url) == 200 else f"{config.backend} to be healthy ({url})"
 
     wait(unhealthy, config.health_wait, "it is not healthy and stays out of service")
+
+
+def health_of(url: str) -> int:
+    """The status of GET /health, or of /v1/models if that path does not exist; 0 for no answer."""
+    code = code_of(f"{url}/health")
+    return code_of(f"{url}/v1/models") if code == 404 else code
 
 
 def code_of(url: str) -> int:

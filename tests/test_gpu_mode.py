@@ -79,6 +79,22 @@ def test_gaming_and_back(router: RouterProcess, mode: Mode, sim: Simulator) -> N
 
 
 @pytest.mark.tools
+def test_ml_starts_a_server_that_is_down_though_it_is_in_service(
+    router: RouterProcess, sim: Simulator, tmp_path: Path
+) -> None:
+    """As after a restart of the router during gaming mode, which it does not remember."""
+    fault = f"{sim.urls['control']}/_sim/faults?role=primary"
+    start = f"echo start >> {tmp_path / 'calls'}; curl -sf -o /dev/null -X DELETE '{fault}'"
+    sim.refuse("primary")
+    mode = Mode(router, tmp_path, start=start)
+    back = mode("ml")
+    assert (back.returncode, back.stderr) == (0, "")
+    assert mode.called == ["start"]
+    assert backend(router)["out"] is False
+    assert ask(router, "Hello", **PRIMARY).status_code == 200
+
+
+@pytest.mark.tools
 def test_gaming_waits_for_what_is_under_way(
     router: RouterProcess, mode: Mode, sim: Simulator
 ) -> None:
@@ -223,7 +239,6 @@ def test_the_page_names_what_is_there() -> None:
         "The router has no backend",
         "it was put back into service",
         "but its server was not stopped and keeps the GPU's memory",
-        "already in service",
         "is not healthy and stays out of service",
     ):
         assert said in page
