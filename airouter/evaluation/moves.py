@@ -87,7 +87,7 @@ class Moves:
         new = CLASS_OF_LABEL.get(decision.label, ABSTAINED)
         self.counts[old, new] += 1
         self.covered_before += document["tier"] in COVERING_TIERS
-        self.covered += new != ABSTAINED and decision.tier in COVERING_TIERS
+        self.covered += decision.tier in COVERING_TIERS
         self.ms.append(decision.ms)
         if new in (old, ABSTAINED):
             return
