@@ -10,6 +10,7 @@ from airouter.api import (
     declared_endpoints,
     inference,
     mapper,
+    messages,
     models,
     ollama,
     passthrough,
@@ -23,6 +24,7 @@ from airouter.api.middleware import Middleware
 from airouter.api.visitors import Visitors
 from airouter.classify.assemble import build_tiers, prompt_names
 from airouter.classify.cascade import Cascade
+from airouter.classify.tiers.encoder import EncoderTier
 from airouter.dashboard.dashboard import Dashboard
 from airouter.domain import redaction
 from airouter.domain.clock import Clock
@@ -73,7 +75,7 @@ from providers import KINDS
 from session_logger import SessionLogger
 
 BLUEPRINTS = (models, status, slo, admin)
-FLOWS = (inference, ollama, declared_endpoints, passthrough)
+FLOWS = (inference, messages, ollama, declared_endpoints, passthrough)
 
 
 def create_app(settings: Settings | None = None, resilience: Resilience | None = None) -> Flask:
@@ -313,8 +315,12 @@ def check(settings: Settings) -> None:
 
 
 def decider(settings: Settings) -> Deciders:
-    """The configured cascade as functions; its canaries have been sent."""
+    """The configured cascade as functions; its canaries have been sent, and the encoder is
+    loaded."""
     clock = Clock(settings.timezone)
     cascade = build_state(settings, SILENT, clock, PerProcess(clock)).pipeline.cascade
     prove(cascade.tiers, clock)
+    for tier in cascade.tiers:
+        if isinstance(tier, EncoderTier):
+            tier.load()
     return deciders(cascade, settings.timeouts.total)

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.anthropic import ANTHROPIC
 from airouter.dialects.openai import OPENAI
 from airouter.domain.dialect import BackendDialect
 from airouter.domain.errors import ConfigError
@@ -97,6 +98,17 @@ class Xai(OpenAICompatible):
         return "\n\n".join(blocks)
 
 
+class Anthropic(OpenAICompatible):
+    """Anthropic's Messages API, to and from which requests and answers are translated."""
+
+    kind = "anthropic"
+    dialect = ANTHROPIC
+
+    def headers(self, api_key: str | None) -> dict[str, str]:
+        key = {"x-api-key": api_key} if api_key else {}
+        return {**super().headers(None), "anthropic-version": "2023-06-01", **key}
+
+
 KINDS: Mapping[str, Provider] = {
-    kind.kind: kind() for kind in (OpenAICompatible, Vllm, Ollama, Xai)
+    kind.kind: kind() for kind in (OpenAICompatible, Vllm, Ollama, Xai, Anthropic)
 }

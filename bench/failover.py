@@ -35,6 +35,7 @@ COLUMNS = (
     "first request ms", "added ms",
     "following: added ms", "p95 ms", "back after",
 )  # fmt: skip
+_NONE = "no backend"  # answered a request
 _LIMITS = {
     "connect_timeout": 1,
     "first_byte_timeout": FIRST_BYTE_S,
@@ -215,9 +216,9 @@ class _Failover:
 
         def ask() -> None:
             try:
-                asked.append(self._ask().headers.get("x-router-backend", "nobody"))
+                asked.append(self._ask().headers.get("x-router-backend", _NONE))
             except Failure:
-                asked.append("nobody")
+                asked.append(_NONE)
 
         for i in range(rounds):
             self._sampler.row(f"{what}, {i + 1} of {rounds}")
@@ -235,7 +236,7 @@ class _Failover:
                 backs.append(self._back(False))
             early += where.seen(CLOUD)
         self._row(what, 0.0, alone, firsts, following, backs, 0)
-        failed = asked.count("nobody")
+        failed = asked.count(_NONE)
         self.promises.check(
             "requests that failed while the GPU was handed over and back", "0",
             f"{failed} of {len(asked)}", failed == 0, n=len(asked)

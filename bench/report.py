@@ -65,12 +65,14 @@ HEADINGS = {  # in their order
     "profile": "Where the time goes",
     "history": "A history that grows",
     "failover": "A tier that dies",
+    "replicas": "Replicas with prefix caches",
     "faults": "Faults of a backend",
     "scorecard": "Sixteen faults, default limits",
     "operations": "Reload and stop",
     "overload": "More than it can serve",
     "connections": "Thousands of connections",
     "dashboard": "Open tabs of the dashboard",
+    "mapper": "The mapper",
 }
 Table = Mapping[str, Any]
 Runs = Sequence[tuple[str, dict[str, Any]]]  # file name and document, the latest last

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run the tests in parallel; arguments are passed to pytest (`-n 0`: sequentially).
-# COVERAGE=1 also measures which branches they take (scripts/coverage.sh), as CI does.
+# COVERAGE=1 also measures which branches they take (scripts/coverage.sh).
 # The longer end-to-end tests of benchmarks and load test are in scripts/test-tools.sh.
 set -eu
 cd "$(dirname "$0")/.."

@@ -21,9 +21,13 @@ def test_the_catalogue_is_what_the_configuration_offers() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_its_own_key_is_sent(kind: str) -> None:
-    """With a key there is a bearer header, without one there is none."""
-    assert KINDS[kind].headers("secret")["Authorization"] == "Bearer secret"
-    assert "Authorization" not in KINDS[kind].headers(None)
+    """With a key there is a header with it, without one there is none."""
+    name, value = ("x-api-key", "secret") if kind == "anthropic" else (
+        "Authorization", "Bearer secret"
+    )  # fmt: skip
+    assert KINDS[kind].headers("secret")[name] == value
+    assert "secret" not in str(KINDS[kind].headers("secret") | {name: ""})
+    assert {"Authorization", "x-api-key"}.isdisjoint(KINDS[kind].headers(None))
     assert KINDS[kind].headers(None)["Content-Type"] == "application/json"
 
 

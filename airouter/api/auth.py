@@ -90,8 +90,8 @@ def demand_tenant(key: Key | None, tenant: str) -> None:
 
 
 def key_of(environ: Mapping[str, Any], access: Access) -> Key | None:
-    """The client's key that a request carries."""
-    return access.find(_sent(environ))
+    """The client's key that a request carries; Anthropic's clients send it as `x-api-key`."""
+    return access.find(_sent(environ)) or access.find(environ.get("HTTP_X_API_KEY", ""))
 
 
 def holds_admin_key(environ: Mapping[str, Any], access: Access) -> bool:

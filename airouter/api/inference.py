@@ -184,7 +184,7 @@ class Inference:
             return RoutingOverrides(route=route, task=task, priority=priority)
         if incoming.model in self._runtime.current.state.settings.aliases:
             return RoutingOverrides(alias=incoming.model, task=task, priority=priority)
-        backend = yield from self._backend_of(exchange, incoming.model)
+        backend = yield from self.backend_of(exchange, incoming.model)
         return RoutingOverrides(backend=backend, task=task, priority=priority)
 
     def _task(self, environ: Environ, incoming: ChatRequest) -> str | None:
@@ -197,7 +197,7 @@ class Inference:
         comparable."""
         settings = pipeline.settings
         if model is not None and not _is_virtual(model, settings.virtual_model):
-            return (yield from self._backend_of(exchange, model, settings.embedder))
+            return (yield from self.backend_of(exchange, model, settings.embedder))
         name = settings.embedder
         if name is None or not settings.usable(name):
             raise NotFound(
@@ -207,7 +207,7 @@ class Inference:
             )
         return name
 
-    def _backend_of(
+    def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None
     ) -> Waiting[str]:
         """The backend that serves a model. Right after start, waits for the first probe of the

@@ -7,10 +7,8 @@ _CHAT = "use POST /v1/chat/completions"
 _INSTEAD = {
     "/v1/responses": f"The Responses API is not supported; {_CHAT} "
     "(client.chat.completions in OpenAI's SDKs).",
-    "/v1/messages": f"Anthropic's Messages API is not supported; {_CHAT}, "
-    "or put a translating proxy in front of the router.",
-    "/v1/messages/count_tokens": "Token counting is not supported; POST /primary/tokenize calls "
-    "the primary's own /tokenize, if its server has one.",
+    "/v1/messages": "Of Anthropic's Messages API the router has POST /v1/messages and "
+    "/v1/messages/count_tokens.",
     **dict.fromkeys(
         ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs"),
         "The router does not manage models; call the Ollama server that does.",

@@ -5,6 +5,7 @@ What a detector said is never echoed, logged or stored: these requests have no s
 the log and no row in the index.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -170,7 +171,7 @@ class MapperApi:
         return Answer(200, [("Content-Type", _JSON), named, *headers], body)
 
 
-class _Work:
+class _Work(ABC):
     """One request to /map or /map/batch. `counts`: for the objectives; not if it is marked as a
     test."""
 
@@ -183,13 +184,13 @@ class _Work:
         self._mapper = self.state.mapper
         self._counts = test_name(environ, self.state.access) is None
 
+    @abstractmethod
     def read(self, raw: bytes) -> None:
         """Read the request, and charge its tenant.
 
         Raises:
             RouterError: it is not valid, or the tenant has no requests left.
         """
-        raise NotImplementedError
 
     def _charge(self, request: MapRequest) -> None:
         """Count a request of the key's holder for a tenant.
@@ -201,20 +202,21 @@ class _Work:
         demand_tenant(self._key, request.tenant_id)
         self.state.rates.charge(self._key, request.tenant_id)
 
+    @abstractmethod
     def run(self) -> Waiting[bytes]:
         """Map, count, and return the answer's body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def replayed(self) -> None:
         """Count it as answered from an earlier answer."""
-        raise NotImplementedError
 
     def failed(self, error: RouterError) -> None:
         """Count it as ended by this error."""
         self._count_failed(self._detectors(), error)
 
+    @abstractmethod
     def _detectors(self) -> Sequence[str | None]:
-        raise NotImplementedError
+        """The detectors whose mappings an error ends; None for one that is not known."""
 
     def _count_failed(self, detectors: Sequence[str | None], error: RouterError) -> None:
         status, seconds = code_of(error).lower(), self._seconds()

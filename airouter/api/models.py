@@ -1,10 +1,11 @@
 """GET /v1/models and /v1/models/{id}: the virtual model, routes and tasks that can serve requests,
-aliases, then the backends' own models with what is known of them."""
+aliases, then the backends' own models with what is known of them. In Anthropic's form for its
+clients."""
 
 from typing import Any
 from urllib.parse import unquote
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from airouter.domain.errors import NotFound
 from airouter.domain.labels import ROUTES
@@ -19,13 +20,14 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @bp.get("/v1/models")
     def index() -> Response:
-        return jsonify({"object": "list", "data": listed(runtime.state)})
+        found = listed(runtime.state)
+        return jsonify(_page(found) if _anthropics() else {"object": "list", "data": found})
 
     @bp.get("/v1/models/<path:name>")
     def one(name: str) -> Response:
         for model in listed(runtime.state):
             if model["id"] in (name, unquote(name)):  # some clients encode the name twice
-                return jsonify(model)
+                return jsonify(_info(model) if _anthropics() else model)
         raise NotFound(
             f"The model {name[:80]!r} does not exist; GET /v1/models lists the available models.",
             param="model",
@@ -33,6 +35,28 @@ def blueprint(runtime: Runtime) -> Blueprint:
         )
 
     return bp
+
+
+def _anthropics() -> bool:
+    """Whether the client speaks Anthropic's API, which has the same path."""
+    return "anthropic-version" in request.headers
+
+
+def _page(models: list[dict[str, Any]]) -> dict[str, Any]:
+    names = [model["id"] for model in models]
+    ends = {"first_id": names[0], "last_id": names[-1]}
+    return {"data": [_info(model) for model in models], "has_more": False, **ends}
+
+
+def _info(model: dict[str, Any]) -> dict[str, Any]:
+    """A model in Anthropic's form; when it was released is not known."""
+    return {
+        "type": "model",
+        "id": model["id"],
+        "display_name": model["id"],
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+    }
 
 
 def listed(state: State) -> list[dict[str, Any]]:

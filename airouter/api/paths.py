@@ -9,6 +9,8 @@ _ENDPOINTS = {
     "chat/completions": "POST /v1/chat/completions",
     "completions": "POST /v1/completions",
     "embeddings": "POST /v1/embeddings",
+    "messages": "POST /v1/messages",
+    "messages/count_tokens": "POST /v1/messages/count_tokens",
     "models": "GET /v1/models",
     "rerank": "POST /v1/rerank",
     "score": "POST /v1/score",
@@ -25,7 +27,7 @@ _OLLAMA = re.compile(
     re.DOTALL,
 )
 # Chat endpoints of other APIs.
-_FOREIGN = ("responses", "messages", "chat", "generate", "complete")
+_FOREIGN = ("responses", "chat", "generate", "complete")
 
 
 def canonical(path: str) -> str:
@@ -48,6 +50,11 @@ def canonical(path: str) -> str:
 def is_ollamas(path: str) -> bool:
     """Whether a path is one of Ollama's native API, even if the router does not offer it."""
     return _OLLAMA.fullmatch(path) is not None
+
+
+def is_messages(path: str) -> bool:
+    """Whether a path is one of Anthropic's Messages API."""
+    return path == "/v1/messages" or path.startswith("/v1/messages/")
 
 
 def hint(path: str) -> str:

@@ -14,8 +14,9 @@ from airouter.api import mapper_errors
 from airouter.api.auth import is_maps
 from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
-from airouter.api.paths import is_ollamas
+from airouter.api.paths import is_messages, is_ollamas
 from airouter.api.responses import printable
+from airouter.dialects.messages import MESSAGES
 from airouter.dialects.ollama import OLLAMA
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
@@ -114,9 +115,13 @@ def _said_to_us(error: UpstreamStatus, reason: str) -> str:
 
 def _dialect(environ: Mapping[str, Any]) -> ClientDialect:
     """Of the API that was called, or would have been with another method."""
-    by_path = OLLAMA if is_ollamas(environ.get("PATH_INFO", "")) else OPENAI
-    dialect: ClientDialect = environ.get(DIALECT, by_path)
-    return dialect
+    known: ClientDialect | None = environ.get(DIALECT)
+    if known is not None:
+        return known
+    path = environ.get("PATH_INFO", "")
+    if is_ollamas(path):
+        return OLLAMA
+    return MESSAGES if is_messages(path) or "HTTP_ANTHROPIC_VERSION" in environ else OPENAI
 
 
 def _rendered(error: RouterError) -> Response:

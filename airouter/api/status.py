@@ -17,6 +17,8 @@ ENDPOINTS = {
     "POST /v1/chat/completions": "chat completions; the router chooses the backend",
     "POST /v1/completions": "text completions by the primary",
     "POST /v1/embeddings": "embeddings, if a backend is configured for them",
+    "POST /v1/messages": "Anthropic's Messages; the router chooses the backend",
+    "POST /v1/messages/count_tokens": "the tokens of such a request",
     "POST /v1/rerank": "rank documents, by a backend that declares `endpoints: [rerank]`",
     "POST /v1/score": "score pairs of texts, by the same",
     "POST /v1/audio/transcriptions": "speech to text, by a backend that declares [audio]",

@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airouter.classify.cascade import CallingTier, InstantTier
+from airouter.classify.encoder.engine import PACKAGE, is_installed
+from airouter.classify.encoder.head import load_head
 from airouter.classify.learned.text_model import load_model
 from airouter.classify.tiers.cache import CacheTier
+from airouter.classify.tiers.encoder import EncoderTier
 from airouter.classify.tiers.learned import LearnedTier
 from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
@@ -51,6 +54,16 @@ def _learned(parts: Parts) -> Tier | None:
     return LearnedTier(load_model(parts.settings.learned.model), parts.clock)
 
 
+def _encoder(parts: Parts) -> Tier | None:
+    spec = parts.settings.encoder
+    if not is_installed():
+        parts.log.info(
+            "The encoder tier is skipped: %s is not installed (requirements-encoder.txt)", PACKAGE
+        )
+        return None
+    return EncoderTier(load_head(spec.model), spec, parts.clock, parts.log)
+
+
 def _one_token(parts: Parts) -> Tier | None:
     spec = parts.settings.one_token
     return _for_each(
@@ -86,6 +99,7 @@ BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
     "rules": _rules,
     "cache": _cache,
     "learned": _learned,
+    "encoder": _encoder,
     "one_token": _one_token,
     "reasoning": _reasoning,
 }
@@ -98,10 +112,11 @@ def build_tiers(
     log: Log,
     clock: Clock,
 ) -> list[Tier]:
-    """The tiers in the configured order, without those whose backend does not exist.
+    """The tiers in the configured order, without those whose backend or package does not exist.
 
     Raises:
-        ConfigError: the configuration names an unknown tier, or the learned model is unusable.
+        ConfigError: the configuration names an unknown tier, or the learned model or the encoder's
+            head is unusable.
     """
     parts = Parts(settings, backends, prompts, log, clock)
     tiers = []

@@ -38,14 +38,13 @@ def nothing_configured(
         backends = data["backends"].values()
     except (ConfigError, AttributeError, KeyError):
         return path.exists()  # loading it reports the error
-    # A cloud counts as configured by its key: the shipped file contains its public URL.
-    named = [
-        spec
+    # A cloud counts as configured by its key: the shipped file contains its public URL. A URL whose
+    # variable is not set is a mistake to be told.
+    return not any(
+        spec.get("api_key") or (spec.get("url") is not None and spec.get("local", True))
         for spec in backends
         if isinstance(spec, dict)
-        and (spec.get("api_key") or (spec.get("url") and spec.get("local", True)))
-    ]
-    return not named
+    )
 
 
 def environment(urls: Mapping[str, str]) -> dict[str, str]:

@@ -43,13 +43,34 @@ def alike(event: bytes, chunk: dict[str, Any], field: str) -> Alike | None:
         field: of its delta, the one that holds the text.
     """
     delta = chunk["choices"][0]["delta"]
-    text = orjson.dumps(delta[field])
-    if event[:5] != b"data:" or event.count(b"\n") != 2 or event.count(text) != 1:
-        return None
-    before, behind = event.split(text)
     probe = {**chunk, "choices": [{**chunk["choices"][0], "delta": {**delta, field: _PROBE}}]}
+    return _around(event, delta[field], probe, thinking=field != "content")
+
+
+def alike_call(event: bytes, chunk: dict[str, Any]) -> Alike | None:
+    """As `alike()`, for pieces of the arguments of one tool call.
+
+    Args:
+        chunk: the event, parsed: a single choice with a single call, which has arguments.
+    """
+    choice = chunk["choices"][0]
+    call = choice["delta"]["tool_calls"][0]
+    same = {**call, "function": {**call["function"], "arguments": _PROBE}}
+    delta = {**choice["delta"], "tool_calls": [same]}
+    probe = {**chunk, "choices": [{**choice, "delta": delta}]}
+    return _around(event, call["function"]["arguments"], probe, thinking=False)
+
+
+def _around(event: bytes, text: str, probe: dict[str, Any], *, thinking: bool) -> Alike | None:
+    """Args:
+    probe: the event, parsed, with `_PROBE` instead of the text.
+    """
+    written = orjson.dumps(text)
+    if event[:5] != b"data:" or event.count(b"\n") != 2 or event.count(written) != 1:
+        return None
+    before, behind = event.split(written)
     try:  # the same characters may stand somewhere else
         same = orjson.loads((before + orjson.dumps(_PROBE) + behind)[5:]) == probe
     except orjson.JSONDecodeError:
         same = False
-    return Alike(before, behind, thinking=field != "content") if same else None
+    return Alike(before, behind, thinking) if same else None

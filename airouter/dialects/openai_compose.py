@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects import prefix_guard
 from airouter.dialects.openai_request import AS_MANY_AS_FIT, ChatRequest, text_of
 from airouter.domain.types import immutable
 from airouter.settings.schema import BackendSettings
@@ -72,6 +73,9 @@ def compose(
         ]  # a frontend's note to a router; OpenAI's servers refuse what is not theirs
     if request.endpoint == "chat":
         messages = request.messages
+        if backend.local and (same := prefix_guard.steady(messages)) is not messages:
+            messages = same
+            adjusted.append(prefix_guard.NOTE)
         if meta_max_chars is not None:
             messages = _newest(messages, meta_max_chars, adjusted)
         else:

@@ -188,17 +188,17 @@ def _routes(answering: Sequence[str], chosen: dict[str, Chosen]) -> list[str]:
     if router is None:
         lines += [
             "  tiers: [rules]  # without the cloud there is no choice",
-            "  #~ tiers: [rules, cache, learned]",
+            "  #~ tiers: [rules, cache, learned, encoder]",
             "speculation: {enabled: false}  # without the cloud: the decision takes no time",
         ]
         return lines
     if router.server.kind == "vllm":
         lines += [
-            "  tiers: [rules, cache, learned, one_token, reasoning]",
+            "  tiers: [rules, cache, learned, encoder, one_token, reasoning]",
             "  one_token: {backend: router}",
         ]
     else:
-        lines.append("  tiers: [rules, cache, learned, reasoning]  # one_token needs vLLM")
+        lines.append("  tiers: [rules, cache, learned, encoder, reasoning]  # one_token needs vLLM")
     lines += [
         "  reasoning: {backend: router}",
         "  # As long as there is no cloud, `tiers: [rules]` saves the classifier's calls.",

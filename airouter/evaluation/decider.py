@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from airouter.classify.assemble import build_tiers
 from airouter.classify.cascade import Cascade, InstantTier
+from airouter.classify.tiers.encoder import EncoderTier
 from airouter.domain.clock import Clock
 from airouter.domain.types import Decision, Features, Verdict
 from airouter.flow.driver import complete
@@ -15,7 +16,7 @@ from airouter.settings.schema import CascadeSettings
 from airouter.telemetry.logs import SILENT
 
 # The tiers that decide without a call to a model server. Requests that they decide are covered.
-COVERING_TIERS = frozenset({"rules", "cache", "learned"})
+COVERING_TIERS = frozenset({"rules", "cache", "learned", "encoder"})
 _TIMEOUT = 60.0  # seconds for a decision without calls: far more than it takes
 
 # Runs the cascade for one request. May raise RouterError if it calls backends.
@@ -69,6 +70,9 @@ def local_deciders(settings: CascadeSettings) -> Deciders:
     names = tuple(name for name in settings.tiers if name in COVERING_TIERS and name != "cache")
     clock = Clock()
     tiers = build_tiers(settings.model_copy(update={"tiers": names}), {}, {}, SILENT, clock)
+    for tier in tiers:
+        if isinstance(tier, EncoderTier):
+            tier.load()
     timed = [_Timed(tier) if tier.instant else tier for tier in tiers]  # type: ignore[arg-type]
     away = decider(Cascade(timed, clock, settings.fallback_min_p), _TIMEOUT)
 

@@ -27,7 +27,8 @@ _OLDEST = "SELECT key FROM answers ORDER BY expires LIMIT ?"
 
 @immutable
 class Claim:
-    """`body`: the answer of the first time. `mine`: there is none, and nobody else is making it."""
+    """`body`: the stored answer, if there is one. `mine`: whether the caller must make the answer,
+    because there is none and no other request is making it."""
 
     body: bytes | None
     mine: bool

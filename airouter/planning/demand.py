@@ -3,7 +3,7 @@
 import re
 from itertools import islice
 
-from airouter.classify.tiers.rules import is_housekeeping, is_ordinary
+from airouter.classify.metadata_tasks import is_housekeeping, is_ordinary
 from airouter.dialects.openai_request import ChatRequest
 from airouter.domain.errors import BadRequest
 from airouter.domain.tasks import TASKS

@@ -207,8 +207,8 @@ class Planner:
         return (widest,)
 
     def _is_second(self, name: str, route: str, chain: tuple[str, ...]) -> bool:
-        """Whether a backend is asked after others with smaller windows: a cloud on a local route;
-        on the cloud's own route, whoever is not of it."""
+        """Whether a backend is asked after all others, whatever their windows: on a local route a
+        cloud, on the route `xai` a backend of another route."""
         return name not in chain if route == "xai" else not self._backends[name].settings.local
 
     def _window(self, name: str) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.prefix_guard import steady
+
 
 class ConversationMemory:
     """Hash of a message prefix → (route, backend). Mutable state: the entries, least recently used
@@ -40,4 +42,4 @@ class ConversationMemory:
 
 
 def _key(messages: list[Any]) -> bytes:
-    return hashlib.blake2b(orjson.dumps(messages), digest_size=16).digest()
+    return hashlib.blake2b(orjson.dumps(steady(messages)), digest_size=16).digest()

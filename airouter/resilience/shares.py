@@ -75,7 +75,7 @@ class SharedLimiter(Limiter):
         return granted
 
     def _choose(self, now: float) -> "SharedLimiter | None":
-        """Whose request is admitted next; None: nobody's, for now."""
+        """The limiter whose request is admitted next; None: no request can be admitted now."""
         for order, _, limiter in sorted(self._heads(now)):
             if limiter._has_room():
                 return limiter

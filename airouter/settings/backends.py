@@ -14,7 +14,7 @@ from airouter.settings.section import Count, Seconds, Section, one_line
 
 # The path of a known endpoint (OpenAI's or Ollama's native API), stripped from a backend's URL.
 _ENDPOINT = re.compile(
-    r"((/+v1)+(/+(completions|embeddings|models|responses))?|(/+v1)*/+chat/+completions"
+    r"((/+v1)+(/+(completions|embeddings|messages|models|responses))?|(/+v1)*/+chat/+completions"
     r"|/+api/+(chat|generate|tags))?/*$",
     re.IGNORECASE,
 )
@@ -38,7 +38,7 @@ class Price(Section):
 class BackendSettings(Section):
     """A backend: where it is, what it supports, and its timeouts."""
 
-    kind: Literal["vllm", "ollama", "openai", "xai"] = Field(
+    kind: Literal["vllm", "ollama", "openai", "xai", "anthropic"] = Field(
         "openai",
         description="Server type; determines the health path, extra fields and web search support.",
     )

@@ -73,6 +73,24 @@ class LearnedTierSettings(Section):
     model: Path = Field(Path("data/model"), description="Directory of the learned model.")
 
 
+class EncoderTierSettings(Section):
+    """The tier that classifies a sentence embedding, computed in the router's process."""
+
+    model: Path = Field(
+        Path("data/model/encoder.npz"), description="The classification head on the embedding."
+    )
+    queue: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="Maximum number of requests in each worker that wait for the encoder; the next "
+        "one goes to the next tier at once.",
+    )
+    timeout: Seconds = Field(
+        1, description="Encoder timeout in seconds, with waiting; after it the next tier decides."
+    )
+
+
 class CacheTierSettings(Section):
     """The tier that reuses earlier decisions."""
 
@@ -90,12 +108,14 @@ class CascadeSettings(Section):
     """The routing decision."""
 
     tiers: tuple[str, ...] = Field(
-        ("rules", "cache", "learned", "one_token", "reasoning"),
-        description="Tiers, in order; the first that does not abstain decides.",
+        ("rules", "cache", "learned", "encoder", "one_token", "reasoning"),
+        description="Tiers, in order; the first that does not abstain decides. `encoder` needs "
+        "`pip install -r requirements-encoder.txt` and is left out without it.",
     )
     reasoning: ReasoningTierSettings = Field(default_factory=lambda: ReasoningTierSettings())
     one_token: OneTokenTierSettings = Field(default_factory=lambda: OneTokenTierSettings())
     learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
+    encoder: EncoderTierSettings = Field(default_factory=lambda: EncoderTierSettings())
     cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
     fallback_min_p: float = Field(
         0.9,

@@ -303,7 +303,10 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     learned = settings.cascade.learned.model_copy(
         update={"model": ROOT / settings.cascade.learned.model}
     )
-    cascade = settings.cascade.model_copy(update={"learned": learned})
+    encoder = settings.cascade.encoder.model_copy(
+        update={"model": ROOT / settings.cascade.encoder.model}
+    )
+    cascade = settings.cascade.model_copy(update={"learned": learned, "encoder": encoder})
     slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
     mapper = settings.mapper.model_copy(update={"folder": ROOT / settings.mapper.folder})
     return settings.model_copy(

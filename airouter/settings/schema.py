@@ -75,6 +75,12 @@ class Settings(Section):
         "A request for one is not classified. Takes precedence over a backend's model of the same "
         "name, which has no failover.",
     )
+    model_aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Routes for names of models on `/v1/messages` that neither a backend nor "
+        '`aliases` has: patterns such as `"*haiku*": primary`, of which the first that matches '
+        "decides. `auto`: the router chooses. Names that match none: the same as `auto`.",
+    )
     tasks: dict[str, tuple[MatrixRow, ...]] | None = Field(
         None,
         description="The decision matrix: for each task, rows of `backends`, with `over` (prompt "
@@ -162,7 +168,9 @@ class Settings(Section):
                 yield f"{place}: there is no backend {other!r}; the backends are {names}"
 
     def _unusable_routes(self) -> Iterator[str]:
-        if not any(backend.url for backend in self.backends.values()):
+        spec = self.routes.get("primary")
+        others = spec is not None and "primary" not in spec.backends
+        if not others and not any(backend.url for backend in self.backends.values()):
             yield (
                 "no backend has a URL; set PRIMARY_URL=http://host:port, "
                 "or run `make run`, which starts a simulator"
@@ -194,6 +202,13 @@ class Settings(Section):
                         f"aliases.{alias}: there is no backend {name!r}; the backends are "
                         f"{self._all_names()}"
                     )
+
+        for pattern, route in self.model_aliases.items():
+            if route not in ("auto", *ROUTES):
+                yield (
+                    f"model_aliases.{pattern}: unknown route; choose one of "
+                    f"auto, {', '.join(ROUTES)}"
+                )
 
     def _wrong_tasks(self) -> Iterator[str]:
         for task, rows in (self.tasks or {}).items():

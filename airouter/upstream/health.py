@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConnectFailed, UpstreamTimeout
 from airouter.domain.types import HttpRequest, Limits
-from airouter.flow.driver import Poller
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import open_call
+from airouter.upstream.read_all import wait_for
 from airouter.upstream.transport.call import Call
 
 _MAX_BODY = 16_000_000  # bytes of an answer to a probe; a list of models has thousands
@@ -69,7 +69,6 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
     Learns models that are not known yet. Whatever one backend's settings or answer lead to, the
     others are still asked and read.
     """
-    poller = Poller(clock)
     started = clock.monotonic()
     until = started + limit
     requests: dict[str, HttpRequest] = {}
@@ -84,11 +83,7 @@ def ask_all(backends: Mapping[str, Backend], clock: Clock, limit: float) -> dict
                 calls[name] = call.start()
             except Exception as error:
                 results[name] = _surprise(name, error)
-        while clock.monotonic() < until and not all(call.finished for call in calls.values()):
-            poller.wait(list(calls.values()), until)
-            for call in calls.values():
-                if call.buffered > _MAX_BODY:
-                    call.close()
+        wait_for(calls.values(), clock, until, _MAX_BODY)
         for name, call in calls.items():
             try:
                 results[name] = health = _read(call, started)

@@ -1,6 +1,6 @@
 """Reads one small page from each of several backends, side by side, within one limit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import HttpRequest, Limits
@@ -21,7 +21,6 @@ def read_all(
         path: of the page, by its backend.
         limit: seconds for all of them.
     """
-    poller = Poller(clock)
     until = clock.monotonic() + limit
     calls: dict[str, Call] = {}
     found: dict[str, bytes | None] = dict.fromkeys(backends)
@@ -33,11 +32,7 @@ def read_all(
                 calls[name] = call.start()
             except Exception:  # a check refused it, or its settings cannot be used
                 continue
-        while clock.monotonic() < until and not all(call.finished for call in calls.values()):
-            poller.wait(list(calls.values()), until)
-            for call in calls.values():
-                if call.buffered > _MAX_BODY:
-                    call.close()
+        wait_for(calls.values(), clock, until, _MAX_BODY)
         for name, call in calls.items():
             if call.complete and call.status == 200 and call.buffered <= _MAX_BODY:
                 found[name] = call.take()
@@ -45,3 +40,18 @@ def read_all(
     finally:
         for call in calls.values():
             call.close()
+
+
+def wait_for(calls: Collection[Call], clock: Clock, until: float, most: int) -> None:
+    """Wait until all calls have finished.
+
+    Args:
+        until: seconds of the clock, after which the rest is not waited for.
+        most: bytes of an answer; a call that receives more is closed.
+    """
+    poller = Poller(clock)
+    while clock.monotonic() < until and not all(call.finished for call in calls):
+        poller.wait(list(calls), until)
+        for call in calls:
+            if call.buffered > most:
+                call.close()

@@ -262,8 +262,6 @@ def test_paths_and_methods_that_do_not_exist(
     [
         ("/v1/responses", "POST /v1/chat/completions"),
         ("/v1/responses/resp_1", "POST /v1/chat/completions"),
-        ("/v1/messages", "POST /v1/chat/completions"),
-        ("/v1/messages/count_tokens", "/primary/tokenize"),
         ("/v1/responsesX", "GET / lists all endpoints"),
     ],
 )

@@ -348,3 +348,15 @@ def test_the_sessions_parameters_hold_no_content() -> None:
         {"prompt": "secret", "max_tokens": 5, "stop": ["secret"], "temperature": 0.5}, "completions"
     )
     assert outgoing.params() == {"max_tokens": 5, "temperature": 0.5}
+
+
+def test_a_billing_line_is_left_out_for_local_backends_alone() -> None:
+    """Before the router's own text is added."""
+    line = "x-anthropic-billing-header: cc_version=2.1; cch=1;"
+    payload = {"messages": [{"role": "system", "content": f"{line}\nBe brief."}, USER]}
+    local = composed(payload, backend={"system_prompt": "house"})
+    assert local.messages[0]["content"] == f"{PROMPTS['house']}\n\nBe brief."
+    assert local.adjusted == ("billing line left out: it would defeat the prefix cache",)
+    cloud = composed(payload, backend={"local": False})
+    assert cloud.messages == payload["messages"]
+    assert cloud.adjusted == ()

@@ -57,6 +57,17 @@ def test_it_is_bounded_and_forgets_the_oldest() -> None:
     ]
 
 
+def test_a_line_that_changes_with_each_request_does_not_count() -> None:
+    """Claude Code's, at the head of its system text."""
+    memory = ConversationMemory()
+    first, second = (
+        {"role": "system", "content": f"x-anthropic-billing-header: cch={n};\n\nYou are"}
+        for n in "12"
+    )
+    memory.remember([first, USER], "xai", "cloud")
+    assert memory.recall([second, USER, CALL, RESULT]) == ("xai", "cloud")
+
+
 def test_threads_may_share_it() -> None:
     """Many threads at once neither break nor overfill it."""
     memory = ConversationMemory(size=50)

@@ -66,8 +66,8 @@ def test_a_backend_whose_url_or_key_is_empty_is_absent(tmp_path):
     of_file = {"file": path, "secrets_dir": NOTHING}
     assert load_settings({"CLOUD_KEY": "k"}, **of_file).serving("primary") == ("cloud",)
     assert load_settings({"URL": "http://h"}, **of_file).serving("primary") == ("own",)
-    for environ, nothing in (({}, True), ({"URL": "http://h"}, False), ({"CLOUD_KEY": "k"}, False)):
-        assert nothing_configured({"ROUTER_CONFIG": str(path)} | environ, NOTHING) == nothing
+    for environ in ({}, {"URL": "http://h"}, {"CLOUD_KEY": "k"}):  # no simulator instead
+        assert not nothing_configured({"ROUTER_CONFIG": str(path)} | environ, NOTHING)
 
 
 def test_the_routers_own_variables_take_precedence(tmp_path):

@@ -87,6 +87,7 @@ def test_mistake_in_the_environment(environ, parts):
         ("backends: {a: {url: http://h}}\naliases: {x: [b]}", ("aliases.x", "'b'", "are a")),
         ("backends: {a: {url: http://h}}\naliases: {x: []}", ("aliases.x", "at least one")),
         ("aliases: {ai-router/x: [a]}", ("aliases.ai-router/x", "virtual_model")),
+        ("model_aliases: {'*a*': moon}", ("model_aliases.*a*", "auto, primary, xai")),
         ("{}", ("no backend",)),
         ("", ("no backend",)),
         ("- a list", ("mapping",)),

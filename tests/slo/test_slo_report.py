@@ -14,6 +14,7 @@ import pytest
 
 from airouter.index.index import open_for_writing
 from airouter.index.rows import INSERT
+from airouter.index.schema import MIGRATIONS
 from airouter.slo.objectives import Measure, Objective, Profile
 from airouter.slo.report import NoReport, Report, make_report
 from tests.slo.index_of_30_days import fill, row
@@ -199,7 +200,7 @@ def _damage(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"no database" * 1000), "cannot be read: "),
         (lambda path: None, "has nothing since 2026-10-21 13:01"),
-        (_version(2), "was written by a later version"),
+        (_version(len(MIGRATIONS) + 1), "was written by a later version"),
         (_damage, "cannot be read: "),
     ],
 )

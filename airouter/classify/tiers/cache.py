@@ -18,8 +18,8 @@ from airouter.domain.labels import CACHE_SECONDS
 from airouter.domain.types import Decision, Features, Verdict
 
 NAME = "cache"
-# Only decisions that cost a call are cached: an instant tier is as fast as the cache.
-CACHED_TIERS = frozenset({"one_token", "reasoning"})
+# Only decisions that take time are cached: an instant tier is as fast as the cache.
+CACHED_TIERS = frozenset({"encoder", "one_token", "reasoning"})
 # Finish reasons of a complete verdict; others (timeout, length, error codes) are not cached.
 _COMPLETE = frozenset({"", "stop", "label", "none"})
 
