@@ -31,6 +31,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
 from airouter.evaluation.decider import Deciders, deciders
 from airouter.index.index import Index
+from airouter.learning.service import Learning
 from airouter.mapper.idempotency import Replays
 from airouter.mapper.meter import Meter
 from airouter.mapper.service import Mapper
@@ -126,6 +127,15 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     folder = control.path.parent
     meter = Meter(numbers.mapper, objectives.mapped, objectives.mapper_limits, clock)
     metrics.read_from(numbers.mapper.flush)
+    learning = Learning(
+        current, settings.cascade.tuned.dir, clock=clock, log=log, fed=objectives.fed
+    )
+    metrics.register_counter(
+        "tuned_comparisons_total",
+        "Requests on which a tuned model was compared: in shadow, or by asking the classifier.",
+        lambda: learning.counts,
+        ("kind", "result"),
+    )
     dashboard = Dashboard(current, housekeeper, folder, profiles, meter, clock, log)
     runtime = Runtime(
         current,
@@ -135,9 +145,18 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
         log=log,
         metrics=metrics,
         stats=stats,
-        sinks=(RequestLines(log, slow_ms), metrics, stats, sessions, *index, *tracing, *console),
+        sinks=(
+            RequestLines(log, slow_ms),
+            metrics,
+            stats,
+            sessions,
+            *index,
+            *tracing,
+            *console,
+            learning,
+        ),
         writers=(sessions, *index, *tracing, *console),
-        services=(*engine, dashboard),
+        services=(*engine, dashboard, learning),
     )
     housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
     watch(current.state.backends, objectives)

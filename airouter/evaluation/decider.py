@@ -16,7 +16,7 @@ from airouter.settings.schema import CascadeSettings
 from airouter.telemetry.logs import SILENT
 
 # The tiers that decide without a call to a model server. Requests that they decide are covered.
-COVERING_TIERS = frozenset({"rules", "cache", "learned", "encoder"})
+COVERING_TIERS = frozenset({"rules", "cache", "learned", "tuned", "encoder"})
 _TIMEOUT = 60.0  # seconds for a decision without calls: far more than it takes
 
 # Runs the cascade for one request. May raise RouterError if it calls backends.

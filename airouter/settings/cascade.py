@@ -73,6 +73,35 @@ class LearnedTierSettings(Section):
     model: Path = Field(Path("data/model"), description="Directory of the learned model.")
 
 
+class TunedTierSettings(Section):
+    """The tier whose model is tuned on the router's own sessions (docs/learning.md)."""
+
+    enabled: bool = Field(
+        False,
+        description="Run the tuned models that passed the gate: in shadow, or in service once "
+        "promoted.",
+    )
+    dir: Path = Field(
+        Path("logs/tuned"), description="Directory of the examples and of the tuned models."
+    )
+    max_examples: int = Field(
+        20_000,
+        ge=100,
+        le=1_000_000,
+        description="Maximum number of examples; the oldest are deleted first.",
+    )
+    max_age_days: float = Field(
+        90, gt=0, description="Maximum age of examples in days; older ones are deleted."
+    )
+    checks_per_week: int = Field(
+        200,
+        ge=50,
+        le=10_000,
+        description="Maximum number of the tuned model's decisions per week about which the idle "
+        "classifier is asked afterwards, while such a model is in service.",
+    )
+
+
 class EncoderTierSettings(Section):
     """The tier that classifies a sentence embedding, computed in the router's process."""
 
@@ -108,13 +137,14 @@ class CascadeSettings(Section):
     """The routing decision."""
 
     tiers: tuple[str, ...] = Field(
-        ("rules", "cache", "learned", "encoder", "one_token", "reasoning"),
+        ("rules", "cache", "learned", "tuned", "encoder", "one_token", "reasoning"),
         description="Tiers, in order; the first that does not abstain decides. `encoder` needs "
         "`pip install -r requirements-encoder.txt` and is left out without it.",
     )
     reasoning: ReasoningTierSettings = Field(default_factory=lambda: ReasoningTierSettings())
     one_token: OneTokenTierSettings = Field(default_factory=lambda: OneTokenTierSettings())
     learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
+    tuned: TunedTierSettings = Field(default_factory=lambda: TunedTierSettings())
     encoder: EncoderTierSettings = Field(default_factory=lambda: EncoderTierSettings())
     cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
     fallback_min_p: float = Field(
