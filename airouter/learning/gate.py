@@ -13,7 +13,7 @@ HARMFUL = 0.01  # of it
 # Covered examples: without a harmful error among them, the upper bound (95 %) of harmful ones is
 # 1 %.
 LEAST = 300
-GATE_SHARE = 0.25  # of all examples, the newest
+GATE_SHARE = 1 / 3  # of all examples, the newest
 
 
 @dataclass(frozen=True, slots=True)

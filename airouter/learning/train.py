@@ -18,8 +18,8 @@ from airouter.learning.fit import fit_head, part_of
 from airouter.learning.gate import GATE_SHARE, LEAST, Figures, figures, refusals
 from airouter.learning.store import Example, Store
 
-_TUNING_SHARE = 0.25
-_LEAST = int(LEAST / GATE_SHARE)  # with fewer, the newest could not have enough
+_TUNING_SHARE = 1 / 3
+_LEAST = round(LEAST / GATE_SHARE)  # with fewer, the newest could not have enough
 
 
 @dataclass(frozen=True, slots=True)
