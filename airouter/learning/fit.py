@@ -126,7 +126,10 @@ def _thresholds(p: F32, label: Ints) -> dict[str, float]:
     """Thresholds by class: of those that keep the levels, the ones that decide most. META, which
     the rules decide, has one that nothing reaches."""
     predicted, best = p.argmax(1), p.max(1)
-    primary, others = [CLASSES.index("PRIMARY")], [CLASSES.index("COMPLEX"), CLASSES.index("ENRICH")]
+    primary, others = (
+        [CLASSES.index("PRIMARY")],
+        [CLASSES.index("COMPLEX"), CLASSES.index("ENRICH")],
+    )
     tables = []
     for number in (*primary, *others):
         mine = predicted == number

@@ -40,10 +40,15 @@ def undecided(model: Model) -> Model:
 
 @cache
 def asks() -> tuple[Ask, ...]:
-    """Three weeks of asks, all different, a week after the other, each a mix of clear and others."""
+    """Three weeks of asks, all different; each week is a mix of clear and borderline ones."""
     predict = predictor(load_model(ROOT / "data" / "model"))
     found = [
-        Ask(features, prompt.messages, _SAID[prompt.label], predict(features).p[CLASSES.index(prompt.label)])
+        Ask(
+            features,
+            prompt.messages,
+            _SAID[prompt.label],
+            predict(features).p[CLASSES.index(prompt.label)],
+        )
         for prompt in read_prompts()[0]
         if prompt.label != "META" and is_fit(features := prompt.features)
     ]

@@ -42,9 +42,7 @@ class Rig:
         self.world, self.tier, self.classifier = world, world.tier(), Classifier()
         self.limiter = SimpleNamespace(in_use=0, waiting=0)
         breaker = SimpleNamespace(available=True)
-        backend = SimpleNamespace(
-            name="router", group=None, limiter=self.limiter, breaker=breaker
-        )
+        backend = SimpleNamespace(name="router", group=None, limiter=self.limiter, breaker=breaker)
         settings = Settings.model_validate(
             {
                 "backends": {name: {"url": "http://127.0.0.1:9"} for name in ("router", "primary")},
