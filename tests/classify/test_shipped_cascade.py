@@ -22,7 +22,7 @@ from tests.classify.make import features
 
 MakeRouter = Callable[..., RouterProcess]
 
-ALL_TIERS = ("rules", "cache", "learned", "encoder", "one_token", "reasoning")
+ALL_TIERS = ("rules", "cache", "learned", "tuned", "encoder", "one_token", "reasoning")
 PROVE = "Prove that every bounded sequence has a convergent subsequence."
 UNSURE = {"label": "COMPLEX", "label_probabilities": {"COMPLEX": 0.79, "SIMPLE": 0.21}}
 _numbers = itertools.count()
