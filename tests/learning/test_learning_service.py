@@ -13,6 +13,7 @@ from router_weeks import World
 from simulated import START, Ask, Teacher, week
 
 from airouter.classify.tiers.tuned import TunedTier
+from airouter.domain import redaction
 from airouter.domain.errors import ConfigError
 from airouter.domain.types import Features, Verdict
 from airouter.learning.service import OBJECTIVE, Learning
@@ -179,6 +180,20 @@ def test_without_content_no_check_becomes_an_example(learned_world: World) -> No
     assert rig.world.store.agreement(name, 0).n == 1
     assert rig.world.store.span()[0] == before
     rig.service.close()
+
+
+def test_keys_are_masked_in_what_becomes_an_example(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redaction, "_known", redaction._known)
+    rig.world.promote()
+    rig.step()
+    ask = next(ask for ask in week(2) if rig.serve(ask))
+    redaction.protect([ask.features.ask[:12]])
+    rig.step()
+    stored = [one.features.ask for one in rig.world.store.examples()]
+    assert "*" * 12 + ask.features.ask[12:] in stored
+    assert ask.features.ask not in stored
 
 
 def days(rig: Rig, teacher: Teacher, number: int, count: int) -> None:
