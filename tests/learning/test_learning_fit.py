@@ -89,6 +89,6 @@ def test_thresholds_keep_the_levels() -> None:
     assert 0.6 < found["PRIMARY"] <= 0.942
     assert found["COMPLEX"] <= 0.942
     assert found["ENRICH"] <= 0.942
-    harmful = (label == PRIMARY) & (np.arange(n) % 20 == 1)
+    harmful = (label == PRIMARY) & (np.arange(n) % 90 == 21)
     label[harmful] = COMPLEX
     assert _thresholds(p, label)["PRIMARY"] > 0.942
