@@ -120,8 +120,8 @@ class FallbackSettings(Section):
     )
     enrich: Probability | None = Field(
         None,
-        description="The same for ENRICH. None: 0.6 if the search backend is local, since a needless search "
-        "then stays at home; otherwise as for COMPLEX.",
+        description="The same for ENRICH. None: 0.6 if the search backend is local, since a "
+        "needless search then stays at home; otherwise as for COMPLEX.",
     )
 
     def for_enrich(self, local: bool) -> float:
