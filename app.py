@@ -272,7 +272,10 @@ def build_state(
     }
     limiters = new_limiters(settings, keep.settings if keep is not None else None, resilience)
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
-    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
+    search = settings.backends.get(settings.enrichment.backend)
+    fallback = settings.cascade.fallback_min_p
+    enrich = fallback.for_enrich(search is not None and search.local)
+    cascade = Cascade(tiers, clock, fallback.complex, settings.cascade.patience, enrich)
     memory = keep.memory if keep is not None else ConversationMemory()
     budget = resilience.retry_budget()
     pipeline = Pipeline(settings, backends, cascade, prompts, memory, budget, log, clock)

@@ -106,7 +106,7 @@ class Recipe:
     training: Training = field(default_factory=Training)
     dense_weight: float = 0.2
     unread: tuple[str, ...] = _UNREAD
-    least: int = 8  # a prompt and its copy count twice
+    least: int = 4  # a prompt and its copy count twice
     copies: int = 1
     seed: int = 20
 

@@ -1,5 +1,5 @@
-"""The same ask in another shape: with a greeting or thanks, quoted, or after an earlier exchange.
-The label stays; training on both teaches the model that it does.
+"""The same ask in another shape: with a greeting or thanks, quoted, with typing errors, or after an
+earlier exchange. The label stays; training on both teaches the model that it does.
 
 A system message needs no such copies: the model does not read it.
 """
@@ -33,7 +33,7 @@ _EARLIER = (
     (("user", "Was ist 15 Prozent von 80?"), ("assistant", "15 Prozent von 80 sind 12.")),
     (("user", "写一句生日祝福"), ("assistant", "祝你生日快乐，天天开心！")),
 )
-_POLITE, _QUOTED = 0.45, 0.6  # shares, added up; the rest gets an earlier exchange
+_POLITE, _QUOTED, _NOISY = 0.4, 0.53, 0.65  # shares, added up; the rest: an earlier exchange
 
 
 def reshaped(features: Features, chance: random.Random) -> Features:
@@ -45,5 +45,18 @@ def reshaped(features: Features, chance: random.Random) -> Features:
         return replace(features, ask=f"{before}{ask}{after}")
     if kind < _QUOTED:
         return replace(features, ask=chance.choice(_QUOTES) % ask)
+    if kind < _NOISY:
+        return replace(features, ask=_noisy(ask, chance))
     earlier = chance.choice(_EARLIER)
     return replace(features, previous=(*earlier, *features.previous), n_user=features.n_user + 1)
+
+
+def _noisy(ask: str, chance: random.Random) -> str:
+    """With a letter lost or doubled in some words, and without capitals and closing mark."""
+    words = ask.split(" ")
+    for at in chance.sample(range(len(words)), 1 + len(words) // 15):
+        word = words[at]
+        if len(word) > 3:
+            cut = chance.randrange(1, len(word) - 1)
+            words[at] = word[:cut] + chance.choice(("", 2 * word[cut])) + word[cut + 1 :]
+    return " ".join(words).lower().rstrip(".?!。？！ ") or ask

@@ -69,7 +69,7 @@ def test_the_shipped_cascade_has_all_tiers(router: RouterProcess) -> None:
     assert used == shipped
     assert tuple(shipped["tiers"]) == ALL_TIERS == CascadeSettings().tiers
     assert "fallback_min_p" not in shipped
-    assert CascadeSettings().fallback_min_p == 0.9
+    assert CascadeSettings().fallback_min_p.complex == 0.9
 
 
 # Which tier decides -------------------------------------------------------------------------------

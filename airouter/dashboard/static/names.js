@@ -3,7 +3,7 @@
 import { attribute, h, put } from "./dom.js";
 import { UNKNOWN } from "./format.js";
 
-export const TIERS = ["rules", "cache", "learned", "encoder", "one_token", "reasoning"];
+export const TIERS = ["rules", "cache", "learned", "tuned", "encoder", "one_token", "reasoning"];
 const ROUTES = ["primary", "xai", "enrich", "meta"];
 
 const PHASES = {
