@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from router_weeks import World
-from simulated import Teacher, week
+from simulated import Ask, Teacher, week
 
 from airouter.domain.errors import ConfigError
 
@@ -45,6 +45,26 @@ def test_three_weeks(learned_world: World) -> None:
     assert decided(world) == found, "the refused one changes nothing"
 
     assert world.registry.rollback() is None
+    assert decided(world) == []
+
+
+def test_a_model_of_labels_that_have_changed_is_refused(base: Path, tmp_path: Path) -> None:
+    """The classifier drifts when two thirds of the week are over: the newest labels disagree."""
+
+    class Changing(Teacher):
+        asked = 0
+
+        def label(self, ask: Ask) -> str:
+            self.asked += 1
+            self._drifted = self.asked > len(week(1)) * 2 // 3
+            return super().label(ask)
+
+    world = World(tmp_path, base)
+    world.live(1, Changing())
+    trained = world.train()
+    assert trained.figures.covered >= 300
+    assert [reason for reason in trained.refused if "agrees with the classifier in" in reason]
+    assert world.registry.state().gated == {}
     assert decided(world) == []
 
 
