@@ -34,6 +34,7 @@ from airouter.domain.clock import Clock
 from airouter.domain.ports import Resilience
 from airouter.evaluation.decider import Deciders, deciders
 from airouter.index.index import Index
+from airouter.learning.service import Learning
 from airouter.mapper.idempotency import Replays
 from airouter.mapper.meter import Meter
 from airouter.mapper.service import Mapper
@@ -131,6 +132,15 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
     folder = control.path.parent
     meter = Meter(numbers.mapper, objectives.mapped, objectives.mapper_limits, clock)
     metrics.read_from(numbers.mapper.flush)
+    learning = Learning(
+        current, settings.cascade.tuned.dir, clock=clock, log=log, fed=objectives.fed
+    )
+    metrics.register_counter(
+        "tuned_comparisons_total",
+        "Requests on which a tuned model was compared: in shadow, or by asking the classifier.",
+        lambda: learning.counts,
+        ("kind", "result"),
+    )
     dashboard = Dashboard(current, housekeeper, folder, profiles, meter, clock, log)
     runtime = Runtime(
         current,
@@ -149,9 +159,10 @@ def create_app(settings: Settings | None = None, resilience: Resilience | None =
             *tracing,
             *console,
             PrefillMeter(lambda: current.state.backends),
+            learning,
         ),
         writers=(sessions, *index, *tracing, *console),
-        services=(*engine, dashboard),
+        services=(*engine, dashboard, learning),
     )
     housekeeper.on_probe, runtime.on_ready = objectives.probed, objectives.ready
     watch(current.state.backends, objectives)
@@ -270,7 +281,10 @@ def build_state(
     }
     limiters = new_limiters(settings, keep.settings if keep is not None else None, resilience)
     tiers = build_tiers(settings.cascade, backends, prompts, log, clock)
-    cascade = Cascade(tiers, clock, settings.cascade.fallback_min_p, settings.cascade.patience)
+    search = settings.backends.get(settings.enrichment.backend)
+    fallback = settings.cascade.fallback_min_p
+    enrich = fallback.for_enrich(search is not None and search.local)
+    cascade = Cascade(tiers, clock, fallback.complex, settings.cascade.patience, enrich)
     memory = keep.memory if keep is not None else SessionMemory()
     memory.limit(settings.sessions.size, settings.sessions.idle)
     budget = resilience.retry_budget()

@@ -1,5 +1,5 @@
 """Command line: `python -m airouter COMMAND`: run, serve, check-config, discover, doctor, keys,
-map, reload, evaluate, replay, sessions, slo."""
+map, reload, learn, evaluate, replay, sessions, slo."""
 
 import signal
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from airouter import __version__
-from airouter.cli import discover, doctor, keys, sessions, slo
+from airouter.cli import discover, doctor, keys, learn, sessions, slo
 from airouter.cli import map as mapper_files
 from airouter.cli.check_config import check_config
 from airouter.cli.embedded import load_without_backends
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return slo.run(args)
         if command == "sessions":
             return sessions.run(args)
+        if command == "learn":
+            return learn.run(args)
         if command == "map":
             return mapper_files.run(args)
         if command == "discover":
@@ -103,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     mapper_files.add_arguments(
         commands.add_parser("map", help="the mapper's taxonomy and detectors: check, evaluate")
+    )
+    learn.add_arguments(
+        commands.add_parser("learn", help="learn from own sessions: train a model, promote it")
     )
     evaluate.add_arguments(
         commands.add_parser("evaluate", help="measure routing accuracy on labelled prompts")

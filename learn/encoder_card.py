@@ -1,6 +1,5 @@
 """The model card of the encoder tier's head, as Markdown."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +7,8 @@ from numpy.typing import NDArray
 
 from airouter.classify.encoder.engine import SHA256
 from airouter.domain.labels import CLASSES
-from airouter.evaluation.measures import upper_bound
 from learn.data import Prompt, origins_of
+from learn.tables import HEADER, LANGUAGES, row, wrapped
 from learn.thresholds import (
     COMPLEX,
     ENRICH,
@@ -23,32 +22,6 @@ from learn.thresholds import (
     harmful,
     right,
 )
-
-_HEADER = (
-    "| what | prompts | coverage | accuracy on covered | lower bound | harmful | upper bound | "
-    "needless cloud or search | ENRICH recall |\n|---|---|---|---|---|---|---|---|---|"
-)
-_LANGUAGES = ("en", "de", "zh", "ja", "ko")
-
-
-def row(name: str, p: Floats, decided: Bools, truth: Truth) -> str:
-    """A line of the table; bounds are one-sided at 95 %."""
-    predicted = p.argmax(1)
-    n, k = len(decided), int(decided.sum())
-    good = right(predicted, truth) & decided
-    bad = int((harmful(predicted, truth) & decided).sum())
-    away = (predicted == COMPLEX) | (predicted == ENRICH)
-    needless = away & (truth.label == PRIMARY) & decided & ~right(predicted, truth)
-    fresh = truth.label == ENRICH
-    found = int((fresh & decided & (predicted == ENRICH)).sum())
-    share = f"{good.sum() / k:.1%}" if k else "–"
-    lower = f"{1 - upper_bound(k - int(good.sum()), k):.1%}" if k else "–"
-    harm = f"{bad / k:.2%} | {upper_bound(bad, k):.2%}" if k else "– | –"
-    spent = f"{needless.sum() / k:.1%}" if k else "–"
-    recall = f"{found / fresh.sum():.1%}" if fresh.any() else "–"
-    return (
-        f"| {name} | {n} | {k / max(1, n):.1%} | {share} | {lower} | {harm} | {spent} | {recall} |"
-    )
 
 
 def markdown(
@@ -85,7 +58,7 @@ def markdown(
     # Without a classifier, the primary answers what no tier has decided.
     alone, asks = np.where(either, best, PRIMARY)[asked], truth.at(asked)
     good, local = right(alone, asks).mean(), harmful(alone, asks).mean()
-    lines += [part(f"language {name}", asked & (language == name)) for name in _LANGUAGES]
+    lines += [part(f"language {name}", asked & (language == name)) for name in LANGUAGES]
     lines += [part(name, asked & (truth.origin == name)) for name in origins_of(prompts)]
     shaped = []
     for shape, (rows, p_shaped, decides) in shapes.items():
@@ -118,7 +91,7 @@ def markdown(
             "that knew neither the measured group nor the prompts they were chosen on. Without "
             "META, which rules decide. Bounds are one-sided at 95 %.",
             "",
-            _HEADER,
+            HEADER,
             *lines,
             "",
             f"Of {int((~asked).sum())} META prompts, which reach it only if no rule knows them, "
@@ -134,7 +107,7 @@ def markdown(
             "does not see them. A sample with greetings and thanks that it was not trained on, and "
             "in quotation marks:",
             "",
-            _HEADER,
+            HEADER,
             plain,
             *shaped,
             "",
@@ -145,12 +118,3 @@ def markdown(
             "",
         ]
     )
-
-
-def wrapped(lines: Sequence[str]) -> str:
-    """The lines, with prose of at most 100 columns; tables and headings stay as they are."""
-    short = (
-        line if line.startswith(("|", "#")) else textwrap.fill(line, 100, break_on_hyphens=False)
-        for line in lines
-    )
-    return "\n".join(short)

@@ -11,7 +11,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from airouter.classify.learned.text_features import Encoded, Spec
+from airouter.classify.learned.text_features import NAMES, Encoded, Spec
 from airouter.classify.learned.text_model import DENSE_LIMIT, Model, rows_of, softmax
 
 F32 = NDArray[np.float32]
@@ -22,12 +22,12 @@ class Training:
     """`hidden`: units. `gain`: scale of the input."""
 
     hidden: int = 64
-    epochs: int = 10
-    rate: float = 0.01
+    epochs: int = 8
+    rate: float = 0.012
     decay: float = 1e-5
     dropout: float = 0.5
     gain: float = 3.0
-    batch: int = 512
+    batch: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,23 @@ F32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
-_SPEC = Spec(bits=20, ngrams=(1, 2, 3, 4, 5), word_weight=1.5, head_weight=0.5)
+# Neither the system message nor whether tools are there moves a label: it follows the ask.
+_SPEC = Spec(bits=20, ngrams=(1, 2, 3, 4, 5), word_weight=1.5, head_weight=0.5, system_weight=0.0)
+_UNREAD = ("tools", "system", "log_system", "last_is_user")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What was chosen by leaving one origin out (`tried.py`). `dense_weight`: scale of the dense
-    block. `least`: the number of prompts in which an n-gram must occur."""
+    block. `unread`: dense features that count for nothing. `least`: the number of prompts in which
+    an n-gram must occur. `copies`: of each prompt in another shape (`shapes.py`)."""
 
     spec: Spec = _SPEC
     training: Training = field(default_factory=Training)
     dense_weight: float = 0.2
-    least: int = 4
+    unread: tuple[str, ...] = _UNREAD
+    least: int = 4  # a prompt and its copy count twice
+    copies: int = 1
     seed: int = 20
 
 
@@ -128,13 +133,15 @@ def matrix_of(encoded: Sequence[Encoded], spec: Spec) -> Matrix:
 def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
     """Weights from the prompts in `rows`, without a calibration and thresholds. `targets`: (n, 4),
     rows sum to 1."""
-    x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least)
+    unread = [NAMES.index(name) for name in recipe.unread]
+    x, kept, mean, scale = inputs(matrix, rows, recipe.dense_weight, recipe.least, unread)
     network = train_network(x[rows], targets[rows], recipe.training, recipe.seed)
     # int8 with a scale per column: at most half a step of error each, which averages out over the
     # n-grams of a text.
     table_scale = (np.abs(network.embed[: len(kept)]).max(0) / 127 + 1e-12).astype(np.float32)
     table = np.round(network.embed[: len(kept)] / table_scale).astype(np.int8)
     dense = network.embed[len(kept) :] * np.float32(recipe.dense_weight)
+    dense[unread] = 0
     seen = seen_map([matrix.hashes[row] for row in rows], recipe.spec.seen_bits)
     padded = np.concatenate((np.zeros((1, table.shape[1]), np.int8), table))
     return Model(
@@ -146,13 +153,14 @@ def fit(matrix: Matrix, targets: F32, rows: Rows, recipe: Recipe) -> Model:
 
 
 def inputs(
-    matrix: Matrix, rows: Rows, dense_weight: float, least: int
+    matrix: Matrix, rows: Rows, dense_weight: float, least: int, unread: Sequence[int] = ()
 ) -> tuple[Any, NDArray[np.int64], F32, F32]:
     """All prompts as CSR (n, R + D), the R kept buckets, mean and scale of the dense block; fitted
     on `rows` alone."""
     mean = matrix.dense[rows].mean(0).astype(np.float32)
     scale = (1 / (matrix.dense[rows].std(0) + 1e-3)).astype(np.float32)
     dense = np.clip((matrix.dense - mean) * scale, -DENSE_LIMIT, DENSE_LIMIT).astype(np.float32)
+    dense[:, unread] = 0
     kept = np.flatnonzero(
         np.bincount(matrix.grams[rows].indices, minlength=matrix.grams.shape[1]) >= least
     )

@@ -1,5 +1,6 @@
 """What is measured of predictions, and the thresholds per label that keep the budgets per kind of
-error on origins never trained on. Arrays have one row per prompt, columns as `CLASSES`.
+error on origins never trained on. Arrays have one row per prompt, columns as `CLASSES`. META is
+never decided: the rules do that.
 
 Not the pooled mean alone decides: the mean of the worst origins must keep the budgets too, since
 the next origin may be like the worst one. Among all triples of thresholds that keep them the one
@@ -98,14 +99,14 @@ class Budgets:
     """Shares of what the tier covers. The pooled limits keep a distance from what is promised (in
     brackets)."""
 
-    harmful_upper: float = 0.008  # pooled, upper 95 % bound (2 %)
-    accuracy: float = 0.975  # pooled (95 %)
-    cloud: float = 0.02  # pooled, PRIMARY decided COMPLEX (3 %)
-    worst_cloud: float = 0.04  # the worst origin
+    harmful_upper: float = 0.004  # pooled, upper 95 % bound (2 %)
+    accuracy: float = 0.975  # pooled (96 %)
+    cloud: float = 0.01  # pooled, PRIMARY decided COMPLEX (1.5 %)
+    worst_cloud: float = 0.03  # the worst origin
     worst_harmful: float = 0.015  # mean of the three worst origins
     worst_accuracy: float = 0.95  # mean of the three worst origins
     least: dict[str, float] = field(
-        default_factory=lambda: {"PRIMARY": 0.975, "COMPLEX": 0.985, "ENRICH": 0.985, "META": 0.993}
+        default_factory=lambda: {"PRIMARY": 0.985, "COMPLEX": 0.98, "ENRICH": 0.95}
     )  # precision
 
 
@@ -131,10 +132,7 @@ def choose(
         _table(label, predicted, p, open_to_decide, (hits, bad, cloud), truth.origin, origins)
         for label in range(len(CLASSES))
     ]
-    allowed = [
-        _allowed(tables[label], budgets.least[CLASSES[label]]) for label in range(len(CLASSES))
-    ]
-    meta = allowed[META][0] if allowed[META] else len(_GRID)
+    allowed = [_allowed(tables[label], budgets.least[CLASSES[label]]) for label in range(META)]
     best, chosen = -1.0, (len(_GRID),) * 3
     for i in allowed[PRIMARY]:
         for j in allowed[COMPLEX]:
@@ -148,7 +146,7 @@ def choose(
     steps = [*_GRID.tolist(), NEVER]
     return {
         CLASSES[label]: steps[step]
-        for label, step in zip((PRIMARY, COMPLEX, ENRICH, META), (*chosen, meta), strict=True)
+        for label, step in zip((PRIMARY, COMPLEX, ENRICH, META), (*chosen, len(_GRID)), strict=True)
     }
 
 

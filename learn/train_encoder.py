@@ -27,21 +27,17 @@ from scipy.optimize import minimize_scalar
 
 from airouter.classify.encoder.engine import EncoderUnusable
 from airouter.classify.encoder.head import Head, length_feature, save_head, text_of
-from airouter.classify.features import is_follow_up
-from airouter.classify.learned.text_features import encode
 from airouter.classify.learned.text_model import softmax
-from airouter.classify.tiers.learned import _contains_label, _may_be_hard
 from airouter.domain.labels import CLASSES
 from learn import encoder_card
 from learn.data import ROOT, Prompt, read_prompts
 from learn.embeddings import embeddings
 from learn.encoder_shapes import MEASURED, for_training
-from learn.fit import Recipe, Training, fit, matrix_of, scores_of, train_network
-from learn.thresholds import META, NEVER, PRIMARY, Bools, Budgets, Floats, Truth, choose
-from learn.train import targets_of, truth_of
+from learn.fit import Recipe, Training, fit, scores_of, train_network
+from learn.thresholds import META, NEVER, Bools, Budgets, Floats, Truth, choose
+from learn.versions import COPY, MAX_CHARS, PLAIN, may_decide, targets_of, truth_of, versions_of
 
 OUT = ROOT / "data" / "model" / "encoder.npz"
-MAX_CHARS = 4000  # nothing longer was trained on
 GROUPS = 5
 COPIES = 0.1  # share of the prompts that are also trained on in another shape
 SAMPLE = 400  # prompts measured in other shapes
@@ -71,8 +67,7 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Data:
     """The prompts' inputs (n, 385); those of copies in other shapes, whose prompts are `copied`;
-    `group` of each prompt's origin; `open_` where the tier may decide at all, and `hard` where it
-    must not decide PRIMARY."""
+    `group` of each prompt's origin; `open_` (n, 4): whether the tier may decide so."""
 
     inputs: F32
     copies: F32
@@ -80,7 +75,6 @@ class Data:
     truth: Truth
     group: Ints
     open_: Bools
-    hard: Bools
 
 
 def inputs_of(asks: Sequence[str]) -> F32:
@@ -100,13 +94,7 @@ def data_of(prompts: Sequence[Prompt]) -> Data:
         copied,
         truth,
         groups_of(truth),
-        np.array(
-            [
-                _is_open(ask) and not is_follow_up(one)
-                for ask, one in zip(asks, features, strict=True)
-            ]
-        ),
-        np.array([_may_be_hard(ask) for ask in asks]),
+        np.array([may_decide(one) for one in features]),
     )
 
 
@@ -116,10 +104,6 @@ def groups_of(truth: Truth) -> Ints:
     ordered = names[np.argsort(-sizes, kind="stable")]
     number = {name: place % GROUPS for place, name in enumerate(ordered)}
     return np.array([number[name] for name in truth.origin])
-
-
-def _is_open(ask: str) -> bool:
-    return len(ask) <= MAX_CHARS and not _contains_label(ask)
 
 
 def trained(data: Data, rows: Ints) -> Head:
@@ -151,22 +135,21 @@ def temperature_of(found: F32, targets: F32) -> np.float32:
     return np.float32(minimize_scalar(loss, bounds=(0.3, 5), method="bounded").x)
 
 
-def may_decide(data: Data, p: Floats, rows: Ints) -> Bools:
+def is_open(data: Data, p: Floats, rows: Ints) -> Bools:
     best = p.argmax(1)
-    refused = (best == META) | ((best == PRIMARY) & data.hard[rows])
-    return np.asarray(data.open_[rows] & ~refused, np.bool_)
+    return np.asarray(data.open_[rows, best] & (best != META), np.bool_)
 
 
 def thresholds_of(data: Data, p: Floats, rows: Ints) -> dict[str, float]:
     """For prompts other than META, which the rules decide before."""
-    open_ = may_decide(data, p, rows) & (data.truth.label[rows] != META)
+    open_ = is_open(data, p, rows) & (data.truth.label[rows] != META)
     chosen = choose(p, open_, data.truth.at(rows), BUDGETS)
     return {name: max(chosen[name], FLOORS.get(name, NEVER)) for name in CLASSES}
 
 
 def decides(data: Data, p: Floats, rows: Ints, thresholds: dict[str, float]) -> Bools:
     needed = np.array([thresholds[name] for name in CLASSES])
-    return np.asarray(may_decide(data, p, rows) & (p.max(1) >= needed[p.argmax(1)]), np.bool_)
+    return np.asarray(is_open(data, p, rows) & (p.max(1) >= needed[p.argmax(1)]), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +205,15 @@ def finished(data: Data, head: Head, found: F32, rows: Ints, targets: F32) -> He
 
 def learned_scores(prompts: Sequence[Prompt], data: Data) -> F32:
     """The learned tier's scores of each prompt, trained without its group."""
-    recipe, targets = Recipe(), targets_of(data.truth)
-    matrix = matrix_of([encode(prompt.features, recipe.spec) for prompt in prompts], recipe.spec)
-    found = np.zeros((len(prompts), len(CLASSES)), np.float32)
+    recipe = Recipe()
+    rows = versions_of(prompts, recipe)
+    targets, n = targets_of(rows.truth), len(prompts)
+    known = np.isin(rows.shape, (PLAIN, COPY))
+    found = np.zeros((n, len(CLASSES)), np.float32)
     for group in range(GROUPS):
-        inside, outside = np.flatnonzero(data.group == group), np.flatnonzero(data.group != group)
-        found[inside] = scores_of(fit(matrix, targets, outside, recipe), matrix, inside)
+        inside = np.flatnonzero(data.group == group)
+        outside = np.flatnonzero(known & (data.group[rows.prompt] != group))
+        found[inside] = scores_of(fit(rows.matrix, targets, outside, recipe), rows.matrix, inside)
         print(f"  learned tier: group {group + 1} of {GROUPS} scored", flush=True)
     return found
 

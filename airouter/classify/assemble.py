@@ -16,6 +16,9 @@ from airouter.classify.tiers.one_token import OneTokenTier
 from airouter.classify.tiers.reasoning import ReasoningTier
 from airouter.classify.tiers.rules import RulesTier
 from airouter.classify.tiers.spread import OneServersTier, SpreadTier
+from airouter.classify.tiers.tuned import TunedTier
+from airouter.classify.tuned.head import digest_of_base
+from airouter.classify.tuned.registry import Registry
 from airouter.domain.clock import Clock
 from airouter.domain.errors import ConfigError
 from airouter.domain.labels import CACHE_SECONDS
@@ -53,6 +56,14 @@ def _cache(parts: Parts) -> Tier | None:
 
 def _learned(parts: Parts) -> Tier | None:
     return LearnedTier(load_model(parts.settings.learned.model), parts.clock)
+
+
+def _tuned(parts: Parts) -> Tier | None:
+    spec, path = parts.settings.tuned, parts.settings.learned.model
+    if not spec.enabled:
+        return None
+    base = load_model(path)
+    return TunedTier(Registry(spec.dir), base, digest_of_base(path), parts.clock, parts.log)
 
 
 def _encoder(parts: Parts) -> Tier | None:
@@ -108,6 +119,7 @@ BUILDERS: Mapping[str, Callable[[Parts], Tier | None]] = {
     "rules": _rules,
     "cache": _cache,
     "learned": _learned,
+    "tuned": _tuned,
     "encoder": _encoder,
     "decision_model": _decision_model,
     "one_token": _one_token,

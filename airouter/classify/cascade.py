@@ -56,6 +56,7 @@ class Cascade:
 
     Args:
         fallback_min_p: minimum probability at which the best guess decides if no tier did.
+        fallback_min_p_enrich: the same for ENRICH, whose error costs a search; None: the same.
         patience: seconds that a finished answer waits for a calling tier; None: derived from recent
             classifications.
     """
@@ -66,9 +67,13 @@ class Cascade:
         clock: Clock,
         fallback_min_p: float = 1.0,
         patience: float | None = None,
+        fallback_min_p_enrich: float | None = None,
     ) -> None:
         self.tiers = tuple(tiers)
         self.fallback_min_p = fallback_min_p
+        self.fallback_min_p_enrich = (
+            fallback_min_p if fallback_min_p_enrich is None else fallback_min_p_enrich
+        )
         self.clock = clock
         self.cache = next((tier for tier in tiers if isinstance(tier, CacheTier)), None)
         self.flights = SingleFlight()
@@ -208,7 +213,9 @@ class Deliberation:
         """Decide by the best guess so far if it is probable enough, else for the primary."""
         guesses = [v for v in self._verdicts if v.guess is not None and v.p is not None]
         best = max(guesses, key=lambda v: v.p or 0.0, default=None)
-        threshold = self._cascade.fallback_min_p
+        enrich = best is not None and best.guess == "ENRICH"
+        cascade = self._cascade
+        threshold = cascade.fallback_min_p_enrich if enrich else cascade.fallback_min_p
         if best is not None and best.guess is not None and (best.p or 0.0) >= threshold:
             self._decide(best.guess, tier, best.p, threshold)
         else:

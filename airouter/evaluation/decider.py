@@ -16,7 +16,7 @@ from airouter.settings.schema import CascadeSettings
 from airouter.telemetry.logs import SILENT
 
 # The tiers that decide without a call to a model server. Requests that they decide are covered.
-COVERING_TIERS = frozenset({"rules", "cache", "learned", "encoder"})
+COVERING_TIERS = frozenset({"rules", "cache", "learned", "tuned", "encoder"})
 _TIMEOUT = 60.0  # seconds for a decision without calls: far more than it takes
 
 # Runs the cascade for one request. May raise RouterError if it calls backends.
@@ -74,7 +74,7 @@ def local_deciders(settings: CascadeSettings) -> Deciders:
         if isinstance(tier, EncoderTier):
             tier.load()
     timed = [_Timed(tier) if tier.instant else tier for tier in tiers]  # type: ignore[arg-type]
-    away = decider(Cascade(timed, clock, settings.fallback_min_p), _TIMEOUT)
+    away = decider(Cascade(timed, clock, settings.fallback_min_p.complex), _TIMEOUT)
 
     def decide(features: Features) -> Decision:
         decision = away(features)
@@ -86,7 +86,8 @@ def local_deciders(settings: CascadeSettings) -> Deciders:
 def _without_calls(cascade: Cascade) -> Cascade:
     """The cascade's covering tiers; without the cache, which has decisions of calling tiers."""
     tiers = [one for one in cascade.tiers if one.name in COVERING_TIERS and one != cascade.cache]
-    return Cascade(tiers, cascade.clock, cascade.fallback_min_p)
+    least, enrich = cascade.fallback_min_p, cascade.fallback_min_p_enrich
+    return Cascade(tiers, cascade.clock, least, fallback_min_p_enrich=enrich)
 
 
 class _Timed:

@@ -36,6 +36,7 @@ class Objectives:
         self._judge = Judge(objectives, servers, serving)
         self._probe_judge = ProbeJudge(objectives, business_hours)
         self._mapper = {o.name: o.measure.limit for o in objectives if o.measure.kind == "mapper"}
+        self._fed = frozenset(o.name for o in objectives if o.measure.kind == "tuned")
         self._applying: dict[Events, Events] = {}
         self._readiness = [o for o in objectives if o.measure.kind == "readiness_ms"]
         self._kept: dict[str, tuple[bool, float]] = {}
@@ -70,6 +71,11 @@ class Objectives:
         """A readiness check was answered."""
         at = self._clock.time()
         self._note(Counted(at, o.name, seconds * 1000 <= _limit(o)) for o in self._readiness)
+
+    def fed(self, name: str, good: bool) -> None:
+        """An event of an objective that is fed by name; nothing if there is no such objective."""
+        if name in self._fed:
+            self._note([Counted(self._clock.time(), name, good)])
 
     @property
     def mapper_limits(self) -> Mapping[str, float]:

@@ -1,12 +1,16 @@
 """Settings of the routing decision: the tiers, in order, and each tier's own."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from airouter.domain.labels import CACHE_SECONDS
 from airouter.settings.section import Seconds, Section
+
+Probability = Annotated[float, Field(ge=0.5, le=1)]
+# From here on a local search is more often wanted than not, with a margin for calibration.
+_LOCAL_ENRICH = 0.6
 
 ContextTurns = Annotated[
     int, Field(ge=0, le=50, description="Number of earlier turns sent to the classifier.")
@@ -120,6 +124,35 @@ class LearnedTierSettings(Section):
     model: Path = Field(Path("data/model"), description="Directory of the learned model.")
 
 
+class TunedTierSettings(Section):
+    """The tier whose model is tuned on the router's own sessions (docs/learning.md)."""
+
+    enabled: bool = Field(
+        False,
+        description="Run the tuned models that passed the gate: in shadow, or in service once "
+        "promoted.",
+    )
+    dir: Path = Field(
+        Path("logs/tuned"), description="Directory of the examples and of the tuned models."
+    )
+    max_examples: int = Field(
+        20_000,
+        ge=100,
+        le=1_000_000,
+        description="Maximum number of examples; the oldest are deleted first.",
+    )
+    max_age_days: float = Field(
+        90, gt=0, description="Maximum age of examples in days; older ones are deleted."
+    )
+    checks_per_week: int = Field(
+        200,
+        ge=50,
+        le=10_000,
+        description="Maximum number of the tuned model's decisions per week about which the idle "
+        "classifier is asked afterwards, while such a model is in service.",
+    )
+
+
 class EncoderTierSettings(Section):
     """The tier that classifies a sentence embedding, computed in the router's process."""
 
@@ -151,11 +184,34 @@ class CacheTierSettings(Section):
     )
 
 
+class FallbackSettings(Section):
+    """The probabilities from which on a guess decides when no tier did, by what an error costs. A
+    single number is both."""
+
+    complex: Probability = Field(
+        0.9,
+        description="If no tier has decided, and the last one is unavailable: from this "
+        "probability on, a guess of COMPLEX is followed. With no guess that reaches its "
+        "probability, the primary answers. A number as `cascade.fallback_min_p` is for both.",
+    )
+    enrich: Probability | None = Field(
+        None,
+        description="The same for ENRICH. None: 0.6 if the search backend is local, since a "
+        "needless search then stays at home; otherwise as for COMPLEX.",
+    )
+
+    def for_enrich(self, local: bool) -> float:
+        """The threshold for ENRICH, with a local or another search backend."""
+        if self.enrich is not None:
+            return self.enrich
+        return min(_LOCAL_ENRICH, self.complex) if local else self.complex
+
+
 class CascadeSettings(Section):
     """The routing decision."""
 
     tiers: tuple[str, ...] = Field(
-        ("rules", "cache", "learned", "encoder", "one_token", "reasoning"),
+        ("rules", "cache", "learned", "tuned", "encoder", "one_token", "reasoning"),
         description="Tiers, in order; the first that does not abstain decides. `encoder` needs "
         "`pip install -r requirements-encoder.txt` and is left out without it. "
         "`decision_model`, which is not in the default, asks a decision model.",
@@ -166,12 +222,11 @@ class CascadeSettings(Section):
         default_factory=lambda: DecisionModelTierSettings()
     )
     learned: LearnedTierSettings = Field(default_factory=lambda: LearnedTierSettings())
+    tuned: TunedTierSettings = Field(default_factory=lambda: TunedTierSettings())
     encoder: EncoderTierSettings = Field(default_factory=lambda: EncoderTierSettings())
     cache: CacheTierSettings = Field(default_factory=lambda: CacheTierSettings())
-    fallback_min_p: float = Field(
-        0.9,
-        ge=0.5,
-        le=1,
+    fallback_min_p: FallbackSettings = Field(
+        default_factory=lambda: FallbackSettings(),
         description="If the last tier is unavailable, the most probable label so far is used when "
         "it has at least this probability; otherwise the primary route.",
     )
@@ -186,3 +241,9 @@ class CascadeSettings(Section):
         ge=1000,
         description="Maximum characters of a META request; older history beyond it is dropped.",
     )
+
+    @field_validator("fallback_min_p", mode="before")
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        one = isinstance(value, int | float | str) and not isinstance(value, bool)
+        return {"complex": value, "enrich": value} if one else value

@@ -306,7 +306,10 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     encoder = settings.cascade.encoder.model_copy(
         update={"model": ROOT / settings.cascade.encoder.model}
     )
-    cascade = settings.cascade.model_copy(update={"learned": learned, "encoder": encoder})
+    tuned = settings.cascade.tuned.model_copy(update={"dir": ROOT / settings.cascade.tuned.dir})
+    cascade = settings.cascade.model_copy(
+        update={"learned": learned, "encoder": encoder, "tuned": tuned}
+    )
     slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
     mapper = settings.mapper.model_copy(update={"folder": ROOT / settings.mapper.folder})
     return settings.model_copy(

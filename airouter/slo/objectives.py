@@ -26,8 +26,16 @@ Kind = Literal[
     "recovered",  # an outage of a backend ended in time; limit in seconds
     "readiness_ms",  # duration of /health/readiness
     "mapper",  # fed by name
+    "tuned",  # fed by name, every minute while there is a tuned model
 ]
-LIMITED = frozenset(get_args(Kind)) - {"available", "classified", "cloud_last", "up", "mapper"}
+LIMITED = frozenset(get_args(Kind)) - {
+    "available",
+    "classified",
+    "cloud_last",
+    "up",
+    "mapper",
+    "tuned",
+}
 Severity = Literal["critical", "warning"]
 
 

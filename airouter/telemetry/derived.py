@@ -9,7 +9,7 @@ MOST = (
     2**53
 )  # the largest number of tokens that is believed; a float and a database hold it exactly
 # Tiers whose decision is computed; the others wait for a model.
-INSTANT = frozenset({"rules", "cache", "learned", "explicit", "conversation"})
+INSTANT = frozenset({"rules", "cache", "learned", "tuned", "explicit", "conversation"})
 
 
 def own_ms(record: ExchangeRecord) -> float | None:

@@ -184,6 +184,24 @@ def test_the_most_probable_guess_decides_from_fallback_min_p_on(
     assert decision.threshold == (None if p is None else 0.9)
 
 
+@pytest.mark.parametrize(
+    ("guess", "p", "label", "threshold"),
+    [
+        ("ENRICH", 0.6, "ENRICH", 0.6),
+        ("ENRICH", 0.59, "MODERATE", None),
+        ("COMPLEX", 0.89, "MODERATE", None),
+        ("COMPLEX", 0.9, "COMPLEX", 0.9),
+    ],
+)
+def test_a_guess_of_enrich_has_a_threshold_of_its_own(
+    guess: str, p: float, label: str, threshold: float | None
+) -> None:
+    tiers = cascade(
+        Votes("learned", None, guess=guess, p=p), fallback_min_p=0.9, fallback_min_p_enrich=0.6
+    )
+    assert (decide(tiers).label, decide(tiers).threshold) == (label, threshold)
+
+
 def test_without_the_setting_no_guess_decides() -> None:
     decision = decide(cascade(Votes("learned", None, guess="COMPLEX", p=0.999)))
     assert (decision.label, decision.tier) == ("MODERATE", "fallback")

@@ -22,7 +22,7 @@ from tests.classify.make import features
 
 MakeRouter = Callable[..., RouterProcess]
 
-ALL_TIERS = ("rules", "cache", "learned", "encoder", "one_token", "reasoning")
+ALL_TIERS = ("rules", "cache", "learned", "tuned", "encoder", "one_token", "reasoning")
 PROVE = "Prove that every bounded sequence has a convergent subsequence."
 UNSURE = {"label": "COMPLEX", "label_probabilities": {"COMPLEX": 0.79, "SIMPLE": 0.21}}
 _numbers = itertools.count()
@@ -69,7 +69,7 @@ def test_the_shipped_cascade_has_all_tiers(router: RouterProcess) -> None:
     assert used == shipped
     assert tuple(shipped["tiers"]) == ALL_TIERS == CascadeSettings().tiers
     assert "fallback_min_p" not in shipped
-    assert CascadeSettings().fallback_min_p == 0.9
+    assert CascadeSettings().fallback_min_p.complex == 0.9
 
 
 # Which tier decides -------------------------------------------------------------------------------

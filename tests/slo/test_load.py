@@ -38,6 +38,7 @@ def test_the_seeds_own_alerts() -> None:
         "MapperSchemaInvalid": ("mapper-schema-valid", 0.005, 900, "critical"),
         "MapperFallbackHigh": ("mapper-by-model", 0.1, 600, "warning"),
         "MapperUnavailable": ("mapper-available", 0.01, 600, "critical"),
+        "TunedModelDrifted": ("tuned-model", 0.5, 0, "warning"),
     }
 
 

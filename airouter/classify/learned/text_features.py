@@ -57,7 +57,7 @@ class Spec:
     `bits`: the table has 2^bits buckets. `seen_bits`: the map of n-grams seen in training has
     2^seen_bits bits. `ngrams`: lengths in characters. `head`, `tail`, `before`: characters kept of
     the ask's beginning and end, and of the turns before it. The `*_weight`s scale the unit-length
-    blocks relative to each other.
+    blocks relative to each other; with a `system_weight` of 0 the frame is not read at all.
     """
 
     bits: int = 18
@@ -107,14 +107,12 @@ def texts_of(features: Features, spec: Spec) -> tuple[str, str, str]:
     if features.previous:
         earlier = " ".join(text[-spec.before :] for _, text in features.previous[-2:])
         earlier = fold(earlier, spec.before, spec.before)
-    if features.last_role != "user":
-        last = features.last_text[: spec.before]
-    frame = f"{features.system[: spec.before]} {last}"
-    return (
-        fold(features.ask, spec.head, spec.tail),
-        earlier,
-        "" if frame.isspace() else fold(frame, 2 * spec.before, 0),
-    )
+    ask, frame = fold(features.ask, spec.head, spec.tail), " "
+    if spec.system_weight:
+        if features.last_role != "user":
+            last = features.last_text[: spec.before]
+        frame = f"{features.system[: spec.before]} {last}"
+    return ask, earlier, "" if frame.isspace() else fold(frame, 2 * spec.before, 0)
 
 
 def encode(features: Features, spec: Spec) -> Encoded:

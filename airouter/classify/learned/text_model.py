@@ -89,13 +89,16 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(map(tuple, self.calibration.T.tolist())))
 
-    def scores(self, encoded: Encoded) -> F32:
-        """Scores (4,) before calibration."""
+    def hidden(self, encoded: Encoded) -> F32:
+        """The hidden units (H,), which the scores are computed from."""
         rows = self.table.take(self.row_of.take(encoded.index), axis=0)
         summed = encoded.value @ rows.astype(np.float32) * self.table_scale
         dense = ((encoded.dense - self.mean) * self.scale).clip(-DENSE_LIMIT, DENSE_LIMIT)
-        hidden = np.maximum(summed + dense @ self.dense + self.bias, 0)
-        return np.asarray(hidden @ self.out + self.out_bias, np.float32)
+        return np.asarray(np.maximum(summed + dense @ self.dense + self.bias, 0), np.float32)
+
+    def scores(self, encoded: Encoded) -> F32:
+        """Scores (4,) before calibration."""
+        return np.asarray(self.hidden(encoded) @ self.out + self.out_bias, np.float32)
 
     def predict(self, encoded: Encoded) -> Prediction:
         """The prediction for one request, in under 1 ms."""

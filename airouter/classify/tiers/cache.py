@@ -21,7 +21,7 @@ NAME = "cache"
 # Only decisions that take time are cached: an instant tier is as fast as the cache.
 CACHED_TIERS = frozenset({"encoder", "decision_model", "one_token", "reasoning"})
 # Finish reasons of a complete verdict; others (timeout, length, error codes) are not cached.
-_COMPLETE = frozenset({"", "stop", "label", "none"})
+COMPLETE = frozenset({"", "stop", "label", "none"})
 
 _MAX_ASK = 20_000  # characters; longer requests hardly ever repeat
 _SPACE = re.compile(r"\s+")
@@ -140,4 +140,4 @@ def is_cacheable(decision: Decision) -> bool:
         for verdict in decision.verdicts
         if verdict.tier == decision.tier and verdict.label == decision.label
     ]
-    return bool(named) and named[-1].finish_reason in _COMPLETE
+    return bool(named) and named[-1].finish_reason in COMPLETE

@@ -12,13 +12,12 @@ abstains where the learned tier does, except on text of unfamiliar n-grams, and 
 import threading
 from collections.abc import Callable
 
+from airouter.classify.doubts import doubt_about, doubt_of, label_of
 from airouter.classify.encoder.engine import Embed, EncoderUnusable, load_engine
 from airouter.classify.encoder.head import Head, text_of
 from airouter.classify.encoder.pool import Pool
-from airouter.classify.features import is_follow_up
 
 # The same doubts as the learned tier's, so that the two cannot drift apart.
-from airouter.classify.tiers.learned import _contains_label, _doubt_of, _label
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES
 from airouter.domain.types import Features, Verdict
@@ -29,7 +28,6 @@ from airouter.telemetry.logs import Log
 
 NAME = "encoder"
 _PRIMARY = CLASSES.index("PRIMARY")
-_ENDS = 4000  # characters at each end that are searched for a label
 _LOADING = "the encoder is loading"
 
 
@@ -108,14 +106,14 @@ class EncoderTier:
         name = CLASSES[p.index(max(p))]
         needed = self._head.thresholds[name]
         label = guess = None
-        reason = "" if name == "META" else _doubt_of(name, features)
+        reason = "" if name == "META" else doubt_of(name, features)
         if name == "META":
             reason = "like a frontend's internal prompt, which only the rules decide"
         elif not reason and max(p) < needed:
-            guess = _label(name, features)
+            guess = label_of(name, features)
             reason = f"the probability of {name} is below the threshold"
         elif not reason:
-            label = _label(name, features)
+            label = label_of(name, features)
             reason = f"encoder's head {self._head.version}"
         return Verdict(
             NAME, label, max(p), needed, ms, reason=reason, guess=guess, p_primary=p[_PRIMARY],
@@ -124,18 +122,9 @@ class EncoderTier:
 
     def _doubt(self, features: Features) -> str:
         """Why the tier must abstain at any probability; empty if there is no reason."""
-        ask = features.ask
-        if features.has_images:
-            return "the request contains images, which the encoder cannot read"
-        if is_follow_up(features):
-            return "a short follow-up that depends on earlier turns"
-        if not ask.strip():
+        if not features.has_images and not features.ask.strip():
             return "the request contains no text"
-        if len(ask) > self._head.limits["max_chars"]:
-            return "longer than the training prompts"
-        if _contains_label(ask if len(ask) <= 2 * _ENDS else f"{ask[:_ENDS]} {ask[-_ENDS:]}"):
-            return "the text contains a label or addresses the router"
-        return ""
+        return doubt_about(features, self._head.limits["max_chars"])
 
     def _not_ready(self) -> str:
         """Why the encoder cannot be used now; empty if it can. The first call starts loading."""

@@ -3,7 +3,9 @@
 import { attribute, h, put } from "./dom.js";
 import { UNKNOWN } from "./format.js";
 
-export const TIERS = ["rules", "cache", "learned", "encoder", "decision_model", "one_token", "reasoning"];
+export const TIERS = [
+  "rules", "cache", "learned", "tuned", "encoder", "decision_model", "one_token", "reasoning",
+];
 const ROUTES = ["primary", "xai", "enrich", "meta"];
 
 const PHASES = {

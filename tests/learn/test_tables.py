@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learn.encoder_card import row, wrapped
+from learn.tables import row, wrapped
 from learn.thresholds import COMPLEX, ENRICH, PRIMARY, Truth
 from learn.train_encoder import GROUPS, groups_of
 

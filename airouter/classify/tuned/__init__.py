@@ -1,0 +1,1 @@
+"""Models tuned on the router's own sessions: their files, and which of them is used."""

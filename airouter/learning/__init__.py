@@ -1,0 +1,1 @@
+"""Learning from the router's own sessions: examples, training, the gate, shadow and live checks."""
