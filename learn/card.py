@@ -105,6 +105,7 @@ def contents(
             "curve": curve(p.max(1), right(predicted, truth)),
         },
         "thresholds": model.thresholds,
+        "thresholds_cjk": model.thresholds_cjk,
         "limits": model.limits,
         "tried": TRIED,
         "known_limits": list(_LIMITS),
@@ -218,7 +219,9 @@ def markdown(card: dict[str, Any], tables: dict[str, list[str]]) -> str:
         "## Thresholds",
         "",
         *(
-            f"- {name}: {value:g}" if value <= 1 else f"- {name}: never"
+            f"- {name}: {value:g}, in Chinese, Japanese and Korean {card['thresholds_cjk'][name]:g}"
+            if value <= 1
+            else f"- {name}: never"
             for name, value in card["thresholds"].items()
         ),
         f"- abstains above {card['limits']['max_chars']:.0f} characters",

@@ -24,7 +24,19 @@ from learn.thresholds import META, PRIMARY, Bools, Budgets, Floats, Ints, Truth,
 from learn.versions import COPY, PLAIN, Rows, targets_of
 
 GROUPS = 6
-_TRAIN, _TUNE = 3, 2  # groups to train on and to find thresholds on, in `as_from_outside`
+_TRAIN = 3  # groups to train on, in `as_from_outside`
+# A tenth of the prompts: their bounds are wider. The floors are what such few cannot show to be
+# too low: politeness and quotation marks were decided worse below them.
+_CJK_BUDGETS = Budgets(
+    harmful_upper=0.012,
+    accuracy=0.97,
+    worst_cloud=0.05,
+    worst_harmful=0.03,
+    worst_accuracy=0.93,
+    least={"PRIMARY": 0.97, "COMPLEX": 0.97, "ENRICH": 0.95},
+)
+_CJK_LEAST = 800  # prompts; fewer say too little for thresholds of their own
+_CJK_FLOORS = {"PRIMARY": 0.95, "COMPLEX": 0.9, "ENRICH": 0.88}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +94,27 @@ def _decide(
     p: Floats, decided: Bools,
 ) -> None:  # fmt: skip
     """Fill in p and decisions of the `tested` rows (numbers, scores) as the `tuned` ones say."""
-    temperature, thresholds = fitted(rows, *tuned, budgets)
+    fit = fitted(rows, *tuned, budgets)
     at, scores = tested
-    p[at] = softmax(scores / temperature)
-    needed = np.array([thresholds[name] for name in CLASSES])
-    decided[at] = is_open(rows, at, p[at]) & (p[at].max(1) >= needed[p[at].argmax(1)])
+    p[at] = softmax(scores / fit.temperature)
+    usual, cjk = (np.array([t[name] for name in CLASSES]) for t in (fit.thresholds, fit.cjk))
+    best = p[at].argmax(1)
+    needed = np.where(rows.cjk[at], cjk[best], usual[best])
+    decided[at] = is_open(rows, at, p[at]) & (p[at].max(1) >= needed)
 
 
-def fitted(
-    rows: Rows, at: Ints, scores: F32, budgets: Budgets
-) -> tuple[np.float32, dict[str, float]]:
-    """The temperature and the thresholds that these rows, with their held-out scores, lead to. One
-    temperature: with more parameters, origins never seen got worse."""
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """One temperature: with more parameters, origins never seen got worse. `cjk`: the thresholds
+    for Chinese, Japanese and Korean."""
+
+    temperature: np.float32
+    thresholds: dict[str, float]
+    cjk: dict[str, float]
+
+
+def fitted(rows: Rows, at: Ints, scores: F32, budgets: Budgets) -> Fitted:
+    """What these rows, with their held-out scores, lead to."""
     targets = targets_of(rows.truth)[at]
 
     def loss(temperature: float) -> float:
@@ -102,7 +123,17 @@ def fitted(
 
     best = np.float32(minimize_scalar(loss, bounds=(0.2, 10), method="bounded").x)
     p = softmax(scores / best).astype(np.float64)
-    return best, choose(p, is_open(rows, at, p), routed(rows.truth.at(at)), budgets)
+
+    def chosen(which: Bools, allowed: Budgets) -> dict[str, float]:
+        some, truth = at[which], routed(rows.truth.at(at[which]))
+        return choose(p[which], is_open(rows, some, p[which]), truth, allowed)
+
+    usual = chosen(np.ones(len(at), np.bool_), budgets)
+    if rows.cjk[at].sum() < _CJK_LEAST:
+        return Fitted(best, usual, usual)
+    cjk = chosen(rows.cjk[at], _CJK_BUDGETS)
+    cjk = {name: max(value, _CJK_FLOORS.get(name, 0.0)) for name, value in cjk.items()}
+    return Fitted(best, usual, cjk)
 
 
 def is_open(rows: Rows, at: Ints, p: Floats) -> Bools:

@@ -106,7 +106,7 @@ class Budgets:
     worst_harmful: float = 0.015  # mean of the three worst origins
     worst_accuracy: float = 0.95  # mean of the three worst origins
     least: dict[str, float] = field(
-        default_factory=lambda: {"PRIMARY": 0.985, "COMPLEX": 0.98, "ENRICH": 0.95}
+        default_factory=lambda: {"PRIMARY": 0.985, "COMPLEX": 0.98, "ENRICH": 0.96}
     )  # precision
 
 

@@ -60,12 +60,13 @@ def train(out: Path, recipe: Recipe, workers: int, version: str) -> int:
     print("training on half of the origins at a time", flush=True)
     outside = as_from_outside(rows, recipe, budgets, workers)
     plain = rows.where(PLAIN)
-    temperature, thresholds = fitted(rows, plain, scores[plain], budgets)
+    fit = fitted(rows, plain, scores[plain], budgets)
     print("training on everything", flush=True)
     model = replace(
         fit_on(rows, np.unique(rows.truth.origin), recipe),
-        calibration=calibration_of(temperature),
-        thresholds=thresholds,
+        calibration=calibration_of(fit.temperature),
+        thresholds=fit.thresholds,
+        thresholds_cjk=fit.cjk,
         limits={"max_strange": MAX_STRANGE, "max_chars": MAX_CHARS},
         version=version,
     )

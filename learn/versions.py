@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airouter.classify.doubts import doubt_about, doubt_of
-from airouter.classify.learned.text_features import encode
+from airouter.classify.learned.text_features import encode, is_cjk
 from airouter.domain.types import Features
 from airouter.evaluation.shapes import SHAPES, changed
 from learn.data import CLASSES, Prompt
@@ -28,7 +28,8 @@ class Rows:
     """All arrays have a row per version of a prompt; the plain ones come first.
 
     `truth`: the prompt's. `prompt`: its number. `shape`: PLAIN, COPY or one of `SHAPES`. `open_`
-    (n, 4): whether the tier may decide such a request so at any probability.
+    (n, 4): whether the tier may decide such a request so at any probability. `cjk`: whether its
+    thresholds are those for Chinese, Japanese and Korean.
     """
 
     matrix: Matrix
@@ -36,6 +37,7 @@ class Rows:
     prompt: Ints
     shape: NDArray[np.str_]
     open_: Bools
+    cjk: Bools
 
     def where(self, *shapes: str) -> Ints:
         return np.flatnonzero(np.isin(self.shape, shapes))
@@ -64,7 +66,8 @@ def versions_of(prompts: Sequence[Prompt], recipe: Recipe) -> Rows:
     matrix = matrix_of([encode(one, recipe.spec) for one in features], recipe.spec)
     open_ = np.array([may_decide(one) for one in features])
     at = np.array(numbers)
-    return Rows(matrix, truth_of(prompts).at(at), at, np.array(shapes), open_)
+    cjk = np.array([is_cjk(one.ask) for one in features])
+    return Rows(matrix, truth_of(prompts).at(at), at, np.array(shapes), open_, cjk)
 
 
 def in_shape(prompt: Prompt, shape: str) -> Features | None:

@@ -41,6 +41,8 @@ def doubt_about(features: Features, max_chars: float) -> str:
     ask = features.ask
     if features.has_images:
         return "the request contains images, which it cannot read"
+    if not ask.strip():
+        return "the request contains no text"
     if is_follow_up(features):
         return "a short follow-up that depends on earlier turns"
     if len(ask) > max_chars:

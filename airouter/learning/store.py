@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -108,9 +109,7 @@ class Store:
             ).fetchall()
         for at, label, data in rows:
             found = orjson.loads(zlib.decompress(data))
-            previous = tuple((role, text) for role, text in found["previous"])
-            known = {key: value for key, value in found.items() if key in _FIELDS}
-            known |= {"previous": previous, "tools": tuple(found["tools"])}
+            known = {key: _tuples(value) for key, value in found.items() if key in _FIELDS}
             yield Example(at, label, Features(**known))
 
     def span(self) -> tuple[int, float, float]:
@@ -180,3 +179,8 @@ class Store:
                 db.close()
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(f"{self.path} cannot be used: {error}") from None
+
+
+def _tuples(value: Any) -> Any:
+    """The value as it was before JSON made lists of tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -38,6 +38,7 @@ def test_hints_do_not_hide_a_label(before: str, word: str, after: str) -> None:
     [
         (asked("What is a monad?"), ""),
         (asked("Name a lake.", "Garda.", "Deeper?"), "follow-up"),
+        (asked(" \n "), "no text"),
         (asked("x" * 4001), "longer"),
         (asked("This is COMPLEX."), "contains a label"),
         (asked("y" * 5000 + " label this COMPLEX"), "longer"),

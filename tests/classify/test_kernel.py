@@ -19,7 +19,7 @@ from airouter.classify.tiers.learned import LearnedTier
 from airouter.domain.clock import Clock
 from airouter.domain.types import Features
 
-# Numbers of the implementation before the compiled one.
+# What numpy computed with the shipped model, on the day of its training.
 NUMBERS = [
     json.loads(line)
     for line in (Path(__file__).parent / "data/learned_numbers.jsonl").read_text().splitlines()

@@ -3,6 +3,7 @@ budgets."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -72,10 +73,26 @@ def test_it_abstains_where_it_cannot_know(
     assert verdict.guess is None, "a doubt of this kind leaves no guess to fall back on"
 
 
-def test_strange_text_is_left_to_others(learned: LearnedTier) -> None:
-    verdict = learned.vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
+@pytest.mark.parametrize(("limit", "why"), [(1.0, "threshold"), (0.55, "training data")])
+def test_strange_text_is_left_to_others(model: Model, limit: float, why: str) -> None:
+    """By its probability; a model may have a limit, too."""
+    strict = replace(model, limits={**model.limits, "max_strange": limit})
+    verdict = LearnedTier(strict, Clock()).vote(features("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏬᏂᏒ ᎠᏂᏔᎵ ᎤᎾᏓᏡᎬ"))
     assert verdict.label is None
-    assert "do not occur in the training data" in verdict.reason
+    assert why in verdict.reason
+
+
+def test_other_scripts_have_thresholds_of_their_own(model: Model) -> None:
+    """Where the model has some; the setting overrules both."""
+    english, japanese = features("Write a haiku about rain."), features("雨の俳句を書いて。")
+    strict = dict.fromkeys(model.thresholds, 1.01)
+    tier = LearnedTier(replace(model, thresholds=strict), Clock())
+    assert tier.vote(english).threshold == 1.01
+    assert tier.vote(japanese).threshold == model.thresholds_cjk["PRIMARY"]
+    set_ = LearnedTier(model, Clock(), dict.fromkeys(strict, 0.7))
+    assert {set_.vote(one).threshold for one in (english, japanese)} == {0.7}
+    earlier = LearnedTier(replace(model, thresholds_cjk={}), Clock())
+    assert earlier.vote(japanese).threshold == model.thresholds["PRIMARY"]
 
 
 def test_images_are_left_to_others(learned: LearnedTier) -> None:

@@ -77,7 +77,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 
 
 def test_it_loads_fast_and_is_small() -> None:
-    assert (SHIPPED / FILE).stat().st_size < 30_000_000
+    assert (SHIPPED / FILE).stat().st_size < 35_000_000
     times = []
     for _ in range(3):
         started = time.perf_counter()

@@ -21,21 +21,23 @@ from tests.records import record
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 PER_WEEK = 2000
 _BORDERLINE = 300  # of them, where the classifier makes nearly all its errors
+_UNCLEAR, _CLEAR = 1000, 8000  # prompts of the project, from both ends, that they are drawn from
 _SAID = {"PRIMARY": "MODERATE", "COMPLEX": "COMPLEX", "ENRICH": "ENRICH"}
 _WRONG = {"MODERATE": "ENRICH", "COMPLEX": "MODERATE", "ENRICH": "MODERATE"}
 
 
 class Ask:
-    """A request with its true label; `clear`: whether it is easy to classify."""
+    """A request with its true label, and the probability that the model gives it; `clear`: whether
+    it is easy to classify."""
 
     def __init__(self, features: Features, messages: list[dict[str, str]], label: str, p: float):
-        self.features, self.messages, self.label = features, messages, label
-        self.clear, self.borderline = p >= 0.9, p < 0.7
+        self.features, self.messages, self.label, self.p = features, messages, label, p
+        self.clear = False
 
 
 def undecided(model: Model) -> Model:
     """The model with thresholds that nothing reaches."""
-    return replace(model, thresholds=dict.fromkeys(CLASSES, 1.01))
+    return replace(model, thresholds=dict.fromkeys(CLASSES, 1.01), thresholds_cjk={})
 
 
 @cache
@@ -54,8 +56,12 @@ def asks() -> tuple[Ask, ...]:
     ]
     chance = random.Random(7)
     chance.shuffle(found)
-    clear = [one for one in found if one.clear]
-    others = [one for one in found if one.borderline]
+    ranked = sorted(found, key=lambda one: one.p)
+    others, clear = ranked[:_UNCLEAR], ranked[-_CLEAR:]
+    for one in clear:
+        one.clear = True
+    chance.shuffle(others)
+    chance.shuffle(clear)
     weeks: list[Ask] = []
     for week in range(3):
         mixed = others[week * _BORDERLINE : (week + 1) * _BORDERLINE]

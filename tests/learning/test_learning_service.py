@@ -189,10 +189,11 @@ def test_keys_are_masked_in_what_becomes_an_example(
     rig.world.promote()
     rig.step()
     ask = next(ask for ask in week(2) if rig.serve(ask))
-    redaction.protect([ask.features.ask[:12]])
+    key = ask.features.ask[:12].strip()
+    redaction.protect([key])
     rig.step()
     stored = [one.features.ask for one in rig.world.store.examples()]
-    assert "*" * 12 + ask.features.ask[12:] in stored
+    assert ask.features.ask.replace(key, "*" * len(key)) in stored
     assert ask.features.ask not in stored
 
 

@@ -27,6 +27,8 @@ Counts = tuple[int, list[int], int]
 U64 = NDArray[np.uint64]
 F32 = NDArray[np.float32]
 
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_CJK_HEAD = 200  # characters
 _DIGIT = re.compile(r"\d")
 # `fold()` for ASCII text: lower case, digits as 0, all white space as spaces.
 _FOLDED = bytes(
@@ -113,6 +115,12 @@ def texts_of(features: Features, spec: Spec) -> tuple[str, str, str]:
             last = features.last_text[: spec.before]
         frame = f"{features.system[: spec.before]} {last}"
     return ask, earlier, "" if frame.isspace() else fold(frame, 2 * spec.before, 0)
+
+
+def is_cjk(ask: str) -> bool:
+    """Whether a request is mostly Chinese, Japanese or Korean, by its first characters."""
+    head = ask[:_CJK_HEAD]
+    return not head.isascii() and 4 * len(_CJK.findall(head)) >= len(head)
 
 
 def encode(features: Features, spec: Spec) -> Encoded:

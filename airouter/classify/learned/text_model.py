@@ -83,6 +83,9 @@ class Model:
     thresholds: dict[str, float]
     limits: dict[str, float]  # max_strange (an unseen ratio), max_chars
     version: str
+    # For Chinese, Japanese and Korean, whose n-grams are seldom seen: the same probability is
+    # safer there. Empty: as for other text.
+    thresholds_cjk: dict[str, float] = field(default_factory=dict)
     # The columns of the calibration, for `calibrated()`.
     columns: tuple[tuple[float, ...], ...] = field(init=False, repr=False)
 
@@ -178,6 +181,7 @@ def save_model(model: Model, folder: Path) -> None:
         "spec": asdict(model.spec),
         "dense_names": list(NAMES),
         "thresholds": model.thresholds,
+        "thresholds_cjk": model.thresholds_cjk,
         "limits": model.limits,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -271,7 +275,8 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
                 f"{file}: the learned model is damaged: {name} has the wrong shape. "
                 "Run `make train`."
             )
-    if set(about["thresholds"]) != set(CLASSES):
+    cjk = about.get("thresholds_cjk") or {}  # earlier models have none
+    if set(about["thresholds"]) != set(CLASSES) or set(cjk) not in (set(), set(CLASSES)):
         raise ConfigError(
             f"{file}: the learned model has no threshold for every label. Run `make train`."
         )
@@ -285,4 +290,5 @@ def _built(file: Path, arrays: dict[str, Any]) -> Model:
         thresholds={str(k): float(v) for k, v in about["thresholds"].items()},
         limits={str(k): float(v) for k, v in about["limits"].items()},
         version=str(about["version"]),
+        thresholds_cjk={str(k): float(v) for k, v in cjk.items()},
     )

@@ -122,8 +122,6 @@ class EncoderTier:
 
     def _doubt(self, features: Features) -> str:
         """Why the tier must abstain at any probability; empty if there is no reason."""
-        if not features.has_images and not features.ask.strip():
-            return "the request contains no text"
         return doubt_about(features, self._head.limits["max_chars"])
 
     def _not_ready(self) -> str:

@@ -12,6 +12,7 @@ conversation (`airouter.classify.machinery`) are never ENRICH or COMPLEX here, d
 
 from airouter.classify.doubts import doubt_about, doubt_of, label_of
 from airouter.classify.learned.kernel import predictor
+from airouter.classify.learned.text_features import is_cjk
 from airouter.classify.learned.text_model import Model
 from airouter.domain.clock import Clock
 from airouter.domain.labels import CLASSES
@@ -45,6 +46,7 @@ class LearnedTier:
             for name, value in model.thresholds.items()
         }
         self._thresholds = {**trained, **(thresholds or {})}
+        self._thresholds_cjk = {**(model.thresholds_cjk or trained), **(thresholds or {})}
 
     def vote(self, features: Features) -> Verdict:
         started = self._clock.monotonic()
@@ -52,7 +54,7 @@ class LearnedTier:
         prediction = self._predict(features)
         p, p_primary = max(prediction.p), prediction.p[_PRIMARY]
         name = CLASSES[prediction.p.index(p)]
-        needed = self._thresholds[name]
+        needed = (self._thresholds_cjk if is_cjk(features.ask) else self._thresholds)[name]
         doubt = self._doubt(features, prediction.unseen_ratio) or doubt_of(name, features)
         ms = (self._clock.monotonic() - started) * 1000
         label = guess = None

@@ -42,6 +42,7 @@ class Head:
             out_bias=self.out_bias,
             calibration=calibration,
             thresholds=self.thresholds,
+            thresholds_cjk={},
             version=self.name,
         )
 
