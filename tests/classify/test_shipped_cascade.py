@@ -217,7 +217,8 @@ def broken(sim: Simulator, how: str) -> None:
 GUESSED = [
     "Who won the election today?",
     "What are the latest news about the stock market today?",
-    "What is the current price of bitcoin?",
+    "What does wheat cost right now?",
+    "Price of oil today?",
     "What is the weather in Oslo today?",
     "Is this novel research-level?",
     "Derive the Euler-Lagrange equations for a field theory with a nontrivial constraint.",
@@ -262,7 +263,7 @@ def test_a_hanging_classifier_sends_nothing_to_the_cloud(
 ) -> None:
     """The finished answer is released when `patience` is over, by the same rule."""
     broken(sim, "hang")
-    answer = ask(router, fresh(PROVE))
+    answer = ask(router, fresh("Is this novel research-level?"))
     assert (tier_of(answer), route_of(answer)) == ("patience", "primary")
     assert asked(sim, "xai") == []
 
