@@ -245,10 +245,11 @@ class Inference:
         NotFound: no backend or alias has this name, and it is not the virtual model's.
         """
         settings = self._runtime.current.state.settings
+        name, _ = named_thinking(model, settings.virtual_model)
         if not (
-            model is None or _is_virtual(model, settings.virtual_model) or model in settings.aliases
+            name is None or _is_virtual(name, settings.virtual_model) or model in settings.aliases
         ):
-            yield from self.backend_of(exchange, model)
+            yield from self.backend_of(exchange, name)
 
     def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None
