@@ -58,7 +58,7 @@ def _open_to_pages(path: str) -> bool:
 def _preflight(environ: Environ, origin: str) -> Headers:
     headers = [
         ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
+        ("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS"),
         ("Access-Control-Max-Age", _MAX_AGE),
         ("Vary", "Origin, Access-Control-Request-Headers"),
     ]

@@ -94,9 +94,9 @@ class Inference:
         """
         exchange: Exchange = environ[EXCHANGE]
         payload, adjusted = read
-        incoming = self._parsed(endpoint, dialect.parse(payload), adjusted)
+        incoming = self.parsed(endpoint, dialect.parse(payload), adjusted)
         incoming.original = original
-        _name_conversation(environ, payload)
+        name_conversation(environ, payload)
         self.begin(environ, exchange, endpoint, incoming)
         pipeline = self._runtime.current.state.pipeline
 
@@ -129,8 +129,8 @@ class Inference:
                 "'execute' must be true or false.", param="execute", code="invalid_type"
             )
         pipeline, exchange = self._runtime.current.state.pipeline, environ[EXCHANGE]
-        incoming = self._parsed("chat", payload, adjusted)
-        _name_conversation(environ, payload)
+        incoming = self.parsed("chat", payload, adjusted)
+        name_conversation(environ, payload)
 
         def overridden() -> Waiting[RoutingOverrides]:
             if forced == "auto":
@@ -150,7 +150,7 @@ class Inference:
         body = orjson.dumps(_explanation(*explained), option=orjson.OPT_APPEND_NEWLINE)
         return Answer(200, [("Content-Type", "application/json")], body)
 
-    def _parsed(
+    def parsed(
         self, endpoint: Endpoint, payload: dict[str, Any], adjusted: list[str]
     ) -> ChatRequest:
         """The request, with how much to reason apart from the model's name."""
@@ -245,10 +245,11 @@ class Inference:
         NotFound: no backend or alias has this name, and it is not the virtual model's.
         """
         settings = self._runtime.current.state.settings
+        name, _ = named_thinking(model, settings.virtual_model)
         if not (
-            model is None or _is_virtual(model, settings.virtual_model) or model in settings.aliases
+            name is None or _is_virtual(name, settings.virtual_model) or model in settings.aliases
         ):
-            yield from self.backend_of(exchange, model)
+            yield from self.backend_of(exchange, name)
 
     def backend_of(
         self, exchange: Exchange, model: str, preferred: str | None = None
@@ -277,7 +278,8 @@ class Inference:
         return preferred if preferred is not None and serves else found
 
 
-def _name_conversation(environ: Environ, payload: dict[str, Any]) -> None:
+def name_conversation(environ: Environ, payload: dict[str, Any]) -> None:
+    """Record what the client calls the conversation, if it does."""
     record = environ[EXCHANGE].record
     name = session_name(environ, payload)
     record.conversation = None if name is None else name_of(record.key_id, name)

@@ -2,21 +2,20 @@
 they get the request as it is, with their own model's name."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from airouter.api.inference import Inference
+from airouter.api.inference import Inference, name_conversation
 from airouter.api.middleware import EXCHANGE
 from airouter.api.passthrough import forward
 from airouter.api.responses import Answer, answer_headers
 from airouter.dialects import openai_responses_request
-from airouter.dialects.openai_request import parse_request
 from airouter.dialects.openai_responses_tools import Names
 from airouter.domain.errors import BadRequest
+from airouter.domain.types import Plan
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
-from airouter.proxy.request_state import Decided, Received
 from airouter.runtime.state import State
+from airouter.telemetry.record import RecordBuilder
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import Lease
 
@@ -30,27 +29,41 @@ def passed(
     if all(backend.settings.responses != "pass" for backend in state.backends.values()):
         return None
     exchange: Exchange = environ[EXCHANGE]
-    incoming = parse_request("chat", _readable(payload))
+    incoming = inference.parsed("chat", _readable(payload), [])
+    name_conversation(environ, payload)
     decision, plan, received = yield from inference.explain(environ, incoming)
-    backend = _first([state.backends[name] for name in plan.backends])
-    if backend.settings.responses != "pass":
+    if _first(state, plan).settings.responses != "pass":
         return None
-    known = {field.name: getattr(received, field.name) for field in fields(Received)}
-    decided = Decided(**known, decision=decision, plan=plan)
-    record = exchange.record
     inference.begin(environ, exchange, "chat", incoming)
-    record.asked("chat", incoming.stream, received.features, incoming.messages)
-    record.task = received.demand.task
-    record.decided(decision)
-    record.planned(plan)
+    decided = state.pipeline.settle(received, decision, plan)
+    record, backend = exchange.record, _first(state, decided.plan)
     record.backend = backend.name
+    body = _body(payload, incoming.thinking, record)
     lease = Lease(exchange, backend)
     lease.permit(last_resort=True)
     yield from lease.enter(decided.priority, state.settings.queue.wait)
-    body = {**payload, "model": lease.model}
-    request = backend.provider.post(_PATH, body, backend.headers)
+    request = backend.provider.post(_PATH, {**body, "model": lease.model}, backend.headers)
     answer = yield from forward(exchange, lease, request)
+    if answer.status < 400:
+        state.pipeline.passed_on(decided, backend)
     return Answer(answer.status, [*answer.headers, *answer_headers(decided)], answer.body)
+
+
+def _body(payload: dict[str, Any], level: str | None, record: RecordBuilder) -> dict[str, Any]:
+    """The request, with how much to reason as the model's name says it.
+
+    Args:
+        record: receives what was changed.
+    """
+    if level is None:
+        return payload
+    given, effort = payload.get("reasoning"), "none" if level == "off" else level
+    said = f"thinking={level} from the model name, sent as reasoning.effort={effort}"
+    record.adjusted = (said,)
+    return {
+        **payload,
+        "reasoning": {**(given if isinstance(given, dict) else {}), "effort": effort},
+    }
 
 
 def _readable(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,6 +79,7 @@ def _readable(payload: Mapping[str, Any]) -> dict[str, Any]:
         }
 
 
-def _first(backends: list[Backend]) -> Backend:
-    """The first that can answer, else the first."""
+def _first(state: State, plan: Plan) -> Backend:
+    """The first of a plan that can answer, else the first."""
+    backends = [state.backends[name] for name in plan.backends]
     return next((backend for backend in backends if backend.can_answer_now), backends[0])

@@ -5,6 +5,7 @@ import re
 
 _SLASHES = re.compile("/{2,}")
 _MODEL = re.compile("/+(?:v1/+)*models/+([^/].*)", re.IGNORECASE | re.DOTALL)
+_RESPONSE = re.compile("/(?:v1/)*responses/([^/]+)(/cancel)?", re.IGNORECASE)
 _ENDPOINTS = {
     "chat/completions": "POST /v1/chat/completions",
     "completions": "POST /v1/completions",
@@ -48,6 +49,9 @@ def canonical(path: str) -> str:
         rest = rest[3:]
     if rest.lower() in _ENDPOINTS:
         return f"/v1/{rest.lower()}"
+    response = _RESPONSE.fullmatch(path)
+    if response is not None:
+        return f"/v1/responses/{response[1]}{(response[2] or '').lower()}"
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects import carried
 from airouter.dialects.call_watch import Watch
 from airouter.dialects.text_calls import Tools, WrittenCall, tools_of
 
@@ -46,6 +47,8 @@ def repaired(payload: dict[str, Any], repair: Repair) -> tuple[dict[str, Any], i
     text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(message, dict) or not isinstance(text, str) or _calls_already(message):
         return None
+    if carried.FIELD in message:  # only the original has all of it
+        return None
     watch = Watch(repair.tools, bare=repair.bare)
     watch.feed(text)
     made = _made(watch.end(whole=choice.get("finish_reason") in _CUT))
@@ -54,7 +57,9 @@ def repaired(payload: dict[str, Any], repair: Repair) -> tuple[dict[str, Any], i
     said = watch.text[: watch.mark].rstrip() or None
     message = {**message, "content": said, "tool_calls": made}
     choice = {**choice, "message": message, "finish_reason": "tool_calls"}
-    return {**payload, "choices": [choice]}, len(made)
+    answer = {**payload, "choices": [choice]}
+    answer.pop(carried.FIELD, None)  # the original has the text still
+    return answer, len(made)
 
 
 class StreamRepair:

@@ -103,10 +103,19 @@ def compose(
         return Outgoing(body, tuple(adjusted), request.wants_usage)
     adjusted = list(original.adjusted)
     guard = adjusted if backend.guards_prefix else None
-    level = request.thinking
+    level, spelling = request.thinking, thinking.spelling_of(backend, model)
     if level is not None:
-        adjusted.append(f"thinking={level} from the model name")
-    native = messages_native.request(original, body, static, changing, guard, level)
+        unknown = ", left out: not understood by this backend" if spelling == "none" else ""
+        adjusted.append(f"thinking={level} from the model name{unknown}")
+    native = messages_native.request(
+        original,
+        body,
+        static,
+        changing,
+        guard,
+        None if spelling == "none" else level,
+        in_tokens=spelling == "anthropic",
+    )
     return Outgoing(body, tuple(adjusted), request.wants_usage, native)
 
 

@@ -38,8 +38,7 @@ _REFUSED = {
     "conversation": "is not supported: send the conversation as input",
     "prompt": "is not supported: send the prompt's text as instructions or input",
 }
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
-            "max": "high"}  # fmt: skip
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LOGPROBS = "message.output_text.logprobs"
 _USUAL_TIERS = ("auto", "default")  # of service_tier
 
@@ -123,14 +122,10 @@ def _effort(given: Any, body: dict[str, Any], notes: list[str]) -> None:
     if not isinstance(given, dict):
         refuse("reasoning", "must be an object")
     effort = given.get("effort")
-    if effort == "none":  # understood by vLLM, SGLang and llama.cpp
-        body.setdefault("chat_template_kwargs", {"enable_thinking": False})
-    elif effort is not None:
+    if effort is not None:
         if effort not in _EFFORTS:
-            refuse("reasoning.effort", f"must be one of none, {', '.join(_EFFORTS)}")
-        body.setdefault("reasoning_effort", _EFFORTS[effort])
-        if effort != _EFFORTS[effort]:
-            note(notes, f"effort={effort} read as {_EFFORTS[effort]}")
+            refuse("reasoning.effort", f"must be one of {', '.join(_EFFORTS)}")
+        body["reasoning"] = {"effort": effort}  # becomes what the backend understands
     if given.get("summary") or given.get("generate_summary"):
         note(notes, "reasoning.summary left out: reasoning is shown as it is")
 

@@ -164,7 +164,7 @@ def _wanted(
                 template["reasoning_effort"] = effort
     elif spelling == "anthropic":
         own = body.get("thinking")
-        wanted["thinking"] = own if _level(own) == level else _budget(level)
+        wanted["thinking"] = own if _level(own) == level else budget_of(level)
     if template:
         wanted["chat_template_kwargs"] = template
     elif "chat_template_kwargs" in body and not given:
@@ -180,7 +180,8 @@ def _effort(level: str, backend: BackendSettings, model: str) -> str | None:
     return level
 
 
-def _budget(level: str) -> dict[str, Any]:
+def budget_of(level: str) -> dict[str, Any]:
+    """A level as `thinking` of Anthropic's models that have a budget of tokens."""
     if level == "off":
         return {"type": "disabled"}
     return {"type": "enabled", "budget_tokens": _BUDGETS.get(level, _BUDGETS["medium"])}

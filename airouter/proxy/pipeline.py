@@ -116,15 +116,36 @@ class Pipeline:
         decision = deliberation.decision or (yield from deliberation.run(exchange))
         return decision, (yield from self._plan_turn(decision, received)), received
 
+    def settle(self, received: Received, decision: Decision, plan: Plan) -> Decided:
+        """Record what `explain()` said, for a request that is passed on as it is."""
+        self._note_request(received)
+        return self._decide(received, decision, plan)
+
+    def passed_on(self, decided: Decided, answered: Backend) -> None:
+        """Remember where such a request was answered."""
+        self._sessions.remember(
+            decided.turn,
+            decided.request,
+            decided.decision,
+            decided.plan,
+            answered,
+            images=decided.features.has_images,
+            now=self._clock.monotonic(),
+        )
+
     # Receiving ------------------------------------------------------------------------------------
 
     def _receive(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides
     ) -> Received:
-        received, record = self._received(exchange, request, overrides), exchange.record
-        features = received.features
+        received = self._received(exchange, request, overrides)
+        self._note_request(received)
+        return received
+
+    def _note_request(self, received: Received) -> None:
+        request, features, record = received.request, received.features, received.exchange.record
         record.asked(request.endpoint, request.stream, features, request.messages)
-        record.requested_route = overrides.chosen or "auto"
+        record.requested_route = received.overrides.chosen or "auto"
         record.task = received.demand.task
         if received.demand.note:
             record.notes.append(received.demand.note)
@@ -134,7 +155,6 @@ class Pipeline:
             features.total_chars,
             request.stream,
         )
-        return received
 
     def _received(
         self, exchange: Exchange, request: ChatRequest, overrides: RoutingOverrides

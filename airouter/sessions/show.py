@@ -177,6 +177,8 @@ def facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     one = row(document)
     yield "route", f"{one['route']} (requested: {one['requested_route']})"
     yield "answered by", f"{shown(one['backend'])}, model {shown(one['model'])}"
+    if document.get("session_policy"):
+        yield "conversation", str(document["session_policy"])
     reason = "" if one["reason"] == one["outcome"] else f", {one['reason']}"
     yield "outcome", f"{one['outcome']}{reason}, status {one['status']}"
     if document.get("error"):
@@ -196,6 +198,8 @@ def facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     said = [f"{one[column]:,} {name}" for name, column in tokens if one[column] is not None]
     if said:
         yield "tokens", ", ".join(said)
+    for change in document.get("adjusted") or []:
+        yield "adjusted", str(change)
     for note in document.get("notes") or []:
         yield "note", str(note)
 

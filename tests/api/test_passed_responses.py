@@ -73,3 +73,33 @@ def test_its_failures(chained: RouterProcess, sim: Simulator, make_router: Any) 
     alone = make_router(config=config, urls={"primary": REFUSED}, warm=False)
     down = send(alone, model="ai-router/primary")
     assert (down.status_code, error_of(down)["code"]) == (502, "upstream_unreachable")
+
+
+def test_a_conversation_stays_there(chained: RouterProcess) -> None:
+    """By the client's name for it, and by what was said."""
+    hard = steer("Hm?", router={"label": "COMPLEX"})
+    first = send(chained, hard, model="ai-router", prompt_cache_key="c1")
+    assert first.headers["X-Router-Session-Policy"] == "new"
+    said = [{"role": "user", "content": hard}, {"role": "assistant", "content": "So."},
+            {"role": "user", "content": "Yes, do it."}]  # fmt: skip
+    named = send(chained, "Yes, do it.", model="ai-router", prompt_cache_key="c1")
+    told = send(chained, said, model="ai-router")
+    for answer in (named, told):
+        assert answer.headers["X-Router-Session-Policy"] == "kept; inherited"
+        assert answer.headers["X-Router-Tier"] == "conversation"
+        assert answer.headers["X-Router-Backend"] == "xai"
+    documents = [session_file(chained, a.headers["X-Router-Session"]) for a in (first, named)]
+    assert documents[0]["conversation"] == documents[1]["conversation"]
+
+
+@pytest.mark.parametrize(("level", "effort"), [("low", "low"), ("off", "none")])
+def test_the_models_name_says_how_much_to_reason(
+    chained: RouterProcess, level: str, effort: str
+) -> None:
+    """Of a backend that gets the request as it is, and of one that gets a translation."""
+    passed = send(chained, model=f"ai-router/xai:{level}", reasoning={"summary": "auto"})
+    assert passed.json()["reasoning"] == {"summary": "auto", "effort": effort}
+    assert f"sent as reasoning.effort={effort}" in passed.headers["X-Router-Adjusted"]
+    translated = send(chained, model=f"ai-router:{level}")
+    assert translated.headers["X-Router-Backend"] == "primary"
+    assert f"thinking={level} from the model name" in translated.headers["X-Router-Adjusted"]

@@ -35,6 +35,10 @@ from bench.router_process import RouterProcess
         ("/primary/v1/models", "/primary/v1/models"),
         ("/v1", "/v1"),
         ("/v1/responses", "/v1/responses"),
+        ("/Responses/resp_Ab/", "/v1/responses/resp_Ab"),
+        ("/v1/v1/responses/resp_Ab/Cancel", "/v1/responses/resp_Ab/cancel"),
+        ("/responses/input_tokens", "/v1/responses/input_tokens"),
+        ("/primary/v1/responses/x", "/primary/v1/responses/x"),
         ("/moon", "/moon"),
     ],
 )

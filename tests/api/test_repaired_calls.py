@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import orjson
 import pytest
 import requests
 from harness import Stream, eventually, session_file
@@ -15,6 +16,8 @@ from scripted_backend import Asked, ScriptedBackend
 from bench.router_process import RouterProcess
 from tests.dialects.anthropic_events import message_of
 from tests.dialects.written_calls import CALL, TOOLS, called
+from tests.native_messages import HEAD, stream_of
+from tests.responses_events import response_of
 
 Json = dict[str, Any]
 HI = [{"role": "user", "content": "How is the weather in Paris?"}]
@@ -27,6 +30,15 @@ ANTHROPIC = [
 
 
 def _writes(asked: Asked) -> None:
+    if asked.path == "/v1/messages":
+        text = {"type": "text", "text": "" if asked.body.get("stream") else "".join(WRITTEN)}
+        if not asked.body.get("stream"):
+            asked.answer(orjson.dumps({**HEAD, "content": [text], "stop_reason": "end_turn"}))
+            return
+        asked.stream(finish=False)
+        deltas: list[Json] = [{"type": "text_delta", "text": word} for word in WRITTEN]
+        asked.raw(stream_of([(text, deltas)], "end_turn"))
+        return
     asked.stream(*WRITTEN, finish="break" not in json.dumps(asked.body["messages"]))
 
 
@@ -40,8 +52,9 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
                 "model": name,
                 "url": stack.enter_context(ScriptedBackend(_writes)).url,
                 "repair_tool_calls": name != "as-they-are",
+                "messages": "native" if name == "native" else "translate",
             }
-            for name in ("repaired", "as-they-are")
+            for name in ("repaired", "as-they-are", "native")
         }
         config = {
             "backends": {**backends, "primary": {"url": None}, "router": {"url": None}},
@@ -90,13 +103,26 @@ def test_a_stream(router: RouterProcess) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_anthropics_api(router: RouterProcess, stream: bool) -> None:
-    answer = post(router, "/v1/messages", tools=ANTHROPIC, stream=stream)
+@pytest.mark.parametrize("model", ["ai-router", "native"])
+def test_anthropics_api(router: RouterProcess, model: str, stream: bool) -> None:
+    """Of a backend that speaks it, too."""
+    answer = post(router, "/v1/messages", tools=ANTHROPIC, stream=stream, model=model)
     message = message_of(answer.content) if stream else answer.json()
     text, call = message["content"]
     assert text["text"].strip() == "Let me look."
     assert (call["type"], call["name"], call["input"]) == ("tool_use", *PARIS[0])
     assert message["stop_reason"] == "tool_use"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_openais_responses(router: RouterProcess, stream: bool) -> None:
+    tools = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    answer = post(router, "/v1/responses", input=HI, tools=tools, stream=stream)
+    response = response_of(answer.content) if stream else answer.json()
+    text, call = response["output"]
+    assert text["content"][0]["text"].strip() == "Let me look."
+    assert (call["type"], call["name"]) == ("function_call", PARIS[0][0])
+    assert (json.loads(call["arguments"]), response["status"]) == (PARIS[0][1], "completed")
 
 
 @pytest.mark.parametrize("stream", [True, False])

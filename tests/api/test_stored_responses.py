@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import requests
@@ -43,12 +44,22 @@ def test_a_conversation_goes_on(make_router: Any, sim: Simulator) -> None:
 
 
 def test_each_key_has_its_own(make_router: Any) -> None:
-    router = make_router(config=KEPT, env={"API_KEY": "right", "ADMIN_KEY": "admin"})
+    digest = hashlib.sha256(b"other").hexdigest()
+    config = {**KEPT, "keys": {"other": {"sha256": digest, "scopes": ["chat"]}}}
+    router = make_router(config=config, env={"API_KEY": "right", "ADMIN_KEY": "admin"})
     known = send(router, "right", store=True).json()["id"]
     path = f"{router.url}/v1/responses/{known}"
     found = requests.get(path, headers={"Authorization": "Bearer right"}, timeout=20)
     assert (found.status_code, found.json()["store"]) == (200, True)
     assert requests.get(path, timeout=20).status_code == 401
+    other = {"Authorization": "Bearer other"}
+    for method in ("GET", "DELETE"):
+        assert requests.request(method, path, headers=other, timeout=20).status_code == 404
+    continued = send(router, "other", previous_response_id=known)
+    assert error_of(continued)["code"] == "previous_response_not_found"
+    reference = [{"type": "item_reference", "id": found.json()["output"][0]["id"]}]
+    assert send(router, "right", input=reference).status_code == 200
+    assert error_of(send(router, "other", input=reference))["param"] == "input.0"
 
 
 def test_what_was_cut_is_not_kept(make_router: Any, sim: Simulator) -> None:

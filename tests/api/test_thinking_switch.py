@@ -63,7 +63,8 @@ def told(backend: ScriptedBackend) -> Json:
 
 
 def ask(router: RouterProcess, path: str, **body: Any) -> requests.Response:
-    answer = requests.post(router.url + path, json={"messages": HI, **body}, timeout=20)
+    asked = "input" if path.startswith("/v1/responses") else "messages"
+    answer = requests.post(router.url + path, json={asked: HI, **body}, timeout=20)
     assert answer.status_code == 200, answer.text
     return answer
 
@@ -81,6 +82,9 @@ def ask(router: RouterProcess, path: str, **body: Any) -> requests.Response:
                           "max_tokens": 9}, LOW),
         ("/api/chat", {"think": False, "stream": False}, OFF),
         ("/api/chat", {"think": "low", "stream": False}, LOW),
+        ("/v1/responses", {"reasoning": {"effort": "none"}}, OFF),
+        ("/v1/responses", {"reasoning": {"effort": "minimal"}}, LOW),
+        ("/v1/responses", {"reasoning": {"effort": "none"}, "chat_template_kwargs": {}}, OFF),
     ],
 )  # fmt: skip
 def test_each_spelling_becomes_what_the_backend_understands(
@@ -106,7 +110,9 @@ def test_each_spelling_becomes_what_the_backend_understands(
         ("ai-router/xai:off", "xai", OFF["xai"]),
     ],
 )
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/api/chat"]
+)
 def test_the_models_name(world: World, path: str, model: str, backend: str, expected: Json) -> None:
     router, backends = world
     answer = ask(router, path, model=model, max_tokens=9, stream=False)
@@ -121,6 +127,13 @@ def test_the_models_name_in_a_stream_and_in_an_explanation(world: World) -> None
     assert (stream.text, told(backends["vllm"])) == ("Hello", OFF["vllm"])
     explained = router.post("/api/route", {"messages": HI, "model": "ai-router/xai:off"})
     assert explained.json()["route"] == "xai"
+
+
+def test_counts_of_tokens_know_the_models_name(world: World) -> None:
+    router, _ = world
+    for path in ("/v1/responses/input_tokens", "/v1/messages/count_tokens"):
+        for model in ("ai-router:low", "ai-router/xai:low"):
+            assert ask(router, path, model=model).json()["input_tokens"] > 0
 
 
 def test_names_that_are_none(world: World) -> None:

@@ -265,3 +265,15 @@ def test_arguments_are_valid_json() -> None:
     assert found is not None
     assert called(found[0]["choices"][0]["message"]) == [("search", {"query": "😀"})]
     assert whole('<tool_call>{"name": "search", "arguments": {"query": NaN}}</tool_call>') is None
+
+
+def test_what_only_the_original_says_is_not_lost() -> None:
+    """Blocks of Anthropic's API that a chat completion cannot express."""
+    message = {"role": "assistant", "content": SHAPES["Hermes"], "original": "server_tool_use"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    payload = {"id": "c", "original": "{}", "choices": [choice]}
+    assert repaired(payload, repair()) is None
+    del message["original"]
+    found = repaired(payload, repair())
+    assert found is not None
+    assert "original" not in found[0]

@@ -40,8 +40,8 @@ def translated(**fields: Any) -> tuple[Json, list[str]]:
         ({"metadata": {"task": "title"}}, {"metadata": {"task": "title"}}),
         ({"user": "u", "prompt_cache_key": "k"}, {"user": "u"}),
         ({"client_metadata": {"a": 1}, "include": ["reasoning.encrypted_content"]}, {}),
-        ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
-        ({"reasoning": {"effort": "none"}}, {"chat_template_kwargs": {"enable_thinking": False}}),
+        ({"reasoning": {"effort": "low"}}, {"reasoning": {"effort": "low"}}),
+        ({"reasoning": {"effort": "none"}}, {"reasoning": {"effort": "none"}}),
         ({"reasoning": {"effort": None}}, {}),
         ({"text": {"format": {"type": "text"}}}, {}),
         ({"text": {"format": {"type": "json_object"}}},
@@ -58,8 +58,6 @@ def test_parameters(given: Json, expected: Json) -> None:
 @pytest.mark.parametrize(
     ("given", "expected", "note"),
     [
-        ({"reasoning": {"effort": "max"}}, {"reasoning_effort": "high"},
-         "effort=max read as high"),
         ({"reasoning": {"summary": "auto"}}, {},
          "reasoning.summary left out: reasoning is shown as it is"),
         ({"text": {"verbosity": "low"}}, {}, "text.verbosity left out"),
@@ -121,6 +119,8 @@ def test_codexs_request() -> None:
         ({"store": "x"}, "store"),
         ({"reasoning": 5}, "reasoning"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": ["low"]}}, "reasoning.effort"),
+        ({"reasoning": {"effort": {}}}, "reasoning.effort"),
         ({"text": 5}, "text"),
         ({"text": {"format": {"type": "xml"}}}, "text.format"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),

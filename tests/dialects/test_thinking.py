@@ -9,6 +9,7 @@ import pytest
 from airouter.dialects.openai_compose import Outgoing, compose
 from airouter.dialects.openai_request import parse_request
 from airouter.dialects.thinking import spelling_of
+from airouter.domain.dialect import Original
 from airouter.settings.schema import BackendSettings
 
 Json = dict[str, Any]
@@ -211,3 +212,34 @@ def test_only_chats_reason() -> None:
     outgoing = compose(request, BackendSettings(kind="vllm"), "m", prompts={}, date="")
     assert outgoing.body == {"prompt": "Hello", "model": "m"}
     assert outgoing.adjusted == ("thinking=low left out: for chats only",)
+
+
+@pytest.mark.parametrize(
+    ("model", "named", "given", "expected"),
+    [
+        ("claude-opus-4-8", "low", {}, {"output_config": {"effort": "low"}}),
+        ("claude-opus-4-8", "low", {"thinking": {"type": "disabled"}, "output_config": {"a": 1}},
+         {"output_config": {"a": 1, "effort": "low"}}),
+        ("claude-opus-4-8", "off", {"thinking": {"type": "enabled", "budget_tokens": 9}},
+         {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-4-5", "low", {"temperature": 0.5},
+         {"thinking": {"type": "enabled", "budget_tokens": 4_000}, "max_tokens": 4_099}),
+        ("claude-sonnet-4-5", "low", {"tool_choice": {"type": "any"}},
+         {"thinking": {"type": "disabled"}, "tool_choice": {"type": "any"}}),
+        ("claude-3-5-haiku", "low", {}, {}),
+    ],
+)  # fmt: skip
+def test_the_models_name_for_backends_that_speak_messages(
+    model: str, named: str, given: Json, expected: Json
+) -> None:
+    """What such a model would refuse is left out; the name is obeyed, not what contradicts it."""
+    payload = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 99, **given}
+    request = parse_request("chat", {"messages": payload["messages"], "max_tokens": 99})
+    request.thinking, request.original = named, Original(payload, {})
+    backend = BackendSettings(kind="anthropic", url="http://127.0.0.1:1", api_key="k")
+    outgoing = compose(request, backend, model, prompts={}, date="")
+    assert outgoing.native is not None
+    plain = {"model": model, "messages": payload["messages"], "max_tokens": 99}
+    assert outgoing.native.body == {**plain, **expected}
+    refused = ", left out: not understood by this backend" if not expected else ""
+    assert outgoing.adjusted == (f"thinking={named} from the model name{refused}",)
