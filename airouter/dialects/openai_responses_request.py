@@ -9,6 +9,7 @@ from typing import Any
 
 from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
 from airouter.dialects.openai_responses_items import kind_of, messages_of
+from airouter.dialects.openai_responses_repeated import check, check_optional
 from airouter.dialects.openai_responses_tools import Names, choose, functions
 
 # Passed on under the same name: OpenAI's, then those of other servers, for `extra_body`.
@@ -61,6 +62,7 @@ def chat(
     for name, what in _REFUSED.items():
         if payload.get(name):
             refuse(name, what)
+    check(payload)
     body: dict[str, Any] = {"model": payload.get("model")}
     tools = functions(_given_tools(payload), names, notes)
     instructions, given = payload.get("instructions"), payload.get("input")
@@ -109,7 +111,7 @@ def _limits(payload: dict[str, Any], body: dict[str, Any]) -> None:
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             refuse("max_output_tokens", "must be a positive integer")
         body["max_tokens"] = most
-    for name in ("stream", "store", "parallel_tool_calls"):
+    for name in ("stream", "store"):
         if payload.get(name) not in (None, True, False):
             refuse(name, "must be true or false")
     if payload.get("stream"):
@@ -126,7 +128,7 @@ def _effort(given: Any, body: dict[str, Any], notes: list[str]) -> None:
     if effort == "none":  # understood by vLLM, SGLang and llama.cpp
         body.setdefault("chat_template_kwargs", {"enable_thinking": False})
     elif effort is not None:
-        if effort not in _EFFORTS:
+        if not isinstance(effort, str) or effort not in _EFFORTS:
             refuse("reasoning.effort", f"must be one of none, {', '.join(_EFFORTS)}")
         body.setdefault("reasoning_effort", _EFFORTS[effort])
         if effort != _EFFORTS[effort]:
@@ -152,6 +154,7 @@ def _format(given: Any, body: dict[str, Any], notes: list[str]) -> None:
     elif kind == "json_schema":
         if not isinstance(wanted.get("schema"), dict):
             refuse("text.format.schema", "must be a JSON schema")
+        check_optional(wanted, "text.format", name=str, description=str, strict=bool)
         schema = {
             key: value for key, value in wanted.items() if key != "type" and value is not None
         }
