@@ -99,7 +99,7 @@ def damaged(rng: random.Random, body: Json) -> bytes:
         if rng.random() < 0.3 and isinstance(place, dict) and len(place) > 1:
             del place[key]
         else:
-            place[key] = rng.choice(ODD)
+            place[key] = copy.deepcopy(rng.choice(ODD))  # may be damaged next
     raw = json.dumps(body).encode("utf-8", "surrogatepass")
     if rng.random() < 0.2:
         at = rng.randrange(len(raw))

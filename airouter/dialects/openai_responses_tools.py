@@ -159,9 +159,10 @@ def _function(tool: dict[str, Any], flat: str, about: str, where: str) -> dict[s
         text += _grammar(tool.get("format"), f"{where}.format")
         parameters: Any = _TEXT
     else:
-        parameters = tool.get("parameters") or _NO_PARAMETERS
-        if not isinstance(parameters, dict):
+        parameters = tool.get("parameters")
+        if not isinstance(parameters, dict | None):
             refuse(f"{where}.parameters", "must be a JSON schema")
+        parameters = parameters or _NO_PARAMETERS
         if tool.get("strict") is not None:
             function["strict"] = tool["strict"]
     if text:
