@@ -33,6 +33,7 @@ from bench import (
     routing,
     scorecard,
     streams,
+    translation,
 )
 from bench.client import Failure
 from bench.environment import environment
@@ -137,6 +138,10 @@ COMMANDS: dict[str, Command] = {
         "own", mapper.run,
         "POST /map by the rules and by a model, with invalid answers among its own (six minutes)",
         arguments=mapper.ARGUMENTS,
+    ),
+    "translation": Command(
+        "own", translation.run,
+        "what the Messages and the Responses API cost: chunks of a stream, whole answers",
     ),
     "peers": Command(
         "own", peers.run,

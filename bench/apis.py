@@ -2,7 +2,8 @@
 of a chat completion, by which they are judged. An API's own grammar is checked on the way."""
 
 import argparse
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ from bench.client import CHAT, Answer
 from bench.prompts import body as chat_body
 
 Json = dict[str, Any]
+RESPONSES = "/v1/responses"
 BROKEN = b"an event out of order"  # which the judge takes for what it is
 
 
@@ -25,6 +27,8 @@ class Api:
         """A request of one user message."""
         if self.path == CHAT:
             return chat_body(text, model, **more)
+        if self.path == RESPONSES:
+            return {"model": model, "input": text, **more}
         return {"max_tokens": 1000, **chat_body(text, model, **more)}
 
     def read(self, answer: Answer) -> Answer:
@@ -48,20 +52,11 @@ class MessagesAnswer(Answer):
         return _error(said)
 
     def events(self) -> list[Any]:
-        found: list[Any] = []
         grammar = _Grammar()
-        for event in self.body.replace(b"\r\n", b"\n").split(b"\n\n"):
-            lines = [line for line in event.split(b"\n") if line and not line.startswith(b":")]
-            if not lines:
-                continue
-            data = lines[-1].removeprefix(b"data: ")
-            said = Answer(body=data).json()
-            named = len(lines) == 2 and isinstance(said, dict)
-            if not named or lines[0] != b"event: " + str(said.get("type")).encode():
-                found.append(BROKEN)
-                continue
-            found.append(_chunk(said) if grammar.allows(said) else BROKEN)
-        return found
+        return [
+            BROKEN if said is None or not grammar.allows(said) else _chunk(said)
+            for said in _named(self.body)
+        ]
 
     @property
     def done(self) -> bool:
@@ -127,9 +122,127 @@ def _text(content: Any) -> str:
     return "".join(block.get("text", "") for block in blocks if block.get("type") == "text")
 
 
+def _named(body: bytes) -> Iterator[Json | None]:
+    """What the events of a stream say; None for one that is not named as its data says."""
+    for event in body.replace(b"\r\n", b"\n").split(b"\n\n"):
+        lines = [line for line in event.split(b"\n") if line and not line.startswith(b":")]
+        if not lines:
+            continue
+        said = Answer(body=lines[-1].removeprefix(b"data: ")).json()
+        named = len(lines) == 2 and isinstance(said, dict)
+        good = named and lines[0] == b"event: " + str(said.get("type")).encode()
+        yield said if good else None
+
+
+class ResponsesAnswer(Answer):
+    """Of OpenAI's Responses API."""
+
+    def json(self) -> Any:
+        said = Answer.json(self)
+        if not isinstance(said, dict) or said.get("object") != "response":
+            return said
+        if said.get("status") == "failed":
+            return _failed(said)
+        items = said["output"] if isinstance(said.get("output"), list) else []
+        parts = [part for item in items for part in item.get("content") or ()]
+        text = "".join(part.get("text", "") for part in parts if part["type"] == "output_text")
+        message = {"role": "assistant", "content": text}
+        return {"choices": [{"message": message, "finish_reason": _reason(said)}]}
+
+    def events(self) -> list[Any]:
+        found: list[Any] = []
+        order = _Order()
+        for said in _named(self.body):
+            if said is None or not order.allows(said):
+                found.append(BROKEN)
+                continue
+            kind, response = said["type"], said.get("response")
+            if kind == "response.output_text.delta":
+                found.append({"choices": [{"delta": {"content": said.get("delta")}}]})
+            elif kind == "response.failed":
+                found.append(_failed(response))
+            elif kind in _ENDS:
+                last: Json = {"delta": {}, "finish_reason": _reason(response)}
+                found += [{"choices": [last]}, "[DONE]"]
+            else:
+                found.append({"choices": []})
+        return found
+
+    @property
+    def done(self) -> bool:
+        return any(b"event: " + kind.encode() in self.body for kind in _ENDS[:2])
+
+
+_ENDS = ("response.completed", "response.incomplete", "response.failed")
+_WITHIN = {  # what may come after an event of an item
+    "response.output_item.added": ("response.content_part.added",),
+    "response.content_part.added": ("response.output_text.delta", "response.output_text.done"),
+    "response.output_text.delta": ("response.output_text.delta", "response.output_text.done"),
+    "response.output_text.done": ("response.content_part.done",),
+    "response.content_part.done": ("response.output_item.done",),
+}
+_BETWEEN = ("response.output_item.added", *_ENDS)  # what may come elsewhere
+
+
+class _Order:
+    """The order of a response's events, of messages alone. Mutable state: what has come."""
+
+    def __init__(self) -> None:
+        self._before = ""
+        self._number = 0  # of the next event
+        self._text = ""  # of the item
+        self._texts: list[str] = []  # of those that have ended
+
+    def allows(self, said: Mapping[str, Any]) -> bool:
+        """Whether an event may come now."""
+        kind, before, number = said["type"], self._before, self._number
+        self._before, self._number = kind, number + 1
+        if said.get("sequence_number") != number or before in _ENDS:
+            return False
+        if number < 2:
+            return kind == ("response.created", "response.in_progress")[number]
+        if kind == "response.failed":
+            return True
+        if kind not in _WITHIN.get(before, _BETWEEN):
+            return False
+        if kind in _ENDS:
+            response = said.get("response")
+            whole = ResponsesAnswer(body=json.dumps(response).encode())
+            return _status(response) == kind and whole.text == "".join(self._texts)
+        if said.get("output_index") != len(self._texts):
+            return False
+        if kind == "response.output_item.added":
+            self._text = ""
+        elif kind == "response.output_text.delta":
+            self._text += str(said.get("delta"))
+        elif kind == "response.output_text.done":
+            return bool(said.get("text") == self._text)
+        elif kind == "response.output_item.done":
+            self._texts.append(self._text)
+        return True
+
+
+def _status(response: Any) -> str:
+    return f"response.{response.get('status')}" if isinstance(response, dict) else ""
+
+
+def _reason(response: Any) -> str | None:
+    """Why a response has ended, as chat completions say it."""
+    return {_ENDS[0]: "stop", _ENDS[1]: "length"}.get(_status(response))
+
+
+def _failed(response: Any) -> Json:
+    """The error of a response that failed, in the shape of all others."""
+    error = response.get("error") if isinstance(response, dict) else None
+    if _status(response) != _ENDS[2] or not isinstance(error, dict) or not error.get("code"):
+        return {"not an error": response}
+    return {"error": {"type": None, "param": None, **error}}
+
+
 APIS: Mapping[str, Api] = {
     "chat": Api(CHAT),
     "messages": Api("/v1/messages", MessagesAnswer, codes=False),
+    "responses": Api(RESPONSES, ResponsesAnswer),
 }
 OPTION: Mapping[str, Any] = dict(
     choices=tuple(APIS), default="chat", help="the API through which it asks (default: chat)"

@@ -24,7 +24,7 @@ from bench.stats import gaps
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 # The first character of a piece of an answer's text, or of its reasoning.
-CONTENT = re.compile(rb'"(?:content|reasoning_content|reasoning|text)":\s*"[^"]')
+CONTENT = re.compile(rb'"(?:content|reasoning_content|reasoning|text|delta)":\s*"[^"]')
 _USAGE = re.compile(rb'"completion_tokens":\s*(\d+)')
 
 

@@ -73,6 +73,7 @@ HEADINGS = {  # in their order
     "connections": "Thousands of connections",
     "dashboard": "Open tabs of the dashboard",
     "mapper": "The mapper",
+    "translation": "Translation of other APIs",
 }
 Table = Mapping[str, Any]
 Runs = Sequence[tuple[str, dict[str, Any]]]  # file name and document, the latest last

@@ -16,10 +16,11 @@ from airouter.api.instead import instead_of
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.paths import is_messages, is_ollamas
 from airouter.api.responses import printable
-from airouter.dialects.messages import MESSAGES
+from airouter.dialects.messages import MESSAGES, Messages
 from airouter.dialects.ollama import OLLAMA
 from airouter.dialects.openai import OPENAI
 from airouter.dialects.openai_errors import openai_shaped, reason_of, refuses_content
+from airouter.dialects.openai_responses import Responses
 from airouter.domain.dialect import ClientDialect
 from airouter.domain.errors import (
     CLIENTS_FAULT,
@@ -36,6 +37,9 @@ from airouter.proxy.retry_policy import retry_after
 # Status codes of a backend that are passed on to the client. 401 and 403 concern the router's key,
 # not the client's request.
 _PASSED_ON = frozenset(range(400, 600)) - {401, 403, 407}
+# Server errors that clients of these APIs get as they are. Any other of a backend is a 502: its 500
+# would read as a fault of the router.
+_SERVER_ERRORS = {Messages: {502, 503, 504, 529}, Responses: {502, 503, 504}}
 
 
 def register(app: Flask) -> None:
@@ -65,6 +69,8 @@ def render(error: RouterError, environ: Mapping[str, Any]) -> Response:
     if isinstance(error, UpstreamStatus):
         status, body, passed = _upstream(error)
         headers |= passed
+        known = _SERVER_ERRORS.get(type(_dialect(environ)))
+        status = 502 if known and status >= 500 and status not in known else status
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if exchange is not None:

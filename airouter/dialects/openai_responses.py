@@ -5,31 +5,11 @@ from typing import Any
 
 from airouter.dialects import openai_responses_request
 from airouter.dialects.openai_responses_answer import Whole
+from airouter.dialects.openai_responses_repeated import repeated
 from airouter.dialects.openai_responses_stream import Events
 from airouter.dialects.openai_responses_tools import Names
 from airouter.domain.dialect import Translator
 from airouter.domain.types import immutable
-
-# What a response repeats of its request, and what that means where the request is silent.
-_REPEATED: dict[str, Any] = {
-    "instructions": None,
-    "max_output_tokens": None,
-    "max_tool_calls": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "prompt_cache_key": None,
-    "reasoning": {"effort": None, "summary": None},
-    "safety_identifier": None,
-    "temperature": None,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_logprobs": None,
-    "top_p": None,
-    "truncation": "disabled",
-    "user": None,
-}
 
 
 @immutable
@@ -58,7 +38,10 @@ class Responses:
         return kind(self.id, self.response, self.names, self.done)
 
     def error(self, body: dict[str, Any]) -> dict[str, Any]:
-        return body
+        error = body["error"]
+        # Some servers give the status as the code, a number, which the API's codes never are.
+        odd = {name: None for name in ("param", "code") if not isinstance(error.get(name), str)}
+        return {"error": error | odd}
 
 
 def response_id(known: str) -> str:
@@ -77,10 +60,6 @@ def opening(
         model: as the client calls it.
         store: whether it is kept.
     """
-    repeated = {
-        name: usual if payload.get(name) is None else payload[name]
-        for name, usual in _REPEATED.items()
-    }
     return {
         "id": response_id(known),
         "object": "response",
@@ -94,5 +73,5 @@ def opening(
         "service_tier": "default",
         "store": store,
         "usage": None,
-        **repeated,
+        **repeated(payload),
     }

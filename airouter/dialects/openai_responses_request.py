@@ -9,6 +9,7 @@ from typing import Any
 
 from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
 from airouter.dialects.openai_responses_items import kind_of, messages_of
+from airouter.dialects.openai_responses_repeated import check, check_optional
 from airouter.dialects.openai_responses_tools import Names, choose, functions
 
 # Passed on under the same name: OpenAI's, then those of other servers, for `extra_body`.
@@ -60,6 +61,7 @@ def chat(
     for name, what in _REFUSED.items():
         if payload.get(name):
             refuse(name, what)
+    check(payload)
     body: dict[str, Any] = {"model": payload.get("model")}
     tools = functions(_given_tools(payload), names, notes)
     instructions, given = payload.get("instructions"), payload.get("input")
@@ -108,7 +110,7 @@ def _limits(payload: dict[str, Any], body: dict[str, Any]) -> None:
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             refuse("max_output_tokens", "must be a positive integer")
         body["max_tokens"] = most
-    for name in ("stream", "store", "parallel_tool_calls"):
+    for name in ("stream", "store"):
         if payload.get(name) not in (None, True, False):
             refuse(name, "must be true or false")
     if payload.get("stream"):
@@ -123,7 +125,7 @@ def _effort(given: Any, body: dict[str, Any], notes: list[str]) -> None:
         refuse("reasoning", "must be an object")
     effort = given.get("effort")
     if effort is not None:
-        if effort not in _EFFORTS:
+        if not isinstance(effort, str) or effort not in _EFFORTS:
             refuse("reasoning.effort", f"must be one of {', '.join(_EFFORTS)}")
         body["reasoning"] = {"effort": effort}  # becomes what the backend understands
     if given.get("summary") or given.get("generate_summary"):
@@ -147,6 +149,7 @@ def _format(given: Any, body: dict[str, Any], notes: list[str]) -> None:
     elif kind == "json_schema":
         if not isinstance(wanted.get("schema"), dict):
             refuse("text.format.schema", "must be a JSON schema")
+        check_optional(wanted, "text.format", name=str, description=str, strict=bool)
         schema = {
             key: value for key, value in wanted.items() if key != "type" and value is not None
         }

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
+from airouter.dialects.openai_responses_repeated import check_optional
 from airouter.domain.types import immutable
 
 INPUT = "input"  # the parameter of a custom tool
 _LONGEST = 64  # characters of a function's name that OpenAI's servers accept
 _WITHIN = "__"  # between a namespace and a name
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+_SYNTAXES = ("lark", "regex")
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 _TEXT = {
     "type": "object",
@@ -135,8 +137,9 @@ def _nested(
         refuse(f"{where}.name", "must be a string")
     if not isinstance(inner, list):
         refuse(f"{where}.tools", "must be a list")
+    check_optional(tool, where, description=str)
     said = tool.get("description")
-    about = f"{namespace}: {said}\n\n" if isinstance(said, str) and said else ""
+    about = f"{namespace}: {said}\n\n" if said else ""
     for j, one in enumerate(inner):
         kind = one.get("type") if isinstance(one, dict) else None
         if kind in ("function", "custom"):
@@ -149,16 +152,17 @@ def _nested(
 
 
 def _function(tool: dict[str, Any], flat: str, about: str, where: str) -> dict[str, Any]:
-    said = tool.get("description")
-    text = about + said if isinstance(said, str) else about
+    check_optional(tool, where, description=str, strict=bool)
+    text = about + (tool.get("description") or "")
     function: dict[str, Any] = {"name": flat}
     if tool["type"] == "custom":
-        text += _grammar(tool.get("format"))
+        text += _grammar(tool.get("format"), f"{where}.format")
         parameters: Any = _TEXT
     else:
-        parameters = tool.get("parameters") or _NO_PARAMETERS
-        if not isinstance(parameters, dict):
+        parameters = tool.get("parameters")
+        if not isinstance(parameters, dict | None):
             refuse(f"{where}.parameters", "must be a JSON schema")
+        parameters = parameters or _NO_PARAMETERS
         if tool.get("strict") is not None:
             function["strict"] = tool["strict"]
     if text:
@@ -166,12 +170,18 @@ def _function(tool: dict[str, Any], flat: str, about: str, where: str) -> dict[s
     return {**function, "parameters": parameters}
 
 
-def _grammar(given: Any) -> str:
+def _grammar(given: Any, where: str) -> str:
     """The grammar of a custom tool's input, for its description: nothing else can demand it."""
-    if not isinstance(given, dict) or given.get("type") != "grammar":
+    form = {"type": "text"} if given is None else given
+    kind = form.get("type") if isinstance(form, dict) else None
+    if kind == "text":
         return ""
-    kind = "regular expression" if given.get("syntax") == "regex" else "Lark grammar"
-    return f"\n\nThe input must match this {kind}:\n{given.get('definition')}"
+    if kind != "grammar" or form.get("syntax") not in _SYNTAXES:
+        refuse(where, "must have the type text, or grammar with the syntax lark or regex")
+    if not isinstance(form.get("definition"), str):
+        refuse(f"{where}.definition", "must be a string")
+    name = "regular expression" if form["syntax"] == "regex" else "Lark grammar"
+    return f"\n\nThe input must match this {name}:\n{form['definition']}"
 
 
 def choose(
@@ -206,7 +216,9 @@ def _allowed(
     given, mode = choice.get("tools"), choice.get("mode")
     if not isinstance(given, list) or mode not in ("auto", "required"):
         refuse("tool_choice", "must have the mode auto or required, and a list of tools")
-    allowed = set(_all_known((one for one in given if isinstance(one, dict)), names))
+    if not all(isinstance(one, dict) for one in given):
+        refuse("tool_choice.tools", "must be a list of objects")
+    allowed = set(_all_known(given, names))
     kept = [tool for tool in tools if tool["function"]["name"] in allowed]
     if not kept and mode == "required":
         refuse("tool_choice", "demands a tool, but there is none that a backend can be given")

@@ -1,57 +1,27 @@
 """Random bodies to /v1/messages while the backends break their answers off: what a client gets is
-never a 500 of the router's, is an error of the server only where every backend failed, and has the
-API's form.
-
-A few hundred bodies by default; `FUZZ_BODIES=10000` sends so many, `FUZZ_SEED` chooses others.
-"""
+never a 500, is an error of the server only where every backend failed, and has the API's form."""
 
 from __future__ import annotations
 
-import copy
 import json
-import os
 import random
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
-from harness import all_free
-from settings_for_tests import SHIPPED, backend_urls
 
-from bench.router_process import RouterProcess, merged
-from simulator.testing import Simulator, answer_numbers
-from tests import claude_code
+from bench.router_process import RouterProcess
+from simulator.testing import Simulator
+from tests import claude_code, fuzzing
 from tests.dialects.anthropic_events import events_of
+from tests.fuzzing import Faults, Json
 
-Json = dict[str, Any]
-BODIES = int(os.environ.get("FUZZ_BODIES", "300"))
-SEED = int(os.environ.get("FUZZ_SEED", "18"))
-AT_A_TIME = 4
-TOKENS = 24  # of each answer; the first eight are its heading
-WORDS = [*range(1, TOKENS - 7)]
-ROLES = ("primary", "xai")
-# Those that end an answer at once: nothing here waits for a timeout.
-FAULTS = (
-    *({"name": "cut", "after_chunks": n} for n in (0, 1, 5, 12)),
-    {"name": "cut_clean", "after_chunks": 7},
-    *({"name": "error_status", "status": status} for status in (500, 502, 503)),
-    *({"name": name} for name in (
-        "reset", "truncated_json", "early_close_after_headers", "role_only_then_cut", "empty_200",
-    )),
-)  # fmt: skip
-ODD: tuple[Any, ...] = (
-    None, True, 0, -1, 2**70, 1.5, "", "\x00", "\ud83d", "x" * 300, [], {}, [[]], [{}], {"": {}},
-    json.loads("[" * 150 + "]" * 150), {"type": "text"}, {"type": "x"}, [{"type": "tool_use"}],
-)  # fmt: skip
 ERRORS = {
     400: {"invalid_request_error"},
     404: {"not_found_error"},
     413: {"request_too_large"},
     422: {"invalid_request_error"},
-    500: {"api_error"},
     502: {"api_error", "overloaded_error"},
     503: {"api_error", "overloaded_error"},
     504: {"timeout_error"},
@@ -61,19 +31,10 @@ ERRORS = {
 
 @pytest.fixture
 def fuzzed(sim: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
-    """A router whose routes have two backends each, and that never gives one up."""
-    both = {"backends": ["primary", "xai"]}
-    config = {
-        "cascade": {"tiers": ["rules", "cache", "reasoning"]},
-        "routes": {
-            "primary": both, "meta": both, "enrich": both, "xai": {"backends": ["xai", "primary"]}
-        },
-    }  # fmt: skip
-    with RouterProcess(
-        tmp_path_factory.mktemp("fuzz"), backends=backend_urls(sim), config=merged(SHIPPED, config)
-    ) as router:
-        for role in ROLES:
-            send(router, {"model": f"ai-router/{role}", "max_tokens": 9, "messages": [user("Hi")]})
+    def asked(model: str) -> Json:
+        return {"model": model, "max_tokens": 9, "messages": [user("Hi")]}
+
+    with fuzzing.router_of(sim, tmp_path_factory.mktemp("fuzz"), asked, send) as router:
         yield router
 
 
@@ -81,21 +42,10 @@ def user(content: Any) -> Json:
     return {"role": "user", "content": content}
 
 
-# Bodies -------------------------------------------------------------------------------------------
-
-
-def valid(rng: random.Random) -> tuple[Json, dict[str, Any]]:
+def valid(rng: random.Random) -> tuple[Json, Faults]:
     """A request that every backend could answer, and the faults that it causes, by role."""
-    faults = {role: rng.choice(FAULTS) for role in ROLES if rng.random() < 0.35}
-    steered: dict[str, Any] = {role: {"tokens": TOKENS} for role in ROLES}
-    for role, fault in faults.items():
-        steered[role]["fault"] = fault
-    steered["router"] = {"label": rng.choice(("SIMPLE", "MODERATE", "COMPLEX"))}
-    if rng.random() < 0.1:
-        steered["router"]["fault"] = rng.choice(FAULTS)
     tools = rng.random() < 0.3
-    said = "Use the tool: how is the weather?" if tools and rng.random() < 0.5 else "Say something"
-    ask = f"{said} {rng.randrange(10**6)} [[sim {json.dumps(steered)}]]"
+    ask, faults = fuzzing.ask(rng, tools=tools)
     body: Json = {
         "model": rng.choice(("claude-opus-4-8", "ai-router/primary", "ai-router/xai", "ai-router")),
         "max_tokens": rng.choice((256, 1024, 32_000)),
@@ -143,38 +93,9 @@ def earlier(rng: random.Random) -> list[Json]:
     return turns
 
 
-def damaged(rng: random.Random, body: Json) -> bytes:
-    """A body with one thing wrong: a value, a field that is missing, or bytes."""
-    body = copy.deepcopy(body)
-    for _ in range(rng.choice((1, 1, 2))):
-        place: Any = body
-        while True:
-            keys = [*place] if isinstance(place, dict) else [*range(len(place))]
-            key = rng.choice(keys)
-            below = place[key]
-            if not (isinstance(below, dict | list) and below) or rng.random() < 0.3:
-                break
-            place = below
-        if rng.random() < 0.3 and isinstance(place, dict) and len(place) > 1:
-            del place[key]
-        else:
-            place[key] = rng.choice(ODD)
-    raw = json.dumps(body).encode("utf-8", "surrogatepass")
-    if rng.random() < 0.2:
-        at = rng.randrange(len(raw))
-        raw = raw[:at] + rng.randbytes(rng.randrange(3)) + raw[at + rng.randrange(9) :]
-    return raw
-
-
-# Answers ------------------------------------------------------------------------------------------
-
-
 def send(router: RouterProcess, body: Json | bytes) -> requests.Response:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-    with requests.Session() as http:
-        http.trust_env = False
-        return http.post(f"{router.url}/v1/messages", data=raw, headers=headers, timeout=60)
+    version = {"anthropic-version": "2023-06-01"}
+    return fuzzing.posted(router, "/v1/messages", body, **version)
 
 
 def error_kind(payload: Any) -> str:
@@ -229,57 +150,26 @@ def streamed(data: bytes) -> tuple[list[Json], str | None, str | None]:
     return blocks, reason, None if ended == "message_stop" else ended
 
 
-def check(answer: requests.Response, faults: dict[str, Any] | None) -> str:
-    """Check an answer; returns what it was.
-
-    Args:
-        faults: by role; None: the body is invalid, so it may be refused.
-    """
+def check(answer: requests.Response, faults: Faults | None) -> str:
     status = answer.status_code
     if status != 200:
-        assert status in ERRORS, answer.text
-        assert error_kind(answer.json()) in ERRORS[status], answer.text
-        if status == 500:  # a backend's own, passed on; never the router's
-            assert "Simulated error 500" in answer.text
-        if status >= 500:
-            assert faults is None or set(faults) == {*ROLES}, (faults, answer.text)
-            return "failed"
-        assert faults is None, (faults, answer.text)
-        return "refused"
+        kind = fuzzing.check_status(status, faults)
+        assert error_kind(answer.json()) in ERRORS[status]
+        return kind
     if answer.headers["Content-Type"].startswith("application/json"):
         message = answer.json()
         blocks, reason, error = message["content"], message["stop_reason"], None
     else:
         blocks, reason, error = streamed(answer.content)
-        assert error is None or faults is None or set(faults) & {*ROLES}, "no backend failed"
         for block in blocks:
             if block["type"] == "text":
                 block["text"] += block["pieces"]
             elif block["type"] == "tool_use" and error is None:
                 assert isinstance(json.loads(block["pieces"] or "{}"), dict)
-    numbers = answer_numbers("".join(b["text"] for b in blocks if b["type"] == "text"))
-    assert numbers == [*range(1, len(numbers) + 1)], "text is lost or doubled"
-    if faults is not None and error is None and reason == "end_turn":
-        assert numbers == WORDS
-    return "whole" if error is None else "broken off"
+    text = "".join(block["text"] for block in blocks if block["type"] == "text")
+    whole = reason == "end_turn"
+    return fuzzing.check_text(text, faults, broken=error is not None, whole=whole)
 
 
-def test_no_body_and_no_cut_is_the_routers_fault(fuzzed: RouterProcess, sim: Simulator) -> None:
-    def one(number: int) -> str:
-        rng = random.Random(SEED * 1_000_003 + number)
-        body, faults = valid(rng)
-        raw = damaged(rng, body) if number % 3 == 2 else None
-        answer = send(fuzzed, body if raw is None else raw)
-        try:
-            return check(answer, faults if raw is None else None)
-        except AssertionError as error:
-            sent = raw or json.dumps(body).encode()
-            said = f"body {number} of seed {SEED}: {sent[:3000]!r} -> {answer.status_code} "
-            raise AssertionError(f"{error}\n{said}{answer.content[:1500]!r}") from error
-
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        found = Counter(pool.map(one, range(BODIES)))
-    all_free(fuzzed)
-    assert fuzzed.metric("airouter_requests_total", outcome="router_error") == 0
-    assert "Traceback" not in fuzzed.printed()
-    assert min(found[kind] for kind in ("whole", "failed", "refused", "broken off")) > 0, found
+def test_no_body_and_no_cut_is_the_routers_fault(fuzzed: RouterProcess) -> None:
+    fuzzing.run(fuzzed, send, valid, check)

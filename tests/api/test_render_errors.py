@@ -86,6 +86,25 @@ def test_what_a_backend_does_becomes_the_right_status(
     all_free(make_strict)
 
 
+@pytest.mark.parametrize(("sent", "status"), [(500, 502), (501, 502), (503, 503), (529, 529)])
+def test_a_server_error_of_a_backend_is_not_the_routers(
+    make_strict: RouterProcess, sent: int, status: int
+) -> None:
+    """Messages and Responses: 502 with what the backend says, in the API's form; 529 is one of
+    Anthropic's statuses, not of OpenAI's. Elsewhere it is passed on."""
+    text = steer("Hello", primary={"fault": {"name": "error_status", "status": sent}})
+    asked = {"max_tokens": 9, "messages": [{"role": "user", "content": text}], **PRIMARY}
+    answer = make_strict.post("/v1/messages", asked)
+    assert (answer.status_code, answer.json()["type"]) == (status, "error")
+    assert "Simulated error" in answer.json()["error"]["message"]
+    answer = make_strict.post("/v1/responses", {"input": text, **PRIMARY})
+    assert answer.status_code == (502 if sent == 529 else status)
+    error = error_of(answer)
+    assert "Simulated error" in error["message"]
+    assert (error["param"], error["code"]) == (None, None)
+    assert make_strict.post("/v1/chat/completions", asked).status_code == sent
+
+
 @pytest.mark.parametrize(
     ("said", "status", "told"),
     [
@@ -260,8 +279,7 @@ def test_paths_and_methods_that_do_not_exist(
 @pytest.mark.parametrize(
     ("path", "use"),
     [
-        ("/v1/responses", "POST /v1/chat/completions"),
-        ("/v1/responses/resp_1", "POST /v1/chat/completions"),
+        ("/v1/responses/resp_1/items", "POST /v1/responses"),
         ("/v1/responsesX", "GET / lists all endpoints"),
     ],
 )
