@@ -200,7 +200,7 @@ class _Order:
         if said.get("sequence_number") != number or before in _ENDS:
             return False
         if number < 2:
-            return kind == ("response.created", "response.in_progress")[number]
+            return bool(kind == ("response.created", "response.in_progress")[number])
         if kind == "response.failed":
             return True
         if kind not in _WITHIN.get(before, _BETWEEN):

@@ -36,12 +36,13 @@ def text_of(response: Json) -> str:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_its_answer_is_passed_on(chained: RouterProcess, stream: bool) -> None:
-    """With the headers and the record of any chat; hosted tools reach it."""
+    """With the headers and the record of any chat; hosted tools are not left out."""
+    custom = {"type": "custom", "name": "patch"}
     with counted(chained, 1) as lines:
-        answer = send(chained, stream=stream, tools=[{"type": "web_search"}])
+        answer = send(chained, stream=stream, tools=[{"type": "web_search"}, custom])
     response = response_of(answer.content) if stream else answer.json()
     assert is_whole(text_of(response))
-    assert response["tools"] == [{"type": "web_search"}]
+    assert response["tools"] == [custom]
     assert (answer.headers["X-Router-Route"], answer.headers["X-Router-Backend"]) == ("xai", "xai")
     assert "X-Router-Adjusted" not in answer.headers  # the other router's is its own
     assert "route=xai" in lines[0]
