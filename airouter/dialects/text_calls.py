@@ -69,7 +69,8 @@ _PARAMETER_END = re.compile(
 _SPECIAL = re.compile(
     r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([^<`\s]+)(?:<｜tool▁sep｜>)?"
     r"\s*(?:```(?:json)?\s*)?"
-    r"|<\|tool_call_begin\|>\s*(?:functions\.)?([^<:\s]+)(?::\d+)?\s*<\|tool_call_argument_begin\|>\s*"
+    r"|<\|tool_call_begin\|>\s*(?:functions\.)?([^<:\s]+)(?::\d+)?"
+    r"\s*<\|tool_call_argument_begin\|>\s*"
 )
 _NAMED = re.compile(r"([\w.-]+)\s*(?:\[ARGS\]\s*)?(?=\{)")  # Mistral's newer form
 _GLM = re.compile(r"([\w.-]+)\s*(?=<arg_key>)")

@@ -56,6 +56,7 @@ def _about(settings: Settings, name: str, report: Report) -> Iterator[Finding]:
     yield from _window(name, spec, report)
     yield from _model(name, spec, report)
     yield from _roles(settings, name, report)
+    yield from _apis(name, spec, report)
     if name in _answering(settings):
         yield from _answers(name, spec, report)
     yield from _times(settings, name, spec, report)
@@ -125,6 +126,16 @@ def _model(name: str, spec: BackendSettings, report: Report) -> Iterator[Finding
     if spec.model is None and models.verdict == "yes" and len(models.value) > 1:
         sentence = f"It lists {len(models.value)} models, of which the first is used."
         yield Finding("hint", name, sentence, lines(f"backends.{name}.model", models.value[0]))
+
+
+def _apis(name: str, spec: BackendSettings, report: Report) -> Iterator[Finding]:
+    """The APIs whose requests it is configured to get untranslated."""
+    for setting, chosen in (("messages", "native"), ("responses", "pass")):
+        if getattr(spec, setting) == chosen and report.has(setting) == "no":
+            path = f"backends.{name}.{setting}"
+            why = report.evidence(setting)
+            sentence = f"{setting} is {chosen}, but it does not serve /v1/{setting} ({why})."
+            yield Finding("error", name, sentence, lines(path, "translate"))
 
 
 def _roles(settings: Settings, name: str, report: Report) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from airouter.dialects.blocks import REASONING
 from airouter.dialects.prefix_guard import steady
 from airouter.planning.sessions import Standing
 
@@ -76,14 +77,21 @@ def digest(*parts: str | None) -> bytes:
 
 def prefix_key(messages: list[Any], owner: str | None) -> bytes:
     """The key of a request by all of its messages: the next turn of the conversation begins with
-    them.
+    them, but for the reasoning in them, which clients or translations leave out later.
 
     Args:
         owner: the id of the client's key.
     """
-    made = hashlib.blake2b(orjson.dumps(steady(messages)), digest_size=16)
+    said = [_without_reasoning(message) for message in steady(messages)]
+    made = hashlib.blake2b(orjson.dumps(said), digest_size=16)
     made.update((owner or "").encode())
     return made.digest()
+
+
+def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    if message.keys().isdisjoint(REASONING):
+        return message
+    return {name: value for name, value in message.items() if name not in REASONING}
 
 
 def before_last_turn(messages: list[Any]) -> list[Any] | None:

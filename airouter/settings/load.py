@@ -299,25 +299,22 @@ def _remove(data: dict[Any, Any], loc: tuple[int | str, ...]) -> bool:
 
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Resolve relative directories against the project's root, not the current directory."""
-    logging = settings.logging.model_copy(update={"dir": ROOT / settings.logging.dir})
-    learned = settings.cascade.learned.model_copy(
-        update={"model": ROOT / settings.cascade.learned.model}
-    )
-    encoder = settings.cascade.encoder.model_copy(
-        update={"model": ROOT / settings.cascade.encoder.model}
-    )
-    tuned = settings.cascade.tuned.model_copy(update={"dir": ROOT / settings.cascade.tuned.dir})
-    cascade = settings.cascade.model_copy(
-        update={"learned": learned, "encoder": encoder, "tuned": tuned}
-    )
-    slo = settings.slo.model_copy(update={"folder": ROOT / settings.slo.folder})
-    mapper = settings.mapper.model_copy(update={"folder": ROOT / settings.mapper.folder})
+
+    def resolved(section: BaseModel, name: str) -> BaseModel:
+        return section.model_copy(update={name: ROOT / getattr(section, name)})
+
+    cascade = settings.cascade
+    update = {
+        "learned": resolved(cascade.learned, "model"),
+        "encoder": resolved(cascade.encoder, "model"),
+        "tuned": resolved(cascade.tuned, "dir"),
+    }
     return settings.model_copy(
         update={
-            "logging": logging,
-            "cascade": cascade,
-            "slo": slo,
-            "mapper": mapper,
+            "logging": resolved(settings.logging, "dir"),
+            "cascade": cascade.model_copy(update=update),
+            "slo": resolved(settings.slo, "folder"),
+            "mapper": resolved(settings.mapper, "folder"),
             "prompts_dir": ROOT / settings.prompts_dir,
             "keys_file": ROOT / settings.keys_file,
         }

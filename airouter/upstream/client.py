@@ -370,19 +370,6 @@ def side_lease(exchange: Exchange, backend: Backend, *, hurried: bool = False) -
     return lease
 
 
-def status_error(backend: Backend, status: int, body: bytes = b"") -> UpstreamStatus:
-    """A classifier's answer with a status other than 200: a 4xx is the request's own fault, a 5xx
-    the backend's."""
-    error = UpstreamStatus(
-        f"The classifier {backend.name!r} answered with status {status}.",
-        upstream_status=status,
-        body=body,
-        headers={},
-    )
-    error.code = f"status_{status}"
-    return error
-
-
 def open_call(
     backend: Backend,
     request: HttpRequest,

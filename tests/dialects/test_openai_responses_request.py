@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import operator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -161,3 +165,33 @@ FIELDS = st.sampled_from([*sorted(_READ), *_REFUSED, "new"])
 def test_whatever_comes_is_translated_or_refused(payload: Json) -> None:
     with suppress(BadRequest):
         parse_request("chat", chat({"input": "Hi", **payload}, Names(), []))
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1.5, "", "x", [], ["x"], [1], [[]], [None], [{}], {}, {"x": 1},
+    {"type": "x"}, {"type": []}, {"type": {}}, [{"type": ["x"]}],
+)  # fmt: skip
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    keys = value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+    for key in keys:
+        yield (*at, key)
+        yield from places(value[key], (*at, key))
+
+
+def test_odd_values_are_refused_or_read() -> None:
+    """In every place of a request with all kinds of items, tools and parameters."""
+    wanted = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "a"}]}
+    whole = codex.tool_result(codex.turn())
+    whole |= {"tools": whole["tools"][-3:], "tool_choice": wanted, "max_output_tokens": 9,
+              "text": {"format": {"type": "json_schema", "name": "a", "schema": {}}},
+              "reasoning": {"effort": "low", "summary": "auto"}, "include": ["x"],
+              "metadata": {"task": "code"}, "stream": True}  # fmt: skip
+    for at in places(whole):
+        for odd in ODD:
+            changed = copy.deepcopy(whole)
+            place = functools.reduce(operator.getitem, at[:-1], changed)
+            place[at[-1]] = odd
+            with suppress(BadRequest):
+                chat(changed, Names(), [])

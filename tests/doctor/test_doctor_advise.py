@@ -179,3 +179,11 @@ def test_errors_come_first():
 
 def test_lines_are_yaml():
     assert lines("backends.one.model", "a: b") == "backends:\n  one:\n    model: 'a: b'"
+
+
+@pytest.mark.parametrize(("api", "chosen"), [("messages", "native"), ("responses", "pass")])
+def test_an_api_that_it_does_not_have(api: str, chosen: str) -> None:
+    wrong = ("error", of_one(**{api: "translate"}))
+    assert wrong in told(settings(**{api: chosen}), report(**{api: "no"}))
+    assert wrong not in told(settings(**{api: chosen}), report(**{api: "unknown"}))
+    assert wrong not in told(settings(), report(**{api: "no"}))

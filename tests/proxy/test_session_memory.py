@@ -113,3 +113,12 @@ def test_threads_may_share_it() -> None:
         thread.join(20)
     assert not failed
     assert len(memory) == 50
+
+
+def test_reasoning_that_is_left_out_later_changes_nothing() -> None:
+    """Clients leave out that of earlier turns, as the translations of Messages and Responses do."""
+    memory = SessionMemory()
+    thought = {"role": "assistant", "content": "Look", "reasoning_content": "Hm"}
+    remember(memory, [USER, thought, RESULT])
+    assert recall(memory, [USER, {"role": "assistant", "content": "Look"}, RESULT, CALL]) == CLOUD
+    assert recall(memory, [USER, {"role": "assistant", "content": "See"}, RESULT, CALL]) is None

@@ -4,7 +4,7 @@ import pytest
 
 from airouter.sessions.files import Files
 from airouter.sessions.find import NoSessions
-from airouter.sessions.show import find, spans
+from airouter.sessions.show import facts, find, spans
 
 
 def test_the_timeline(logs):
@@ -37,3 +37,13 @@ def test_what_is_not_there_is_a_sentence(logs, name, says):
     (logs / "bad").write_text("{")
     with pytest.raises(NoSessions, match=says):
         find(Files(logs), name, logs / name)
+
+
+def test_what_the_conversation_meant_and_what_was_changed(logs):
+    document, _ = find(Files(logs), "bbbbbbbb", logs / "bbbbbbbb")
+    before = dict(facts(document))
+    assert not {"conversation", "adjusted"} & {*before}
+    more = {"session_policy": "kept; tool loop", "adjusted": ["tool calls repaired from text: 1"]}
+    known = dict(facts(document | more))
+    assert known["conversation"] == "kept; tool loop"
+    assert known["adjusted"] == "tool calls repaired from text: 1"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from airouter.classify.tiers.query import middle_out
+from airouter.classify.tiers.query import middle_out, status_error
 from airouter.dialects.decision_forms import FORMS, HOPS, read_probabilities
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamStatus
@@ -22,7 +22,7 @@ from airouter.flow.waits import Waiting
 from airouter.settings.cascade import DecisionModelTierSettings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
-from airouter.upstream.client import Lease, side_lease, status_error
+from airouter.upstream.client import Lease, side_lease
 
 NAME = "decision_model"
 _TURN_CHARS = 300

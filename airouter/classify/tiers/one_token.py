@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from airouter.classify.tiers.query import classifier_query
+from airouter.classify.tiers.query import classifier_query, status_error
 from airouter.dialects import wire_json
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError
@@ -31,7 +31,7 @@ from airouter.flow.waits import Waiting
 from airouter.settings.cascade import OneTokenTierSettings
 from airouter.telemetry.logs import Log
 from airouter.upstream.backend import Backend
-from airouter.upstream.client import Lease, side_lease, status_error
+from airouter.upstream.client import Lease, side_lease
 
 NAME = "one_token"
 _TURN_CHARS = 300

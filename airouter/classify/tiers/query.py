@@ -1,7 +1,10 @@
-"""The part of a classifier's prompt that differs from request to request."""
+"""What the tiers that ask a classifier share: the part of its prompt that differs from request to
+request, and what its status means."""
 
+from airouter.domain.errors import UpstreamStatus
 from airouter.domain.types import Features
 from airouter.settings.cascade import ClassifierTier
+from airouter.upstream.backend import Backend
 
 
 def classifier_query(features: Features, settings: ClassifierTier, turn_chars: int) -> str:
@@ -24,3 +27,16 @@ def middle_out(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[: limit * 2 // 3]}\n[…]\n{text[-limit // 3 :]}"
+
+
+def status_error(backend: Backend, status: int, body: bytes = b"") -> UpstreamStatus:
+    """A classifier's answer with a status other than 200: a 4xx is the request's own fault, a 5xx
+    the backend's."""
+    error = UpstreamStatus(
+        f"The classifier {backend.name!r} answered with status {status}.",
+        upstream_status=status,
+        body=body,
+        headers={},
+    )
+    error.code = f"status_{status}"
+    return error

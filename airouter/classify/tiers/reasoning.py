@@ -6,7 +6,7 @@ The answer is streamed, so that the call can be cancelled as soon as the label h
 
 import re
 
-from airouter.classify.tiers.query import classifier_query
+from airouter.classify.tiers.query import classifier_query, status_error
 from airouter.dialects.openai_stream import SseReader
 from airouter.domain.clock import Clock
 from airouter.domain.errors import DeadlineExceeded, RouterError, UpstreamTimeout
@@ -16,7 +16,7 @@ from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
 from airouter.settings.cascade import ReasoningTierSettings
 from airouter.upstream.backend import Backend
-from airouter.upstream.client import Lease, side_lease, status_error
+from airouter.upstream.client import Lease, side_lease
 from airouter.upstream.transport.call import Call
 
 NAME = "reasoning"
