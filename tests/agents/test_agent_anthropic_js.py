@@ -53,6 +53,6 @@ def test_the_library_works_unchanged(
         "invalid": "BadRequestError 400",
         "lost": "NotFoundError 404",
         "late": "APIConnectionTimeoutError undefined",
-        "broken": "InternalServerError 500",
+        "broken": "InternalServerError 502",
         "cut": "APIError undefined",
     }
