@@ -27,7 +27,7 @@ CLEAR = {  # to the learned tier
     "COMPLEX": "Design a novel distributed consensus algorithm with formal proof of safety and "
     "liveness under partial synchrony.",
 }
-UNSURE = "What time does the museum close today?"
+UNSURE = "What is the best laptop?"
 
 
 def request_of(path: str, given: Any, *questions: tuple[str, ...], **fields: Any) -> Json:
@@ -289,7 +289,7 @@ def test_a_router_asks_another_one(make_router: MakeRouter, sim: Simulator, endp
         assert ask(first, text).headers["X-Router-Tier"] == "cache"
     explained = first.post("/api/route", {"messages": [{"role": "user", "content": UNSURE}]})
     verdict = explained.json()["verdicts"][-1]
-    assert (verdict["label"], verdict["threshold"]) == (None, 0.97)
+    assert (verdict["label"], verdict["threshold"]) == (None, 0.96)
     assert verdict["reason"] == "unsure: ENRICH at 0.96"
     assert sim.stats("router")["started"] == 0
     all_free(first)
