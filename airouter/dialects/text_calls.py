@@ -117,7 +117,8 @@ def tools_of(payload: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     tools: dict[str, Mapping[str, Any]] = {}
     if payload.get("tool_choice") == "none":
         return tools
-    for tool in payload.get("tools") or ():
+    given = payload.get("tools")
+    for tool in given if isinstance(given, list) else ():  # only chats have been checked
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict):
             continue

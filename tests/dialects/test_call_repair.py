@@ -33,6 +33,12 @@ def whole(text: str, reason: str = "stop", **fields: Any) -> tuple[Json, int] | 
     return repaired({"id": "c", "choices": [choice]}, repair(**fields))
 
 
+@pytest.mark.parametrize("tools", [True, 3, "f", {"a": 1}, [], [None], [{"function": 3}]])
+def test_what_lists_no_functions_has_nothing_to_repair(tools: Any) -> None:
+    """Such as a request for embeddings, whose tools nobody checks."""
+    assert repair_for({"input": "x", "tools": tools}) is None
+
+
 def cuts_of(text: str, seed: int) -> list[list[int]]:
     """Once at every position, in single characters, and at random."""
     chance, last = random.Random(seed), len(text)
