@@ -15,7 +15,7 @@ from bench.router_process import RouterProcess
 
 pytestmark = pytest.mark.real_vllm
 
-HOW = {"model": "ai-router/primary", "max_tokens": 30, "temperature": 0}
+HOW = {"model": "ai-router/primary", "max_tokens": 30, "extra_body": {"temperature": 0}}
 ASK = [{"role": "user", "content": "Tell me something."}]
 OFF = {"thinking": {"type": "disabled"}}
 Routed = Callable[[str], RouterProcess]
