@@ -5,8 +5,10 @@ from typing import Any
 
 import orjson
 
+from airouter.api.body import receive
+from airouter.api.responses import Answer
 from airouter.classify.features import features_of
-from airouter.dialects.openai_request import ChatRequest
+from airouter.dialects.openai_request import ChatRequest, parse_json
 from airouter.domain.errors import RouterError
 from airouter.flow.exchange import Exchange
 from airouter.flow.waits import Waiting
@@ -16,6 +18,7 @@ from airouter.runtime.state import State
 from airouter.upstream.backend import Backend
 from airouter.upstream.client import side_lease
 
+Environ = dict[str, Any]
 _TIMEOUT = 5.0  # seconds: vLLM counts 100,000 tokens in a few tenths of one
 
 
@@ -33,6 +36,30 @@ def answering(state: State, model: str | None) -> tuple[str, ...]:
     named, _ = named_thinking(model, settings.virtual_model)
     route = forced_route(named, None, settings.virtual_model)
     return own or settings.serving(route or "primary")
+
+
+def read_for_count(exchange: Exchange, environ: Environ, state: State) -> Waiting[dict[str, Any]]:
+    """The body of a request whose tokens are to be counted."""
+    limits = state.settings.server
+    raw = yield from receive(exchange, environ, limits)
+    content_type = environ.get("CONTENT_TYPE", "")
+    return parse_json(raw, content_type, most_elements=limits.max_json_elements)
+
+
+def counted(
+    exchange: Exchange, state: State, request: ChatRequest, kind: str | None = None
+) -> Waiting[Answer]:
+    """The answer that says how many tokens a request has; X-Router-Note says who counted them.
+
+    Args:
+        kind: of the answer's object, where the API names one.
+    """
+    names = answering(state, request.model)
+    backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
+    tokens, how = yield from count(exchange, request, backends[0] if backends else None)
+    said = {**({"object": kind} if kind else {}), "input_tokens": tokens}
+    headers = [("Content-Type", "application/json"), ("X-Router-Note", how)]
+    return Answer(200, headers, orjson.dumps(said))
 
 
 def count(

@@ -4,17 +4,14 @@ translated, and answered as those of /v1/chat/completions."""
 from fnmatch import fnmatchcase
 from typing import Any
 
-import orjson
-
-from airouter.api.body import receive
-from airouter.api.count_tokens import answering, count
+from airouter.api.count_tokens import counted, read_for_count
 from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
 from airouter.api.responses import Answer
 from airouter.dialects import messages_request
 from airouter.dialects.messages import MESSAGES, Messages, request_id
-from airouter.dialects.openai_request import parse_json, parse_request
+from airouter.dialects.openai_request import parse_request
 from airouter.domain.dialect import Original
 from airouter.domain.errors import NoBackend, NotFound
 from airouter.flow.exchange import Exchange
@@ -76,22 +73,15 @@ class _Api:
     def count_tokens(self, environ: Environ) -> Waiting[Answer]:
         exchange: Exchange = environ[EXCHANGE]
         state = self._runtime.state
-        limits = state.settings.server
-        raw = yield from receive(exchange, environ, limits)
-        content_type = environ.get("CONTENT_TYPE", "")
-        payload = parse_json(raw, content_type, most_elements=limits.max_json_elements)
+        payload = yield from read_for_count(exchange, environ, state)
         named = payload.get("model")
         meant = named
         if isinstance(named, str) and named:
             meant = yield from self._meant(exchange, named)
         body = messages_request.chat({**payload, "model": meant}, [], counting=True)
         request = parse_request("chat", body)
-        names = answering(state, request.model)
-        backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
         request.original = Original(payload, _headers(environ))
-        tokens, how = yield from count(exchange, request, backends[0] if backends else None)
-        headers = [("Content-Type", "application/json"), ("X-Router-Note", how)]
-        return Answer(200, headers, orjson.dumps({"input_tokens": tokens}))
+        return (yield from counted(exchange, state, request))
 
     def _meant(self, exchange: Exchange, model: str) -> Waiting[str]:
         """The name that the router knows for the client's: clients of this API ask for Anthropic's

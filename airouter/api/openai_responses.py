@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import orjson
-
-from airouter.api.body import receive
-from airouter.api.count_tokens import answering, count
+from airouter.api.count_tokens import counted, read_for_count
 from airouter.api.fast_path import FlowRoute
 from airouter.api.inference import Inference
 from airouter.api.middleware import DIALECT, EXCHANGE
@@ -16,7 +13,7 @@ from airouter.api.passed_responses import passed
 from airouter.api.responses import Answer
 from airouter.api.stored_responses import continued, holder_of
 from airouter.dialects import openai_responses_request
-from airouter.dialects.openai_request import parse_json, parse_request
+from airouter.dialects.openai_request import parse_request
 from airouter.dialects.openai_responses import Responses, opening
 from airouter.dialects.openai_responses_tools import Names
 from airouter.flow.exchange import Exchange
@@ -67,20 +64,11 @@ class _Api:
     def input_tokens(self, environ: Environ) -> Waiting[Answer]:
         exchange: Exchange = environ[EXCHANGE]
         state = self._runtime.state
-        limits = state.settings.server
-        raw = yield from receive(exchange, environ, limits)
-        content_type = environ.get("CONTENT_TYPE", "")
-        payload = parse_json(raw, content_type, most_elements=limits.max_json_elements)
-        payload = self._whole(environ, payload)
+        payload = self._whole(environ, (yield from read_for_count(exchange, environ, state)))
         body = openai_responses_request.chat(payload, Names(), [], counting=True)
         request = parse_request("chat", body)
         yield from self._inference.known(exchange, request.model)
-        names = answering(state, request.model)
-        backends = [state.backends[name] for name in names if state.backends[name].can_answer_now]
-        tokens, how = yield from count(exchange, request, backends[0] if backends else None)
-        headers = [("Content-Type", "application/json"), ("X-Router-Note", how)]
-        said = {"object": "response.input_tokens", "input_tokens": tokens}
-        return Answer(200, headers, orjson.dumps(said))
+        return (yield from counted(exchange, state, request, "response.input_tokens"))
 
     def _whole(self, environ: Mapping[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
         store = self._store if self._runtime.state.settings.responses.max_stored else None

@@ -22,7 +22,7 @@ class Anthropic:
             )
         try:
             return "/v1/messages", messages(body)
-        except (AttributeError, KeyError, TypeError):  # nobody else looks at all of its parts
+        except (AttributeError, KeyError, TypeError):  # parts that no check has read
             raise BadRequest(
                 "A part of the request (tools, calls, temperature) has the wrong type.",
                 code="invalid_type",

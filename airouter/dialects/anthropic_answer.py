@@ -100,7 +100,7 @@ class EventsIn:
         try:
             said = lenient(payload, EVENT_ELEMENTS)
         except ValueError:
-            return event  # whoever reads it judges what cannot be read
+            return event  # passed on: the reader of the stream reports invalid JSON
         kind = said.get("type") if isinstance(said, dict) else None
         field = self._field(said) if kind == "content_block_delta" else ""
         chunks = self._piece(line, said, field) if field else self._chunks(kind, said)

@@ -5,9 +5,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from airouter.domain.errors import BadRequest
+from airouter.dialects.translating import MAX_NAME, note, refuse
 
-MAX_NAME = 40  # characters of a client's name in a note
 _REMINDER, _REMINDED = "<system-reminder>", "</system-reminder>"
 _EARLIER_THINKING = "thinking of earlier turns left out"
 
@@ -29,19 +28,6 @@ def conversation(payload: dict[str, Any], notes: list[str]) -> list[dict[str, An
     if translated[-1]["role"] == "assistant":
         note(notes, "a last message by the assistant may be answered instead of continued")
     return translated
-
-
-def note(notes: list[str], text: str) -> None:
-    """Add a note, once."""
-    if text not in notes:
-        notes.append(text)
-
-
-def refuse(param: str, what: str) -> NoReturn:
-    """Raises:
-    BadRequest: names the parameter.
-    """
-    raise BadRequest(f"{param}: {what}.", param=param, code="invalid_type")
 
 
 def _system(given: Any) -> list[dict[str, Any]]:
@@ -131,7 +117,8 @@ def _reminds(block: dict[str, Any]) -> bool:
 
 def _user(content: Any, where: str) -> list[dict[str, Any]]:
     """Results of tools are messages of their own, before the rest: they belong to the calls in the
-    message before. Reminders alone stay with the last result: nobody has said anything."""
+    message before. If the rest is reminders only, it is added to the last result: the user has
+    written nothing."""
     results, parts = [], []
     for j, block in enumerate(_blocks(content, where)):
         if block["type"] == "tool_result":

@@ -8,21 +8,11 @@ refused. `cache_control` is left out without one: backends cache prefixes of the
 import hashlib
 from typing import Any
 
-from airouter.dialects.messages_conversation import MAX_NAME, conversation, note, refuse
+from airouter.dialects.messages_conversation import conversation
+from airouter.dialects.translating import MAX_NAME, SERVER_FIELDS, note, refuse
 
-# Passed on under the same name: Anthropic's, then those of other servers, for `extra_body`.
-_SAME = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "chat_template_kwargs",
-    "reasoning_effort",
-)
+# Passed on under the same name.
+_SAME = ("temperature", "top_p", *SERVER_FIELDS)
 _READ = frozenset({
     "model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "tools",
     "tool_choice", "thinking", "output_config", "output_format", "cache_control", *_SAME,

@@ -26,4 +26,4 @@ class Whole(Events):
         return orjson.dumps(self.response)
 
     def say(self, name: str, **fields: Any) -> bytes:
-        return b""  # nobody hears the events
+        return b""  # a whole answer has no events

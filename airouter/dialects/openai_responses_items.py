@@ -5,15 +5,9 @@ from typing import Any, NoReturn
 
 import orjson
 
-from airouter.dialects.messages_conversation import (
-    MAX_NAME,
-    note,
-    plain,
-    refuse,
-    remind,
-    text_part,
-)
+from airouter.dialects.messages_conversation import plain, remind, text_part
 from airouter.dialects.openai_responses_tools import INPUT, Names
+from airouter.dialects.translating import MAX_NAME, note, refuse
 
 _DETAILS = ("low", "high", "auto")  # of an image, as chat completions know them
 _TEXTS = ("input_text", "output_text", "text")

@@ -3,7 +3,7 @@ value of another type is refused, and what backends are not given is not repeate
 
 from typing import Any
 
-from airouter.dialects.messages_conversation import refuse
+from airouter.dialects.translating import refuse
 
 Json = dict[str, Any]
 _NUMBER = (int, float)

@@ -7,25 +7,13 @@ refused.
 
 from typing import Any
 
-from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
 from airouter.dialects.openai_responses_items import kind_of, messages_of
 from airouter.dialects.openai_responses_repeated import check, check_optional
 from airouter.dialects.openai_responses_tools import Names, choose, functions
+from airouter.dialects.translating import MAX_NAME, SERVER_FIELDS, note, refuse
 
-# Passed on under the same name: OpenAI's, then those of other servers, for `extra_body`.
-_SAME = (
-    "temperature",
-    "top_p",
-    "user",
-    "top_k",
-    "min_p",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "chat_template_kwargs",
-    "reasoning_effort",
-)
+# Passed on under the same name.
+_SAME = ("temperature", "top_p", "user", *SERVER_FIELDS)
 # Read here or by the endpoint; or of no effect: backends cache prefixes of their own accord, and
 # some clouds refuse a chat completion with fields that they do not know.
 _READ = frozenset({

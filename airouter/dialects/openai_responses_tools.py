@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from airouter.dialects.messages_conversation import MAX_NAME, note, refuse
 from airouter.dialects.openai_responses_repeated import check_optional
+from airouter.dialects.translating import MAX_NAME, note, refuse
 from airouter.domain.types import immutable
 
 INPUT = "input"  # the parameter of a custom tool

@@ -6,22 +6,23 @@ client sent, and keys are hashes.
 
 import hashlib
 import sqlite3
-import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from airouter.domain.clock import Clock
 from airouter.domain.types import immutable
+from airouter.resilience.run_database import RunDatabase
 
 KEPT = 600.0  # seconds
 _MOST_PAGES = 16_384  # of 4 KB: 64 MB
-_BUSY_MS = 50  # that a worker waits for another one's write
+_BUSY = 0.05  # seconds that a worker waits for another one's write
 _FORGOTTEN_AT_ONCE = 1_000  # answers, the oldest, where there is no more room
 _TABLE = """
     CREATE TABLE IF NOT EXISTS answers (
         key BLOB PRIMARY KEY, expires REAL NOT NULL, body BLOB
     ) WITHOUT ROWID
 """
+_INDEX = "CREATE INDEX IF NOT EXISTS expiry ON answers (expires)"
 _OLDEST = "SELECT key FROM answers ORDER BY expires LIMIT ?"
 
 
@@ -47,13 +48,11 @@ def key_of(path: str, holder: str, key: str, body: bytes) -> bytes:
 
 
 class Replays:
-    """Mutable state: the connection, opened when it is first needed, under a lock. Where the
-    database cannot be used, nothing is a replay."""
+    """Where the database cannot be used, nothing is a replay."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._path, self._clock = path, clock
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._clock = clock
+        self._database = RunDatabase(path, (_TABLE, _INDEX), _MOST_PAGES, _BUSY)
 
     def claim(self, key: bytes, seconds: float) -> Claim:
         """Find the answer, or claim to make it.
@@ -62,8 +61,8 @@ class Replays:
             seconds: after which another may claim it: the worker may have died.
         """
         now = self._clock.time()
-        with self._lock, suppress(sqlite3.Error, OSError):
-            connection = self._connected()
+        with self._database.lock, suppress(sqlite3.Error, OSError):
+            connection = self._database.connected()
             connection.execute("DELETE FROM answers WHERE expires < ?", (now,))
             claimed = connection.execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, NULL)", (key, now + seconds)
@@ -77,8 +76,8 @@ class Replays:
     def keep(self, key: bytes, body: bytes) -> None:
         """Keep the answer for 600 s."""
         expires = self._clock.time() + KEPT
-        with self._lock, suppress(sqlite3.Error, OSError):
-            connection = self._connected()
+        with self._database.lock, suppress(sqlite3.Error, OSError):
+            connection = self._database.connected()
             try:
                 connection.execute(
                     "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, expires, body)
@@ -90,29 +89,10 @@ class Replays:
 
     def give_up(self, key: bytes) -> None:
         """There will be no answer: the next request makes one."""
-        with self._lock, suppress(sqlite3.Error, OSError):
-            self._connected().execute("DELETE FROM answers WHERE key = ? AND body IS NULL", (key,))
+        with self._database.lock, suppress(sqlite3.Error, OSError):
+            self._database.connected().execute(
+                "DELETE FROM answers WHERE key = ? AND body IS NULL", (key,)
+            )
 
     def close(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with closing(connection):
-                    pass
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000
-            )
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = OFF")  # it ends with the run
-                connection.execute(f"PRAGMA max_page_count = {_MOST_PAGES}")
-                connection.execute(_TABLE)
-                connection.execute("CREATE INDEX IF NOT EXISTS expiry ON answers (expires)")
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+        self._database.close()

@@ -1,18 +1,18 @@
 """Keeps responses for `previous_response_id` and `GET /v1/responses/{id}`, for all workers.
 
-They are in a database in the run's temporary directory, with what clients wrote; nobody but the
-holder of the key that made one gets it.
+They are in a database in the run's temporary directory, with the text of the requests. A response
+is returned only for the API key with which it was made.
 """
 
 import sqlite3
-import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from airouter.domain.types import immutable
+from airouter.resilience.run_database import RunDatabase
 
 _MOST_PAGES = 65_536  # of 4 KB: 256 MB
 _BUSY = 0.5  # seconds that a worker waits for another one's write
@@ -34,13 +34,10 @@ class Stored:
 
 
 class ResponseStore:
-    """Mutable state: the connection, opened when it is first needed, under a lock. Where the
-    database cannot be used, nothing is found."""
+    """Where the database cannot be used, nothing is found."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = RunDatabase(path, (_TABLE,), _MOST_PAGES, _BUSY)
 
     def keep(self, holder: str, items: list[Any], response: dict[str, Any], most: int) -> None:
         """Keep a response.
@@ -51,8 +48,8 @@ class ResponseStore:
         """
         row = response["id"], holder, orjson.dumps(items), orjson.dumps(response)
         insert = "INSERT INTO responses (id, holder, items, response) VALUES (?, ?, ?, ?)"
-        with self._lock, suppress(sqlite3.Error, OSError):
-            connection = self._connected()
+        with self._database.lock, suppress(sqlite3.Error, OSError):
+            connection = self._database.connected()
             try:
                 connection.execute(insert, row)
             except sqlite3.OperationalError:  # full
@@ -64,10 +61,10 @@ class ResponseStore:
                 connection.execute(f"DELETE FROM responses WHERE number IN ({_OLDEST})", (over,))
 
     def find(self, holder: str, id: str) -> Stored | None:
-        """The response of this id; None: there is none, or it is somebody else's."""
-        with self._lock, suppress(sqlite3.Error, OSError):
+        """The response of this id; None: there is none, or it was made with another key."""
+        with self._database.lock, suppress(sqlite3.Error, OSError):
             found = (
-                self._connected()
+                self._database.connected()
                 .execute(
                     "SELECT items, response FROM responses WHERE id = ? AND holder = ?",
                     (id, holder),
@@ -79,32 +76,12 @@ class ResponseStore:
 
     def forget(self, holder: str, id: str) -> bool:
         """Remove a response: whether there was one."""
-        with self._lock, suppress(sqlite3.Error, OSError):
-            removed = self._connected().execute(
+        with self._database.lock, suppress(sqlite3.Error, OSError):
+            removed = self._database.connected().execute(
                 "DELETE FROM responses WHERE id = ? AND holder = ?", (id, holder)
             )
             return removed.rowcount > 0
         return False
 
     def close(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with closing(connection):
-                    pass
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY
-            )
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = OFF")  # it ends with the run
-                connection.execute(f"PRAGMA max_page_count = {_MOST_PAGES}")
-                connection.execute(_TABLE)
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+        self._database.close()

@@ -46,13 +46,15 @@ def test_the_oldest_are_removed_first(store: ResponseStore) -> None:
     assert [store.find("", id) is not None for id in "abcd"] == [False, False, True, True]
 
 
-def test_where_there_is_no_more_room(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_more_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them make room for the new one."""
     monkeypatch.setattr(kept_responses, "_MOST_PAGES", 64)
+    store = ResponseStore(tmp_path / "responses.sqlite")
     for number in range(40):
         store.keep("", ["x" * 16_000], {"id": str(number)}, 1_000)
     assert store.find("", "39") is not None
     assert store.find("", "0") is None
+    store.close()
 
 
 def test_without_a_database_nothing_is_kept(tmp_path: Path) -> None:
@@ -64,4 +66,4 @@ def test_without_a_database_nothing_is_kept(tmp_path: Path) -> None:
     keep(broken, "a")
     assert broken.find("", "a") is None
     with pytest.raises(sqlite3.Error):
-        broken._connected()
+        broken._database.connected()
